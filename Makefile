@@ -1,0 +1,58 @@
+# Needs make and Python 3.11 or newer; everything else is installed into .venv on first use.
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+# The first of them that is new enough; looked up only when .venv has to be made.
+PYTHON ?= $(firstword $(foreach name,$(PYTHONS),$(shell $(name) -c \
+	'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+# uv is fast but knows neither pip.conf nor the system's certificates, hence pip as the second try.
+install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python $(1); } \
+	|| $(BIN)/python -m pip install --quiet $(1)
+
+.PHONY: all demo test check format bench docs clean
+.DELETE_ON_ERROR:
+
+all: check test
+
+demo: $(VENV)/.demo
+	$(BIN)/zai chat --emulate "Explain SSE in two sentences, with a code sample."
+
+test: $(VENV)/.test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+
+clean:
+	rm -rf dist site .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# pip 25.1 is the first that knows dependency groups.
+$(VENV)/.pip:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none of these is: $(PYTHONS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.pip
+	$(call install,--editable .)
+	@touch $@
+
+$(VENV)/.%: pyproject.toml | $(VENV)/.pip
+	$(call install,--editable . --group $*)
+	@touch $@

@@ -1,0 +1,152 @@
+"""Guards around every test: no network but loopback, no blocking call, nothing left open.
+
+`test_guards.py` shows that each of them bites.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import os
+import socket
+import sys
+from os import listdir, readlink  # before blockbuster makes them slow
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from blockbuster import blockbuster_ctx
+from hypothesis import settings
+
+try:
+    import uvloop
+except ImportError:  # Windows, PyPy
+    uvloop = None
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+DESCRIPTORS = Path("/proc/self/fd")
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+# Repeatable by default; HYPOTHESIS_PROFILE=thorough looks for something new on every run.
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+class RemoteHostError(RuntimeError):
+    """A test reached for the network. Not an OSError: the library must not take it for one."""
+
+
+def is_local(host: object) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def target_of(event: str, args: tuple) -> object:
+    """Return the host that the audit event is about, None where there is none."""
+    match event, args:
+        case "socket.getaddrinfo" | "socket.gethostbyname" | "socket.gethostbyaddr", (host, *_):
+            return host
+        case "socket.connect" | "socket.sendto", (socket.socket(family=family), (host, *_)):
+            return host if family in INTERNET else None
+    return None
+
+
+def refuse_remote(event: str, args: tuple) -> None:
+    if event.startswith("socket.") and not is_local(host := target_of(event, args)):
+        msg = f"{event} to {host!r}: tests stay on this machine"
+        raise RemoteHostError(msg)
+
+
+# The interpreter raises these events whoever calls: a library, an event loop, a thread.
+sys.addaudithook(refuse_remote)
+
+
+def first_audited(method: Callable, event: str, pick: slice) -> Callable:
+    def audited(*args: object, **kwargs: object) -> object:
+        sys.audit(event, *args[pick])
+        return method(*args, **kwargs)
+
+    return audited
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hidden_lookups_are_audited() -> Iterator[None]:
+    """Raise the event where it is missing: a name given to connect() and the look-ups of libuv."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            connect = first_audited(getattr(socket.socket, name), "socket.connect", slice(2))
+            patch.setattr(socket.socket, name, connect)
+        if uvloop:
+            look_up = uvloop.Loop.getaddrinfo
+            look_up = first_audited(look_up, "socket.getaddrinfo", slice(1, None))
+            patch.setattr(uvloop.Loop, "getaddrinfo", look_up)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def blocking_calls_raise() -> Iterator[None]:
+    """Raise BlockingError where zai_async sleeps, reads a file or waits for a lock in a loop."""
+    with blockbuster_ctx("zai_async"):
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports made out of the collector's sight: a full collection costs 1 ms."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> None:
+    """Apply the leak check to async tests only: sync ones need no event loop for it."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("leak_check")
+
+
+@pytest.fixture
+async def leak_check() -> AsyncIterator[None]:
+    """Fail on tasks that still run and sockets that are still open after all other fixtures."""
+    before = live_tasks() | open_sockets()
+    yield
+    left = await settled(lambda: (live_tasks() | open_sockets()) - before)
+    assert not left, f"left behind: {left}"
+    gc.collect()  # what was dropped unclosed warns now, in the test it belongs to
+
+
+def live_tasks() -> set[object]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def open_sockets() -> set[object]:
+    """Return the kernel's names of this process's sockets, nothing where there is no /proc."""
+    if not DESCRIPTORS.is_dir():
+        return set()
+    links = {link_of(f"{DESCRIPTORS}/{number}") for number in listdir(DESCRIPTORS)}
+    return {link for link in links if link.startswith("socket:")}
+
+
+def link_of(path: str) -> str:
+    try:
+        return readlink(path)
+    except OSError:  # the descriptor that listed the directory is gone
+        return ""
+
+
+async def settled(find: Callable[[], set[object]]) -> set[object]:
+    """Return what `find` still finds after the closes that are under way: half a second at most."""
+    for turn in range(60):
+        if not find():
+            break
+        await asyncio.sleep(0.01 if turn > 10 else 0)
+    return find()

@@ -1,0 +1,146 @@
+"""The guards of conftest.py, each met by a test that deserves it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+HERE = ["localhost", b"localhost", "127.0.0.1", "::1", None]
+
+GUILTY = """
+import asyncio, socket, time
+import aiohttp, pytest
+from hypothesis import given, strategies as st
+
+ZAI = {}
+exec(compile("import time\\ndef block(): time.sleep(0.001)", f"{PACKAGE}/x.py", "exec"), ZAI)
+
+async def test_blocking_in_the_loop():
+    ZAI["block"]()
+
+async def test_task_left_running():
+    globals()["task"] = asyncio.create_task(asyncio.Event().wait())
+
+async def test_socket_left_open():
+    globals()["server"] = await asyncio.start_server(print, "127.0.0.1", 0)
+
+async def test_session_left_open():
+    cycle = [aiohttp.ClientSession()]
+    cycle.append(cycle)
+
+@pytest.mark.timeout(0.2)
+async def test_hang():
+    await asyncio.Event().wait()
+
+async def test_remote_host_behind_aiohttp():
+    async with aiohttp.ClientSession() as session:
+        await session.get("http://api.z.ai/")
+"""
+
+INNOCENT = """
+import asyncio
+import pytest
+from hypothesis import given, strategies as st
+
+@pytest.fixture
+async def server():
+    async with await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0) as server:
+        yield server
+
+async def test_connection_and_task(server):
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    task = asyncio.create_task(reader.read())
+    assert await task == b""
+    writer.close()
+
+@given(st.integers())
+async def test_property(number):
+    await asyncio.sleep(0)
+
+def test_sync():
+    pass
+"""
+
+
+@pytest.fixture
+def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Return an empty project with this project's settings and guards."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "200")  # the summary cuts its lines there
+    pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
+    pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
+    return pytester
+
+
+def run(project: pytest.Pytester, source: str) -> pytest.RunResult:
+    project.mkdir("tests").joinpath("test_it.py").write_text(source)
+    return project.runpytest_subprocess("-p", "no:cacheprovider")
+
+
+def test_guilty_tests_are_convicted(guarded: pytest.Pytester) -> None:
+    result = run(guarded, f"PACKAGE = {str(ROOT / 'zai_async')!r}\n" + GUILTY)
+    result.assert_outcomes(passed=3, failed=3, errors=4)
+    result.stdout.fnmatch_lines_random(
+        [
+            "ERROR */test_it.py::test_task_left_running - *left behind*",
+            "ERROR */test_it.py::test_socket_left_open - *left behind*",
+            "ERROR */test_it.py::test_session_left_open - *ClientSession.__del__*",
+            "FAILED */test_it.py::test_blocking_in_the_loop - *BlockingError*time.sleep*",
+            "FAILED */test_it.py::test_hang - *Timeout*",
+            "FAILED */test_it.py::test_remote_host_behind_aiohttp - *RemoteHostError*",
+        ]
+    )
+
+
+def test_innocent_tests_are_left_alone(guarded: pytest.Pytester) -> None:
+    run(guarded, INNOCENT).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("address", [("192.0.2.1", 80), ("api.z.ai", 443)])
+@pytest.mark.parametrize("method", ["connect", "connect_ex"])
+def test_remote_address_is_refused(method: str, address: tuple[str, int]) -> None:
+    with socket.socket() as sock, pytest.raises(RuntimeError, match="tests stay on this machine"):
+        getattr(sock, method)(address)
+
+
+@pytest.mark.parametrize("host", ["api.z.ai", b"api.z.ai", "192.0.2.1", "2001:db8::1"], ids=repr)
+def test_remote_name_is_refused(host: str | bytes) -> None:
+    with pytest.raises(RuntimeError, match="tests stay on this machine"):
+        socket.getaddrinfo(host, 443)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_remote_name_is_refused_by_the_loop(loop: str) -> None:
+    module = pytest.importorskip(loop)
+    with (
+        asyncio.Runner(loop_factory=module.new_event_loop) as runner,
+        pytest.raises(RuntimeError, match="tests stay on this machine"),
+    ):
+        runner.run(look_up("api.z.ai"))
+
+
+async def look_up(host: str) -> list:
+    return await asyncio.get_running_loop().getaddrinfo(host, 443)
+
+
+def test_datagram_to_a_remote_host_is_refused() -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as sock,
+        pytest.raises(RuntimeError, match="tests stay on this machine"),
+    ):
+        sock.sendto(b"", ("192.0.2.1", 53))
+
+
+@pytest.mark.parametrize("host", HERE, ids=repr)
+def test_loopback_is_let_through(host: str | bytes | None) -> None:
+    assert socket.getaddrinfo(host, 443)
+
+
+def test_unix_socket_is_let_through(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock, pytest.raises(FileNotFoundError):
+        sock.connect(str(tmp_path / "absent"))
