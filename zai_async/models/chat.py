@@ -1,0 +1,259 @@
+"""Chat answers, whole and in pieces: https://docs.z.ai/api-reference/llm/chat-completion."""
+
+from typing import Any, TypeVar, overload
+
+import msgspec
+from msgspec import Struct, field
+
+from zai_async.models.options import Outcome, outcome_of
+from zai_async.models.reply import Reply
+from zai_async.models.usage import Usage
+
+T = TypeVar("T")
+Content = str | list[dict[str, Any]] | None
+
+
+class FunctionCall(Struct, kw_only=True):
+    """Name the function that the model wants called."""
+
+    name: str = ""
+    arguments: str = ""
+    """The arguments as JSON text, exactly as the model wrote it; it may be invalid."""
+
+    @overload
+    def parse(self) -> dict[str, Any]: ...
+    @overload
+    def parse(self, type: type[T]) -> T: ...
+    def parse(self, type: Any = dict[str, Any]) -> Any:
+        """Decode the arguments into ``type``: a dict, Struct, dataclass or TypedDict.
+
+        No text at all is what some models write for no arguments, and reads as ``{}``.
+        Raises msgspec.ValidationError when the arguments do not fit the type and
+        msgspec.DecodeError when they are not JSON.
+        """
+        return msgspec.json.decode(self.arguments or "{}", type=type)
+
+
+class ToolCall(Struct, kw_only=True, omit_defaults=True):
+    """Ask for one tool to be run; its result goes back in a ``tool`` message with this ``id``."""
+
+    # msgspec omits equal defaults, but never the product of a factory: these three are always sent.
+    id: str = field(default_factory=str)
+    type: str = field(default_factory=lambda: "function")
+    """``"function"``, ``"web_search"`` or ``"retrieval"``; other values may be added."""
+    function: FunctionCall = field(default_factory=FunctionCall)
+    index: int | None = None
+    """Position among the calls of the message."""
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self.function.name
+
+    @property
+    def arguments(self) -> str:
+        """The arguments of the function as JSON text."""
+        return self.function.arguments
+
+
+class Audio(Struct, kw_only=True, omit_defaults=True):
+    """Hold spoken output of the audio models of bigmodel.cn."""
+
+    id: str | None = None
+    data: str | None = None
+    """Base64 of the sound."""
+    expires_at: int | None = None
+    """Unix seconds until which the service remembers ``id``."""
+
+
+class Message(Struct, kw_only=True, omit_defaults=True):
+    """Hold the answer of the model; encoded, it is the request message that continues the chat.
+
+    Content, reasoning and arguments go back character by character as they came, which preserved
+    thinking depends on: https://docs.z.ai/guides/capabilities/thinking-mode
+    """
+
+    # From a factory, because a default would be omitted and a message needs its role.
+    role: str = field(default_factory=lambda: "assistant")
+    content: Content = None
+    """Text, or from some vision models a list of ``{"type": "text", "text": ...}``."""
+    reasoning_content: str | None = None
+    """What the model thought before it answered."""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    audio: Audio | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer as one string, the text parts joined; empty when there is none."""
+        return text_of(self.content)
+
+
+class Choice(Struct, kw_only=True):
+    """Pair an answer with the reason why it ended."""
+
+    index: int = 0
+    finish_reason: str | None = None
+    """``stop``, ``tool_calls``, ``length``, ``sensitive``, ``network_error``,
+    ``model_context_window_exceeded``; other values may be added."""
+    message: Message = field(default_factory=Message)
+    usage: Usage | None = None
+    """Only some gateways put it here."""
+
+
+class SearchResult(Struct, kw_only=True):
+    """Cite one page that a web search found."""
+
+    title: str = ""
+    content: str = ""
+    """A summary of the page."""
+    link: str = ""
+    media: str = ""
+    """The name of the site."""
+    icon: str = ""
+    """The address of the site's icon."""
+    refer: str = ""
+    """The mark used in the answer, such as ``ref_1``."""
+    publish_date: str = ""
+
+
+class ContentFilter(Struct, kw_only=True):
+    """Report what the safety audit found in one part of the conversation."""
+
+    role: str = ""
+    """``assistant``, ``user`` or ``history``."""
+    level: int | None = None
+    """0 (most severe) to 3."""
+
+
+class ChatCompletion(Reply, kw_only=True):
+    """Hold the finished answer to a chat request."""
+
+    id: str = ""
+    """The id of the answer; also the ``X-Log-Id`` header."""
+    created: int = 0
+    """Unix seconds."""
+    object: str = ""
+    model: str = ""
+    choices: list[Choice] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    web_search: list[SearchResult] = field(default_factory=list)
+    """The sources of the answer, when the web search tool was told to return them."""
+    content_filter: list[ContentFilter] = field(default_factory=list)
+
+    @property
+    def message(self) -> Message:
+        """The message of the first choice, or an empty one."""
+        return self.choices[0].message if self.choices else Message()
+
+    @property
+    def text(self) -> str:
+        """The text of the answer, empty when there is none."""
+        return self.message.text
+
+    @property
+    def thinking(self) -> str:
+        """The reasoning before the answer, empty when there is none."""
+        return self.message.reasoning_content or ""
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls that the model asks for."""
+        return self.message.tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended, in the words of the API."""
+        return self.choices[0].finish_reason if self.choices else None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the call ended; ``"empty"`` when it ended well but said nothing."""
+        outcome: Outcome | None = vars(self).get("outcome")
+        return outcome or _judge(self.finish_reason, self.message)
+
+
+class ChunkFunction(Struct, kw_only=True, gc=False):
+    """Hold a fragment of a function call."""
+
+    name: str | None = None
+    arguments: str | None = None
+    """The next piece of the JSON text, or all of it when ``tool_stream`` is off."""
+
+
+class ChunkToolCall(Struct, kw_only=True, gc=False):
+    """Hold a fragment of a tool call; fragments of one call share ``index``."""
+
+    index: int | None = None
+    id: str | None = None
+    """Set on the first fragment; later ones may repeat, blank or drop it."""
+    type: str | None = None
+    function: ChunkFunction | None = None
+
+
+class Delta(Struct, kw_only=True, gc=False):
+    """Hold what one chunk adds to the message."""
+
+    role: str | None = None
+    content: Content = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChunkToolCall] | None = None
+    audio: Audio | None = None
+
+
+class ChunkChoice(Struct, kw_only=True, gc=False):
+    """Hold what one chunk adds to one choice."""
+
+    index: int = 0
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    """Only on the last chunk of the choice; ``""`` means the same as absent."""
+    usage: Usage | None = None
+    """Only some gateways put it here."""
+
+
+class ChatCompletionChunk(Struct, kw_only=True, gc=False):
+    """Hold one event of a streamed chat answer, as on the wire."""
+
+    # In the order of the wire: msgspec looks for the next key at the next field first.
+    id: str = ""
+    created: int = 0
+    """Unix seconds."""
+    object: str | None = None
+    model: str | None = None
+    choices: list[ChunkChoice] | None = None
+    usage: Usage | None = None
+    """On the last chunk, next to ``finish_reason``."""
+    request_id: str | None = None
+    web_search: list[SearchResult] | None = None
+    content_filter: list[ContentFilter] | None = None
+    error: Any = None
+    """An error object in place of a chunk; undecoded shapes included, hence any JSON value."""
+
+    @property
+    def text(self) -> str:
+        """The answer text that this chunk adds to the first choice."""
+        delta = self._delta
+        return text_of(delta.content) if delta else ""
+
+    @property
+    def thinking(self) -> str:
+        """The reasoning text that this chunk adds to the first choice."""
+        delta = self._delta
+        return (delta.reasoning_content if delta else None) or ""
+
+    @property
+    def _delta(self) -> Delta | None:
+        return self.choices[0].delta if self.choices else None
+
+
+def text_of(content: Content) -> str:
+    """Join the text parts of a content; a plain string is returned as it is."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    return content or ""
+
+
+def _judge(finish_reason: str | None, message: Message) -> Outcome:
+    outcome = outcome_of(finish_reason)
+    said = message.text.strip() or message.tool_calls or message.audio
+    return outcome if said or outcome != "completed" else "empty"

@@ -1,0 +1,115 @@
+"""What a caller may say about one call, and the words for how it ended."""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NotRequired, TypedDict, get_args
+
+from msgspec import Struct
+
+Outcome = Literal[
+    "completed",
+    "length",
+    "tool_calls",
+    "sensitive",
+    "context_exceeded",
+    "network_error",
+    "truncated",
+    "empty",
+    "restarted",
+    "error",
+    "other",
+]
+
+_OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
+_BY_FINISH_REASON: dict[str, Outcome] = {
+    "stop": "completed",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "sensitive": "sensitive",
+    "network_error": "network_error",
+    "model_context_window_exceeded": "context_exceeded",
+}
+
+
+def outcome_of(finish_reason: str | None) -> Outcome:
+    """Name the outcome that a ``finish_reason`` of the API stands for.
+
+    A value the SDK does not know is ``"other"``, and so is a missing one: only the reader of a
+    stream can tell whether its absence means that the answer was cut.
+    Source: https://docs.z.ai/api-reference/llm/chat-completion
+    """
+    return _BY_FINISH_REASON.get(finish_reason or "", "other")
+
+
+class Timeout(Struct, frozen=True):
+    """Limit the silence of the service with four clocks, each in seconds; ``None`` is no limit.
+
+    Time that the caller's own code spends between two reads counts on none of them.
+    Raises ValueError for a limit that is not above zero.
+    """
+
+    connect: float | None = 10.0
+    """From asking for a connection until it is established, TLS included."""
+    first_byte: float | None = 600.0
+    """From sending the request until the status line; a plain answer is written in this time."""
+    first_progress: float | None = 300.0
+    """From the status line until the first content; comments and empty deltas are none."""
+    between_progress: float | None = 300.0
+    """From one piece of content to the next."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            _require_positive(name, getattr(self, name))
+
+
+class CallOptions(Struct, frozen=True):
+    """Change for one call what the client is set to.
+
+    Raises ValueError, naming the field, for a value that no call could follow.
+    """
+
+    timeout: Timeout | float | None = None
+    """``None`` keeps the client's; a number of seconds sets every clock except ``connect``."""
+    deadline: float | None = None
+    """Seconds for everything together: queueing, all attempts and the whole stream."""
+    retries: int | None = None
+    """Attempts after the first; ``None`` leaves it to the policy, 0 sends exactly one request."""
+    headers: Mapping[str, str] = {}
+    """Request headers to add; they win over the SDK's."""
+    allow: Collection[str] = ()
+    """Outcomes that are returned instead of raised, for example ``{"length", "empty"}``."""
+    on_restart: Literal["raise", "reset"] = "raise"
+    """When the service begins its answer anew: fail, or drop what came and go on."""
+    tag: str | None = None
+    """A label under which the usage ledger and the hooks count this call."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.timeout, Timeout):
+            _require_positive("timeout", self.timeout)
+        _require_positive("deadline", self.deadline)
+        if self.retries is not None and self.retries < 0:
+            raise ValueError(f"retries must be 0 or more, not {self.retries!r}")
+        if self.on_restart not in {"raise", "reset"}:
+            raise ValueError(f"on_restart must be 'raise' or 'reset', not {self.on_restart!r}")
+        _require_outcomes(self.allow)
+
+
+class CallParams(TypedDict):
+    """Give every operation the two keywords that are not fields of its request body."""
+
+    options: NotRequired[CallOptions]
+    """Time limits, retries and headers of this call alone."""
+    extra: NotRequired[Mapping[str, Any]]
+    """Body fields newer than the SDK, sent as they are; they win over keywords."""
+
+
+def _require_positive(name: str, seconds: float | None) -> None:
+    if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
+        raise ValueError(f"{name} must be None or seconds above 0, not {seconds!r}")
+
+
+def _require_outcomes(names: Collection[str]) -> None:
+    # A lone string is a collection too, of its letters.
+    unknown = {names} if isinstance(names, str) else set(names) - _OUTCOMES
+    if unknown:
+        raise ValueError(f"allow must be a collection of {sorted(_OUTCOMES)}, not {names!r}")
