@@ -1,0 +1,83 @@
+"""The models the emulator knows, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Kind = Literal["text", "vision", "image", "video", "transcription", "layout"]
+Thinking = Literal["none", "optional", "effort", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Describe one model: what it is for, how much it writes, how it thinks.
+
+    ``max_output`` is in tokens. ``thinking`` is ``"none"`` (never), ``"optional"`` (``thinking``
+    switches it), ``"effort"`` (``reasoning_effort`` does too) or ``"always"`` (switching it off is
+    refused). ``listed`` is the creation time in seconds that ``GET /models`` shows, or ``None``
+    when the list leaves the model out although it answers.
+    """
+
+    id: str
+    max_output: int = 0
+    thinking: Thinking = "none"
+    kind: Kind = "text"
+    listed: int | None = None
+
+    @property
+    def chats(self) -> bool:
+        """Say whether chat completions accept the model."""
+        return self.kind in {"text", "vision"}
+
+
+_LARGE, _MEDIUM, _SMALL, _TINY = 131_072, 98_304, 16_384, 4_096
+
+_ALL = (
+    Model("glm-5.3", _LARGE, "always", listed=1_786_665_600),
+    Model("glm-5.2", _LARGE, "effort", listed=1_781_568_000),
+    Model("glm-5.1", _LARGE, "optional", listed=1_775_520_000),
+    Model("glm-5", _LARGE, "optional", listed=1_770_768_000),
+    Model("glm-5-turbo", _LARGE, "optional", listed=1_773_619_200),
+    Model("glm-4.7", _LARGE, "optional", listed=1_766_361_600),
+    Model("glm-4.7-flashx", _LARGE, "optional"),
+    Model("glm-4.7-flash", _LARGE, "optional"),
+    Model("glm-4.6", _LARGE, "optional", listed=1_759_276_800),
+    Model("glm-4.5", _LARGE, "optional", listed=1_753_660_800),
+    Model("glm-4.5-x", _MEDIUM, "optional"),
+    Model("glm-4.5-air", _MEDIUM, "optional", listed=1_753_660_800),
+    Model("glm-4.5-airx", _MEDIUM, "optional"),
+    Model("glm-4.5-flash", _MEDIUM, "optional"),
+    Model("glm-4-32b-0414-128k", _SMALL),
+    Model("glm-4-flash-250414", _SMALL),
+    Model("glm-4-flashx-250414", _SMALL),
+    Model("charglm-4", _TINY),
+    Model("emohaa", _TINY),
+    Model("glm-5.3-flash", _LARGE, "always", "vision", listed=1_787_702_400),
+    Model("glm-5.3-flashx", _LARGE, "always", "vision", listed=1_789_689_600),
+    Model("glm-5v-turbo", _LARGE, "optional", "vision"),
+    Model("glm-4.6v", 32_768, "optional", "vision"),
+    Model("glm-4.6v-flashx", 32_768, "optional", "vision"),
+    Model("glm-4.6v-flash", 32_768, "optional", "vision"),
+    Model("glm-4.5v", _SMALL, "optional", "vision"),
+    Model("glm-4.1v-thinking-flash", _SMALL, "none", "vision"),
+    Model("glm-4.1v-thinking-flashx", _SMALL, "none", "vision"),
+    Model("autoglm-phone-multilingual", _TINY, "none", "vision"),
+    Model("autoglm-phone", _TINY, "none", "vision"),
+    Model("glm-image", kind="image"),
+    Model("cogview-4-250304", kind="image"),
+    Model("cogvideox-3", kind="video"),
+    Model("viduq1-text", kind="video"),
+    Model("viduq1-image", kind="video"),
+    Model("viduq1-start-end", kind="video"),
+    Model("vidu2-image", kind="video"),
+    Model("vidu2-start-end", kind="video"),
+    Model("vidu2-reference", kind="video"),
+    Model("glm-asr-2512", kind="transcription"),
+    Model("glm-ocr", kind="layout"),
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType({model.id: model for model in _ALL})
+"""Every model by its id. Limits: https://docs.z.ai/guides/overview/concept-param."""

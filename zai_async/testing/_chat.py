@@ -1,0 +1,151 @@
+"""Chat completions: scripted answers first, the built-in author after them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from zai_async.testing import _author as author
+from zai_async.testing._answer import Answer, Envelope, ScriptedCall, chunks, completion
+from zai_async.testing._catalogue import Model
+from zai_async.testing._operation import Call, Operation
+from zai_async.testing._prose import tokens
+from zai_async.testing._reply import STREAM_TYPE, Reply
+from zai_async.testing._validation import check_chat
+
+Json = dict[str, Any]
+
+_FIRST_TOKEN = 0.4  # seconds, as is usual for a short prompt
+_TOKEN = 1 / 60  # seconds between tokens
+
+
+@dataclass(slots=True, eq=False)
+class _Script:
+    answer: Answer
+    match: Callable[[Json], bool]
+    left: float
+
+
+class Chat:
+    """Script and serve ``chat.completions``."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._scripts: list[_Script] = []
+
+    def reply(
+        self,
+        text: str | None = None,
+        *,
+        thinking: str | None = None,
+        tool_calls: Sequence[ScriptedCall] = (),
+        finish_reason: str | None = None,
+        usage: Mapping[str, Any] | Literal["counted"] | None = "counted",
+        web_search: Sequence[Mapping[str, Any]] = (),
+        model: str | None = None,
+        times: int | None = 1,
+        chunk_size: int | None = None,
+        match: Callable[[Json], bool] | None = None,
+    ) -> None:
+        """Script an answer; answers are used in the order in which they were scripted.
+
+        Args:
+            text: The answer, sent exactly as it is.
+            thinking: The reasoning before it.
+            tool_calls: Calls as ``{"name": ..., "arguments": {...}}``, optionally with an ``id``.
+            finish_reason: ``"stop"`` or ``"tool_calls"`` when left out.
+            usage: ``"counted"``, a mapping to send as it is, or ``None`` for no usage.
+            web_search: Sources, as on the wire.
+            model: The model name in the answer, instead of the requested one.
+            times: How many requests it answers; ``None`` for every one from now on.
+            chunk_size: Characters per delta; about a word when left out.
+            match: Answer only requests for whose JSON body this returns true.
+        """
+        answer = Answer(
+            text=text or "",
+            thinking=thinking,
+            tool_calls=tool_calls,
+            finish_reason=finish_reason,
+            usage=usage,
+            web_search=web_search,
+            model=model,
+            chunk_size=chunk_size,
+        )
+        left = math.inf if times is None else times
+        self._scripts.append(_Script(answer, match or _any, left))
+
+    def reset(self) -> None:
+        """Forget what was scripted."""
+        self._scripts.clear()
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        paths = ("paas/v4/chat/completions", "coding/paas/v4/chat/completions")
+        return [Operation("chat.completions", "POST", path, self.complete) for path in paths]
+
+    def complete(self, call: Call) -> Reply:
+        """Answer one request, whole or as a stream; ``Refusal`` when it is not legal."""
+        body = call.request.json
+        model = check_chat(body)
+        answer = self._scripted(body) or author.write(body, model, self._seed)
+        envelope = _envelope(call, body, model, answer)
+        if body.get("stream") is True:
+            return _stream(answer, envelope)
+        return _whole(answer, envelope)
+
+    def _scripted(self, body: Json) -> Answer | None:
+        for script in list(self._scripts):
+            if script.left > 0 and script.match(body):
+                script.left -= 1
+                return script.answer
+        return None
+
+
+def _any(_: Json) -> bool:
+    return True
+
+
+def _envelope(call: Call, body: Json, model: Model, answer: Answer) -> Envelope:
+    return Envelope(
+        id=call.id,
+        request_id=str(body.get("request_id") or call.id),
+        created=int(time.time()),
+        model=answer.model or model.id,
+        prompt_tokens=_prompt_tokens(body),
+        tool_stream=body.get("tool_stream") is True,
+        sources_first=_sources_first(body),
+    )
+
+
+def _prompt_tokens(body: Json) -> int:
+    """Estimate: four bytes of JSON make about one token."""
+    return len(msgspec.json.encode((body["messages"], body.get("tools")))) // 4
+
+
+def _sources_first(body: Json) -> bool:
+    wishes = [author.wish_for_sources(tool) or {} for tool in body.get("tools") or []]
+    return any(wish.get("result_sequence") == "before" for wish in wishes)
+
+
+def _stream(answer: Answer, envelope: Envelope) -> Reply:
+    return Reply(
+        pieces=chunks(answer, envelope),
+        log_id=envelope.id,
+        content_type=STREAM_TYPE,
+        latency=_FIRST_TOKEN,
+        pause=_TOKEN,
+    )
+
+
+def _whole(answer: Answer, envelope: Envelope) -> Reply:
+    written = len(tokens(answer.text)) + len(tokens(answer.thinking or ""))
+    return Reply(
+        pieces=(msgspec.json.encode(completion(answer, envelope)),),
+        log_id=envelope.id,
+        latency=_FIRST_TOKEN + written * _TOKEN,
+    )

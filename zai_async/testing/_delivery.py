@@ -1,0 +1,133 @@
+"""Sending a reply: a plan of writes and pauses, then its execution on a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import anyio
+from aiohttp import web
+
+from zai_async.testing._fault import Fault
+from zai_async.testing._listener import Peer
+from zai_async.testing._reply import Reply
+
+Step = bytes | float
+"""Bytes to write, or seconds to pause."""
+
+KEEP_ALIVE = b": keep-alive\n\n"
+_WRITE_SIZE = 65_536
+
+
+def plan(reply: Reply, fault: Fault, pace: float) -> Iterator[Step]:
+    """Lay out the body as writes and pauses, with the faults that act on bytes."""
+    steps = _paced(reply.pieces, reply.pause * pace)
+    limit = _limit(fault)
+    if limit is not None:
+        steps = _limited(steps, limit)
+    if fault.silence_after is not None:
+        steps = _silenced(steps, *fault.silence_after)
+    return _regrouped(steps, fault.write_size or _WRITE_SIZE)
+
+
+def _limit(fault: Fault) -> int | None:
+    return fault.cut_after if fault.eof_after is None else fault.eof_after
+
+
+def _paced(pieces: Iterable[bytes], pause: float) -> Iterator[Step]:
+    for piece in pieces:
+        yield piece
+        if pause:
+            yield pause
+
+
+def _limited(steps: Iterable[Step], limit: int) -> Iterator[Step]:
+    for step in steps:
+        if isinstance(step, bytes):
+            yield step[:limit]
+            limit -= len(step)
+            if limit <= 0:
+                return
+        else:
+            yield step
+
+
+def _silenced(steps: Iterable[Step], offset: int, seconds: float) -> Iterator[Step]:
+    silent = False
+    for step in steps:
+        if isinstance(step, float) or silent:
+            yield step
+        elif len(step) <= offset:
+            offset -= len(step)
+            yield step
+        else:
+            silent = True
+            yield from (step[:offset], float(seconds), step[offset:])
+    if not silent:
+        yield float(seconds)
+
+
+def _regrouped(steps: Iterable[Step], size: int) -> Iterator[Step]:
+    held: list[bytes] = []
+    for step in steps:
+        if isinstance(step, bytes):
+            held.append(step)
+        else:
+            yield from _slices(b"".join(held), size)
+            held.clear()
+            yield step
+    yield from _slices(b"".join(held), size)
+
+
+def _slices(data: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+class Delivery:
+    """Carry one reply to one client."""
+
+    def __init__(self, request: web.BaseRequest, peer: Peer, fault: Fault, pace: float) -> None:
+        self._request = request
+        self._peer = peer
+        self._fault = fault
+        self._pace = pace
+        self._between_frames = True
+
+    async def send(self, reply: Reply) -> web.StreamResponse:
+        """Send the reply as the fault wants it; return when the last byte is out."""
+        await anyio.sleep(self._fault.delay + reply.latency * self._pace)
+        response = web.StreamResponse(status=reply.status, headers=self._headers(reply))
+        await response.prepare(self._request)
+        for step in plan(reply, self._fault, self._pace):
+            await self._take(response, step)
+        await self._end(response)
+        return response
+
+    def _headers(self, reply: Reply) -> dict[str, str]:
+        headers = {"Content-Type": reply.content_type, "X-Log-Id": reply.log_id, "Server": "nginx"}
+        if not reply.streams and self._fault.eof_after is None:
+            headers["Content-Length"] = str(sum(map(len, reply.pieces)))
+        return headers | dict(self._fault.headers)
+
+    async def _take(self, response: web.StreamResponse, step: Step) -> None:
+        if isinstance(step, float):
+            await self._pause(response, step)
+        else:
+            await response.write(step)
+            self._between_frames = step.endswith(b"\n\n")
+            await anyio.sleep(0)
+
+    async def _pause(self, response: web.StreamResponse, seconds: float) -> None:
+        every = self._fault.comments_every
+        while every is not None and seconds > every and self._between_frames:
+            await anyio.sleep(every)
+            await response.write(KEEP_ALIVE)
+            seconds -= every
+        await anyio.sleep(seconds)
+
+    async def _end(self, response: web.StreamResponse) -> None:
+        if self._fault.cut_after is not None:
+            await self._peer.drop(self._fault.how)
+        else:
+            await self._pause(response, self._fault.late_end)
+            await response.write_eof()

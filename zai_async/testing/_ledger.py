@@ -1,0 +1,148 @@
+"""The emulator's memory of what clients did, and waiting for them to do it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from multidict import CIMultiDict, CIMultiDictProxy
+
+
+@dataclass(kw_only=True, eq=False)
+class RecordedRequest:
+    """Remember one request as it arrived, and what became of it.
+
+    Times are those of the event loop's clock (monotonic seconds). ``disconnected_at`` is set when
+    the client left before its answer was complete. ``connection`` numbers the connections from 1.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    connection: int
+    reused: bool
+    received_at: float
+    operation: str = ""
+    body: bytes = field(default=b"", repr=False)
+    status: int | None = None
+    finished_at: float | None = None
+    disconnected_at: float | None = None
+
+    def __repr__(self) -> str:
+        """Show the request without its key and without its body."""
+        headers = CIMultiDict(self.headers)
+        if "Authorization" in headers:
+            headers["Authorization"] = "***"
+        outcome = "disconnected" if self.disconnected_at is not None else self.status
+        return (
+            f"<RecordedRequest {self.method} {self.path} {outcome}"
+            f" connection={self.connection} headers={dict(headers)}>"
+        )
+
+    @cached_property
+    def json(self) -> Any:
+        """Decode the body; ``None`` when it is not JSON."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            return None
+
+    @property
+    def streams(self) -> bool:
+        """Say whether the client asked for a stream."""
+        return isinstance(self.json, dict) and self.json.get("stream") is True
+
+
+class Waiting:
+    """Wait for the emulator to see something: ``await`` it, or call ``result()`` in a thread."""
+
+    def __init__(self, condition: Callable[[], bool], timeout: float, subject: str) -> None:
+        self._condition = condition
+        self._timeout = timeout
+        self._subject = subject
+        self._met: Future[None] = Future()
+        self.check()
+
+    def check(self) -> bool:
+        """Look again; say whether the wait is over."""
+        if not self._met.done() and self._condition():
+            self._finish()
+        return self._met.done()
+
+    def _finish(self) -> None:
+        try:
+            self._met.set_result(None)
+        except InvalidStateError:  # the waiter gave up, or another thread saw it first
+            return
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait in an event loop; any loop, not only the emulator's."""
+        return self._wait().__await__()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._met), self._timeout)
+        except TimeoutError:
+            raise self._late() from None
+
+    def result(self) -> None:
+        """Block this thread until the condition holds."""
+        try:
+            self._met.result(self._timeout)
+        except TimeoutError:
+            raise self._late() from None
+
+    def _late(self) -> TimeoutError:
+        return TimeoutError(f"{self._subject}: not seen within {self._timeout} s")
+
+
+class Ledger:
+    """Keep the figures of one test; ``reset()`` of the emulator starts a new one."""
+
+    def __init__(self) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.connections = 0
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self._waiting: list[Waiting] = []
+
+    def connected(self) -> int:
+        """Count a connection and give its number."""
+        self.connections += 1
+        self.notify()
+        return self.connections
+
+    def start(self, request: RecordedRequest) -> None:
+        """Write down a request whose headers have arrived."""
+        self.requests.append(request)
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        self.notify()
+
+    def finish(self) -> None:
+        """Write down that a request needs nothing any more."""
+        self.in_flight -= 1
+        self.notify()
+
+    def disconnected(self) -> int:
+        """Count the requests whose client left early."""
+        return sum(request.disconnected_at is not None for request in self.requests)
+
+    def wait(self, condition: Callable[[], bool], timeout: float, subject: str) -> Waiting:
+        """Register a condition that is looked at after each change."""
+        waiting = Waiting(condition, timeout, subject)
+        self._waiting.append(waiting)
+        waiting.check()  # a change may have come between the first look and the registration
+        return waiting
+
+    def notify(self) -> None:
+        """Let the waiting look again."""
+        for waiting in list(self._waiting):
+            if waiting.check():
+                self._waiting.remove(waiting)

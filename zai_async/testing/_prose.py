@@ -1,0 +1,113 @@
+"""Texts that read like a model's answer, the same for the same seed and prompt."""
+# ruff: noqa: RUF001 - Chinese text has Chinese punctuation
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+_TOKEN = re.compile(r"\s?[A-Za-z0-9_]{1,8}|\s?[^\sA-Za-z0-9_]|\s")
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_CODE = re.compile(r"\b(code|function|script|python|program|sample|regex|sql)\b|代码|函数", re.I)
+
+_OPENINGS = (
+    "Good question! Here is the short version.",
+    "Let me take that step by step.",
+    "Sure, here is what matters most. ✨",
+    "Happy to help with that.",
+)
+_POINTS = (
+    "**Start small.** One working example tells you more than a page of plans.",
+    "**Measure first.** Guesses about speed are wrong more often than right 📏.",
+    "**Name things well.** `retry_after` says more than `value2`.",
+    "**Handle the unhappy path.** Networks fail, and usually at the worst moment.",
+    "**Keep the pieces apart.** Parsing, deciding and sending are three different jobs.",
+    "**Read the error.** It often carries the answer, down to the request id.",
+    "**Stream when people wait.** The first words count more than the last ones 🚀.",
+)
+_CLOSINGS = (
+    "Tell me which part you would like to see in more depth. 🙂",
+    "That is the core of it; the rest is detail.",
+    "Shall I go on with an example of your own? 🌱",
+)
+_CODES = (
+    "```python\nimport asyncio\n\n\nasync def main() -> None:\n"
+    '    async for event in events():\n        print(event.data, end="", flush=True)\n\n\n'
+    "asyncio.run(main())\n```",
+    "```python\ndef chunks(text: str, size: int) -> list[str]:\n"
+    "    return [text[i : i + size] for i in range(0, len(text), size)]\n```",
+)
+_CHINESE_OPENINGS = (
+    "好的，我来说明一下。",
+    "这是一个很好的问题！😊",
+    "没问题，下面分几点来看。",
+)
+_CHINESE_POINTS = (
+    "**先从小处着手**：一个能运行的例子胜过许多计划。",
+    "**先测量再优化**：直觉常常是错的 📏。",
+    "**处理异常情况**：网络总会在最不合适的时候中断。",
+    "**保持结构清晰**：解析、决策和发送是三件不同的事。",
+    "**用流式输出**：用户更在意第一个字何时出现 🚀。",
+)
+_CHINESE_CLOSINGS = ("需要我继续展开哪一部分吗？🙂", "以上就是要点，希望对你有帮助。🌱")
+_THOUGHTS = (
+    "The user asks about {topic}. ",
+    "I should keep the answer short and practical. ",
+    "A list is easier to read than one long paragraph. ",
+    "Let me check whether an example would help... yes, a small one. ",
+    "I must not promise anything I cannot show. ",
+)
+_CHINESE_THOUGHTS = ("用户问的是{topic}。", "回答应该简短而实用。", "列几个要点会更清楚。")
+
+
+def tokens(text: str) -> list[str]:
+    """Cut a text into token-sized pieces that join back to it exactly."""
+    return _TOKEN.findall(text)
+
+
+def random_for(seed: int, *parts: str) -> Random:
+    """Give a source of choices that depends on nothing but the seed and these texts."""
+    return Random("\0".join((str(seed), *parts)))  # noqa: S311 - prose, not secrets
+
+
+def is_chinese(text: str) -> bool:
+    """Say whether a text holds Chinese characters."""
+    return _CHINESE.search(text) is not None
+
+
+def topic_of(prompt: str) -> str:
+    """Give the beginning of a prompt in one line, to quote it."""
+    line = " ".join(prompt.split())
+    return line if len(line) <= 60 else line[:59] + "…"
+
+
+def answer_text(prompt: str, random: Random) -> str:
+    """Write a Markdown answer in the prompt's language, with code when it asks for code."""
+    if is_chinese(prompt):
+        pools = (_CHINESE_OPENINGS, _CHINESE_POINTS, _CHINESE_CLOSINGS)
+    else:
+        pools = (_OPENINGS, _POINTS, _CLOSINGS)
+    opening, points, closing = pools
+    parts = [random.choice(opening), f"> {topic_of(prompt)}", _bullets(points, random)]
+    if _CODE.search(prompt):
+        parts.append(random.choice(_CODES))
+    return "\n\n".join([*parts, random.choice(closing)])
+
+
+def _bullets(points: tuple[str, ...], random: Random) -> str:
+    return "\n".join(f"- {point}" for point in random.sample(points, 3))
+
+
+def thinking_text(prompt: str, random: Random) -> str:
+    """Write a short chain of thought about the prompt."""
+    pool = _CHINESE_THOUGHTS if is_chinese(prompt) else _THOUGHTS
+    first, *rest = pool
+    thoughts = [first.format(topic=topic_of(prompt)), *random.sample(rest, 2)]
+    return "".join(thoughts).strip()
+
+
+def result_text(prompt: str, result: str) -> str:
+    """Write the answer that follows a tool's result."""
+    if is_chinese(prompt):
+        return f"根据工具返回的结果：{result} ✅"
+    return f"According to the tool: {result} ✅"

@@ -1,0 +1,302 @@
+"""A Z.AI platform on loopback: real sockets, scripted answers, scripted faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self
+
+import anyio
+from aiohttp import web
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from zai_async.testing._chat import Chat
+from zai_async.testing._delivery import Delivery
+from zai_async.testing._fault import Fault
+from zai_async.testing._ledger import Ledger, RecordedRequest, Waiting
+from zai_async.testing._listener import Listener, Peer
+from zai_async.testing._models import ModelList
+from zai_async.testing._operation import Call, Operation, Table
+from zai_async.testing._prose import random_for
+from zai_async.testing._refusal import WRONG_PATH, Refusal
+from zai_async.testing._reply import Reply
+
+_P = ParamSpec("_P")
+
+
+def _arming(build: Callable[_P, Fault]) -> Callable[Concatenate[Emulator, _P], Fault]:
+    """Turn the constructor of a fault into a method that arms what it builds."""
+
+    @wraps(build, updated=())
+    def fault(self: Emulator, /, *args: _P.args, **kwargs: _P.kwargs) -> Fault:
+        armed = build(*args, **kwargs)
+        self._faults.append(armed)
+        return armed
+
+    return fault
+
+
+class Emulator:
+    """Serve the platform on loopback, deterministic from a seed.
+
+    ``async with Emulator() as emulator`` serves in the running event loop, ``with Emulator() as
+    emulator`` in a thread of its own, for synchronous clients and fixtures. Scripting, figures and
+    waiting work from any thread.
+
+    Args:
+        api_key: The only accepted key. ``None`` accepts every key that does not begin with
+            ``bad``; a wrong key is answered with 401 and code 1000, a missing one with 1001.
+        seed: Answers depend on it and on the messages, on nothing else.
+        pace: 0 answers at full speed, 1 as fast as a real model (60 tokens per second), 2 takes
+            twice as long.
+        port: The port to listen on; 0 picks a free one.
+        host: The address to listen on.
+
+    ``chat`` scripts answers. Without a script it answers by itself; see ``chat.reply``.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        seed: int = 0,
+        pace: float = 0.0,
+        port: int = 0,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.chat = Chat(seed)
+        self._table = Table([*self.chat.operations(), *ModelList().operations()])
+        self._api_key = api_key
+        self._seed = seed
+        self._pace = pace
+        self._host, self._wanted_port = host, port
+        self._port: int | None = None
+        self._faults: list[Fault] = []
+        self._threads = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._ledger = Ledger()
+        self._random = random_for(self._seed, "ids")
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        """Start in the running event loop."""
+        self._listener = Listener(self._serve, self._number, self._notify)
+        self._port = await self._listener.start(self._host, self._wanted_port)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop; connections still open are reset."""
+        self._port = None
+        await self._listener.stop()
+
+    def __enter__(self) -> Self:
+        """Start in a new thread."""
+        with ExitStack() as threads:
+            self._portal = threads.enter_context(start_blocking_portal())
+            threads.enter_context(self._portal.wrap_async_context_manager(self))
+            self._threads = threads.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the server and its thread."""
+        self._portal = None
+        self._threads.close()
+
+    @property
+    def root_url(self) -> str:
+        """Give the root of all operations, ending in ``/api``."""
+        if self._port is None:
+            raise RuntimeError("the emulator is not running; enter it with `with` or `async with`")
+        return f"http://{self._host}:{self._port}/api"
+
+    @property
+    def url(self) -> str:
+        """Give the base URL for clients, ending in ``/api/paas/v4``."""
+        return f"{self.root_url}/paas/v4"
+
+    def reset(self) -> None:
+        """Forget scripts, faults, requests and figures, and reset open connections.
+
+        Call it from the thread that started the emulator.
+        """
+        self._faults.clear()
+        self.chat.reset()
+        self._begin()
+        if self._portal is None:
+            self._listener.reset()
+        else:
+            self._portal.call(self._clear)
+
+    async def _clear(self) -> None:
+        self._listener.reset()
+        await self._listener.settle()
+
+    # Scripting
+
+    fault = _arming(Fault)
+
+    # Figures
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """List the requests so far, in order of arrival."""
+        return self._ledger.requests
+
+    @property
+    def connections(self) -> int:
+        """Count the connections opened so far."""
+        return self._ledger.connections
+
+    @property
+    def open_connections(self) -> int:
+        """Count the connections open now."""
+        return len(self._listener.peers)
+
+    @property
+    def in_flight(self) -> int:
+        """Count the requests being answered now."""
+        return self._ledger.in_flight
+
+    @property
+    def peak_in_flight(self) -> int:
+        """Give the largest number of requests answered at once."""
+        return self._ledger.peak_in_flight
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 1.0) -> Waiting:
+        """Wait until a condition on these figures holds, looked at after each change.
+
+        ``await`` it in any event loop, or call ``.result()`` in a thread.
+
+        Raises:
+            TimeoutError: It did not hold within ``timeout`` seconds.
+        """
+        return self._ledger.wait(condition, timeout, "condition")
+
+    def wait_requests(self, n: int = 1, timeout: float = 1.0) -> Waiting:
+        """Wait until ``n`` requests have arrived; see ``wait_until``."""
+        ledger = self._ledger
+        return ledger.wait(lambda: len(ledger.requests) >= n, timeout, f"{n} request(s)")
+
+    def wait_disconnected(self, n: int = 1, timeout: float = 1.0) -> Waiting:
+        """Wait until ``n`` clients have left before the end of their answer; see ``wait_until``."""
+        ledger = self._ledger
+        return ledger.wait(lambda: ledger.disconnected() >= n, timeout, f"{n} disconnection(s)")
+
+    def wait_closed(self, timeout: float = 1.0) -> Waiting:
+        """Wait until no connection is open; see ``wait_until``."""
+        return self._ledger.wait(lambda: not self._listener.peers, timeout, "no open connection")
+
+    # Serving
+
+    def _number(self) -> int:
+        return self._ledger.connected()
+
+    def _notify(self) -> None:
+        self._ledger.notify()
+
+    async def _serve(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
+        ledger, clock = self._ledger, asyncio.get_running_loop().time
+        record = _record(request, peer, clock())
+        ledger.start(record)
+        try:
+            response = await self._answer(request, peer, record)
+            record.finished_at = clock()
+        except (asyncio.CancelledError, ConnectionError) as error:
+            record.disconnected_at = None if peer.dropped else clock()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return web.Response()  # nobody is there to read it
+        finally:
+            ledger.finish()
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, peer: Peer, record: RecordedRequest
+    ) -> web.StreamResponse:
+        record.body = await request.read()
+        found = self._table.find(record.method, record.path)
+        record.operation = found[0].name if found else ""
+        fault = self._hit(record)
+        if fault.hang:
+            await anyio.sleep_forever()
+        if fault.drops:
+            return await _drop(peer, fault)
+        reply = self._reply(fault, record, found)
+        record.status = reply.status
+        return await Delivery(request, peer, fault, self._pace).send(reply)
+
+    def _hit(self, record: RecordedRequest) -> Fault:
+        for fault in list(self._faults):
+            if fault.hits(record):
+                fault.seen += 1
+                return fault
+        return Fault()
+
+    def _reply(
+        self,
+        fault: Fault,
+        record: RecordedRequest,
+        found: tuple[Operation, dict[str, str]] | None,
+    ) -> Reply:
+        log_id = self._new_id()
+        if fault.answers:
+            return fault.reply(log_id)
+        if found is None:
+            return Reply(pieces=(WRONG_PATH,), log_id=log_id)
+        operation, parameters = found
+        try:
+            self._authorize(record)
+            reply = operation.answer(Call(request=record, id=log_id, parameters=parameters))
+        except Refusal as refusal:
+            return Reply(pieces=(refusal.body,), log_id=log_id, status=refusal.status)
+        return fault.changed(reply, self._new_id())
+
+    def _authorize(self, record: RecordedRequest) -> None:
+        scheme, _, key = record.headers.get("Authorization", "").partition(" ")
+        if not scheme:
+            raise Refusal("1001")
+        known = key == self._api_key if self._api_key else not key.startswith("bad")
+        if scheme != "Bearer" or not key or not known:
+            raise Refusal("1000")
+
+    def _new_id(self) -> str:
+        """Make an id like the platform's: local time of Beijing and sixteen hex digits."""
+        now = datetime.now(UTC) + timedelta(hours=8)
+        return f"{now:%Y%m%d%H%M%S}{self._random.getrandbits(64):016x}"
+
+
+def _record(request: web.BaseRequest, peer: Peer, now: float) -> RecordedRequest:
+    reused, peer.used = peer.used, True
+    return RecordedRequest(
+        method=request.method,
+        path=request.path,
+        query=dict(request.query),
+        headers=request.headers,
+        connection=peer.number,
+        reused=reused,
+        received_at=now,
+    )
+
+
+async def _drop(peer: Peer, fault: Fault) -> web.StreamResponse:
+    await anyio.sleep(fault.delay)
+    await peer.drop(fault.how)
+    return web.Response()  # never sent: the connection has gone

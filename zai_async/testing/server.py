@@ -1,0 +1,38 @@
+"""Serve the emulator on the command line: ``python -m zai_async.testing``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+import anyio
+
+from zai_async.testing.emulator import Emulator
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """Describe the command line; ``zai emulator`` has the same one."""
+    result = argparse.ArgumentParser(prog=prog, description="Serve an emulated Z.AI platform.")
+    result.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    result.add_argument("--port", type=int, default=8765, help="port; 0 picks a free one")
+    result.add_argument("--pace", type=float, default=1.0, help="0 full speed, 1 like a model")
+    result.add_argument("--seed", type=int, default=0, help="answers depend on it")
+    result.add_argument("--api-key", help="the only accepted key (default: any)")
+    return result
+
+
+def serve(argv: Sequence[str] | None = None, *, prog: str = "python -m zai_async.testing") -> int:
+    """Print the base URL, serve until Ctrl-C or SIGTERM; return the exit status."""
+    arguments = parser(prog).parse_args(argv)
+    anyio.run(_serve, Emulator(**vars(arguments)))
+    return 0
+
+
+async def _serve(emulator: Emulator) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with emulator:
+            sys.stdout.write(f"{emulator.url}\n")
+            sys.stdout.flush()
+            await anext(aiter(signals))
