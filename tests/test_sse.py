@@ -1,0 +1,302 @@
+"""`zai_async._sse` against the slow reference, under every kind of cut."""
+
+import itertools
+import random
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sse_reference import BOM, Dispatched, Interpretation, split_lines
+from zai_async._sse import Event, SSEParser
+from zai_async.errors import EventTooLargeError
+
+STREAMS = {
+    "empty": b"",
+    "chat": b'data: {"a":1}\n\ndata: {"b":2}\n\ndata: [DONE]\n\n',
+    "chat, no space": b'data:{"a":1}\n\ndata:[DONE]\n\n',
+    "chat, CRLF": b'data: {"a":1}\r\n\r\ndata: [DONE]\r\n\r\n',
+    "chat, CR": b'data: {"a":1}\r\rdata: [DONE]\r\r',
+    "mixed line ends": b"data: a\r\ndata: b\rdata: c\n\r\n\rdata: d\n\r",
+    "BOM": BOM + b"data: a\n\ndata: b\n\n",
+    "two BOMs": BOM + BOM + b"data: a\n\ndata: b\n\n",
+    "half a BOM": BOM[:2] + b"data: a\n\ndata: b\n\n",
+    "BOM after a blank line": b"\n" + BOM + b"data: a\n\ndata: b\n\n",
+    "BOM and CR": BOM + b"\r\ndata: a\r\r",
+    "comments": b": ping\n\n:\n\ndata: a\n: within\ndata: b\n\n",
+    "comments between chat frames": b"data: a\n\n: ping\n\ndata: b\n\n",
+    "many data lines": b"data: a\ndata\ndata:\ndata: b\n\n",
+    "empty data": b"data\n\ndata:\n\ndata: \n\n",
+    "only one space": b"data:  a\n\ndata: \tb \n\n",
+    "error event": b'event: error\ndata: {"error":{"code":"1302"}}\n\ndata: x\n\n',
+    "type without data": b"event: lost\n\ndata: a\n\n",
+    "empty type": b"event: a\nevent:\ndata: x\n\n",
+    "id persists": b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
+    "id without data": b"id: 7\n\ndata: a\n\n",
+    "id with NUL": b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n",
+    "id unfinished": b"id: 1\ndata: a\n\nid: 2\ndata: b\n",
+    "retry": b"retry: 10\n\nretry: 1x\n\nretry: +5\n\nretry:\n\nretry: 0020\n\n",
+    "retry unfinished": b"retry: 10\ndata: a\nretry: 20",
+    "retry in other digits": "retry: ١٢\ndata: a\n\nretry: ²\n\n".encode(),
+    "unknown fields": b"Data: a\n data: b\ndatab: c\ndata : d\ndata: e\nfoo\n\n",
+    "no event stream": b'{"code":500,"msg":"404 NOT_FOUND","success":false}',
+    "decoy": b'data: {"content":"data: {\\"a\\":1}"}\n\ndata: data: x\n\n',
+    "UTF-8": "event: 事\nid: é\ndata: 你好 🎉\n\n".encode(),
+    "broken UTF-8": b"event: \xff\nid: \xe4\xbd\ndata: \xf0\x9f\n\n",
+    "not line ends": "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\n".encode() + b"data: \x85\n\n",
+    "blank lines": b"\n\n\ndata: a\n\n\n\ndata: b\n\n\n",
+    "last blank line left out": b"data: a\n\ndata: [DONE]\n",
+    "last line end left out": b"data: a\n\nid: 1\ndata: [DONE]",
+    "last field cut off": b"data: a\nevent: err",
+    "last data line cut off": b"data: a\ndat",
+}
+
+# Small, so that random strings of them hit the corners of the grammar.
+TOKENS = [
+    *(b"data: {}\n\n", b"data: x\n\n", b"data: x\r\n\r\n", b"data: \n\n"),
+    *(b"data", b"data:", b"data: ", b"event: ", b"id: ", b"id", b"retry: ", b"foo"),
+    *(b"\n", b"\n", b"\n\n", b"\r", b"\r", b"\r\n", b"\r\n\r\n"),
+    *(b":", b" ", b"a", b"7", b"\0", b"\xff", "é\u2028".encode(), BOM, BOM[:1], BOM[1:]),
+]
+
+
+def seen(events: Iterable[Event]) -> list[Dispatched]:
+    return [Dispatched(event.data, event.event, event.id) for event in events]
+
+
+def cut(stream: bytes, *positions: int) -> list[bytes]:
+    return [stream[i:j] for i, j in itertools.pairwise([0, *positions, len(stream)])]
+
+
+def pieces_of(stream: bytes, size: int) -> list[bytes]:
+    return [stream[i : i + size] for i in range(0, len(stream), size)]
+
+
+def random_cut(stream: bytes, rng: random.Random) -> list[bytes]:
+    return cut(stream, *sorted(rng.choices(range(len(stream) + 1), k=rng.randrange(6))))
+
+
+def pending_of(stream: bytes) -> list[Dispatched]:
+    """What `close()` has to give, in the reference's terms: one blank line more."""
+    lines, cut_off = split_lines(stream)
+    if cut_off.startswith(b"data:"):
+        lines = [*lines, cut_off]
+    completed = Interpretation(BOM + b"".join(line + b"\n" for line in [*lines, b""]))
+    return completed.events[len(Interpretation(stream).events) :]
+
+
+def check(pieces: list[bytes]) -> None:
+    """Both ways of feeding, and their mixture, agree with the reference on this cut."""
+    stream = b"".join(pieces)
+    expected = Interpretation(stream)
+    full, data_only, mixed = SSEParser(), SSEParser(), SSEParser()
+    events = [event for piece in pieces for event in full.feed(piece)]
+    data = [data for piece in pieces for data in data_only.payloads(piece)]
+    assert seen(events) == expected.events, pieces
+    assert data == [event.data for event in expected.events], pieces
+    assert list(feed_mixed(mixed, pieces)) == data, pieces
+    for parser in (full, data_only, mixed):
+        check_end(parser, expected, pending_of(stream))
+
+
+def feed_mixed(parser: SSEParser, pieces: list[bytes]) -> Iterator[bytes]:
+    for number, piece in enumerate(pieces):
+        if number % 2:
+            yield from parser.payloads(piece)
+        else:
+            yield from (event.data for event in parser.feed(piece))
+
+
+def check_end(parser: SSEParser, expected: Interpretation, pending: list[Dispatched]) -> None:
+    assert parser.last_event_id == expected.last_event_id
+    last = parser.close()
+    assert seen([last] if last else []) == pending
+    assert (parser.last_event_id, parser.retry) == (expected.last_event_id, expected.retry)
+    assert parser.close() is None
+
+
+# The grammar
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_every_cut_in_two_places(stream: bytes) -> None:
+    for places in itertools.combinations_with_replacement(range(len(stream) + 1), 2):
+        check(cut(stream, *places))
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_byte_by_byte_nothing_waits(stream: bytes) -> None:
+    parser = SSEParser()
+    events: list[Event] = []
+    for end in range(1, len(stream) + 1):
+        events += parser.feed(stream[end - 1 : end])
+        assert seen(events) == Interpretation(stream[:end]).events
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_streams(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(10_000):
+        check(random_cut(b"".join(rng.choices(TOKENS, k=rng.randrange(16))), rng))
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(TOKENS)).map(b"".join) | st.binary(max_size=20), max_size=8)
+)
+def test_any_pieces(pieces: list[bytes]) -> None:
+    check(pieces)
+
+
+def test_events_read_as_expected() -> None:
+    parser = SSEParser()
+    events = parser.feed(b"retry: 50\nid: 7\nevent: error\ndata: a\ndata: b\n\ndata: c\n\n")
+    assert events == [Event(b"a\nb", "error", "7"), Event(b"c", "message", "7")]
+    assert (parser.last_event_id, parser.retry) == ("7", 50)
+
+
+def test_a_lone_carriage_return_dispatches_at_once() -> None:
+    parser = SSEParser()
+    assert parser.payloads(b"data: x\r\r") == [b"x"]
+    assert parser.payloads(b"\ndata: y\r\n\r") == [b"y"]
+    assert parser.payloads(b"\n") == []
+
+
+def test_a_retry_that_python_does_not_convert_is_ignored() -> None:
+    digits = b"9" * (sys.get_int_max_str_digits() + 1)
+    parser = SSEParser()
+    parser.feed(b"retry: 5\n\nretry: " + digits + b"\n\n")
+    assert parser.retry == 5
+
+
+# The end of the stream
+
+
+def test_close_gives_the_unfinished_event() -> None:
+    parser = SSEParser()
+    parser.feed(b"id: 1\ndata: a\n\nid: 2\nevent: end\ndata: b\ndata: [DO")
+    assert parser.close() == Event(b"b\n[DO", "end", "2")
+    assert parser.last_event_id == "1"
+
+
+@pytest.mark.parametrize(
+    "stream", [b"", b"data: a\n\n", b": ping\n", b"event: x\n", BOM[:2], b"\r"]
+)
+def test_close_without_unfinished_data(stream: bytes) -> None:
+    parser = SSEParser()
+    parser.feed(stream)
+    assert parser.close() is None
+
+
+# The limit
+
+
+def sizes(stream: bytes) -> list[int]:
+    """The sizes of all events of a stream, the unfinished one included."""
+    lines, cut_off = split_lines(stream)
+    found = [0]
+    for line in lines:
+        if line:
+            found[-1] += len(line) + 1
+        else:
+            found.append(0)
+    found[-1] += len(cut_off)
+    return found
+
+
+def feed_all(parser: SSEParser, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        parser.payloads(piece)
+
+
+def overflows(pieces: list[bytes], limit: int) -> bool:
+    try:
+        feed_all(SSEParser(max_event_bytes=limit), pieces)
+    except EventTooLargeError:
+        return True
+    return False
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def test_the_limit_does_not_depend_on_the_cut() -> None:
+    rng = random.Random(0)
+    for _ in range(10_000):
+        stream = b"".join(rng.choices(TOKENS, k=rng.randrange(24)))
+        limit = rng.randrange(4, 40)
+        pieces = random_cut(stream, rng)
+        assert overflows(pieces, limit) == (max(sizes(stream)) > limit), (pieces, limit)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("endless", [b"x", b"data: ", b": ping\n", b"a\n", b"a: x\r\n"], ids=repr)
+def test_an_endless_event_is_bounded(endless: bytes, size: int) -> None:
+    limit = 50_000
+    pieces = pieces_of(endless * (2 * limit // len(endless)), size)
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    with pytest.raises(EventTooLargeError, match=str(limit)) as caught:
+        feed_all(SSEParser(max_event_bytes=limit), pieces)
+    _, peak = tracemalloc.get_traced_memory()
+    assert caught.value.limit == limit
+    assert peak - before < 2 * limit
+
+
+@pytest.mark.parametrize("endless", [b": ping\n\n", b"\n", b"\r\n", b"a\n\n"], ids=repr)
+def test_an_endless_stream_without_events_is_none(endless: bytes) -> None:
+    stream = endless * 1000
+    for size in (1, 2, 100):
+        parser = SSEParser(max_event_bytes=10)
+        assert not any(parser.feed(piece) for piece in pieces_of(stream, size))
+
+
+@pytest.mark.parametrize("later", [b"", b"x", b"\n\n", b"data: x\n\n"])
+@pytest.mark.parametrize("first", [b"data: " + b"x" * 20, b"data: " + b"x" * 20 + b"\n\n"])
+def test_after_an_overflow_every_call_raises(first: bytes, later: bytes) -> None:
+    parser = SSEParser(max_event_bytes=20)
+    for piece in (first, later):
+        with pytest.raises(EventTooLargeError):
+            parser.payloads(piece)
+    with pytest.raises(EventTooLargeError):
+        parser.feed(later)
+    assert parser.close() is None
+
+
+# The cost
+
+
+FILLERS = {
+    "one line": b"xxxxxxxx",
+    "many lines": b"\ndata: x",
+    "many lines, CRLF": b"\r\ndata: x",
+    "many lines, CR": b"\rdata: x",
+    "comments": b"\n: ping",
+    "events": b"\n\ndata: x",
+    "events, CRLF": b"\r\n\r\ndata: x",
+}
+
+
+def cpu_seconds(pieces: list[bytes]) -> float:
+    parser = SSEParser()
+    started = time.process_time()
+    feed_all(parser, pieces)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize(("size", "total"), [(7, 64 * 1024), (1024, 256 * 1024)])
+@pytest.mark.parametrize("filler", FILLERS.values(), ids=FILLERS)
+def test_the_cost_grows_with_the_bytes_only(filler: bytes, size: int, total: int) -> None:
+    """Eight times the bytes; whatever is quadratic would take 64 times as long."""
+    pieces = pieces_of(b"data: " + filler * (total // len(filler)) + b"\n\n", size)
+    many_pieces = pieces_of(b"data: " + filler * (8 * total // len(filler)) + b"\n\n", size)
+    short = min(cpu_seconds(pieces) for _ in range(5))
+    assert min(cpu_seconds(many_pieces) for _ in range(5)) < 12 * short
