@@ -15,8 +15,9 @@ Step = str | int
 # Equal faults are mended together, so this many different ones mean a foreign document.
 _MAX_REPAIRS = 100
 
-_MISMATCH = re.compile(r"Expected `(?P<expected>[^`]+)`, got `")
-_STEP = re.compile(r"\.([^.\[`]+)|\[(\d+)\]")
+# A fault in a dictionary's entry ("[...]") or key does not say which, so it does not match here.
+_MISMATCH = re.compile(r"Expected `([^`]+)`, got `\w+` - at `\$(?:\.\w+|\[\d+\])+`")
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _DROP = object()
 _SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool}
 
@@ -57,16 +58,27 @@ def encode(value: object) -> bytes:
 
 
 def _decode_slowly(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    try:
+        return _fit(_load(data), decoder)
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is nested too deeply") from None
+
+
+def _load(data: bytes) -> Any:
     # The standard library reads what msgspec refuses: lone surrogates, NaN, a byte order mark.
     try:
-        return _fit(json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object), decoder)
-    except (ValueError, RecursionError) as exc:
-        raise msgspec.DecodeError(f"invalid JSON: {exc}") from exc
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
+    except ValueError as exc:
+        raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # msgspec cannot compare a field name with a key that UTF-8 has no bytes for.
-    return {key.encode(errors="backslashreplace").decode(): value for key, value in pairs}
+    return {_encodable(key): value for key, value in pairs}
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _fit(document: Any, decoder: msgspec.json.Decoder[T]) -> T:
@@ -83,19 +95,18 @@ def _fit(document: Any, decoder: msgspec.json.Decoder[T]) -> T:
 def _repair(document: Any, fault: str, *, coarsely: bool) -> bool:
     """Mend the value that msgspec complains of, or say that it is the document itself."""
     path = _path(fault)
-    mismatch = _MISMATCH.match(fault)
+    mismatch = _MISMATCH.fullmatch(fault)
     if path and mismatch and not coarsely:
-        _mend(document, path, mismatch["expected"].split(" | "))
+        _mend(document, path, mismatch[1].split(" | "))
     elif path:
         _delete(document, path[:1] if coarsely else path)
     return bool(path)
 
 
 def _path(fault: str) -> list[Step]:
-    """Read the steps of "... - at `$.choices[0].delta`"."""
-    # "[...]" is some entry of a dictionary; as msgspec does not say which, the whole must go.
-    nameable = fault.rpartition("`$")[2].partition("[...]")[0] if "`$" in fault else ""
-    return [name or int(index) for name, index in _STEP.findall(nameable)]
+    """Read the steps of "... - at `$.choices[0].delta`", up to an unnamed entry if there is one."""
+    named = fault.rpartition("`$")[2].partition("[...]")[0] if "`$" in fault else ""
+    return [name or int(index) for name, index in _STEP.findall(named)]
 
 
 def _delete(document: Any, path: list[Step]) -> None:
@@ -176,13 +187,23 @@ def _dump(value: object) -> bytes:
 
 
 def _plain(value: Any) -> object:
+    # msgspec knows tuples: one that comes here is the key of a dictionary.
     for kind, plain in _PLAIN_KINDS:
-        if isinstance(value, kind):
+        if isinstance(value, kind) and not issubclass(type(value), tuple):
             return plain(value)
     raise TypeError(f"{type(value).__qualname__} cannot be sent as JSON")
 
 
-_PLAIN_KINDS: list[tuple[type, type]] = [(Mapping, dict), (Sequence, list)]
+# Subclasses of scalars, which msgspec refuses (numpy's float64 is one), and what acts as a
+# container. The order counts: strings and bytes are sequences too.
+_PLAIN_KINDS: list[tuple[type, type]] = [
+    (str, str),
+    (bytes, bytes),
+    (int, int),
+    (float, float),
+    (Mapping, dict),
+    (Sequence, list),
+]
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
@@ -190,7 +211,7 @@ def _whereabouts(value: object) -> str:
     """Describe the place of the first value that JSON has no form for, or return ""."""
     builtins = msgspec.to_builtins(value, enc_hook=_plain_or_nan)
     places = (path for path, leaf in _leaves(builtins) if not _is_finite(leaf))
-    return next((f" - at `{path}`" for path in places), "")
+    return next((f" - at `{_encodable(path)}`" for path in places), "")
 
 
 def _plain_or_nan(value: object) -> object:
