@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
+from zai_async.testing._json import Json
 from zai_async.testing._prose import tokens
 from zai_async.testing._reply import DONE, frame
-
-Json = dict[str, Any]
 
 
 class ScriptedCall(TypedDict):
@@ -145,7 +144,7 @@ def chunks(answer: Answer, envelope: Envelope) -> tuple[bytes, ...]:
     Reasoning comes first, then text, then tool calls; usage sits on the chunk that carries
     ``finish_reason``, and no other chunk has that key.
     """
-    choices = [{"index": 0, "delta": delta} for delta in _deltas(answer, envelope)]
+    choices: list[Json] = [{"index": 0, "delta": delta} for delta in _deltas(answer, envelope)]
     last = {"role": "assistant", "content": ""}
     choices.append({"index": 0, "finish_reason": answer.reason, "delta": last})
     documents = [_chunk(choice, envelope) for choice in choices]

@@ -12,13 +12,11 @@ import msgspec
 
 from zai_async.testing import _author as author
 from zai_async.testing._answer import Answer, Envelope, ScriptedCall, chunks, completion
-from zai_async.testing._catalogue import Model
+from zai_async.testing._json import Json
 from zai_async.testing._operation import Call, Operation
 from zai_async.testing._prose import tokens
 from zai_async.testing._reply import STREAM_TYPE, Reply
-from zai_async.testing._validation import check_chat
-
-Json = dict[str, Any]
+from zai_async.testing._request import ChatRequest, read_chat
 
 _FIRST_TOKEN = 0.4  # seconds, as is usual for a short prompt
 _TOKEN = 1 / 60  # seconds between tokens
@@ -90,13 +88,10 @@ class Chat:
 
     def complete(self, call: Call) -> Reply:
         """Answer one request, whole or as a stream; ``Refusal`` when it is not legal."""
-        body = call.request.json
-        model = check_chat(body)
-        answer = self._scripted(body) or author.write(body, model, self._seed)
-        envelope = _envelope(call, body, model, answer)
-        if body.get("stream") is True:
-            return _stream(answer, envelope)
-        return _whole(answer, envelope)
+        request = read_chat(call.request.body)
+        answer = self._scripted(call.request.json) or author.write(request, self._seed)
+        envelope = _envelope(call, request, answer)
+        return _stream(answer, envelope) if request.stream else _whole(answer, envelope)
 
     def _scripted(self, body: Json) -> Answer | None:
         for script in list(self._scripts):
@@ -110,26 +105,16 @@ def _any(_: Json) -> bool:
     return True
 
 
-def _envelope(call: Call, body: Json, model: Model, answer: Answer) -> Envelope:
+def _envelope(call: Call, request: ChatRequest, answer: Answer) -> Envelope:
     return Envelope(
         id=call.id,
-        request_id=str(body.get("request_id") or call.id),
+        request_id=request.request_id or call.id,
         created=int(time.time()),
-        model=answer.model or model.id,
-        prompt_tokens=_prompt_tokens(body),
-        tool_stream=body.get("tool_stream") is True,
-        sources_first=_sources_first(body),
+        model=answer.model or request.model,
+        prompt_tokens=len(call.request.body) // 4,  # four bytes make about one token
+        tool_stream=request.tool_stream is True,
+        sources_first=request.search is not None and request.search.result_sequence == "before",
     )
-
-
-def _prompt_tokens(body: Json) -> int:
-    """Estimate: four bytes of JSON make about one token."""
-    return len(msgspec.json.encode((body["messages"], body.get("tools")))) // 4
-
-
-def _sources_first(body: Json) -> bool:
-    wishes = [author.wish_for_sources(tool) or {} for tool in body.get("tools") or []]
-    return any(wish.get("result_sequence") == "before" for wish in wishes)
 
 
 def _stream(answer: Answer, envelope: Envelope) -> Reply:

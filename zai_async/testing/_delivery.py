@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import anyio
 from aiohttp import web
+from anyio.lowlevel import checkpoint
 
 from zai_async.testing._fault import Fault
 from zai_async.testing._listener import Peer
 from zai_async.testing._reply import Reply
 
-Step = bytes | float
-"""Bytes to write, or seconds to pause."""
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Say nothing for some seconds."""
+
+    seconds: float
+
+
+Step = bytes | Pause
+
 
 KEEP_ALIVE = b": keep-alive\n\n"
 _WRITE_SIZE = 65_536
@@ -37,7 +47,7 @@ def _paced(pieces: Iterable[bytes], pause: float) -> Iterator[Step]:
     for piece in pieces:
         yield piece
         if pause:
-            yield pause
+            yield Pause(pause)
 
 
 def _limited(steps: Iterable[Step], limit: int) -> Iterator[Step]:
@@ -54,16 +64,16 @@ def _limited(steps: Iterable[Step], limit: int) -> Iterator[Step]:
 def _silenced(steps: Iterable[Step], offset: int, seconds: float) -> Iterator[Step]:
     silent = False
     for step in steps:
-        if isinstance(step, float) or silent:
+        if silent or isinstance(step, Pause):
             yield step
         elif len(step) <= offset:
             offset -= len(step)
             yield step
         else:
             silent = True
-            yield from (step[:offset], float(seconds), step[offset:])
+            yield from (step[:offset], Pause(seconds), step[offset:])
     if not silent:
-        yield float(seconds)
+        yield Pause(seconds)
 
 
 def _regrouped(steps: Iterable[Step], size: int) -> Iterator[Step]:
@@ -110,12 +120,12 @@ class Delivery:
         return headers | dict(self._fault.headers)
 
     async def _take(self, response: web.StreamResponse, step: Step) -> None:
-        if isinstance(step, float):
-            await self._pause(response, step)
+        if isinstance(step, Pause):
+            await self._pause(response, step.seconds)
         else:
             await response.write(step)
             self._between_frames = step.endswith(b"\n\n")
-            await anyio.sleep(0)
+            await checkpoint()
 
     async def _pause(self, response: web.StreamResponse, seconds: float) -> None:
         every = self._fault.comments_every

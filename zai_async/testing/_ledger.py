@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from zai_async.testing._json import is_object
+
 
 @dataclass(kw_only=True, eq=False)
 class RecordedRequest:
@@ -56,7 +58,7 @@ class RecordedRequest:
     @property
     def streams(self) -> bool:
         """Say whether the client asked for a stream."""
-        return isinstance(self.json, dict) and self.json.get("stream") is True
+        return is_object(self.json) and self.json.get("stream") is True
 
 
 class Waiting:

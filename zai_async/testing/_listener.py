@@ -38,7 +38,7 @@ class Peer:
         if how == "fin":
             self._transport.close()
             return
-        while self._transport.get_write_buffer_size():
+        while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - nothing tells when
             await anyio.sleep(0.001)
         self.reset()
 
@@ -91,11 +91,6 @@ class Listener(web.Server):
         """Reset every connection."""
         for peer in self.peers.values():
             peer.reset()
-
-    async def settle(self) -> None:
-        """Wait until the connections that were reset have gone."""
-        while self.peers:
-            await anyio.sleep(0)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         return await self._serve(request, self.peers[request.protocol])

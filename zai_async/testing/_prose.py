@@ -7,8 +7,10 @@ import re
 from random import Random
 
 _TOKEN = re.compile(r"\s?[A-Za-z0-9_]{1,8}|\s?[^\sA-Za-z0-9_]|\s")
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
-_CODE = re.compile(r"\b(code|function|script|python|program|sample|regex|sql)\b|代码|函数", re.I)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+_CODE = re.compile(
+    r"\b(code|function|script|python|program|sample|regex|sql)\b|代码|函数", re.IGNORECASE
+)
 
 _OPENINGS = (
     "Good question! Here is the short version.",
@@ -30,13 +32,24 @@ _CLOSINGS = (
     "That is the core of it; the rest is detail.",
     "Shall I go on with an example of your own? 🌱",
 )
-_CODES = (
-    "```python\nimport asyncio\n\n\nasync def main() -> None:\n"
-    '    async for event in events():\n        print(event.data, end="", flush=True)\n\n\n'
-    "asyncio.run(main())\n```",
-    "```python\ndef chunks(text: str, size: int) -> list[str]:\n"
-    "    return [text[i : i + size] for i in range(0, len(text), size)]\n```",
-)
+_LOOP = """\
+```python
+import asyncio
+
+
+async def main() -> None:
+    async for event in events():
+        print(event.data, end="", flush=True)
+
+
+asyncio.run(main())
+```"""
+_SLICES = """\
+```python
+def chunks(text: str, size: int) -> list[str]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+```"""
+_CODES = (_LOOP, _SLICES)
 _CHINESE_OPENINGS = (
     "好的，我来说明一下。",
     "这是一个很好的问题！😊",
@@ -50,6 +63,9 @@ _CHINESE_POINTS = (
     "**用流式输出**：用户更在意第一个字何时出现 🚀。",
 )
 _CHINESE_CLOSINGS = ("需要我继续展开哪一部分吗？🙂", "以上就是要点，希望对你有帮助。🌱")
+_Pools = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_ENGLISH: _Pools = (_OPENINGS, _POINTS, _CLOSINGS)
+_CHINESE: _Pools = (_CHINESE_OPENINGS, _CHINESE_POINTS, _CHINESE_CLOSINGS)
 _THOUGHTS = (
     "The user asks about {topic}. ",
     "I should keep the answer short and practical. ",
@@ -72,7 +88,7 @@ def random_for(seed: int, *parts: str) -> Random:
 
 def is_chinese(text: str) -> bool:
     """Say whether a text holds Chinese characters."""
-    return _CHINESE.search(text) is not None
+    return _HAN.search(text) is not None
 
 
 def topic_of(prompt: str) -> str:
@@ -84,14 +100,13 @@ def topic_of(prompt: str) -> str:
 def answer_text(prompt: str, random: Random) -> str:
     """Write a Markdown answer in the prompt's language, with code when it asks for code."""
     if is_chinese(prompt):
-        pools = (_CHINESE_OPENINGS, _CHINESE_POINTS, _CHINESE_CLOSINGS)
+        openings, points, closings = _CHINESE
     else:
-        pools = (_OPENINGS, _POINTS, _CLOSINGS)
-    opening, points, closing = pools
-    parts = [random.choice(opening), f"> {topic_of(prompt)}", _bullets(points, random)]
+        openings, points, closings = _ENGLISH
+    parts = [random.choice(openings), f"> {topic_of(prompt)}", _bullets(points, random)]
     if _CODE.search(prompt):
         parts.append(random.choice(_CODES))
-    return "\n\n".join([*parts, random.choice(closing)])
+    return "\n\n".join([*parts, random.choice(closings)])
 
 
 def _bullets(points: tuple[str, ...], random: Random) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-Schema = dict[str, Any]
+from zai_async.testing._json import Json, is_object
 
 _DEPTH = 6  # a schema may contain itself; deeper levels are left out
 _STRINGS = {
@@ -33,7 +33,7 @@ def sample(schema: Any, *, name: str = "") -> Any:
     return _Sampler(schema).value(schema, name, _DEPTH)
 
 
-def find_schema(text: str) -> Schema | None:
+def find_schema(text: str) -> Json | None:
     """Find the first JSON object in a prompt that describes an object with properties."""
     start = text.find("{")
     while start >= 0:
@@ -41,7 +41,7 @@ def find_schema(text: str) -> Schema | None:
             found, _ = json.JSONDecoder().raw_decode(text, start)
         except ValueError:
             found = None
-        if isinstance(found, dict) and isinstance(found.get("properties"), dict):
+        if is_object(found) and is_object(found.get("properties")):
             return found
         start = text.find("{", start + 1)
     return None
@@ -54,7 +54,7 @@ class _Sampler:
         self._root = root
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
-        if not isinstance(schema, dict) or depth == 0:
+        if not is_object(schema) or depth == 0:
             return None
         if "$ref" in schema:
             return self.value(self._resolve(schema["$ref"]), name, depth - 1)
@@ -64,10 +64,10 @@ class _Sampler:
     def _resolve(self, reference: str) -> Any:
         found = self._root
         for part in reference.removeprefix("#").strip("/").split("/"):
-            found = found.get(part) if isinstance(found, dict) else None
+            found = found.get(part) if is_object(found) else None
         return found
 
-    def _typed(self, schema: Schema, name: str, depth: int) -> Any:
+    def _typed(self, schema: Json, name: str, depth: int) -> Any:
         for key in ("anyOf", "oneOf", "allOf"):
             if schema.get(key):
                 return self.value(_not_null(schema[key]), name, depth - 1)
@@ -79,16 +79,16 @@ class _Sampler:
             case kind:
                 return _scalar(kind, schema, name)
 
-    def _object(self, schema: Schema, depth: int) -> Schema:
+    def _object(self, schema: Json, depth: int) -> Json:
         properties = schema.get("properties", {})
         return {key: self.value(part, key, depth - 1) for key, part in properties.items()}
 
-    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
+    def _array(self, schema: Json, name: str, depth: int) -> list[Any]:
         count = max(1, schema.get("minItems", 1))
         return [self.value(schema.get("items", {}), name, depth - 1)] * count
 
 
-def _fixed(schema: Schema) -> Any:
+def _fixed(schema: Json) -> Any:
     if "const" in schema:
         return schema["const"]
     if schema.get("default") is not None:
@@ -101,14 +101,14 @@ def _not_null(schemas: list[Any]) -> Any:
     return next((part for part in schemas if part != {"type": "null"}), schemas[0])
 
 
-def _kind(schema: Schema) -> str:
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        return next((one for one in kind if one != "null"), "null")
-    return str(kind)
+def _kind(schema: Json) -> str:
+    kind: str | list[str] = schema.get("type", "object" if "properties" in schema else "string")
+    if isinstance(kind, str):
+        return kind
+    return next((one for one in kind if one != "null"), "null")
 
 
-def _scalar(kind: str, schema: Schema, name: str) -> Any:
+def _scalar(kind: str, schema: Json, name: str) -> Any:
     match kind:
         case "integer":
             return int(schema.get("minimum", 1))
@@ -118,10 +118,11 @@ def _scalar(kind: str, schema: Schema, name: str) -> Any:
             return True
         case "null":
             return None
-    return _string(schema, name)
+        case _:
+            return _string(schema, name)
 
 
-def _string(schema: Schema, name: str) -> str:
+def _string(schema: Json, name: str) -> str:
     text = _STRINGS.get(schema.get("format", "")) or _STRINGS.get(name.lower(), name or "text")
     text = text.ljust(schema.get("minLength", 0), ".")
     return text[: schema.get("maxLength", len(text))]

@@ -34,7 +34,7 @@ def _arming(build: Callable[_P, Fault]) -> Callable[Concatenate[Emulator, _P], F
     @wraps(build, updated=())
     def fault(self: Emulator, /, *args: _P.args, **kwargs: _P.kwargs) -> Fault:
         armed = build(*args, **kwargs)
-        self._faults.append(armed)
+        self.faults.append(armed)
         return armed
 
     return fault
@@ -56,7 +56,8 @@ class Emulator:
         port: The port to listen on; 0 picks a free one.
         host: The address to listen on.
 
-    ``chat`` scripts answers. Without a script it answers by itself; see ``chat.reply``.
+    ``chat`` scripts answers; without a script the emulator writes its own. ``fault`` makes requests
+    fail; ``faults`` lists the armed ones in order, and the first that fits a request hits it.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Emulator:
         self._pace = pace
         self._host, self._wanted_port = host, port
         self._port: int | None = None
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._threads = ExitStack()
         self._portal: BlockingPortal | None = None
         self._begin()
@@ -137,7 +138,7 @@ class Emulator:
 
         Call it from the thread that started the emulator.
         """
-        self._faults.clear()
+        self.faults.clear()
         self.chat.reset()
         self._begin()
         if self._portal is None:
@@ -147,7 +148,7 @@ class Emulator:
 
     async def _clear(self) -> None:
         self._listener.reset()
-        await self._listener.settle()
+        await self.wait_closed()
 
     # Scripting
 
@@ -244,7 +245,7 @@ class Emulator:
         return await Delivery(request, peer, fault, self._pace).send(reply)
 
     def _hit(self, record: RecordedRequest) -> Fault:
-        for fault in list(self._faults):
+        for fault in list(self.faults):
             if fault.hits(record):
                 fault.seen += 1
                 return fault
