@@ -11,6 +11,7 @@ install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/p
 
 .PHONY: all demo test check format bench docs clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 all: check test
 

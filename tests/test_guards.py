@@ -71,6 +71,7 @@ def test_sync():
 def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Return an empty project with this project's settings and guards."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it measures code made up below
     monkeypatch.setenv("COLUMNS", "200")  # the summary cuts its lines there
     pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
