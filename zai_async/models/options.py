@@ -19,6 +19,12 @@ Outcome = Literal[
     "error",
     "other",
 ]
+"""How a call ended; only the first three, and what ``CallOptions.allow`` names, do not raise.
+
+``empty``: it finished but said nothing. ``truncated``: the stream ended before the answer did.
+``restarted``: the service began its answer anew. ``error``: it reported one within the stream.
+``other``: a ``finish_reason`` the SDK does not know.
+"""
 
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 _BY_FINISH_REASON: dict[str, Outcome] = {
