@@ -52,7 +52,7 @@ class RecordedRequest:
         """Decode the body; ``None`` when it is not JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     @property

@@ -126,7 +126,7 @@ def read_chat(body: bytes) -> ChatRequest:
         request = _decode(body)
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal("1210", f"The request body is not JSON: {error}") from error
     model = request.known_model
     _check_messages(request.messages)

@@ -63,7 +63,7 @@ class _Sampler:
 
     def _resolve(self, reference: str) -> Any:
         found = self._root
-        for part in reference.removeprefix("#").strip("/").split("/"):
+        for part in filter(None, reference.removeprefix("#").split("/")):
             found = found.get(part) if is_object(found) else None
         return found
 
