@@ -135,7 +135,7 @@ class SSEParser:
         """Skip the byte order mark of the stream, or the rest of a CRLF that was cut in two."""
         data = self._undecided + data
         optional = self._optional
-        if len(data) < len(optional) and optional.startswith(data):
+        if optional.startswith(data):
             self._undecided = data
             return b""
         self._optional = self._undecided = b""
