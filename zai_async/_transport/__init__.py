@@ -1,0 +1,102 @@
+"""The network as the rest of the package sees it: send a request, read pieces, close.
+
+This room is the only one that knows aiohttp, and it imports it late: ``import zai_async`` must
+not pay for a library that a command line showing its help never needs.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from zai_async._secrets import Secret
+from zai_async._wire import Request
+
+if TYPE_CHECKING:
+    import ssl as tls
+
+__all__ = ["NetworkSettings", "Request", "Response", "Transport", "open_transport", "preload"]
+
+
+class Response(Protocol):
+    """The answer to a request, from its headers on."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields; look-up ignores case."""
+        ...
+
+    @property
+    def connection_reused(self) -> bool | None:
+        """Whether the connection had served an earlier request; None where unknown."""
+        ...
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body as soon as there is one, ``b""`` at its end.
+
+        Raises:
+            TransportError: The connection broke before the body was whole.
+        """
+        ...
+
+    def at_end(self) -> bool:
+        """Tell whether the whole body has been read, so that the connection is free again."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connection at once unless the body has been read to its end."""
+        ...
+
+
+class Transport(Protocol):
+    """What sends requests; implement it to test an application without a socket."""
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and return its answer as soon as the headers are there.
+
+        Raises:
+            TransportError: No answer came.
+        """
+        ...
+
+    def close_now(self) -> None:
+        """Close all connections without waiting for anything."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the network; times in seconds."""
+
+    proxy: Secret | None = None
+    """Address of a proxy for every request; it may hold a password."""
+    trust_env: bool = True
+    """Whether ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count."""
+    ssl: "tls.SSLContext | bool | None" = None
+    """A context of the caller's, or False to verify nothing."""
+    ca_file: str | None = None
+    """A file of certificates to trust instead of the system's."""
+    keepalive: float = 15.0
+    """How long an idle connection is kept."""
+    session: Any = None
+    """An ``aiohttp.ClientSession`` of the caller's; used as it is and never closed here."""
+
+
+def preload() -> None:
+    """Import the HTTP library now, so that the first call does not do it on the event loop."""
+    import zai_async._transport._aiohttp  # noqa: F401, PLC0415 - see the head of this file
+
+
+def open_transport(settings: NetworkSettings) -> Transport:
+    """Open the transport for the running event loop."""
+    from zai_async._transport._aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
+
+    return AiohttpTransport(settings)

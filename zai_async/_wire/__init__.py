@@ -1,0 +1,25 @@
+"""The wire, without a socket: requests, answers, and the many shapes of an error."""
+
+from zai_async._wire.faults import (
+    Fault,
+    error_in_body,
+    find_fault,
+    meaning_of,
+    not_the_api,
+    to_error,
+)
+from zai_async._wire.replies import parse_reply
+from zai_async._wire.requests import Endpoint, Request, build_request
+
+__all__ = [
+    "Endpoint",
+    "Fault",
+    "Request",
+    "build_request",
+    "error_in_body",
+    "find_fault",
+    "meaning_of",
+    "not_the_api",
+    "parse_reply",
+    "to_error",
+]

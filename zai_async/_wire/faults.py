@@ -1,0 +1,177 @@
+"""What went wrong: one reading of all error shapes, for bodies and for events of a stream.
+
+The platform, its gateways and the proxies before them use a dozen shapes, some with HTTP 200.
+Sources: https://docs.z.ai/api-reference/api-code, and the Error schema of the OpenAPI document,
+which describes a flat object that the wire does not use.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
+from zai_async._secrets import Secret, redact
+from zai_async._wire.time_hints import parse_reset_time, parse_retry_after
+from zai_async.errors import APIError, ResponseError, ZaiError, api_error_class
+
+__all__ = ["Fault", "error_in_body", "find_fault", "meaning_of", "not_the_api", "to_error"]
+
+_LONGEST_MESSAGE = 500
+_LONGEST_BODY = 2000
+_LONGEST_SNIPPET = 200
+_BRACKETS = re.compile(r"\[(\w+)\]\[(.*)\]\[([\w-]*)\]", re.DOTALL)
+_NOT_FOUND = re.compile(r"\b404\b.*NOT_?\s?FOUND", re.IGNORECASE)
+_FINE = frozenset({"", "0", "200", "None"})
+
+
+class Fault(NamedTuple):
+    """An error as the wire reports it."""
+
+    code: str | None
+    message: str
+    request_id: str | None = None
+
+
+def find_fault(document: object, *, status: int = 200) -> Fault | None:
+    """Return the error that a decoded body or event reports, None when it reports none."""
+    if not isinstance(document, dict):
+        return None
+    inner = _inner(document)
+    if inner is None and not _failed(document, status):
+        return None
+    fault = _read(inner if isinstance(inner, dict) else document, inner)
+    outer_id = document.get("request_id") or document.get("id")
+    return fault._replace(request_id=fault.request_id or _text(outer_id) or None)
+
+
+def _inner(document: Mapping[str, Any]) -> dict[str, Any] | str | None:
+    """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
+    error = document.get("error")
+    if isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]
+    if isinstance(error, dict | str) and error:
+        return error
+    return None
+
+
+def _failed(document: Mapping[str, Any], status: int) -> bool:
+    """Tell whether a body without an ``error`` is one all the same."""
+    if status >= 400 or document.get("success") is False:
+        return True
+    if document.get("status") == "failed" and "agent_id" in document:
+        return True
+    speaks = "message" in document or "msg" in document
+    return speaks and "choices" not in document and _text(document.get("code")) not in _FINE
+
+
+def _read(error: Mapping[str, Any], inner: object) -> Fault:
+    message = next((error[key] for key in ("message", "msg", "detail") if error.get(key)), inner)
+    if not isinstance(message, str):
+        message = "" if message is None else msgspec.json.encode(message).decode()
+    code = _text(error.get("code"))
+    if bracket := _BRACKETS.search(message):
+        own = code if code.isdigit() else bracket[1]
+        return Fault(own, bracket[2].strip(), bracket[3] or None)
+    return Fault(code or None, message.strip(), _text(error.get("request_id")) or None)
+
+
+def _text(value: object) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
+    """Classify by business code first, by HTTP status second."""
+    if code == "500" and _NOT_FOUND.search(message):
+        return STATUSES[404]
+    if code in CODES:
+        return CODES[code]
+    if code and code.isdigit() and int(code) in STATUSES:
+        return STATUSES[int(code)]
+    if code and len(code) == 4 and code[:2] in BAND:
+        return BAND[code[:2]]
+    if code and len(code) == 4 and code.startswith("13"):
+        return STATUSES[429]
+    return STATUSES.get(status) or UNKNOWN_STATUS.get(status // 100) or UNKNOWN_STATUS[2]
+
+
+def to_error(  # noqa: PLR0913 - the facts of an error come from six places
+    fault: Fault,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    now: float,
+    body: str = "",
+    secrets: Iterable[Secret] = (),
+) -> APIError:
+    """Make the exception for a fault; ``now`` in seconds since the epoch."""
+    meaning = meaning_of(fault.code, status, fault.message)
+    retry_at = parse_reset_time(fault.message, now) if meaning.kind in _TIMED else None
+    if retry_at is not None and meaning.kind == "throttle":
+        meaning = Meaning("quota", "reset")
+    message = redact(fault.message or f"the API answered HTTP {status}", secrets)
+    return api_error_class(meaning.kind)(
+        message[:_LONGEST_MESSAGE],
+        kind=meaning.kind,
+        code=fault.code,
+        status_code=status,
+        request_id=fault.request_id or headers.get("X-Log-Id"),
+        hint=meaning.hint,
+        retryable=meaning.repeat not in {"never", "reset"},
+        repeat=meaning.repeat,
+        retry_at=retry_at,
+        retry_after=parse_retry_after(headers, now),
+        body=redact(body, secrets)[:_LONGEST_BODY],
+    )
+
+
+_TIMED = frozenset({"quota", "throttle"})
+
+
+def error_in_body(
+    data: bytes,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    now: float,
+    secrets: Iterable[Secret] = (),
+) -> ZaiError | None:
+    """Return the error that a whole body reports, None when it is no error."""
+    document = _decode(data)
+    fault = find_fault(document, status=status)
+    text = data[: 4 * _LONGEST_BODY].decode("utf-8", "replace")
+    if fault is None and status < 400:
+        return None
+    if fault is None:
+        fault = Fault(None, _describe(text, status, headers))
+    return to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
+
+
+def _decode(data: bytes) -> object:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
+    """Say in one line what came instead of an error object; never quote markup."""
+    kind = headers.get("Content-Type", "no content type").partition(";")[0]
+    plain = " ".join(text.split())
+    if not plain:
+        return f"HTTP {status} with an empty body"
+    if plain.startswith("<"):
+        return f"HTTP {status} with a page ({kind}) instead of an API answer"
+    return f"HTTP {status} ({kind}): {plain[:_LONGEST_SNIPPET]}"
+
+
+def not_the_api(text: str, *, status: int, headers: Mapping[str, str]) -> ResponseError:
+    """Make the exception for an answer that is no API answer at all."""
+    return ResponseError(
+        f"not an API answer: {_describe(text, status, headers)}",
+        status_code=status,
+        request_id=headers.get("X-Log-Id"),
+        body=text[:_LONGEST_BODY],
+        hint="Check the base URL; a proxy or another server may have answered.",
+    )

@@ -1,0 +1,209 @@
+"""The client: settings, environment variables, and one attribute for each group of operations."""
+
+import os
+import sys
+import warnings
+import weakref
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+import msgspec
+
+from zai_async._clock import Clock, SystemClock
+from zai_async._secrets import Secret
+from zai_async._transport import NetworkSettings, Transport, open_transport, preload
+from zai_async.errors import ConfigurationError, MissingKeyError
+from zai_async.models import Timeout
+from zai_async.providers import Provider, resolve_provider
+from zai_async.resources import Chat
+from zai_async.retry import RetryPolicy
+from zai_async.session import Hooks, SessionManager, Sessions, Settings
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from aiohttp import ClientSession
+
+__all__ = ["AsyncZai"]
+
+
+class Changes(TypedDict, total=False):
+    """What a derived client may differ in."""
+
+    timeout: Timeout | float
+    retry: RetryPolicy
+    headers: Mapping[str, str]
+    hooks: Hooks
+    max_response_bytes: int
+    max_event_bytes: int
+
+
+class AsyncZai:
+    """Talk to the Z.AI platform from asyncio.
+
+    A client may be made anywhere, also outside an event loop, and used from many loops one after
+    the other or at once; each gets connections of its own. Close it with ``async with`` or
+    ``await zai.aclose()``.
+
+    Args:
+        api_key: The key; without it ``ZAI_API_KEY`` counts (``ZHIPUAI_API_KEY`` for bigmodel).
+        base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts.
+        provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``, or a
+            ``Provider`` of your own.
+        timeout: Four clocks in seconds; a number sets all but ``connect``.
+        retry: When a refused request is sent again.
+        headers: Header fields for every request.
+        hooks: Functions that watch every call.
+        proxy: Address of a proxy for every request; it may hold a password.
+        trust_env: Whether ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` count.
+        ssl: A context of your own, or False to verify nothing.
+        ca_file: A file of certificates to trust instead of the system's.
+        session: An ``aiohttp.ClientSession`` of your own; it is never closed here.
+        transport: A transport instead of the network, for tests.
+        max_response_bytes: A larger answer is refused.
+        max_event_bytes: A larger event of a stream is refused.
+        clock: Time and chance, for tests.
+
+    Raises:
+        MissingKeyError: There is no key.
+        ConfigurationError: An argument cannot be meant.
+    """
+
+    chat: Chat
+
+    def __init__(  # noqa: PLR0913 - the settings of a client
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        provider: str | Provider = "zai",
+        timeout: Timeout | float | None = None,
+        retry: RetryPolicy | None = None,
+        headers: Mapping[str, str] | None = None,
+        hooks: Hooks | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        ssl: "SSLContext | bool | None" = None,
+        ca_file: str | None = None,
+        session: "ClientSession | None" = None,
+        transport: Transport | None = None,
+        max_response_bytes: int = Settings().max_response_bytes,
+        max_event_bytes: int = Settings().max_event_bytes,
+        clock: Clock | None = None,
+    ) -> None:
+        where = _resolve(provider, base_url)
+        settings = Settings(
+            provider=where,
+            key=_find_key(api_key, where),
+            timeout=_clocks(timeout, Timeout()),
+            retry=retry or RetryPolicy(),
+            headers=dict(headers or {}),
+            hooks=hooks or Hooks(),
+            clock=clock or SystemClock(),
+            max_response_bytes=max_response_bytes,
+            max_event_bytes=max_event_bytes,
+        )
+        network = NetworkSettings(
+            proxy=Secret(proxy) if proxy else None,
+            trust_env=trust_env,
+            ssl=ssl,
+            ca_file=ca_file,
+            session=session,
+        )
+        self._adopt(SessionManager(settings, _sessions(network, transport)))
+        self._finalizer = weakref.finalize(
+            self, _forgotten, self._manager.sessions, _creation_site()
+        )
+
+    def _adopt(self, manager: SessionManager) -> None:
+        self._manager = manager
+        self._parent: AsyncZai | None = None
+        self.chat = Chat(manager)
+
+    def with_options(self, **changes: Unpack[Changes]) -> Self:
+        """Return a client that differs in these settings and shares the connections."""
+        unknown = changes.keys() - Changes.__annotations__.keys()
+        if unknown:
+            raise TypeError(
+                f"with_options() got an unexpected keyword: {', '.join(sorted(unknown))}"
+            )
+        settings = self._manager.settings
+        values: dict[str, Any] = dict(changes)
+        if "timeout" in values:
+            values["timeout"] = _clocks(values["timeout"], settings.timeout)
+        if "headers" in values:
+            values["headers"] = {**settings.headers, **values["headers"]}
+        derived = object.__new__(type(self))
+        changed = msgspec.structs.replace(settings, **values)
+        derived._adopt(SessionManager(changed, self._manager.sessions))
+        # The sessions live as long as anybody uses them.
+        derived._parent = self
+        return derived
+
+    @property
+    def provider(self) -> Provider:
+        """The gateway that this client talks to."""
+        return self._manager.settings.provider
+
+    async def aclose(self) -> None:
+        """Close all connections, those of derived clients included."""
+        await self._manager.sessions.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        settings = self._manager.settings
+        return f"AsyncZai(provider={settings.provider.name!r}, base_url={settings.provider.base_url!r})"
+
+
+def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
+    known = resolve_provider(provider)
+    if base_url is None:
+        base_url = next(filter(None, map(os.environ.get, known.url_variables)), None)
+    return resolve_provider(known, base_url)
+
+
+def _find_key(api_key: str | None, provider: Provider) -> Secret:
+    if api_key is None:
+        api_key = next(filter(None, map(os.environ.get, provider.key_variables)), None)
+    if not api_key or not api_key.strip():
+        names = " or ".join(provider.key_variables)
+        raise MissingKeyError(f"no API key: pass api_key=... or set {names}")
+    key = api_key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError("the API key holds characters that no header can carry")
+    return Secret(key)
+
+
+def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:
+    if timeout is None or isinstance(timeout, Timeout):
+        return timeout or before
+    return Timeout(before.connect, timeout, timeout, timeout)
+
+
+def _sessions(network: NetworkSettings, transport: Transport | None) -> Sessions:
+    if transport is not None:
+        return Sessions(lambda: transport)
+    preload()
+    return Sessions(lambda: open_transport(network))
+
+
+def _creation_site() -> str:
+    frame = sys._getframe(2)  # noqa: SLF001 - the documented way to the caller
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _forgotten(sessions: Sessions, site: str) -> None:
+    if sessions.abandon():
+        text = f"the AsyncZai made at {site} was never closed; use 'async with' or aclose()"
+        warnings.warn(text, ResourceWarning, stacklevel=2)

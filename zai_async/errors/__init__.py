@@ -1,0 +1,134 @@
+"""Everything that this package raises.
+
+::
+
+    ZaiError
+    ├── ConfigurationError (ValueError)           an argument is wrong; nothing was sent
+    │   └── MissingKeyError                       no API key was given or found
+    ├── ClientClosedError (RuntimeError)          the client has been closed
+    ├── TransportError                            the network failed
+    │   ├── ConnectError (ConnectionError)        no connection came about
+    │   │   ├── TLSError                          the certificate or the handshake is not good
+    │   │   └── ProxyError                        the proxy refused
+    │   ├── ConnectionLostError (ConnectionError) an open connection broke
+    │   └── RequestTimeoutError (TimeoutError)    the first byte of the answer took too long
+    │       └── ConnectTimeoutError               connecting took too long
+    ├── DeadlineError (TimeoutError)              the deadline of the call has passed
+    ├── ResponseError                             what came back is not what the API speaks
+    │   └── LimitError                            what came back is larger than allowed
+    │       └── EventTooLargeError                ... a single event of a stream
+    ├── APIError                                  the API answered with an error
+    │   ├── AuthenticationError                   key or token wrong
+    │   ├── PermissionDeniedError                 the key may not do this
+    │   ├── BadRequestError                       the request is wrong
+    │   │   └── ContentPolicyError                refused for what it says
+    │   ├── NotFoundError                         no such model, file, task or address
+    │   ├── RateLimitError                        kind "throttle" or "overload"
+    │   ├── QuotaError                            the plan is used up until ``retry_at``
+    │   ├── BillingError                          no balance, or the wrong endpoint for the key
+    │   ├── AccountError                          a person has to act on account or plan
+    │   └── ServerError                           the platform failed
+    ├── IncompleteError                           a generation without a proper end; ``partial``
+    │   ├── StreamTruncatedError                  the stream stopped before its end
+    │   ├── StreamMalformedError                  a frame could not be read
+    │   ├── StreamRestartedError                  a second generation began after shown text
+    │   ├── StreamStalledError (TimeoutError)     nothing came for too long
+    │   ├── GenerationFailedError                 finish reason ``network_error``
+    │   ├── EmptyAnswerError                      reasoning only, or nothing at all
+    │   └── ToolCallError                         a tool call that cannot be used; ``raw``
+    │       ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
+    │       └── ToolCallMalformedError            ... because its arguments are no JSON object
+    └── StreamConsumedError (RuntimeError)        a stream is read twice, or by two tasks
+
+All attributes are plain data, so that every error survives pickle, copy and another process.
+"""
+
+from zai_async.errors.answers import (
+    AccountError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BillingError,
+    ContentPolicyError,
+    EventTooLargeError,
+    LimitError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    api_error_class,
+)
+from zai_async.errors.incomplete import (
+    EmptyAnswerError,
+    GenerationFailedError,
+    IncompleteError,
+    StreamMalformedError,
+    StreamRestartedError,
+    StreamStalledError,
+    StreamTruncatedError,
+    ToolCallError,
+    ToolCallIncompleteError,
+    ToolCallMalformedError,
+)
+from zai_async.errors.network import (
+    ConnectError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    ProxyError,
+    RequestTimeoutError,
+    TLSError,
+    TransportError,
+)
+from zai_async.errors.root import (
+    Attempt,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineError,
+    MissingKeyError,
+    StreamConsumedError,
+    ZaiError,
+)
+
+__all__ = [
+    "APIError",
+    "AccountError",
+    "Attempt",
+    "AuthenticationError",
+    "BadRequestError",
+    "BillingError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "ConnectionLostError",
+    "ContentPolicyError",
+    "DeadlineError",
+    "EmptyAnswerError",
+    "EventTooLargeError",
+    "GenerationFailedError",
+    "IncompleteError",
+    "LimitError",
+    "MissingKeyError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProxyError",
+    "QuotaError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "ResponseError",
+    "ServerError",
+    "StreamConsumedError",
+    "StreamMalformedError",
+    "StreamRestartedError",
+    "StreamStalledError",
+    "StreamTruncatedError",
+    "TLSError",
+    "ToolCallError",
+    "ToolCallIncompleteError",
+    "ToolCallMalformedError",
+    "TransportError",
+    "ZaiError",
+    "api_error_class",
+]

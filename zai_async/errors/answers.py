@@ -1,0 +1,130 @@
+"""Errors that came back as an answer."""
+
+from typing import Any
+
+from zai_async._codes import Kind
+from zai_async.errors.root import ZaiError
+
+__all__ = [
+    "APIError",
+    "AccountError",
+    "AuthenticationError",
+    "BadRequestError",
+    "BillingError",
+    "ContentPolicyError",
+    "EventTooLargeError",
+    "LimitError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "QuotaError",
+    "RateLimitError",
+    "ResponseError",
+    "ServerError",
+    "api_error_class",
+]
+
+
+class ResponseError(ZaiError):
+    """What came back is not what the API speaks, such as a page of a proxy."""
+
+    kind = "protocol"
+
+
+class LimitError(ResponseError):
+    """What came back is larger than the client accepts; ``limit`` in bytes."""
+
+    kind = "limit"
+
+    def __init__(self, message: str, *, limit: int = 0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.limit = limit
+
+
+class EventTooLargeError(LimitError):
+    """A single event of a stream is larger than ``max_event_bytes``."""
+
+
+class APIError(ZaiError):
+    """The API answered with an error."""
+
+    kind = "request"
+
+
+class AuthenticationError(APIError):
+    """The key or token is wrong, or does not belong to this endpoint."""
+
+    kind = "auth"
+
+
+class PermissionDeniedError(APIError):
+    """The key may not use this operation."""
+
+    kind = "permission"
+
+
+class BadRequestError(APIError):
+    """The request is wrong."""
+
+
+class ContentPolicyError(BadRequestError):
+    """The request was refused for what it says."""
+
+    kind = "content"
+
+
+class NotFoundError(APIError):
+    """The model, file, task or address does not exist."""
+
+    kind = "not_found"
+
+
+class RateLimitError(APIError):
+    """Too many requests at once: kind "throttle" (this account) or "overload" (the model)."""
+
+    kind = "throttle"
+    retryable = True
+
+
+class QuotaError(APIError):
+    """The allowance of a plan is used up; ``retry_at`` tells until when, where it is known."""
+
+    kind = "quota"
+
+
+class BillingError(APIError):
+    """There is no balance or package here, or the key belongs to another endpoint."""
+
+    kind = "billing"
+
+
+class AccountError(APIError):
+    """A person has to act on the account or the plan."""
+
+    kind = "human"
+
+
+class ServerError(APIError):
+    """The platform failed."""
+
+    kind = "server"
+    retryable = True
+
+
+_API_ERRORS: dict[str, type[APIError]] = {
+    "auth": AuthenticationError,
+    "human": AccountError,
+    "billing": BillingError,
+    "permission": PermissionDeniedError,
+    "request": BadRequestError,
+    "not_found": NotFoundError,
+    "content": ContentPolicyError,
+    "throttle": RateLimitError,
+    "overload": RateLimitError,
+    "quota": QuotaError,
+    "server": ServerError,
+}
+
+
+def api_error_class(kind: Kind) -> type[APIError]:
+    """Return the class that an API error of this kind is raised as."""
+    return _API_ERRORS.get(kind, APIError)

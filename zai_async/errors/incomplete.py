@@ -1,0 +1,97 @@
+"""Answers without a proper end."""
+
+from typing import Any
+
+from zai_async.errors.root import ZaiError
+
+__all__ = [
+    "EmptyAnswerError",
+    "GenerationFailedError",
+    "IncompleteError",
+    "StreamMalformedError",
+    "StreamRestartedError",
+    "StreamStalledError",
+    "StreamTruncatedError",
+    "ToolCallError",
+    "ToolCallIncompleteError",
+    "ToolCallMalformedError",
+]
+
+
+class IncompleteError(ZaiError):
+    """A generation did not come to a proper end; ``partial`` holds what arrived."""
+
+    kind = "stream"
+    outcome: str = "error"
+
+
+class StreamTruncatedError(IncompleteError):
+    """The stream stopped before its end."""
+
+    outcome = "truncated"
+    retryable = True
+    repeat = "short"
+
+
+class StreamMalformedError(IncompleteError):
+    """A frame of the stream could not be read; ``body`` holds its beginning."""
+
+
+class StreamRestartedError(IncompleteError):
+    """The gateway began a second generation after text of the first had been handed out."""
+
+    outcome = "restarted"
+    retryable = True
+
+    def __init__(
+        self, message: str, *, old_id: str | None = None, new_id: str | None = None, **facts: Any
+    ) -> None:
+        super().__init__(message, **facts)
+        self.old_id = old_id
+        self.new_id = new_id
+
+
+class StreamStalledError(IncompleteError, TimeoutError):
+    """Nothing came for too long: ``phase``, and ``waited`` in seconds."""
+
+    kind = "timeout"
+    outcome = "truncated"
+    retryable = True
+
+    def __init__(self, message: str, *, phase: str = "", waited: float = 0.0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.phase = phase
+        self.waited = waited
+
+
+class GenerationFailedError(IncompleteError):
+    """The platform lost the generation (finish reason ``network_error``)."""
+
+    outcome = "network_error"
+    retryable = True
+
+
+class EmptyAnswerError(IncompleteError):
+    """The answer has no content: only reasoning, or nothing at all."""
+
+    outcome = "empty"
+
+
+class ToolCallError(IncompleteError):
+    """A tool call cannot be used; ``raw`` holds its arguments as they arrived."""
+
+    def __init__(
+        self, message: str, *, name: str = "", call_id: str = "", raw: str = "", **facts: Any
+    ) -> None:
+        super().__init__(message, **facts)
+        self.name = name
+        self.call_id = call_id
+        self.raw = raw
+
+
+class ToolCallIncompleteError(ToolCallError, StreamTruncatedError):
+    """The stream ended inside the arguments of a tool call."""
+
+
+class ToolCallMalformedError(ToolCallError):
+    """The arguments of a tool call are not one JSON object."""

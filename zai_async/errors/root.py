@@ -1,0 +1,129 @@
+"""The root of all errors, and those of the caller's own making."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from zai_async._codes import Kind, Repeat
+
+__all__ = [
+    "Attempt",
+    "ClientClosedError",
+    "ConfigurationError",
+    "DeadlineError",
+    "MissingKeyError",
+    "StreamConsumedError",
+    "ZaiError",
+]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """Describe one request of a call; times in seconds."""
+
+    number: int
+    """1 for the first request of the call."""
+    started: float
+    """Seconds between the start of the call and this request."""
+    duration: float
+    """Seconds until the answer, or until the failure."""
+    wait: float = 0.0
+    """Seconds slept before this request."""
+    status_code: int | None = None
+    code: str | None = None
+    error: str | None = None
+    """Name of the error class when the request failed."""
+    request_id: str | None = None
+    connection_reused: bool | None = None
+    """Whether the connection had served an earlier request; None where unknown."""
+    maybe_billed: bool = False
+    """Whether the server may have done paid work although no answer arrived."""
+
+
+class ZaiError(Exception):
+    """Base of everything that this package raises."""
+
+    kind: Kind = "protocol"
+    """What to do about it, in one word; finer than the class."""
+    retryable: bool = False
+    """Whether the same call may succeed when it is simply made again later."""
+    repeat: Repeat = "never"
+    """How this package repeats the request on its own, while nothing has been handed out."""
+
+    def __init__(  # noqa: PLR0913 - an error is a record
+        self,
+        message: str,
+        *,
+        kind: Kind | None = None,
+        code: str | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+        retryable: bool | None = None,
+        repeat: Repeat | None = None,
+        retry_at: datetime | None = None,
+        retry_after: float | None = None,
+        body: str | None = None,
+        partial: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status_code = status_code
+        self.request_id = request_id
+        self.hint = hint
+        self.retry_at = retry_at
+        self.retry_after = retry_after
+        self.body = body
+        self.partial = partial
+        self.attempts: tuple[Attempt, ...] = ()
+        self.operation: str | None = None
+        self.in_stream = False
+        self.emitted = False
+        if kind is not None:
+            self.kind = kind
+        if retryable is not None:
+            self.retryable = retryable
+        if repeat is not None:
+            self.repeat = repeat
+
+    def __str__(self) -> str:
+        facts = {
+            "code": self.code,
+            "HTTP": self.status_code,
+            "request id": self.request_id,
+            "attempts": len(self.attempts) if len(self.attempts) > 1 else None,
+        }
+        shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+        text = f"{self.message} ({shown})" if shown else self.message
+        return f"{text} {self.hint}" if self.hint else text
+
+
+class ConfigurationError(ZaiError, ValueError):
+    """An argument or an environment variable is wrong; nothing was sent."""
+
+    kind = "config"
+
+
+class MissingKeyError(ConfigurationError):
+    """No API key was given or found in the environment."""
+
+    kind = "auth"
+
+
+class ClientClosedError(ZaiError, RuntimeError):
+    """The client has been closed."""
+
+    kind = "config"
+
+
+class StreamConsumedError(ZaiError, RuntimeError):
+    """A stream is read twice, at two altitudes, or by two tasks at once."""
+
+    kind = "config"
+
+
+class DeadlineError(ZaiError, TimeoutError):
+    """The deadline of the call has passed."""
+
+    kind = "timeout"

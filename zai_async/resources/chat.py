@@ -1,0 +1,74 @@
+"""``zai.chat``: conversations with text, vision and tools."""
+
+from typing import Any, Literal, Unpack, overload
+
+from zai_async import _endpoints as ep
+from zai_async.errors import ZaiError
+from zai_async.models import CallOptions, ChatCompletion, ChatParams
+from zai_async.models.reply import attach_call
+from zai_async.session import SessionManager
+from zai_async.streams import ChatStream, ensure_proper_end
+
+__all__ = ["Chat", "Completions"]
+
+
+class Completions:
+    """``zai.chat.completions``: answers of a model to a conversation."""
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
+
+    @overload
+    async def create(
+        self, *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+    ) -> ChatCompletion: ...
+    @overload
+    async def create(
+        self, *, stream: Literal[True], **params: Unpack[ChatParams]
+    ) -> ChatStream: ...
+    async def create(self, *, stream: bool = False, **params: Any) -> ChatCompletion | ChatStream:
+        """Create a completion and wait for the whole answer.
+
+        With ``stream=True`` return the open stream instead, as other SDKs do; ``stream()`` is the
+        better way, because its ``async with`` closes the connection whatever happens.
+
+        Raises:
+            APIError: The platform refused or failed; see the subclasses.
+            IncompleteError: The answer is cut, lost or empty; ``partial`` has what there is.
+            TransportError: No answer came.
+
+        Source: https://docs.z.ai/api-reference/llm/chat-completion
+        """
+        if stream:
+            return await self.stream(**params).open()
+        answer = await self._manager.call(ep.CHAT, params)
+        return _checked(answer, params.get("options"))
+
+    def stream(self, **params: Unpack[ChatParams]) -> ChatStream:
+        """Create a completion and receive it while it is written.
+
+        Nothing is sent before the stream is entered with ``async with`` or read.
+
+        Source: https://docs.z.ai/guides/capabilities/streaming
+        """
+        return ChatStream(self._manager.begin(ep.CHAT_STREAM, params))
+
+
+class Chat:
+    """``zai.chat``."""
+
+    completions: Completions
+
+    def __init__(self, manager: SessionManager) -> None:
+        self.completions = Completions(manager)
+
+
+def _checked(answer: ChatCompletion, options: CallOptions | None) -> ChatCompletion:
+    try:
+        outcome = ensure_proper_end(answer, options.allow if options else ())
+    except ZaiError as error:
+        error.attempts = answer.attempts
+        error.operation = ep.CHAT.name
+        raise
+    attach_call(answer, attempts=answer.attempts, outcome=outcome)
+    return answer

@@ -1,0 +1,60 @@
+"""Reading what comes back, never more than the client is set to hold."""
+
+from collections.abc import Iterable
+
+from zai_async._secrets import Secret
+from zai_async._transport import Response
+from zai_async._wire import error_in_body, not_the_api
+from zai_async.errors import LimitError, TransportError
+from zai_async.session.settings import Settings
+
+__all__ = ["expect_stream", "read_body"]
+
+
+async def read_body(response: Response, settings: Settings) -> bytes:
+    """Read a body, within the limit for answers or for errors.
+
+    Raises:
+        LimitError: The answer is larger than the client accepts.
+    """
+    failed = response.status >= 400
+    limit = settings.max_error_bytes if failed else settings.max_response_bytes
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit and (piece := await _piece(response, failed=failed)):
+        pieces.append(piece)
+        size += len(piece)
+    if size > limit:
+        response.close()
+        if not failed:
+            raise LimitError(f"the answer is larger than {limit} bytes", limit=limit)
+    return b"".join(pieces)[:limit]
+
+
+async def _piece(response: Response, *, failed: bool) -> bytes:
+    try:
+        return await response.read()
+    except TransportError:
+        # The status alone says more about a refused request than how its text broke off.
+        if failed:
+            return b""
+        raise
+
+
+async def expect_stream(
+    response: Response, settings: Settings, secrets: Iterable[Secret]
+) -> Response:
+    """Return the response if it is an event stream, or raise what it is instead."""
+    kind = response.headers.get("Content-Type", "").lower()
+    if response.status < 300 and not ("json" in kind or "html" in kind):
+        return response
+    body = await read_body(response, settings)
+    error = error_in_body(
+        body,
+        status=response.status,
+        headers=response.headers,
+        now=settings.clock.wall(),
+        secrets=secrets,
+    )
+    text = body[:8000].decode("utf-8", "replace")
+    raise error or not_the_api(text, status=response.status, headers=response.headers)

@@ -1,0 +1,262 @@
+"""One logical call: its attempts, its deadline, and what became of each request."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+
+from zai_async._secrets import Secret
+from zai_async._transport import Request, Response
+from zai_async._wire import Endpoint, build_request
+from zai_async.errors import (
+    APIError,
+    Attempt,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineError,
+    RequestTimeoutError,
+    TransportError,
+    ZaiError,
+)
+from zai_async.models import CallOptions, Timeout
+from zai_async.session.bodies import expect_stream
+from zai_async.session.hooks import RequestEvent, ResponseEvent, RetryEvent, emit
+from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session.settings import Settings
+
+__all__ = ["Call"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("zai_async")
+
+
+class Call:
+    """Sends the requests of one call until it succeeds, or until it may not go on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        endpoint: Endpoint[Any],
+        params: Mapping[str, Any],
+    ) -> None:
+        options: CallOptions = params.get("options") or CallOptions()
+        self.settings = settings
+        self.options = options
+        self.endpoint = endpoint
+        self.request = build_request(
+            endpoint, settings.provider, settings.key, params, settings.headers
+        )
+        self.timeout = _timeout(options, settings)
+        self._retry = settings.retry_for(options)
+        self._sessions = sessions
+        self._attempts: list[Attempt] = []
+        self._begun: float | None = None
+        self._sent = 0.0
+        self._wait = 0.0
+        self._number = 0
+        self.session: LoopSession
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every request of the call so far."""
+        return tuple(self._attempts)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be repeated in a message."""
+        return (self.settings.key,) if self.settings.key else ()
+
+    @property
+    def deadline_at(self) -> float | None:
+        """When everything must be over, on the monotonic clock; None without a deadline."""
+        if self.options.deadline is None or self._begun is None:
+            return None
+        return self._begun + self.options.deadline
+
+    async def run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
+        """Send requests until ``finish`` accepts an answer; it closes what it does not keep."""
+        while True:
+            try:
+                return await self._attempt(finish)
+            except ZaiError as error:
+                await self.recover(error)
+
+    async def open(self) -> Response:
+        """Send requests until one is answered by an event stream."""
+        return await self.run(self._expect_stream)
+
+    async def _expect_stream(self, response: Response) -> Response:
+        return await expect_stream(response, self.settings, self.secrets)
+
+    def note(self, error: ZaiError) -> None:
+        """Write down that an open stream failed and will not be tried again."""
+        self._record(error)
+        error.operation = self.endpoint.name
+        error.attempts = self.attempts
+
+    async def recover(self, error: ZaiError) -> None:
+        """Return when the request may be sent again; raise the error when it may not."""
+        self._record(error)
+        error.operation = self.endpoint.name
+        wait = self._decide(error)
+        if wait is None:
+            error.attempts = self.attempts
+            raise error
+        _log.info(
+            "%s: attempt %d failed with %s (code %s); again in %.2f s",
+            self.endpoint.name,
+            self._number,
+            type(error).__name__,
+            error.code,
+            wait,
+        )
+        event = RetryEvent(
+            operation=self.endpoint.name,
+            attempt=self._number,
+            wait=wait,
+            error=error,
+            tag=self.options.tag,
+        )
+        await emit(self.settings.hooks.on_retry, event)
+        self._wait = wait
+        await self.settings.clock.sleep(wait)
+
+    def _decide(self, error: ZaiError) -> float | None:
+        if not (self.endpoint.repeatable or _refused(error)):
+            return None
+        clock = self.settings.clock
+        elapsed = clock.monotonic() - (self._begun or 0.0)
+        wait = self._retry.decide(
+            error, repetition=self._number, elapsed=elapsed, chance=clock.random()
+        )
+        deadline = self.options.deadline
+        if wait is not None and deadline is not None and elapsed + wait >= deadline:
+            return None
+        return wait
+
+    async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
+        self.session = await self._sessions.current()
+        self._start()
+        with anyio.CancelScope(deadline=self._until(self.timeout.first_byte)) as scope:
+            response = await self._send(self.request)
+            try:
+                await self._answered(response)
+                scope.deadline = self._until(self.timeout.between_progress)
+                result = await finish(response)
+            except BaseException:
+                response.close()
+                raise
+            self._record(None, response)
+            return result
+        raise self._too_late()
+
+    def _start(self) -> None:
+        now = self.settings.clock.monotonic()
+        if self._begun is None:
+            self._begun = now
+        self._sent = now
+        self._number += 1
+
+    def _until(self, limit: float | None) -> float:
+        """Return the moment on the loop's clock at which a wait of this length ends."""
+        now = anyio.current_time()
+        moment = float("inf") if limit is None else now + limit
+        if self.deadline_at is None:
+            return moment
+        return min(moment, now + self.deadline_at - self.settings.clock.monotonic())
+
+    def _too_late(self) -> ZaiError:
+        elapsed = self.settings.clock.monotonic() - (self._begun or 0.0)
+        deadline = self.options.deadline
+        if deadline is not None and elapsed >= deadline:
+            return DeadlineError(f"the deadline of {deadline:g} s has passed")
+        waited = self.settings.clock.monotonic() - self._sent
+        return RequestTimeoutError(f"no answer for {waited:.1f} s")
+
+    async def _send(self, request: Request) -> Response:
+        event = RequestEvent(
+            operation=self.endpoint.name,
+            method=request.method,
+            url=request.url.partition("?")[0],
+            attempt=self._number,
+            tag=self.options.tag,
+        )
+        await emit(self.settings.hooks.on_request, event)
+        _log.debug("%s: %s %s", event.operation, event.method, event.url)
+        try:
+            return await self.session.transport.send(request)
+        except ConnectionLostError as error:
+            if not error.stale or request.fresh or not self._may_resend():
+                raise
+            self._record(error)
+        # The connection had idled for too long; the request did not reach anybody.
+        self._start()
+        return await self._send(msgspec.structs.replace(request, fresh=True))
+
+    def _may_resend(self) -> bool:
+        return self.endpoint.repeatable and self._retry.retries != 0
+
+    async def _answered(self, response: Response) -> None:
+        event = ResponseEvent(
+            operation=self.endpoint.name,
+            attempt=self._number,
+            status_code=response.status,
+            request_id=response.headers.get("X-Log-Id"),
+            duration=self.settings.clock.monotonic() - self._sent,
+            connection_reused=response.connection_reused,
+            tag=self.options.tag,
+        )
+        _log.debug("%s: HTTP %d in %.3f s", event.operation, event.status_code, event.duration)
+        await emit(self.settings.hooks.on_response, event)
+
+    def _record(self, error: ZaiError | None, response: Response | None = None) -> None:
+        """Write the current attempt down, or what became of it later."""
+        if self._attempts and self._attempts[-1].number == self._number:
+            before = self._attempts.pop()
+        else:
+            before = None
+        self._attempts.append(self._account(error, response, before))
+
+    def _account(
+        self, error: ZaiError | None, response: Response | None, before: Attempt | None
+    ) -> Attempt:
+        begun = self._begun or 0.0
+        reused = response.connection_reused if response else None
+        return Attempt(
+            number=self._number,
+            started=self._sent - begun,
+            duration=self.settings.clock.monotonic() - self._sent,
+            wait=self._wait,
+            status_code=response.status if response else getattr(error, "status_code", None),
+            code=error.code if error else None,
+            error=type(error).__name__ if error else None,
+            request_id=_request_id(error, response) or (before.request_id if before else None),
+            connection_reused=before.connection_reused if before else reused,
+            maybe_billed=error is not None and not _refused(error),
+        )
+
+
+def _refused(error: ZaiError) -> bool:
+    """Tell whether the server surely did no paid work for the failed request."""
+    if isinstance(error, TransportError):
+        return not error.request_sent
+    return isinstance(error, APIError | ConnectError)
+
+
+def _request_id(error: ZaiError | None, response: Response | None) -> str | None:
+    if response is not None:
+        return response.headers.get("X-Log-Id")
+    return error.request_id if error else None
+
+
+def _timeout(options: CallOptions, settings: Settings) -> Timeout:
+    if isinstance(options.timeout, Timeout):
+        return options.timeout
+    if options.timeout is None:
+        return settings.timeout
+    seconds = float(options.timeout)
+    return Timeout(settings.timeout.connect, seconds, seconds, seconds)

@@ -1,0 +1,68 @@
+"""What a caller can watch: one typed event for each thing that happens to a call."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from zai_async.errors import ZaiError
+
+__all__ = ["Hooks", "RequestEvent", "ResponseEvent", "RetryEvent", "emit"]
+
+Event = TypeVar("Event")
+
+
+class RequestEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request is about to be sent."""
+
+    operation: str
+    method: str
+    url: str
+    """Address without a query, which may hold a key."""
+    attempt: int
+    """1 for the first request of the call."""
+    tag: str | None = None
+
+
+class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers of an answer have arrived."""
+
+    operation: str
+    attempt: int
+    status_code: int
+    request_id: str | None
+    duration: float
+    """Seconds since the request was sent."""
+    connection_reused: bool | None
+    tag: str | None = None
+
+
+class RetryEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request failed and will be sent again."""
+
+    operation: str
+    attempt: int
+    """The number of the request that failed."""
+    wait: float
+    """Seconds until it is sent again."""
+    error: ZaiError
+    tag: str | None = None
+
+
+class Hooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Functions, or coroutine functions, that are called as a call proceeds.
+
+    What a hook raises ends the call and reaches the caller.
+    """
+
+    on_request: Callable[[RequestEvent], Awaitable[None] | None] | None = None
+    on_response: Callable[[ResponseEvent], Awaitable[None] | None] | None = None
+    on_retry: Callable[[RetryEvent], Awaitable[None] | None] | None = None
+
+
+async def emit(hook: Callable[[Event], Awaitable[None] | None] | None, event: Event) -> None:
+    """Call a hook, if there is one, and wait for it if it is asynchronous."""
+    result = hook(event) if hook is not None else None
+    if inspect.isawaitable(result):
+        await result

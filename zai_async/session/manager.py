@@ -1,0 +1,49 @@
+"""The engine of a client: it turns keywords into an answer, or into an open stream."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from zai_async._transport import Response
+from zai_async._wire import Endpoint, parse_reply
+from zai_async.models import Reply
+from zai_async.models.reply import attach_call
+from zai_async.session.bodies import read_body
+from zai_async.session.call import Call
+from zai_async.session.loops import Sessions
+from zai_async.session.settings import Settings
+
+__all__ = ["SessionManager"]
+
+T = TypeVar("T")
+
+
+class SessionManager:
+    """Makes the calls of a client; derived clients have their own over the same sessions."""
+
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+        self.settings = settings
+        self.sessions = sessions
+
+    async def call(self, endpoint: Endpoint[T], params: Mapping[str, Any]) -> T:
+        """Make a call and return its decoded answer."""
+        call = self.begin(endpoint, params)
+
+        async def finish(response: Response) -> T:
+            body = await read_body(response, self.settings)
+            return parse_reply(
+                endpoint,
+                body,
+                status=response.status,
+                headers=response.headers,
+                now=self.settings.clock.wall(),
+                secrets=call.secrets,
+            )
+
+        result = await call.run(finish)
+        if isinstance(result, Reply):
+            attach_call(result, attempts=call.attempts)
+        return result
+
+    def begin(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> Call:
+        """Check the keywords of a call and prepare it; nothing is sent yet."""
+        return Call(self.settings, self.sessions, endpoint, params)

@@ -1,0 +1,186 @@
+"""Adding up the pieces of a chat answer."""
+
+import msgspec
+
+from zai_async.models import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    ChunkToolCall,
+    ContentFilter,
+    Delta,
+    FunctionCall,
+    Message,
+    SearchResult,
+    ToolCall,
+    Usage,
+)
+from zai_async.models.chat import Audio, text_of
+
+__all__ = ["ChatAccumulator", "PartialToolCall"]
+
+
+class PartialToolCall:
+    """A tool call of which fragments have arrived."""
+
+    __slots__ = ("id", "index", "name", "pieces", "type")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.type = "function"
+        self.pieces: list[str] = []
+
+    def add(self, fragment: ChunkToolCall) -> str:
+        """Add a fragment and return its piece of the arguments.
+
+        The first non-empty id and name stay: later fragments repeat, blank or change them.
+        """
+        function = fragment.function
+        self.id = self.id or fragment.id or ""
+        self.type = fragment.type or self.type
+        if function is None:
+            return ""
+        self.name = self.name or function.name or ""
+        piece = function.arguments or ""
+        self.pieces.append(piece)
+        return piece
+
+    @property
+    def arguments(self) -> str:
+        """The arguments so far."""
+        return "".join(self.pieces)
+
+    def is_whole(self) -> bool:
+        """Tell whether the arguments are one JSON object, which nothing could make longer."""
+        try:
+            return isinstance(msgspec.json.decode(self.arguments), dict)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return False
+
+    def call(self) -> ToolCall:
+        """Return the call as a struct."""
+        function = FunctionCall(name=self.name, arguments=self.arguments)
+        return ToolCall(index=self.index, id=self.id, type=self.type, function=function)
+
+
+class ChatAccumulator:
+    """The answer so far, in pieces that are joined only when somebody asks."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.created = 0
+        self.model = ""
+        self.request_id: str | None = None
+        self.role = "assistant"
+        self.text: list[str] = []
+        self.has_content = False
+        self.thinking: list[str] = []
+        self.calls: dict[int, PartialToolCall] = {}
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.web_search: list[SearchResult] = []
+        self.content_filter: list[ContentFilter] = []
+        self.audio: Audio | None = None
+        self.chunks = 0
+
+    def add(self, chunk: ChatCompletionChunk) -> bool:
+        """Add a chunk; tell whether it brought the answer forward."""
+        self.chunks += 1
+        if not self.id:
+            self._introduce(chunk)
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.web_search is not None or chunk.content_filter is not None:
+            self._add_findings(chunk)
+        progress = False
+        for choice in chunk.choices or ():
+            # Only one answer is ever asked for; a gateway that sends more counts from zero.
+            if choice.index == 0:
+                progress = self._add_choice(choice) or progress
+        return progress
+
+    def _introduce(self, chunk: ChatCompletionChunk) -> None:
+        self.id = chunk.id
+        self.created = chunk.created
+        self.model = chunk.model or self.model
+        self.request_id = chunk.request_id or self.request_id
+
+    def _add_findings(self, chunk: ChatCompletionChunk) -> None:
+        self.web_search += chunk.web_search or ()
+        self.content_filter += chunk.content_filter or ()
+
+    def _add_choice(self, choice: ChunkChoice) -> bool:
+        if choice.finish_reason:
+            self.finish_reason = choice.finish_reason
+        if choice.usage is not None:
+            self.usage = choice.usage
+        return choice.delta is not None and self._add_delta(choice.delta)
+
+    def _add_delta(self, delta: Delta) -> bool:
+        progress = False
+        if delta.reasoning_content:
+            self.thinking.append(delta.reasoning_content)
+            progress = True
+        if delta.content is not None:
+            self.has_content = True
+            text = text_of(delta.content)
+            if text:
+                self.text.append(text)
+                progress = True
+        if delta.tool_calls:
+            progress = self._add_fragments(delta.tool_calls) or progress
+        if delta.audio is not None:
+            self.audio = delta.audio
+            progress = True
+        return progress
+
+    def _add_fragments(self, fragments: list[ChunkToolCall]) -> bool:
+        progress = False
+        for position, fragment in enumerate(fragments):
+            index = self._index(position, fragment)
+            call = self.calls.setdefault(index, PartialToolCall(index))
+            progress = bool(call.add(fragment) or fragment.id or call.name) or progress
+        return progress
+
+    def _index(self, position: int, fragment: ChunkToolCall) -> int:
+        """Return the index of a fragment; one without it belongs to its id, else to the last."""
+        if fragment.index is not None:
+            return fragment.index
+        for index, call in self.calls.items():
+            if fragment.id and call.id == fragment.id:
+                return index
+        starts = bool(fragment.id and fragment.function and fragment.function.name)
+        return len(self.calls) if starts or not self.calls else max(position, max(self.calls))
+
+    def unfinished(self) -> PartialToolCall | None:
+        """Return a tool call whose arguments are not whole, if there is one."""
+        return next((call for call in self.calls.values() if not call.is_whole()), None)
+
+    def completion(self) -> ChatCompletion:
+        """Return the answer so far, in the form of an answer that was not streamed.
+
+        Before the finish reason it holds only those tool calls whose arguments are whole.
+        """
+        calls = [call for call in self.calls.values() if self.finish_reason or call.is_whole()]
+        message = Message(
+            role=self.role,
+            content="".join(self.text) if self.has_content else None,
+            reasoning_content="".join(self.thinking) if self.thinking else None,
+            tool_calls=[call.call() for call in calls],
+            audio=self.audio,
+        )
+        choice = Choice(index=0, finish_reason=self.finish_reason, message=message)
+        return ChatCompletion(
+            id=self.id,
+            request_id=self.request_id,
+            created=self.created,
+            object="chat.completion",
+            model=self.model,
+            choices=[choice],
+            usage=self.usage or Usage(),
+            web_search=list(self.web_search),
+            content_filter=list(self.content_filter),
+        )

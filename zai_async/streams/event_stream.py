@@ -1,0 +1,342 @@
+"""The stream that all others are built on: reading, its clocks, and every way to its end.
+
+A token passes through one awaited read and one decoding; no stream has a task, queue or timer of
+its own. What has been read is handed out event by event without touching the event loop, so the
+socket's own flow control is the only back-pressure there is, and the only one that is needed.
+"""
+
+import abc
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar
+
+import anyio
+
+from zai_async._sse import SSEParser
+from zai_async._transport import Response
+from zai_async.errors import (
+    Attempt,
+    DeadlineError,
+    IncompleteError,
+    StreamConsumedError,
+    StreamStalledError,
+    StreamTruncatedError,
+    TransportError,
+    ZaiError,
+)
+from zai_async.models import Outcome
+from zai_async.streams.source import Source
+
+__all__ = ["EventStream"]
+
+T = TypeVar("T")
+
+_DRAIN_SECONDS: Final = 0.25
+_DRAIN_BYTES: Final = 2**16
+# How long a stream may stay silent between its finish reason and its end mark.
+_GRACE_SECONDS: Final = 10.0
+# With a deadline, the looks of the watchdog are a tenth of a second apart.
+_DEADLINE_PATIENCE: Final = 0.8
+
+
+class EventStream(abc.ABC, Generic[T]):
+    """Iterate over the events of an answer; enter it as a context to have it closed for sure.
+
+    Raises:
+        APIError: The platform reported an error, before or inside the stream.
+        IncompleteError: The stream did not come to a proper end; ``partial`` has what arrived.
+        TransportError: No connection or answer came about.
+        StreamConsumedError: The stream is read at two altitudes, or by two tasks at once.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._response: Response | None = None
+        self._source = source
+        self._request_id: str | None = None
+        self._headers: Mapping[str, str] = {}
+        self._outcome: Outcome | None = None
+        self._altitude: str | None = None
+        self._error: ZaiError | None = None
+        self._entered = False
+        self._reading = False
+        self._ended = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set everything that a second request starts anew with."""
+        self._parser = SSEParser(max_event_bytes=self._source.settings.max_event_bytes)
+        self._pending: Iterator[bytes] = iter(())
+        self._last: tuple[bytes, bytes] = (b"", b"")
+        self._opened = False
+        self._input_ended = False
+        self._progress = 0
+        self._seen = 0
+        self._waited = 0.0
+        self._verdict: ZaiError | None = None
+
+    # What each kind of stream defines.
+
+    @abc.abstractmethod
+    def _accept(self, data: bytes) -> T | None:
+        """Decode an event and take note of it; None for one that is not for the caller."""
+
+    @abc.abstractmethod
+    def _judge(self, *, done: bool) -> Outcome:
+        """Say how the stream ended, or raise what is wrong with its end."""
+
+    @abc.abstractmethod
+    def _finished(self) -> bool:
+        """Tell whether nothing but the end mark is still to come."""
+
+    @abc.abstractmethod
+    def _partial(self) -> Any:
+        """Return what has arrived so far."""
+
+    # What a caller sees.
+
+    @property
+    def request_id(self) -> str | None:
+        """The id to quote to the support of the platform, known from the headers on."""
+        return self._request_id
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None while it has not."""
+        return self._outcome
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every request that was sent for this stream."""
+        return self._source.attempts
+
+    async def open(self) -> Self:
+        """Send the request and wait for the headers; entering the context does the same."""
+        if not (self._opened or self._ended):
+            await self._connect()
+        return self
+
+    async def aclose(self) -> None:
+        """Close the stream and its connection at once, from any task."""
+        self._ended = True
+        self._pending = iter(())
+        self._release()
+
+    async def __aenter__(self) -> Self:
+        self._entered = True
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        self._claim("chunks")
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            try:
+                data = next(self._pending, None)
+                if data is None:
+                    await self._read()
+                elif (item := self._accept(data)) is not None:
+                    return item
+            except ZaiError as error:
+                await self._failed(error)
+
+    def _claim(self, altitude: str) -> None:
+        if self._altitude not in {None, altitude}:
+            raise StreamConsumedError(f"the stream is already read as {self._altitude}")
+        self._altitude = altitude
+
+    def __del__(self) -> None:
+        # Absent when the arguments of __init__ were wrong.
+        response = getattr(self, "_response", None)
+        if response is not None:
+            response.close()
+            text = f"{type(self).__name__} was never closed; use 'async with'"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+
+    # Reading.
+
+    async def _connect(self) -> None:
+        try:
+            response = self._response = await self._source.open()
+        except ZaiError as error:
+            self._conclude(error)
+            raise
+        self._opened = True
+        self._headers = response.headers
+        self._request_id = response.headers.get("X-Log-Id") or self._request_id
+        self._source.session.watchdog.add(self)
+
+    async def _read(self) -> None:
+        """Wait for the next piece of the body, and cut it into events."""
+        if self._ended:
+            raise self._error or StopAsyncIteration
+        if self._reading:
+            raise StreamConsumedError("the stream is being read by another task")
+        if self._input_ended:
+            self._finish(done=False)
+        elif not self._opened:
+            await self._connect()
+        elif data := await self._next_piece():
+            self._last = (self._last[1], data)
+            self._pending = iter(self._parser.payloads(data))
+        else:
+            self._end_of_input()
+
+    async def _next_piece(self) -> bytes:
+        response = self._response
+        if response is None:
+            raise self._verdict or StreamConsumedError("the stream is closed")
+        self._reading = True
+        try:
+            return await response.read()
+        except TransportError as error:
+            return self._broken_off(error)
+        except BaseException:
+            # Nobody else will close a stream that was not entered as a context.
+            if not self._entered:
+                self._release()
+            raise
+        finally:
+            self._reading = False
+
+    def _broken_off(self, error: TransportError) -> bytes:
+        """Say why the body broke off; after the finish reason that is an end like any other."""
+        if self._verdict is not None:
+            raise self._verdict from None
+        if self._ended:
+            raise StreamConsumedError("the stream was closed while it was read") from None
+        if self._finished():
+            return b""
+        raise self._truncated(f"the stream broke off: {error.message}") from error
+
+    def _truncated(self, text: str) -> ZaiError:
+        """Make the exception for a stream that stops before its end."""
+        return StreamTruncatedError(text)
+
+    def _end_of_input(self) -> None:
+        """Take the last event although its blank line is missing; it counts if it is whole."""
+        self._input_ended = True
+        last = self._parser.close()
+        if last is not None and last.data:
+            self._insert(last.data)
+
+    def _insert(self, *payloads: bytes) -> None:
+        """Have these events accepted before those that are already waiting."""
+        self._pending = chain(payloads, self._pending)
+
+    # Ending.
+
+    def _finish(self, *, done: bool) -> None:
+        """End the stream well, or raise what is wrong with its end."""
+        self._outcome = self._judge(done=done)
+        self._ended = True
+        self._pending = iter(())
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Read what little is left, so that the connection can be used again."""
+        response = self._response
+        if response is not None and not response.at_end():
+            self._response = None
+            self._source.session.spawn(_drain(response), response.close)
+        self._release()
+
+    def _release(self) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()
+        if self._opened:
+            self._source.session.watchdog.remove(self)
+
+    async def _failed(self, error: ZaiError) -> None:
+        """Send the request again if nothing of the answer has been handed out, else raise."""
+        if isinstance(error, StreamConsumedError) or error is self._error:
+            raise error
+        self._release()
+        error.in_stream = True
+        error.emitted = self._progress > 0
+        try:
+            await self._again(error)
+        except ZaiError as final:
+            self._conclude(final)
+            if self._outcome not in self._source.options.allow:
+                raise
+            self._error = None
+
+    async def _again(self, error: ZaiError) -> None:
+        if error.emitted:
+            self._source.note(error)
+            raise error
+        await self._source.recover(error)
+        self._begin()
+        await self._connect()
+
+    def _conclude(self, error: ZaiError) -> None:
+        """End the stream badly; reading on raises the same error again."""
+        if error.partial is None:
+            error.partial = self._partial()
+        error.request_id = error.request_id or self._request_id
+        self._outcome = error.outcome if isinstance(error, IncompleteError) else "error"
+        self._error = error
+        self._ended = True
+        self._pending = iter(())
+
+    # Clocks.
+
+    @property
+    def patience(self) -> float:
+        """Seconds of the shortest clock of this stream, infinite without one."""
+        timeout = self._source.timeout
+        limits = [timeout.first_progress, timeout.between_progress]
+        if self._source.deadline_at is not None:
+            limits.append(_DEADLINE_PATIENCE)
+        return min((limit for limit in limits if limit is not None), default=math.inf)
+
+    def look(self, now: float, passed: float) -> None:
+        """Count the time spent waiting for progress; called by the watchdog of the loop."""
+        del now
+        deadline_at = self._source.deadline_at
+        if deadline_at is not None and self._source.settings.clock.monotonic() >= deadline_at:
+            deadline = self._source.options.deadline
+            self._interrupt(DeadlineError(f"the deadline of {deadline:g} s has passed"))
+        elif self._progress != self._seen:
+            self._seen, self._waited = self._progress, 0.0
+        elif self._reading:
+            self._waited += passed
+            self._check_silence()
+
+    def _check_silence(self) -> None:
+        phase = "between_progress" if self._progress else "first_progress"
+        limit: float | None = getattr(self._source.timeout, phase)
+        if self._finished() and self._waited >= min(_GRACE_SECONDS, limit or _GRACE_SECONDS):
+            self._interrupt(None)
+        elif limit is not None and self._waited >= limit:
+            text = f"no progress for {self._waited:.1f} s ({phase} is {limit:g} s)"
+            self._interrupt(StreamStalledError(text, phase=phase, waited=self._waited))
+
+    def _interrupt(self, verdict: ZaiError | None) -> None:
+        """Wake the reader up by closing the connection under it."""
+        self._verdict = verdict
+        if self._response is not None:
+            self._response.close()
+
+
+async def _drain(response: Response) -> None:
+    size = 0
+    try:
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            while size < _DRAIN_BYTES and (piece := await response.read()):
+                size += len(piece)
+    except TransportError:
+        return  # the answer was complete; that its connection is lost concerns nobody
