@@ -175,6 +175,11 @@ async def test_tool_calls_come_in_fragments_with_tool_stream(emulator, client):
     assert answer.chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+async def test_older_models_ignore_tool_stream(client):
+    answer = await client.chat(model="glm-4.5", stream=True, tool_stream=True, tools=[TIME])
+    assert sum("tool_calls" in delta for delta in answer.deltas) == 1
+
+
 async def test_a_whole_answer_carries_its_tool_calls_with_text_arguments(emulator, client):
     emulator.chat.reply("Let me look.", tool_calls=[{"name": "f"}])
     answer = await client.chat()
@@ -195,9 +200,7 @@ async def test_replies_are_used_in_order_and_as_often_as_told(emulator, client):
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_usage_sources_and_filters_can_be_scripted(emulator, client, stream):
-    emulator.chat.reply(
-        "x", usage=None, finish_reason="sensitive", web_search=[{"refer": "ref_1"}]
-    )
+    emulator.chat.reply("x", usage=None, finish_reason="sensitive", web_search=[{"refer": "ref_1"}])
     answer = await client.chat(stream=stream)
     last = answer.chunks[-1] if stream else answer.body
     assert "usage" not in last
@@ -250,7 +253,7 @@ async def test_a_stream_says_the_same_as_a_whole_answer(client):
 
 async def test_it_writes_code_and_chinese_when_asked(client):
     english = await client.chat(messages=user("Show me a Python function"))
-    chinese = await client.chat(messages=user("请说明一下流式输出，" * 20))
+    chinese = await client.chat(messages=user("请说明一下流式输出 " * 20))
     assert "```python" in english.message["content"]
     assert re.search("[一-鿿]", chinese.message["content"])
     assert "请说明" in chinese.message["reasoning_content"]
@@ -531,6 +534,16 @@ async def test_reset_forgets_everything_and_resets_connections(emulator, client)
     assert (await client.chat()).message["content"] != "old"
     assert len(emulator.requests) == emulator.connections == 1
     assert old[0].disconnected_at is None
+    emulator.reset()
+    emulator.reset()  # while the connection is still on its way out
+    await emulator.wait_closed()
+
+
+async def test_a_client_may_be_gone_before_the_first_byte(emulator, client):
+    emulator.chat.reply("never read", match=lambda _: emulator.reset() is None)
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat()
+    assert emulator.requests == []
 
 
 async def test_stopping_leaves_nothing_even_with_hanging_requests(client):
@@ -601,12 +614,10 @@ async def test_pace_spreads_the_tokens_over_time(client):
     async with Emulator(pace=0.05) as emulator:
         client.url = emulator.url
         emulator.chat.reply("one two three")
-        reads = []
         body = HELLO | {"stream": True}
         url = f"{emulator.url}/chat/completions"
         async with client.session.post(url, json=body, headers=client.headers) as response:
-            async for data in response.content.iter_any():
-                reads.append(data)
+            reads = [data async for data in response.content.iter_any()]
         assert len(reads) == 5
         assert (await client.chat()).status == 200
 

@@ -53,7 +53,7 @@ class Chat:
         """Script an answer; answers are used in the order in which they were scripted.
 
         Args:
-            text: The answer, sent exactly as it is.
+            text: The answer, sent exactly as it is; empty when left out.
             thinking: The reasoning before it.
             tool_calls: Calls as ``{"name": ..., "arguments": {...}}``, optionally with an ``id``.
             finish_reason: ``"stop"`` or ``"tool_calls"`` when left out.
@@ -112,7 +112,7 @@ def _envelope(call: Call, request: ChatRequest, answer: Answer) -> Envelope:
         created=int(time.time()),
         model=answer.model or request.model,
         prompt_tokens=len(call.request.body) // 4,  # four bytes make about one token
-        tool_stream=request.tool_stream is True,
+        tool_stream=request.fragments,
         sources_first=request.search is not None and request.search.result_sequence == "before",
     )
 

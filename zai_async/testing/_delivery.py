@@ -105,7 +105,9 @@ class Delivery:
 
     async def send(self, reply: Reply) -> web.StreamResponse:
         """Send the reply as the fault wants it; return when the last byte is out."""
-        await anyio.sleep(self._fault.delay + reply.latency * self._pace)
+        wait = self._fault.delay + reply.latency * self._pace
+        if wait:
+            await anyio.sleep(wait)
         response = web.StreamResponse(status=reply.status, headers=self._headers(reply))
         await response.prepare(self._request)
         for step in plan(reply, self._fault, self._pace):
@@ -139,5 +141,6 @@ class Delivery:
         if self._fault.cut_after is not None:
             await self._peer.drop(self._fault.how)
         else:
-            await self._pause(response, self._fault.late_end)
+            if self._fault.late_end:
+                await self._pause(response, self._fault.late_end)
             await response.write_eof()

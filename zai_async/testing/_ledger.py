@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from zai_async.testing._json import is_object
 
@@ -19,32 +19,32 @@ from zai_async.testing._json import is_object
 class RecordedRequest:
     """Remember one request as it arrived, and what became of it.
 
-    Times are those of the event loop's clock (monotonic seconds). ``disconnected_at`` is set when
-    the client left before its answer was complete. ``connection`` numbers the connections from 1.
+    ``headers`` are looked up in any case. Times are those of the event loop's clock (monotonic
+    seconds). ``disconnected_at`` is set when the client left before its answer was complete.
+    ``connection`` numbers the connections from 1; ``reused`` says whether it had carried a request
+    before.
     """
 
     method: str
     path: str
     query: Mapping[str, str]
-    headers: CIMultiDictProxy[str] = field(repr=False)
+    headers: Mapping[str, str]
     connection: int
     reused: bool
     received_at: float
     operation: str = ""
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     status: int | None = None
     finished_at: float | None = None
     disconnected_at: float | None = None
 
     def __repr__(self) -> str:
         """Show the request without its key and without its body."""
-        headers = CIMultiDict(self.headers)
-        if "Authorization" in headers:
-            headers["Authorization"] = "***"
+        headers = {name: _masked(name, value) for name, value in self.headers.items()}
         outcome = "disconnected" if self.disconnected_at is not None else self.status
         return (
             f"<RecordedRequest {self.method} {self.path} {outcome}"
-            f" connection={self.connection} headers={dict(headers)}>"
+            f" connection={self.connection} headers={headers}>"
         )
 
     @cached_property
@@ -61,6 +61,10 @@ class RecordedRequest:
         return is_object(self.json) and self.json.get("stream") is True
 
 
+def _masked(name: str, value: str) -> str:
+    return "***" if name.lower() == "authorization" else value
+
+
 class Waiting:
     """Wait for the emulator to see something: ``await`` it, or call ``result()`` in a thread."""
 
@@ -74,14 +78,9 @@ class Waiting:
     def check(self) -> bool:
         """Look again; say whether the wait is over."""
         if not self._met.done() and self._condition():
-            self._finish()
+            with suppress(InvalidStateError):  # given up, or seen by another thread, just now
+                self._met.set_result(None)
         return self._met.done()
-
-    def _finish(self) -> None:
-        try:
-            self._met.set_result(None)
-        except InvalidStateError:  # the waiter gave up, or another thread saw it first
-            return
 
     def __await__(self) -> Generator[Any, None, None]:
         """Wait in an event loop; any loop, not only the emulator's."""

@@ -45,9 +45,8 @@ class Peer:
     def reset(self) -> None:
         """Reset the connection now: without lingering, a close sends RST instead of FIN."""
         self.dropped = True
-        if not self._transport.is_closing():
-            peer: socket.socket = self._transport.get_extra_info("socket")
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        peer: socket.socket = self._transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._transport.abort()
 
 

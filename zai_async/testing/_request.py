@@ -12,6 +12,9 @@ from zai_async.testing._refusal import Refusal
 
 _EFFORTS = frozenset({"max", "xhigh", "high", "medium", "low", "minimal", "none"})
 _EFFORTS_ALWAYS = frozenset({"max", "high", "low"})
+_FRAGMENTING = frozenset(
+    {"glm-5.3", "glm-5.2", "glm-5.1", "glm-5", "glm-5-turbo", "glm-4.7", "glm-4.6"}
+)  # the others take tool_stream and ignore it
 _BLANK_ROLES = frozenset({"system", "assistant"})
 
 
@@ -107,6 +110,11 @@ class ChatRequest(Struct):
         """Give the web search that is on and shows its sources."""
         wishes = [tool.web_search for tool in self.tools or [] if tool.web_search is not None]
         return next((wish for wish in wishes if wish.enable and wish.search_result), None)
+
+    @property
+    def fragments(self) -> bool:
+        """Say whether tool calls are streamed piece by piece."""
+        return self.tool_stream is True and self.known_model.id in _FRAGMENTING
 
     @property
     def thinks(self) -> bool:
