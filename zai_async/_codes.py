@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-__all__ = ["BAND", "CODES", "STATUSES", "UNKNOWN_STATUS", "Kind", "Meaning", "Repeat"]
+__all__ = ["BAND", "CODES", "STATUSES", "UNKNOWN_STATUS", "Kind", "Meaning", "Outcome", "Repeat"]
 
 Kind = Literal[
     "auth",  # the key or token is wrong
@@ -33,6 +33,22 @@ Kind = Literal[
 
 Repeat = Literal["never", "short", "throttle", "overload", "reset"]
 """When a refused request may be sent again: never, after short or longer waits, after a reset."""
+
+
+Outcome = Literal[
+    "completed",  # the model came to its end
+    "length",  # max_tokens is used up
+    "tool_calls",  # the model wants tools to be run
+    "sensitive",  # the safety audit stopped it; what was shown should be taken back
+    "context_exceeded",  # the context is full
+    "other",  # a finish reason that this package does not know
+    "network_error",  # the platform lost the generation
+    "truncated",  # the answer stops before its end
+    "empty",  # it ended well but said nothing
+    "restarted",  # the platform began anew after a part had been handed out
+    "error",  # an error was reported inside the answer
+]
+"""How a call ended. The last five raise unless ``CallOptions.allow`` names them."""
 
 
 class Meaning(NamedTuple):

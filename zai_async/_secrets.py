@@ -1,6 +1,6 @@
 """Secrets that cannot be shown by accident, and the redaction of text that may hold them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 __all__ = ["MASK", "Secret", "redact"]
@@ -18,7 +18,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         # Held in a closure: tools that print the attributes of an object see no text.
-        self._reveal = lambda: value
+        self._reveal: Callable[[], str] = lambda: value
 
     def reveal(self) -> str:
         """Return the secret itself; call it where it is sent and nowhere else."""

@@ -1,7 +1,7 @@
 """The client: settings, environment variables, and one attribute for each group of operations."""
 
 import os
-import sys
+import traceback
 import warnings
 import weakref
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from zai_async.session import Hooks, SessionManager, Sessions, Settings
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from aiohttp import ClientSession
+    from aiohttp import ClientSession  # noqa: TID251 - for the type checker only
 
 __all__ = ["AsyncZai"]
 
@@ -72,7 +72,7 @@ class AsyncZai:
 
     chat: Chat
 
-    def __init__(  # noqa: PLR0913 - the settings of a client
+    def __init__(
         self,
         *,
         api_key: str | None = None,
@@ -162,8 +162,7 @@ class AsyncZai:
         await self.aclose()
 
     def __repr__(self) -> str:
-        settings = self._manager.settings
-        return f"AsyncZai(provider={settings.provider.name!r}, base_url={settings.provider.base_url!r})"
+        return f"AsyncZai(provider={self.provider.name!r}, base_url={self.provider.base_url!r})"
 
 
 def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
@@ -199,8 +198,8 @@ def _sessions(network: NetworkSettings, transport: Transport | None) -> Sessions
 
 
 def _creation_site() -> str:
-    frame = sys._getframe(2)  # noqa: SLF001 - the documented way to the caller
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    caller = traceback.extract_stack(limit=3)[0]
+    return f"{caller.filename}:{caller.lineno}"
 
 
 def _forgotten(sessions: Sessions, site: str) -> None:

@@ -4,6 +4,7 @@ This room is the only one that knows aiohttp, and it imports it late: ``import z
 not pay for a library that a command line showing its help never needs.
 """
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -92,7 +93,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def preload() -> None:
     """Import the HTTP library now, so that the first call does not do it on the event loop."""
-    import zai_async._transport._aiohttp  # noqa: F401, PLC0415 - see the head of this file
+    importlib.import_module("zai_async._transport._aiohttp")
 
 
 def open_transport(settings: NetworkSettings) -> Transport:

@@ -11,7 +11,6 @@ from weakref import WeakSet
 
 import aiohttp
 import yarl
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zai_async._transport import NetworkSettings, Request
@@ -54,15 +53,15 @@ _TRANSLATION: Final[tuple[tuple[type[BaseException], type[ZaiError], str], ...]]
     (aiohttp.ClientError, ConnectionLostError, "the connection broke"),
     (OSError, ConnectionLostError, "the connection broke"),
 )
-_FOREIGN: Final = tuple(foreign for foreign, _, _ in _TRANSLATION)
+_FOREIGN: tuple[type[BaseException], ...] = tuple(row[0] for row in _TRANSLATION)
 
 
 def translate(error: BaseException) -> ZaiError:
     """Return our word for an exception of aiohttp; addresses with secrets are not repeated."""
-    for foreign, ours, sentence in _TRANSLATION:
-        if isinstance(error, foreign):
-            break
-    detail = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    ours, sentence = next(
+        (ours, sentence) for foreign, ours, sentence in _TRANSLATION if isinstance(error, foreign)
+    )
+    detail = str(getattr(error, "strerror", None) or "")
     return ours(f"{sentence}: {detail}" if detail else sentence)
 
 
@@ -91,22 +90,26 @@ _REUSE: ContextVar[_Reuse | None] = ContextVar("zai_async_connection_reuse", def
 class Connector(aiohttp.TCPConnector):
     """A connection pool that tells used connections from new ones."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, force_close: bool, keepalive: float | None) -> None:
+        # The two exclude each other, and aiohttp tells "absent" from None.
+        idle: dict[str, Any] = {} if force_close else {"keepalive_timeout": keepalive}
         super().__init__(
             limit=0,
+            force_close=force_close,
             ttl_dns_cache=_DNS_CACHE_SECONDS,
             socket_factory=_keepalive_socket,
-            **options,
+            **idle,
         )
-        self._used: WeakSet[ResponseHandler] = WeakSet()
+        self._used: WeakSet[Any] = WeakSet()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Hand out a connection and note whether it is a used one."""
         connection = await super().connect(*args, **kwargs)
         note = _REUSE.get()
+        protocol: Any = connection.protocol
         if note is not None:
-            note.reused = connection.protocol in self._used
-        self._used.add(connection.protocol)
+            note.reused = protocol in self._used
+        self._used.add(protocol)
         return connection
 
     def close_now(self) -> None:
@@ -165,14 +168,14 @@ class AiohttpTransport:
     async def send(self, request: Request) -> AiohttpResponse:
         """Send a request; follow redirects within its own origin only."""
         url = yarl.URL(request.url)
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(1 + _MOST_REDIRECTS):
             response = await self._send(request, url)
             target = _redirect(response, url)
             if target is None:
                 return response
             response.close()
             url = target
-        raise ResponseError("the address redirects in circles", status_code=response.status)
+        raise ResponseError("the address redirects in circles")
 
     async def _send(self, request: Request, url: yarl.URL) -> AiohttpResponse:
         note = _Reuse()
@@ -205,9 +208,8 @@ class AiohttpTransport:
 
     def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
         """Open a session; a fresh one never takes a connection a second time."""
-        keep = {} if fresh else {"keepalive_timeout": self._settings.keepalive}
         return aiohttp.ClientSession(
-            connector=Connector(force_close=fresh, **keep),
+            connector=Connector(force_close=fresh, keepalive=self._settings.keepalive),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(),
         )

@@ -7,7 +7,7 @@ which describes a flat object that the wire does not use.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -26,6 +26,9 @@ _NOT_FOUND = re.compile(r"\b404\b.*NOT_?\s?FOUND", re.IGNORECASE)
 _FINE = frozenset({"", "0", "200", "None"})
 
 
+Object = Mapping[str, Any]
+
+
 class Fault(NamedTuple):
     """An error as the wire reports it."""
 
@@ -36,27 +39,31 @@ class Fault(NamedTuple):
 
 def find_fault(document: object, *, status: int = 200) -> Fault | None:
     """Return the error that a decoded body or event reports, None when it reports none."""
-    if not isinstance(document, dict):
+    body = _as_object(document)
+    if body is None:
         return None
-    inner = _inner(document)
-    if inner is None and not _failed(document, status):
+    inner = _inner(body)
+    if inner is None and not _failed(body, status):
         return None
-    fault = _read(inner if isinstance(inner, dict) else document, inner)
-    outer_id = document.get("request_id") or document.get("id")
+    fault = _read(body if inner is None or isinstance(inner, str) else inner, inner)
+    outer_id = body.get("request_id") or body.get("id")
     return fault._replace(request_id=fault.request_id or _text(outer_id) or None)
 
 
-def _inner(document: Mapping[str, Any]) -> dict[str, Any] | str | None:
+def _as_object(value: object) -> Object | None:
+    return cast("Object", value) if isinstance(value, dict) else None
+
+
+def _inner(document: Object) -> Object | str | None:
     """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
     error = document.get("error")
-    if isinstance(error, dict) and isinstance(error.get("error"), dict):
-        error = error["error"]
-    if isinstance(error, dict | str) and error:
-        return error
-    return None
+    if isinstance(error, str):
+        return error or None
+    found = _as_object(error)
+    return (found and (_as_object(found.get("error")) or found)) or None
 
 
-def _failed(document: Mapping[str, Any], status: int) -> bool:
+def _failed(document: Object, status: int) -> bool:
     """Tell whether a body without an ``error`` is one all the same."""
     if status >= 400 or document.get("success") is False:
         return True
@@ -66,7 +73,7 @@ def _failed(document: Mapping[str, Any], status: int) -> bool:
     return speaks and "choices" not in document and _text(document.get("code")) not in _FINE
 
 
-def _read(error: Mapping[str, Any], inner: object) -> Fault:
+def _read(error: Object, inner: object) -> Fault:
     message = next((error[key] for key in ("message", "msg", "detail") if error.get(key)), inner)
     if not isinstance(message, str):
         message = "" if message is None else msgspec.json.encode(message).decode()
@@ -85,7 +92,7 @@ def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
     """Classify by business code first, by HTTP status second."""
     if code == "500" and _NOT_FOUND.search(message):
         return STATUSES[404]
-    if code in CODES:
+    if code and code in CODES:
         return CODES[code]
     if code and code.isdigit() and int(code) in STATUSES:
         return STATUSES[int(code)]
@@ -96,7 +103,7 @@ def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
     return STATUSES.get(status) or UNKNOWN_STATUS.get(status // 100) or UNKNOWN_STATUS[2]
 
 
-def to_error(  # noqa: PLR0913 - the facts of an error come from six places
+def to_error(
     fault: Fault,
     *,
     status: int,

@@ -16,7 +16,7 @@ __all__ = ["parse_reply"]
 T = TypeVar("T")
 
 
-def parse_reply(  # noqa: PLR0913 - an answer is status, headers and body
+def parse_reply(
     endpoint: Endpoint[T],
     data: bytes,
     *,

@@ -30,7 +30,7 @@ def _unchanged(body: Body) -> Body:
 class Endpoint(Generic[T]):
     """Everything about the wire that differs between operations."""
 
-    def __init__(  # noqa: PLR0913 - a row of a table
+    def __init__(
         self,
         name: str,
         path: str,

@@ -27,13 +27,13 @@ __all__ = [
 class ResponseError(ZaiError):
     """What came back is not what the API speaks, such as a page of a proxy."""
 
-    kind = "protocol"
+    kind: Kind = "protocol"
 
 
 class LimitError(ResponseError):
     """What came back is larger than the client accepts; ``limit`` in bytes."""
 
-    kind = "limit"
+    kind: Kind = "limit"
 
     def __init__(self, message: str, *, limit: int = 0, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -47,19 +47,19 @@ class EventTooLargeError(LimitError):
 class APIError(ZaiError):
     """The API answered with an error."""
 
-    kind = "request"
+    kind: Kind = "request"
 
 
 class AuthenticationError(APIError):
     """The key or token is wrong, or does not belong to this endpoint."""
 
-    kind = "auth"
+    kind: Kind = "auth"
 
 
 class PermissionDeniedError(APIError):
     """The key may not use this operation."""
 
-    kind = "permission"
+    kind: Kind = "permission"
 
 
 class BadRequestError(APIError):
@@ -69,44 +69,44 @@ class BadRequestError(APIError):
 class ContentPolicyError(BadRequestError):
     """The request was refused for what it says."""
 
-    kind = "content"
+    kind: Kind = "content"
 
 
 class NotFoundError(APIError):
     """The model, file, task or address does not exist."""
 
-    kind = "not_found"
+    kind: Kind = "not_found"
 
 
 class RateLimitError(APIError):
     """Too many requests at once: kind "throttle" (this account) or "overload" (the model)."""
 
-    kind = "throttle"
+    kind: Kind = "throttle"
     retryable = True
 
 
 class QuotaError(APIError):
     """The allowance of a plan is used up; ``retry_at`` tells until when, where it is known."""
 
-    kind = "quota"
+    kind: Kind = "quota"
 
 
 class BillingError(APIError):
     """There is no balance or package here, or the key belongs to another endpoint."""
 
-    kind = "billing"
+    kind: Kind = "billing"
 
 
 class AccountError(APIError):
     """A person has to act on the account or the plan."""
 
-    kind = "human"
+    kind: Kind = "human"
 
 
 class ServerError(APIError):
     """The platform failed."""
 
-    kind = "server"
+    kind: Kind = "server"
     retryable = True
 
 

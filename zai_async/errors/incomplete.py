@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from zai_async._codes import Kind, Outcome, Repeat
 from zai_async.errors.root import ZaiError
 
 __all__ = [
@@ -21,16 +22,16 @@ __all__ = [
 class IncompleteError(ZaiError):
     """A generation did not come to a proper end; ``partial`` holds what arrived."""
 
-    kind = "stream"
-    outcome: str = "error"
+    kind: Kind = "stream"
+    outcome: Outcome = "error"
 
 
 class StreamTruncatedError(IncompleteError):
     """The stream stopped before its end."""
 
-    outcome = "truncated"
+    outcome: Outcome = "truncated"
     retryable = True
-    repeat = "short"
+    repeat: Repeat = "short"
 
 
 class StreamMalformedError(IncompleteError):
@@ -40,7 +41,7 @@ class StreamMalformedError(IncompleteError):
 class StreamRestartedError(IncompleteError):
     """The gateway began a second generation after text of the first had been handed out."""
 
-    outcome = "restarted"
+    outcome: Outcome = "restarted"
     retryable = True
 
     def __init__(
@@ -54,8 +55,8 @@ class StreamRestartedError(IncompleteError):
 class StreamStalledError(IncompleteError, TimeoutError):
     """Nothing came for too long: ``phase``, and ``waited`` in seconds."""
 
-    kind = "timeout"
-    outcome = "truncated"
+    kind: Kind = "timeout"
+    outcome: Outcome = "truncated"
     retryable = True
 
     def __init__(self, message: str, *, phase: str = "", waited: float = 0.0, **facts: Any) -> None:
@@ -67,14 +68,14 @@ class StreamStalledError(IncompleteError, TimeoutError):
 class GenerationFailedError(IncompleteError):
     """The platform lost the generation (finish reason ``network_error``)."""
 
-    outcome = "network_error"
+    outcome: Outcome = "network_error"
     retryable = True
 
 
 class EmptyAnswerError(IncompleteError):
     """The answer has no content: only reasoning, or nothing at all."""
 
-    outcome = "empty"
+    outcome: Outcome = "empty"
 
 
 class ToolCallError(IncompleteError):

@@ -1,5 +1,6 @@
 """Errors of the network."""
 
+from zai_async._codes import Kind, Repeat
 from zai_async.errors.root import ZaiError
 
 __all__ = [
@@ -16,9 +17,9 @@ __all__ = [
 class TransportError(ZaiError):
     """The network failed."""
 
-    kind = "connection"
+    kind: Kind = "connection"
     retryable = True
-    repeat = "short"
+    repeat: Repeat = "short"
     request_sent = True
     """Whether the server may have received the request."""
 
@@ -33,14 +34,14 @@ class TLSError(ConnectError):
     """The certificate or the handshake is not good; never tried again."""
 
     retryable = False
-    repeat = "never"
+    repeat: Repeat = "never"
 
 
 class ProxyError(ConnectError):
     """The proxy could not be reached or refused."""
 
     retryable = False
-    repeat = "never"
+    repeat: Repeat = "never"
 
 
 class ConnectionLostError(TransportError, ConnectionError):
@@ -53,7 +54,7 @@ class ConnectionLostError(TransportError, ConnectionError):
 class RequestTimeoutError(TransportError, TimeoutError):
     """Waiting for the first byte of the answer took too long."""
 
-    kind = "timeout"
+    kind: Kind = "timeout"
 
 
 class ConnectTimeoutError(RequestTimeoutError):

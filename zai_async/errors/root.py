@@ -50,7 +50,7 @@ class ZaiError(Exception):
     repeat: Repeat = "never"
     """How this package repeats the request on its own, while nothing has been handed out."""
 
-    def __init__(  # noqa: PLR0913 - an error is a record
+    def __init__(
         self,
         message: str,
         *,
@@ -102,28 +102,28 @@ class ZaiError(Exception):
 class ConfigurationError(ZaiError, ValueError):
     """An argument or an environment variable is wrong; nothing was sent."""
 
-    kind = "config"
+    kind: Kind = "config"
 
 
 class MissingKeyError(ConfigurationError):
     """No API key was given or found in the environment."""
 
-    kind = "auth"
+    kind: Kind = "auth"
 
 
 class ClientClosedError(ZaiError, RuntimeError):
     """The client has been closed."""
 
-    kind = "config"
+    kind: Kind = "config"
 
 
 class StreamConsumedError(ZaiError, RuntimeError):
     """A stream is read twice, at two altitudes, or by two tasks at once."""
 
-    kind = "config"
+    kind: Kind = "config"
 
 
 class DeadlineError(ZaiError, TimeoutError):
     """The deadline of the call has passed."""
 
-    kind = "timeout"
+    kind: Kind = "timeout"

@@ -1,5 +1,6 @@
 """What goes over the wire: request keywords and the answers, one module per domain."""
 
+from zai_async._codes import Outcome
 from zai_async.models.chat import (
     Audio,
     ChatCompletion,
@@ -48,7 +49,7 @@ from zai_async.models.chat_params import (
     WebSearchParam,
     WebSearchToolParam,
 )
-from zai_async.models.options import CallOptions, CallParams, Outcome, Timeout
+from zai_async.models.options import CallOptions, CallParams, Timeout
 from zai_async.models.reply import Reply
 from zai_async.models.usage import CompletionTokensDetails, PromptTokensDetails, Usage
 

@@ -1,11 +1,14 @@
 """Chat answers, whole and in pieces: https://docs.z.ai/api-reference/llm/chat-completion."""
 
+import builtins
 from typing import Any, TypeVar, overload
 
 import msgspec
 from msgspec import Struct, field
 
-from zai_async.models.options import Outcome, outcome_of
+from zai_async._codes import Outcome
+from zai_async.errors import ToolCallMalformedError
+from zai_async.models.options import outcome_of
 from zai_async.models.reply import Reply
 from zai_async.models.usage import Usage
 
@@ -23,15 +26,20 @@ class FunctionCall(Struct, kw_only=True):
     @overload
     def parse(self) -> dict[str, Any]: ...
     @overload
-    def parse(self, type: type[T]) -> T: ...
-    def parse(self, type: Any = dict[str, Any]) -> Any:
-        """Decode the arguments into ``type``: a dict, Struct, dataclass or TypedDict.
+    def parse(self, into: builtins.type[T]) -> T: ...
+    def parse(self, into: Any = dict[str, Any]) -> Any:
+        """Decode the arguments into a type: a dict, Struct, dataclass or TypedDict.
 
         No text at all is what some models write for no arguments, and reads as ``{}``.
-        Raises msgspec.ValidationError when the arguments do not fit the type and
-        msgspec.DecodeError when they are not JSON.
+
+        Raises:
+            ToolCallMalformedError: The arguments are not JSON, or do not fit the type.
         """
-        return msgspec.json.decode(self.arguments or "{}", type=type)
+        try:
+            return msgspec.json.decode(self.arguments or "{}", type=into)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            text = f"the arguments of the tool call {self.name!r} cannot be read: {error}"
+            raise ToolCallMalformedError(text, name=self.name, raw=self.arguments) from None
 
 
 class ToolCall(Struct, kw_only=True, omit_defaults=True):
@@ -54,6 +62,18 @@ class ToolCall(Struct, kw_only=True, omit_defaults=True):
     def arguments(self) -> str:
         """The arguments of the function as JSON text."""
         return self.function.arguments
+
+    @overload
+    def parse(self) -> dict[str, Any]: ...
+    @overload
+    def parse(self, into: builtins.type[T]) -> T: ...
+    def parse(self, into: Any = dict[str, Any]) -> Any:
+        """Decode the arguments into a type: a dict, Struct, dataclass or TypedDict.
+
+        Raises:
+            ToolCallMalformedError: The arguments are not JSON, or do not fit the type.
+        """
+        return self.function.parse(into)
 
 
 class Audio(Struct, kw_only=True, omit_defaults=True):

@@ -6,25 +6,7 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 from msgspec import Struct
 
-Outcome = Literal[
-    "completed",
-    "length",
-    "tool_calls",
-    "sensitive",
-    "context_exceeded",
-    "network_error",
-    "truncated",
-    "empty",
-    "restarted",
-    "error",
-    "other",
-]
-"""How a call ended; only the first three, and what ``CallOptions.allow`` names, do not raise.
-
-``empty``: it finished but said nothing. ``truncated``: the stream ended before the answer did.
-``restarted``: the service began its answer anew. ``error``: it reported one within the stream.
-``other``: a ``finish_reason`` the SDK does not know.
-"""
+from zai_async._codes import Outcome
 
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 _BY_FINISH_REASON: dict[str, Outcome] = {
@@ -44,7 +26,7 @@ def outcome_of(finish_reason: str | None) -> Outcome:
     stream can tell whether its absence means that the answer was cut.
     Source: https://docs.z.ai/api-reference/llm/chat-completion
     """
-    return _BY_FINISH_REASON.get(finish_reason or "", "other")
+    return _BY_FINISH_REASON.get((finish_reason or "").lower(), "other")
 
 
 class Timeout(Struct, frozen=True):

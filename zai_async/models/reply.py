@@ -4,8 +4,8 @@ from typing import Any, Self
 
 from msgspec import Struct
 
+from zai_async._codes import Outcome
 from zai_async.errors import Attempt
-from zai_async.models.options import Outcome
 
 
 class Reply(Struct, kw_only=True, dict=True):

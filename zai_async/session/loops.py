@@ -122,7 +122,7 @@ class Sessions:
         self._process = os.getpid()
 
     async def aclose(self) -> None:
-        """Close the session of the running loop for good, and those of other loops as they allow."""
+        """Close the session of the running loop, and ask other loops to close theirs."""
         self.closed = True
         loop = asyncio.get_running_loop()
         for session in self.living():

@@ -153,7 +153,7 @@ class ChatAccumulator:
             if fragment.id and call.id == fragment.id:
                 return index
         starts = bool(fragment.id and fragment.function and fragment.function.name)
-        return len(self.calls) if starts or not self.calls else max(position, max(self.calls))
+        return len(self.calls) if starts else max(position, *self.calls, 0)
 
     def unfinished(self) -> PartialToolCall | None:
         """Return a tool call whose arguments are not whole, if there is one."""

@@ -1,7 +1,8 @@
 """The chat stream: one object, read as chunks, as text, as thinking, or as events."""
 
+import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 
 import msgspec
@@ -14,8 +15,7 @@ from zai_async.errors import (
     ToolCallIncompleteError,
     ZaiError,
 )
-from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome
-from zai_async.models import Usage as TokenUsage
+from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
 from zai_async.models.reply import attach_call
 from zai_async.models.tolerant import decode
 from zai_async.streams.accumulator import ChatAccumulator
@@ -42,7 +42,8 @@ class ChatStream(EventStream[ChatCompletionChunk]):
 
     def __init__(self, source: Source) -> None:
         self._decode = source.endpoint.decoder.decode
-        self._resets: deque[Reset] = deque()
+        self._resets: list[Reset] = []
+        self._concluded = False
         self.recovered = 0
         """Damaged frames that could be passed without harm."""
         self.skipped = 0
@@ -51,7 +52,12 @@ class ChatStream(EventStream[ChatCompletionChunk]):
 
     def _begin(self) -> None:
         super()._begin()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Forget all that has been read of the answer."""
         self._answer = ChatAccumulator()
+        self._narrator = Narrator()
         self._damaged: bytes | None = None
 
     # What a caller sees.
@@ -59,17 +65,19 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     @property
     def text(self) -> AsyncIterator[str]:
         """The answer, piece by piece, without the reasoning."""
-        return _Pieces(self, "text", lambda chunk: chunk.text)
+        claim = functools.partial(self._claim, "text")
+        return _Pieces(claim, self.__anext__, lambda chunk: chunk.text)
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """The reasoning, piece by piece, without the answer."""
-        return _Pieces(self, "thinking", lambda chunk: chunk.thinking)
+        claim = functools.partial(self._claim, "thinking")
+        return _Pieces(claim, self.__anext__, lambda chunk: chunk.thinking)
 
     @property
     def events(self) -> AsyncIterator[ChatEvent]:
         """Everything that happens, as a closed union of structs to match on."""
-        return _Events(self)
+        return _Events(functools.partial(self._claim, "events"), self._happenings)
 
     @property
     def snapshot(self) -> ChatCompletion:
@@ -80,7 +88,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         return answer
 
     @property
-    def usage(self) -> TokenUsage | None:
+    def usage(self) -> Usage | None:
         """The token counts, as soon as the platform has told them."""
         return self._answer.usage
 
@@ -93,6 +101,19 @@ class ChatStream(EventStream[ChatCompletionChunk]):
                 await self.__anext__()
         except StopAsyncIteration:
             return self.snapshot
+
+    async def _happenings(self) -> list[ChatEvent | ZaiError]:
+        """Return what the next chunk changed; at the end, what only the end makes certain."""
+        try:
+            chunk = await self.__anext__()
+        except StopAsyncIteration:
+            if self._concluded:
+                raise
+            self._concluded = True
+            whole = self.snapshot
+            return list(self._narrator.conclude(self._answer, whole, whole.outcome))
+        resets, self._resets = self._resets, []
+        return [*resets, *self._narrator.tell(chunk, self._answer)]
 
     # Reading.
 
@@ -123,12 +144,13 @@ class ChatStream(EventStream[ChatCompletionChunk]):
 
     def _decode_leniently(self, data: bytes) -> ChatCompletionChunk | None:
         try:
-            return decode(self._source.endpoint.decoder, data)
+            chunk: ChatCompletionChunk = decode(self._source.endpoint.decoder, data)
         except msgspec.ValidationError:
             raise self._malformed(data) from None
         except msgspec.DecodeError:
             self._salvage(data)
             return None
+        return chunk
 
     def _accept_without_choices(
         self, data: bytes, chunk: ChatCompletionChunk
@@ -174,7 +196,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         """
         old, damaged, self._damaged = self._answer.id, self._damaged, None
         if not self._progress:
-            self._answer = ChatAccumulator()
+            self._start_over()
         elif chunk.id and chunk.id != old:
             self._restart(old, chunk.id)
         else:
@@ -186,7 +208,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         if not (may_reset and self._altitude in {"events", "completion"}):
             text = "the platform began its answer anew after a part of it had been handed out"
             raise StreamRestartedError(text, old_id=old, new_id=new, partial=self.snapshot)
-        self._answer = ChatAccumulator()
+        self._start_over()
         self._resets.append(Reset(old, new))
 
     def _malformed(self, data: bytes) -> StreamMalformedError:
@@ -243,56 +265,45 @@ class _Pieces:
     """One kind of text of a stream."""
 
     def __init__(
-        self, stream: ChatStream, altitude: str, piece: Callable[[ChatCompletionChunk], str]
+        self,
+        claim: Callable[[], None],
+        advance: Callable[[], Awaitable[ChatCompletionChunk]],
+        piece: Callable[[ChatCompletionChunk], str],
     ) -> None:
-        self._stream = stream
-        self._altitude = altitude
+        self._claim = claim
+        self._advance = advance
         self._piece = piece
 
     def __aiter__(self) -> Self:
-        self._stream._claim(self._altitude)  # noqa: SLF001 - a part of the stream
+        self._claim()
         return self
 
     async def __anext__(self) -> str:
         while True:
-            text = self._piece(await self._stream.__anext__())
-            if text:
+            if text := self._piece(await self._advance()):
                 return text
 
 
 class _Events:
-    """All events of a stream."""
+    """All events of a stream; ``advance`` returns those of the next chunk, none at its end."""
 
-    def __init__(self, stream: ChatStream) -> None:
-        self._stream = stream
-        self._narrator = Narrator()
+    def __init__(
+        self,
+        claim: Callable[[], None],
+        advance: Callable[[], Awaitable[list[ChatEvent | ZaiError]]],
+    ) -> None:
+        self._claim = claim
+        self._advance = advance
         self._waiting: deque[ChatEvent | ZaiError] = deque()
-        self._over = False
 
     def __aiter__(self) -> Self:
-        self._stream._claim("events")  # noqa: SLF001 - a part of the stream
+        self._claim()
         return self
 
     async def __anext__(self) -> ChatEvent:
         while not self._waiting:
-            if self._over:
-                raise StopAsyncIteration
-            await self._listen()
+            self._waiting.extend(await self._advance())
         event = self._waiting.popleft()
         if isinstance(event, ZaiError):
             raise event
         return event
-
-    async def _listen(self) -> None:
-        stream = self._stream
-        try:
-            chunk = await stream.__anext__()
-        except StopAsyncIteration:
-            self._over = True
-            whole = stream.snapshot
-            self._waiting.extend(self._narrator.conclude(stream._answer, whole, whole.outcome))  # noqa: SLF001
-            return
-        if stream._resets:  # noqa: SLF001 - a part of the stream
-            self._waiting.append(stream._resets.popleft())  # noqa: SLF001
-            self._narrator = Narrator()
-        self._waiting.extend(self._narrator.tell(chunk, stream._answer))  # noqa: SLF001

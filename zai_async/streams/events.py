@@ -1,12 +1,8 @@
 """What happens in a chat stream, as a closed union of structs to match on."""
 
-from typing import Any, TypeVar
-
 import msgspec
 
-from zai_async.errors import ToolCallMalformedError
-from zai_async.models import ChatCompletion, Outcome, SearchResult
-from zai_async.models import Usage as TokenUsage
+from zai_async.models import ChatCompletion, Outcome, SearchResult, ToolCall, Usage
 
 __all__ = [
     "ChatEvent",
@@ -14,14 +10,10 @@ __all__ = [
     "Reset",
     "TextDelta",
     "ThinkingDelta",
-    "ToolCall",
     "ToolCallDelta",
     "ToolCallStarted",
-    "Usage",
     "WebSearch",
 ]
-
-T = TypeVar("T")
 
 
 class ThinkingDelta(msgspec.Struct, frozen=True):
@@ -51,45 +43,10 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     text: str
 
 
-class ToolCall(msgspec.Struct, frozen=True):
-    """A whole tool call; it comes only after the stream has reached its proper end."""
-
-    index: int
-    id: str
-    name: str
-    raw: str
-    """The arguments as JSON text, exactly as the model wrote them."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments as a dict."""
-        return self.parse(dict[str, Any])
-
-    def parse(self, type: type[T]) -> T:
-        """Decode the arguments into a Struct, dataclass, TypedDict or other type.
-
-        Raises:
-            ToolCallMalformedError: The arguments do not fit the type.
-        """
-        try:
-            return msgspec.json.decode(self.raw or "{}", type=type)
-        except msgspec.DecodeError as error:
-            text = f"the arguments of {self.name} do not fit: {error}"
-            raise ToolCallMalformedError(
-                text, name=self.name, call_id=self.id, raw=self.raw
-            ) from None
-
-
 class WebSearch(msgspec.Struct, frozen=True):
     """The pages that a web search found."""
 
     results: list[SearchResult]
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """The token counts of the call."""
-
-    usage: TokenUsage
 
 
 class Reset(msgspec.Struct, frozen=True):
@@ -107,6 +64,8 @@ class Finished(msgspec.Struct, frozen=True):
     completion: ChatCompletion
 
 
+# A whole tool call and the token counts come as the structs that an answer holds them in; a tool
+# call comes only after the stream has reached its proper end.
 ChatEvent = (
     ThinkingDelta
     | TextDelta

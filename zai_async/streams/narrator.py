@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 
 from zai_async.errors import ToolCallIncompleteError, ToolCallMalformedError, ZaiError
-from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome
+from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
 from zai_async.streams.accumulator import ChatAccumulator, PartialToolCall
 from zai_async.streams.events import (
     ChatEvent,
     Finished,
     TextDelta,
     ThinkingDelta,
-    ToolCall,
     ToolCallDelta,
     ToolCallStarted,
-    Usage,
     WebSearch,
 )
 
@@ -36,9 +34,8 @@ class Narrator:
             yield from self._progress(call)
         if chunk.web_search:
             yield WebSearch(chunk.web_search)
-        usage = chunk.usage or next((c.usage for c in chunk.choices or () if c.usage), None)
-        if usage is not None:
-            yield Usage(usage)
+        if usage := _usage(chunk):
+            yield usage
 
     def _progress(self, call: PartialToolCall) -> Iterator[ChatEvent]:
         if call.index not in self._told:
@@ -55,10 +52,14 @@ class Narrator:
         """Yield what only the proper end of the stream makes certain."""
         for call in answer.calls.values():
             if call.is_whole() or not call.arguments.strip():
-                yield ToolCall(call.index, call.id, call.name, call.arguments)
+                yield call.call()
             else:
                 yield _unusable(call, completion)
         yield Finished(outcome, completion.finish_reason, completion)
+
+
+def _usage(chunk: ChatCompletionChunk) -> Usage | None:
+    return chunk.usage or next((c.usage for c in chunk.choices or () if c.usage), None)
 
 
 def _unusable(call: PartialToolCall, completion: ChatCompletion) -> ZaiError:

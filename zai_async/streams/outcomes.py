@@ -6,7 +6,12 @@ that is complete. Source: https://docs.z.ai/api-reference/llm/chat-completion (f
 
 from collections.abc import Collection
 
-from zai_async.errors import EmptyAnswerError, GenerationFailedError, StreamTruncatedError
+from zai_async.errors import (
+    EmptyAnswerError,
+    GenerationFailedError,
+    IncompleteError,
+    StreamTruncatedError,
+)
 from zai_async.models import ChatCompletion, Outcome
 from zai_async.models.options import outcome_of
 
@@ -36,22 +41,28 @@ def ensure_proper_end(answer: ChatCompletion, allow: Collection[str] = ()) -> Ou
     outcome = judge(answer)
     if outcome in allow:
         return outcome
-    facts = {"partial": answer, "request_id": answer.request_id or answer.id or None}
+    error = _failure(outcome, answer)
+    if error is None:
+        return outcome
+    error.partial = answer
+    error.request_id = answer.request_id or answer.id or None
+    raise error
+
+
+def _failure(outcome: Outcome, answer: ChatCompletion) -> IncompleteError | None:
     if outcome == "truncated":
-        raise StreamTruncatedError("the answer stops without a finish reason", **facts)
+        return StreamTruncatedError("the answer stops without a finish reason")
     if outcome == "network_error":
-        raise GenerationFailedError("the platform lost the generation half-way", **facts)
-    if outcome == "empty":
-        raise _empty(answer, facts)
-    return outcome
+        return GenerationFailedError("the platform lost the generation half-way")
+    return _empty(answer) if outcome == "empty" else None
 
 
-def _empty(answer: ChatCompletion, facts: dict[str, object]) -> EmptyAnswerError:
+def _empty(answer: ChatCompletion) -> EmptyAnswerError:
     what = "holds only reasoning" if answer.thinking else "holds nothing"
     hint = None
     if answer.finish_reason == "length":
         hint = "Reasoning used up max_tokens; raise max_tokens or lower the thinking effort."
-    return EmptyAnswerError(f"the answer {what}", hint=hint, **facts)  # type: ignore[arg-type]
+    return EmptyAnswerError(f"the answer {what}", hint=hint)
 
 
 def _says_something(answer: ChatCompletion) -> bool:

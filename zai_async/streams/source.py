@@ -17,45 +17,83 @@ class Limits(Protocol):
     """The settings that a stream heeds."""
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """Time and chance."""
+        ...
+
     @property
-    def max_event_bytes(self) -> int: ...
+    def max_event_bytes(self) -> int:
+        """The size of the largest event that is accepted."""
+        ...
 
 
 class Watch(Protocol):
     """Looks after the clocks of open streams."""
 
-    def add(self, watched: Any, /) -> None: ...
-    def remove(self, watched: Any, /) -> None: ...
+    def add(self, watched: Any, /) -> None:
+        """Begin to look after a stream."""
+        ...
+
+    def remove(self, watched: Any, /) -> None:
+        """Stop looking after a stream."""
+        ...
 
 
 class Home(Protocol):
     """What lives as long as the event loop."""
 
     @property
-    def watchdog(self) -> Watch: ...
-    def spawn(self, work: Coroutine[Any, Any, None], cleanup: Callable[[], None], /) -> None: ...
+    def watchdog(self) -> Watch:
+        """Look after the clocks of streams."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], cleanup: Callable[[], None], /) -> None:
+        """Run a small task in the background, and the cleanup after it in any case."""
+        ...
 
 
 class Source(Protocol):
     """One logical call, which can open a response several times."""
 
     @property
-    def endpoint(self) -> Endpoint[Any]: ...
+    def endpoint(self) -> Endpoint[Any]:
+        """What is called."""
+        ...
+
     @property
-    def options(self) -> CallOptions: ...
+    def options(self) -> CallOptions:
+        """What the caller said about this call."""
+        ...
+
     @property
-    def timeout(self) -> Timeout: ...
+    def timeout(self) -> Timeout:
+        """The clocks of this call."""
+        ...
+
     @property
-    def settings(self) -> Limits: ...
+    def settings(self) -> Limits:
+        """What the client is set to."""
+        ...
+
     @property
-    def session(self) -> Home: ...
+    def session(self) -> Home:
+        """What lives on the event loop of the last request."""
+        ...
+
     @property
-    def attempts(self) -> tuple[Attempt, ...]: ...
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every request so far."""
+        ...
+
     @property
-    def secrets(self) -> tuple[Secret, ...]: ...
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be repeated in a message."""
+        ...
+
     @property
-    def deadline_at(self) -> float | None: ...
+    def deadline_at(self) -> float | None:
+        """When everything must be over, on the monotonic clock."""
+        ...
 
     async def open(self) -> Response:
         """Send the request, again if need be, until an event stream answers."""

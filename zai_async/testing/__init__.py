@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zai_async.testing._catalogue import MODELS
+    from zai_async.testing._fake_transport import FakeReply, FakeTransport
     from zai_async.testing._fault import Fault
     from zai_async.testing._ledger import RecordedRequest
     from zai_async.testing.emulator import Emulator
 
-__all__ = ["MODELS", "Emulator", "Fault", "RecordedRequest"]
+__all__ = ["MODELS", "Emulator", "FakeReply", "FakeTransport", "Fault", "RecordedRequest"]
 
 _HOMES = {
     "MODELS": "_catalogue",
     "Emulator": "emulator",
+    "FakeReply": "_fake_transport",
+    "FakeTransport": "_fake_transport",
     "Fault": "_fault",
     "RecordedRequest": "_ledger",
 }

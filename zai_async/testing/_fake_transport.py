@@ -1,0 +1,159 @@
+"""Tests without a socket: a transport that answers from a script."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import anyio
+import msgspec
+
+from zai_async._transport import Request
+from zai_async.errors import ConnectionLostError
+
+__all__ = ["FakeReply", "FakeTransport"]
+
+Step = bytes | float | BaseException
+"""A piece of the body, a silence in seconds, or a failure of the network."""
+
+
+class FakeReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Script one answer of a ``FakeTransport``."""
+
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    steps: tuple[Step, ...] = ()
+    """What happens while the body is read; after the last step the body is at its end."""
+    delay: float = 0.0
+    """Seconds before the headers."""
+    failure: BaseException | None = None
+    """Raised in place of an answer."""
+
+    @classmethod
+    def json(cls, value: object, *, status: int = 200, **headers: str) -> Self:
+        """Answer with a JSON body."""
+        fields = {"Content-Type": "application/json", **_dashed(headers)}
+        return cls(status=status, headers=fields, steps=(msgspec.json.encode(value),))
+
+    @classmethod
+    def sse(cls, *events: object, done: bool = True, **headers: str) -> Self:
+        """Answer with an event stream: bytes and strings as they are, other values as JSON."""
+        steps = [_frame(event) for event in events] + [b"data: [DONE]\n\n"] * done
+        fields = {"Content-Type": "text/event-stream;charset=UTF-8", **_dashed(headers)}
+        return cls(headers=fields, steps=tuple(steps))
+
+    @classmethod
+    def stream(cls, *steps: Step, **headers: str) -> Self:
+        """Answer with an event stream of raw pieces, silences and failures."""
+        fields = {"Content-Type": "text/event-stream;charset=UTF-8", **_dashed(headers)}
+        return cls(headers=fields, steps=steps)
+
+
+Script = FakeReply | Callable[[Request], FakeReply]
+
+
+class FakeTransport:
+    """Answer requests from a script, the last entry for ever; ``requests`` holds what was sent.
+
+    Pass it as ``AsyncZai(api_key="test", transport=FakeTransport(...))``.
+    """
+
+    def __init__(self, *script: Script) -> None:
+        self._script = deque(script)
+        self.requests: list[Request] = []
+        self.responses: list[FakeResponse] = []
+        self.closed = False
+
+    async def send(self, request: Request) -> "FakeResponse":
+        """Answer with the next entry of the script."""
+        self.requests.append(request)
+        entry = self._script.popleft() if len(self._script) > 1 else self._script[0]
+        reply = entry if isinstance(entry, FakeReply) else entry(request)
+        await anyio.sleep(reply.delay)
+        if reply.failure is not None:
+            raise reply.failure
+        response = FakeResponse(reply)
+        self.responses.append(response)
+        return response
+
+    @property
+    def bodies(self) -> list[Any]:
+        """The decoded bodies of all requests."""
+        return [msgspec.json.decode(request.body or b"null") for request in self.requests]
+
+    @property
+    def open_responses(self) -> int:
+        """How many responses have neither been read to their end nor closed."""
+        return sum(not (response.closed or response.at_end()) for response in self.responses)
+
+    def close_now(self) -> None:
+        """Close all responses."""
+        self.closed = True
+        for response in self.responses:
+            response.close()
+
+    async def aclose(self) -> None:
+        """Close all responses."""
+        self.close_now()
+
+
+class FakeResponse:
+    """A scripted answer."""
+
+    def __init__(self, reply: FakeReply) -> None:
+        self.status = reply.status
+        self.headers: Mapping[str, str] = _Headers(reply.headers)
+        self.connection_reused: bool | None = False
+        self.closed = False
+        self._steps = deque(reply.steps)
+        self._closing = anyio.Event()
+
+    async def read(self) -> bytes:
+        """Return the next piece."""
+        while self._steps and not self.closed:
+            step = self._steps.popleft()
+            if isinstance(step, BaseException):
+                raise step
+            if isinstance(step, bytes):
+                return step
+            with anyio.move_on_after(step):
+                await self._closing.wait()
+        if self.closed:
+            raise ConnectionLostError("the response was closed")
+        return b""
+
+    def at_end(self) -> bool:
+        """Tell whether no step is left."""
+        return not self._steps
+
+    def close(self) -> None:
+        """Wake up a reader with a failure, as a real connection does."""
+        if not self.at_end():
+            self.closed = True
+        self._closing.set()
+
+
+class _Headers(dict[str, str]):
+    """Header fields; look-up ignores case."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in fields.items()})
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key.lower(), default)
+
+    def __getitem__(self, key: str) -> str:
+        return super().__getitem__(key.lower())
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(str(key).lower())
+
+
+def _frame(event: object) -> bytes:
+    if isinstance(event, bytes):
+        return event
+    data = event.encode() if isinstance(event, str) else msgspec.json.encode(event)
+    return b"data: " + data + b"\n\n"
+
+
+def _dashed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
