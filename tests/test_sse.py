@@ -292,7 +292,8 @@ def cpu_seconds(pieces: list[bytes]) -> float:
     return time.process_time() - started
 
 
-@pytest.mark.parametrize(("size", "total"), [(7, 64 * 1024), (1024, 256 * 1024)])
+# Small reads: in large ones the first touch of fresh memory outweighs the parser, and is a step.
+@pytest.mark.parametrize(("size", "total"), [(7, 32 * 1024), (64, 128 * 1024)])
 @pytest.mark.parametrize("filler", FILLERS.values(), ids=FILLERS)
 def test_the_cost_grows_with_the_bytes_only(filler: bytes, size: int, total: int) -> None:
     """Eight times the bytes; whatever is quadratic would take 64 times as long."""
