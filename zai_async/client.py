@@ -92,10 +92,13 @@ class AsyncZai:
         max_event_bytes: int = Settings().max_event_bytes,
         clock: Clock | None = None,
     ) -> None:
+        # From here on no frame of a traceback shows them.
+        key, api_key = None if api_key is None else Secret(api_key.strip()), None
+        route, proxy = Secret(proxy) if proxy else None, None
         where = _resolve(provider, base_url)
         settings = Settings(
             provider=where,
-            key=_find_key(api_key, where),
+            key=_find_key(key, where),
             timeout=_clocks(timeout, Timeout()),
             retry=retry or RetryPolicy(),
             headers=dict(headers or {}),
@@ -105,7 +108,7 @@ class AsyncZai:
             max_event_bytes=max_event_bytes,
         )
         network = NetworkSettings(
-            proxy=Secret(proxy) if proxy else None,
+            proxy=route,
             trust_env=trust_env,
             ssl=ssl,
             ca_file=ca_file,
@@ -172,16 +175,15 @@ def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
     return resolve_provider(known, base_url)
 
 
-def _find_key(api_key: str | None, provider: Provider) -> Secret:
-    if api_key is None:
-        api_key = next(filter(None, map(os.environ.get, provider.key_variables)), None)
-    if not api_key or not api_key.strip():
-        names = " or ".join(provider.key_variables)
-        raise MissingKeyError(f"no API key: pass api_key=... or set {names}")
-    key = api_key.strip()
-    if not (key.isascii() and key.isprintable()):
+def _find_key(key: Secret | None, provider: Provider) -> Secret:
+    names = provider.key_variables
+    given = [Secret(os.environ.get(name, "").strip()) for name in names] if key is None else [key]
+    found = next(filter(None, given), None)
+    if found is None:
+        raise MissingKeyError(f"no API key: pass api_key=... or set {' or '.join(names)}")
+    if not (found.reveal().isascii() and found.reveal().isprintable()):
         raise ConfigurationError("the API key holds characters that no header can carry")
-    return Secret(key)
+    return found
 
 
 def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:

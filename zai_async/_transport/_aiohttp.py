@@ -5,12 +5,13 @@ import ssl
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
 
 import aiohttp
 import yarl
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zai_async._transport import NetworkSettings, Request
@@ -65,26 +66,37 @@ def translate(error: BaseException) -> ZaiError:
     return ours(f"{sentence}: {detail}" if detail else sentence)
 
 
-def _failure(error: BaseException, note: "_Reuse") -> ZaiError:
+def _failure(error: BaseException, note: "_Note") -> ZaiError:
     """Translate, and tell whether an idle connection had simply been closed by the other side."""
     ours = translate(error)
-    # Where the beginning of an answer had arrived, aiohttp passes it on instead of a text.
-    begun = not isinstance(getattr(error, "message", ""), str)
-    if isinstance(ours, ConnectionLostError) and note.reused and not begun:
-        ours.stale = True
+    if isinstance(ours, ConnectionLostError) and note.protocol and not note.protocol.begun:
+        ours.stale = bool(note.reused)
     return ours
 
 
-class _Reuse:
-    """Remembers whether the connection of the current request had been used before."""
+class _Protocol(ResponseHandler):
+    """A connection that knows whether it has been used, and whether an answer has begun."""
 
-    __slots__ = ("reused",)
+    used = False
+    begun = False
+
+    def data_received(self, data: bytes) -> None:
+        """Note that there is an answer, and read it."""
+        self.begun = True
+        super().data_received(data)
+
+
+class _Note:
+    """What the pool tells about the connection of the current request."""
+
+    __slots__ = ("protocol", "reused")
 
     def __init__(self) -> None:
+        self.protocol: _Protocol | None = None
         self.reused: bool | None = None
 
 
-_REUSE: ContextVar[_Reuse | None] = ContextVar("zai_async_connection_reuse", default=None)
+_NOTE: ContextVar[_Note | None] = ContextVar("zai_async_connection", default=None)
 
 
 class Connector(aiohttp.TCPConnector):
@@ -93,29 +105,28 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, *, force_close: bool, keepalive: float | None) -> None:
         # The two exclude each other, and aiohttp tells "absent" from None.
         idle: dict[str, Any] = {} if force_close else {"keepalive_timeout": keepalive}
-        super().__init__(
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - loosely typed over there
             limit=0,
             force_close=force_close,
             ttl_dns_cache=_DNS_CACHE_SECONDS,
             socket_factory=_keepalive_socket,
             **idle,
         )
-        self._used: WeakSet[Any] = WeakSet()
+        self._factory: Any = partial(_Protocol, loop=self._loop)
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Hand out a connection and note whether it is a used one."""
-        connection = await super().connect(*args, **kwargs)
-        note = _REUSE.get()
-        protocol: Any = connection.protocol
+        connection: Any = await super().connect(*args, **kwargs)
+        protocol: _Protocol = connection.protocol
+        note = _NOTE.get()
         if note is not None:
-            note.reused = protocol in self._used
-        self._used.add(protocol)
+            note.protocol, note.reused = protocol, protocol.used
+        protocol.used, protocol.begun = True, False
         return connection
 
     def close_now(self) -> None:
-        """Close without waiting for the other side."""
-        # The method closes at once and returns something that complains unless it is awaited.
-        self.close().__await__()
+        """Close without waiting for the other side; the public method is a coroutine."""
+        self._close(abort_ssl=True)
 
 
 def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
@@ -178,8 +189,8 @@ class AiohttpTransport:
         raise ResponseError("the address redirects in circles")
 
     async def _send(self, request: Request, url: yarl.URL) -> AiohttpResponse:
-        note = _Reuse()
-        _REUSE.set(note)
+        note = _Note()
+        _NOTE.set(note)
         try:
             response = await self._session(request).request(
                 request.method,
@@ -195,7 +206,7 @@ class AiohttpTransport:
         except _FOREIGN as error:
             raise _failure(error, note) from error
         finally:
-            _REUSE.set(None)
+            _NOTE.set(None)
         return AiohttpResponse(response, note.reused)
 
     def _session(self, request: Request) -> aiohttp.ClientSession:
@@ -248,7 +259,7 @@ def _ssl_of(settings: NetworkSettings) -> ssl.SSLContext | bool:
 
 
 def _environment_proxy(url: yarl.URL) -> str | None:
-    if proxy_bypass(url.host or ""):
+    if proxy_bypass(url.host or "") or proxy_bypass(url.host_port_subcomponent or ""):
         return None
     proxies = getproxies()
     return proxies.get(url.scheme) or proxies.get("all")

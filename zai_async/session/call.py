@@ -1,6 +1,7 @@
 """One logical call: its attempts, its deadline, and what became of each request."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -13,7 +14,6 @@ from zai_async._wire import Endpoint, build_request
 from zai_async.errors import (
     APIError,
     Attempt,
-    ConnectError,
     ConnectionLostError,
     DeadlineError,
     RequestTimeoutError,
@@ -47,10 +47,9 @@ class Call:
         self.settings = settings
         self.options = options
         self.endpoint = endpoint
-        self.request = build_request(
-            endpoint, settings.provider, settings.key, params, settings.headers
-        )
         self.timeout = _timeout(options, settings)
+        request = build_request(endpoint, settings.provider, settings.key, params, settings.headers)
+        self.request = msgspec.structs.replace(request, connect_timeout=self.timeout.connect)
         self._retry = settings.retry_for(options)
         self._sessions = sessions
         self._attempts: list[Attempt] = []
@@ -58,6 +57,8 @@ class Call:
         self._sent = 0.0
         self._wait = 0.0
         self._number = 0
+        self._resent = 0
+        self._last_chance = False
         self.session: LoopSession
 
     @property
@@ -131,7 +132,7 @@ class Call:
         clock = self.settings.clock
         elapsed = clock.monotonic() - (self._begun or 0.0)
         wait = self._retry.decide(
-            error, repetition=self._number, elapsed=elapsed, chance=clock.random()
+            error, repetition=self._number - self._resent, elapsed=elapsed, chance=clock.random()
         )
         deadline = self.options.deadline
         if wait is not None and deadline is not None and elapsed + wait >= deadline:
@@ -163,17 +164,16 @@ class Call:
 
     def _until(self, limit: float | None) -> float:
         """Return the moment on the loop's clock at which a wait of this length ends."""
-        now = anyio.current_time()
-        moment = float("inf") if limit is None else now + limit
-        if self.deadline_at is None:
-            return moment
-        return min(moment, now + self.deadline_at - self.settings.clock.monotonic())
+        patience = math.inf if limit is None else limit
+        left = math.inf
+        if self.deadline_at is not None:
+            left = self.deadline_at - self.settings.clock.monotonic()
+        self._last_chance = left <= patience
+        return anyio.current_time() + min(patience, left)
 
     def _too_late(self) -> ZaiError:
-        elapsed = self.settings.clock.monotonic() - (self._begun or 0.0)
-        deadline = self.options.deadline
-        if deadline is not None and elapsed >= deadline:
-            return DeadlineError(f"the deadline of {deadline:g} s has passed")
+        if self._last_chance and self.options.deadline is not None:
+            return DeadlineError(f"the deadline of {self.options.deadline:g} s has passed")
         waited = self.settings.clock.monotonic() - self._sent
         return RequestTimeoutError(f"no answer for {waited:.1f} s")
 
@@ -195,6 +195,8 @@ class Call:
             self._record(error)
         # The connection had idled for too long; the request did not reach anybody.
         self._start()
+        self._resent += 1
+        self._wait = 0.0
         return await self._send(msgspec.structs.replace(request, fresh=True))
 
     def _may_resend(self) -> bool:
@@ -225,7 +227,7 @@ class Call:
         self, error: ZaiError | None, response: Response | None, before: Attempt | None
     ) -> Attempt:
         begun = self._begun or 0.0
-        reused = response.connection_reused if response else None
+        reused = response.connection_reused if response else getattr(error, "stale", None) or None
         return Attempt(
             number=self._number,
             started=self._sent - begun,
@@ -244,7 +246,7 @@ def _refused(error: ZaiError) -> bool:
     """Tell whether the server surely did no paid work for the failed request."""
     if isinstance(error, TransportError):
         return not error.request_sent
-    return isinstance(error, APIError | ConnectError)
+    return isinstance(error, APIError)
 
 
 def _request_id(error: ZaiError | None, response: Response | None) -> str | None:

@@ -8,6 +8,7 @@ closed when the loop shuts down its asynchronous generators, whether or not anyb
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from zai_async._transport import Transport
@@ -66,8 +67,10 @@ class LoopSession:
     def close_now(self) -> None:
         """Close from wherever a forgotten client is collected."""
         if self.loop.is_running() and not _is_here(self.loop):
-            self.loop.call_soon_threadsafe(self.transport.close_now)
-        elif not self.loop.is_closed():
+            # The loop may be closed by its own thread at this very moment.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.transport.close_now)
+        else:
             self.transport.close_now()
 
 
@@ -83,7 +86,7 @@ class Sessions:
 
     def __init__(self, open_transport: Callable[[], Transport]) -> None:
         self._open_transport = open_transport
-        self._open: dict[int, LoopSession] = {}
+        self._open: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._inherited: list[LoopSession] = []
         self._process = os.getpid()
         self.closed = False
@@ -96,51 +99,48 @@ class Sessions:
         """
         if self.closed:
             raise ClientClosedError("the client is closed")
-        if self._process != os.getpid():
-            self._forget_parent()
+        self._leave_parent()
         loop = asyncio.get_running_loop()
-        session = self._open.get(id(loop))
-        if session is None or session.loop is not loop:
-            session = await self._start(loop)
-        return session
+        return self._open.get(loop) or await self._start(loop)
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> LoopSession:
         self._drop_dead_loops()
-        session = self._open[id(loop)] = LoopSession(loop, self._open_transport())
+        session = self._open[loop] = LoopSession(loop, self._open_transport())
         await session.start()
         return session
 
     def _drop_dead_loops(self) -> None:
-        for key, session in tuple(self._open.items()):
-            if session.loop.is_closed():
-                del self._open[key]
+        for loop in tuple(self._open):
+            if loop.is_closed():
+                self._open.pop(loop, None)  # another thread may have been faster
 
-    def _forget_parent(self) -> None:
-        """Leave the sockets of the parent process alone: they are still in use over there."""
-        self._inherited.extend(self._open.values())
-        self._open.clear()
-        self._process = os.getpid()
+    def _leave_parent(self) -> None:
+        """After a fork, leave the sockets of the parent alone: they are in use over there."""
+        if self._process != os.getpid():
+            self._inherited.extend(self._open.values())
+            self._open.clear()
+            self._process = os.getpid()
 
     async def aclose(self) -> None:
         """Close the session of the running loop, and ask other loops to close theirs."""
         self.closed = True
         loop = asyncio.get_running_loop()
-        for session in self.living():
+        for session in self._take():
             if session.loop is loop:
                 await session.aclose()
             else:
                 session.close_now()
-        self._open.clear()
-
-    def living(self) -> tuple[LoopSession, ...]:
-        """Return the sessions whose loop has not been closed."""
-        own = self._process == os.getpid()
-        return tuple(s for s in self._open.values() if own and not s.loop.is_closed())
 
     def abandon(self) -> bool:
         """Close everything at once; tell whether there was anything to close."""
-        sessions = self.living()
+        sessions = self._take()
         for session in sessions:
             session.close_now()
-        self._open.clear()
         return bool(sessions)
+
+    def _take(self) -> tuple[LoopSession, ...]:
+        """Give up the sessions of this process, and return those whose loop is not closed."""
+        self._leave_parent()
+        sessions = tuple(self._open.values())
+        self._open.clear()
+        return tuple(session for session in sessions if not session.loop.is_closed())
