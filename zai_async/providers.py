@@ -5,9 +5,10 @@ https://docs.bigmodel.cn/cn/api/introduction.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -149,16 +150,22 @@ def _by_name(name: str) -> Provider:
 
 def _checked(base_url: str) -> str:
     """Return the URL without trailing slashes, or say what is wrong with it."""
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError("base_url must be an absolute http:// or https:// address")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    parts = _parts(base_url.strip())
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("base_url must not hold credentials, a query or a fragment")
     if parts.path.rstrip("/").endswith("/chat/completions"):
         raise ConfigurationError("base_url ends before /chat/completions, for example at /paas/v4")
-    if "/anthropic" in parts.path:
+    if "anthropic" in parts.path.split("/"):
         raise ConfigurationError("base_url names the Anthropic dialect; use .../api/paas/v4")
-    return base_url.strip().rstrip("/")
+    return parts.geturl().rstrip("/")
+
+
+def _parts(url: str) -> SplitResult:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return parts
+    raise ConfigurationError("base_url must be an absolute http:// or https:// address")
 
 
 def _locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:

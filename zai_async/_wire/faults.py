@@ -21,9 +21,12 @@ __all__ = ["Fault", "error_in_body", "find_fault", "meaning_of", "not_the_api", 
 _LONGEST_MESSAGE = 500
 _LONGEST_BODY = 2000
 _LONGEST_SNIPPET = 200
+_LONGEST_NAME = 64
 _BRACKETS = re.compile(r"\[(\w+)\]\[(.*)\]\[([\w-]*)\]", re.DOTALL)
-_NOT_FOUND = re.compile(r"\b404\b.*NOT_?\s?FOUND", re.IGNORECASE)
-_FINE = frozenset({"", "0", "200", "None"})
+_NOT_FOUND = re.compile(r"\b404\W{0,3}NOT[_ ]?FOUND", re.IGNORECASE)
+_MARKUP = re.compile(r"<(?:!doctype|\?xml|html|head|body|title)", re.IGNORECASE)
+_NUMBER = re.compile(r"\d{3,4}", re.ASCII)
+_FINE = frozenset({"", "0", "200"})
 
 
 Object = Mapping[str, Any]
@@ -77,30 +80,38 @@ def _read(error: Object, inner: object) -> Fault:
     message = next((error[key] for key in ("message", "msg", "detail") if error.get(key)), inner)
     if not isinstance(message, str):
         message = "" if message is None else msgspec.json.encode(message).decode()
+    message = message.strip()
     code = _text(error.get("code"))
-    if bracket := _BRACKETS.search(message):
+    if bracket := _BRACKETS.fullmatch(message):
         own = code if code.isdigit() else bracket[1]
         return Fault(own, bracket[2].strip(), bracket[3] or None)
-    return Fault(code or None, message.strip(), _text(error.get("request_id")) or None)
+    return Fault(code or None, message, _text(error.get("request_id")) or None)
 
 
 def _text(value: object) -> str:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    """Return a code or an id as text, ``""`` for what can be neither."""
+    name = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return name if len(name) <= _LONGEST_NAME and not _MARKUP.search(name) else ""
 
 
 def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
     """Classify by business code first, by HTTP status second."""
     if code == "500" and _NOT_FOUND.search(message):
         return STATUSES[404]
-    if code and code in CODES:
-        return CODES[code]
-    if code and code.isdigit() and int(code) in STATUSES:
-        return STATUSES[int(code)]
-    if code and len(code) == 4 and code[:2] in BAND:
-        return BAND[code[:2]]
-    if code and len(code) == 4 and code.startswith("13"):
-        return STATUSES[429]
+    if code and (known := CODES.get(code) or _by_number(code, status)):
+        return known
     return STATUSES.get(status) or UNKNOWN_STATUS.get(status // 100) or UNKNOWN_STATUS[2]
+
+
+def _by_number(code: str, status: int) -> Meaning | None:
+    """Classify an unlisted code: a status that stands in its place, or a member of a band."""
+    if not _NUMBER.fullmatch(code):
+        return None
+    if len(code) == 3:
+        return STATUSES.get(int(code))
+    # Most of 13xx is about limits, but a status of its own says more than that.
+    limits = code.startswith("13") and status < 400
+    return STATUSES[429] if limits else BAND.get(code[:2])
 
 
 def to_error(
@@ -117,7 +128,7 @@ def to_error(
     retry_at = parse_reset_time(fault.message, now) if meaning.kind in _TIMED else None
     if retry_at is not None and meaning.kind == "throttle":
         meaning = Meaning("quota", "reset")
-    message = redact(fault.message or f"the API answered HTTP {status}", secrets)
+    message = redact(_presentable(fault.message, status, headers), secrets)
     return api_error_class(meaning.kind)(
         message[:_LONGEST_MESSAGE],
         kind=meaning.kind,
@@ -136,6 +147,13 @@ def to_error(
 _TIMED = frozenset({"quota", "throttle"})
 
 
+def _presentable(message: str, status: int, headers: Mapping[str, str]) -> str:
+    """Return a message that can be shown; some gateways wrap a whole page in JSON."""
+    if _MARKUP.search(message):
+        return _describe(message, status, headers)
+    return message or f"the API answered HTTP {status}"
+
+
 def error_in_body(
     data: bytes,
     *,
@@ -147,9 +165,9 @@ def error_in_body(
     """Return the error that a whole body reports, None when it is no error."""
     document = _decode(data)
     fault = find_fault(document, status=status)
-    text = data[: 4 * _LONGEST_BODY].decode("utf-8", "replace")
     if fault is None and status < 400:
         return None
+    text = _shown(data, secrets)
     if fault is None:
         fault = Fault(None, _describe(text, status, headers))
     return to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
@@ -162,19 +180,27 @@ def _decode(data: bytes) -> object:
         return None
 
 
+def _shown(data: bytes, secrets: Iterable[Secret]) -> str:
+    """Return the beginning of a body; redacted before it is cut up, which could split a key."""
+    return redact(data[: 4 * _LONGEST_BODY].decode("utf-8", "replace"), secrets)
+
+
 def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
     """Say in one line what came instead of an error object; never quote markup."""
     kind = headers.get("Content-Type", "no content type").partition(";")[0]
     plain = " ".join(text.split())
     if not plain:
         return f"HTTP {status} with an empty body"
-    if plain.startswith("<"):
+    if plain.startswith("<") or _MARKUP.search(plain):
         return f"HTTP {status} with a page ({kind}) instead of an API answer"
     return f"HTTP {status} ({kind}): {plain[:_LONGEST_SNIPPET]}"
 
 
-def not_the_api(text: str, *, status: int, headers: Mapping[str, str]) -> ResponseError:
+def not_the_api(
+    data: bytes, *, status: int, headers: Mapping[str, str], secrets: Iterable[Secret] = ()
+) -> ResponseError:
     """Make the exception for an answer that is no API answer at all."""
+    text = _shown(data, secrets)
     return ResponseError(
         f"not an API answer: {_describe(text, status, headers)}",
         status_code=status,

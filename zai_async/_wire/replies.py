@@ -37,8 +37,7 @@ def parse_reply(
     try:
         result = decode(endpoint.decoder, data)
     except msgspec.DecodeError:
-        text = data[:8000].decode("utf-8", "replace")
-        raise not_the_api(text, status=status, headers=headers) from None
+        raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
     if isinstance(result, Reply) and result.request_id is None:
         result.request_id = headers.get("X-Log-Id")
     return result

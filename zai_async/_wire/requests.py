@@ -103,11 +103,12 @@ def build_request(
     path, body = _fill_path(endpoint, body)
     body = {**endpoint.prepare(body), **params.get("extra", {})}
     url = _join(provider, path)
+    fields = _merged(_headers(endpoint), headers, _own_headers(params))
     return Request(
         operation=endpoint.name,
         method=endpoint.method,
         url=url if endpoint.method == "POST" else _with_query(url, body),
-        headers={**_headers(endpoint), **headers, **_own_headers(params)},
+        headers=fields,
         secret_headers=_secret_headers(provider, key),
         secret_query=_secret_query(provider, key),
         body=_encoded(endpoint, body),
@@ -141,8 +142,8 @@ def _fill_path(endpoint: Endpoint[Any], body: Body) -> tuple[str, Body]:
         if slot not in path:
             rest[name] = value
             continue
-        if not isinstance(value, str) or not value:
-            raise ConfigurationError(f"{endpoint.name}(): {name} must be a non-empty string")
+        if not isinstance(value, str) or value in {"", ".", ".."}:
+            raise ConfigurationError(f"{endpoint.name}(): {name} must be an id, not {value!r}")
         path = path.replace(slot, quote(value, safe=""))
     return path, rest
 
@@ -168,6 +169,12 @@ def _headers(endpoint: Endpoint[Any]) -> dict[str, str]:
         # Compressed event streams arrive late and in lumps.
         headers |= {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
     return headers
+
+
+def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Merge header fields, the last one wins; names that differ in case only are the same."""
+    fields = {name.lower(): (name, text) for layer in layers for name, text in layer.items()}
+    return dict(fields.values())
 
 
 def _own_headers(params: Mapping[str, Any]) -> Mapping[str, str]:

@@ -18,8 +18,8 @@ _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
-_HOURS = re.compile(r"(\d{1,3})\s*(?:-?\s*hours?|小时)", re.IGNORECASE)
-_DAYS = re.compile(r"(\d{1,3})\s*(?:-?\s*days?|天)", re.IGNORECASE)
+_HOURS = re.compile(r"(?<!\d)(\d{1,3})[\s-]*(?:hour|小时)", re.IGNORECASE)
+_DAYS = re.compile(r"(?<!\d)(\d{1,3})[\s-]*(?:day|天)", re.IGNORECASE)
 _LONGEST_UNNAMED = timedelta(days=8)
 
 

@@ -56,5 +56,6 @@ async def expect_stream(
         now=settings.clock.wall(),
         secrets=secrets,
     )
-    text = body[:8000].decode("utf-8", "replace")
-    raise error or not_the_api(text, status=response.status, headers=response.headers)
+    raise error or not_the_api(
+        body, status=response.status, headers=response.headers, secrets=secrets
+    )

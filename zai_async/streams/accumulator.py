@@ -71,6 +71,7 @@ class ChatAccumulator:
 
     def __init__(self) -> None:
         self.id = ""
+        self.id_changes = 0
         self.created = 0
         self.model = ""
         self.request_id: str | None = None
@@ -79,6 +80,7 @@ class ChatAccumulator:
         self.has_content = False
         self.thinking: list[str] = []
         self.calls: dict[int, PartialToolCall] = {}
+        self._forks: dict[int, int] = {}
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.web_search: list[SearchResult] = []
@@ -89,7 +91,7 @@ class ChatAccumulator:
     def add(self, chunk: ChatCompletionChunk) -> bool:
         """Add a chunk; tell whether it brought the answer forward."""
         self.chunks += 1
-        if not self.id:
+        if chunk.id != self.id:
             self._introduce(chunk)
         if chunk.usage is not None:
             self.usage = chunk.usage
@@ -103,10 +105,12 @@ class ChatAccumulator:
         return progress
 
     def _introduce(self, chunk: ChatCompletionChunk) -> None:
-        self.id = chunk.id
-        self.created = chunk.created
-        self.model = chunk.model or self.model
-        self.request_id = chunk.request_id or self.request_id
+        """Take over who speaks; some relays give each chunk an id of its own, and the last none."""
+        self.id_changes += bool(self.id and chunk.id)
+        self.id = chunk.id or self.id
+        self.created = self.created or chunk.created
+        self.model = self.model or chunk.model or ""
+        self.request_id = self.request_id or chunk.request_id
 
     def _add_findings(self, chunk: ChatCompletionChunk) -> None:
         self.web_search += chunk.web_search or ()
@@ -141,19 +145,28 @@ class ChatAccumulator:
         progress = False
         for position, fragment in enumerate(fragments):
             index = self._index(position, fragment)
+            begins = index not in self.calls
             call = self.calls.setdefault(index, PartialToolCall(index))
-            progress = bool(call.add(fragment) or fragment.id or call.name) or progress
+            progress = bool(call.add(fragment)) or begins or progress
         return progress
 
     def _index(self, position: int, fragment: ChunkToolCall) -> int:
         """Return the index of a fragment; one without it belongs to its id, else to the last."""
         if fragment.index is not None:
-            return fragment.index
+            return self._fork(fragment.index, fragment)
         for index, call in self.calls.items():
             if fragment.id and call.id == fragment.id:
                 return index
         starts = bool(fragment.id and fragment.function and fragment.function.name)
         return len(self.calls) if starts else max(position, *self.calls, 0)
+
+    def _fork(self, index: int, fragment: ChunkToolCall) -> int:
+        """Return the call that an index stands for; some relays give two calls the same one."""
+        own = self._forks.get(index, index)
+        name = fragment.function.name if fragment.function else None
+        if name and own in self.calls and self.calls[own].name not in {"", name}:
+            own = self._forks[index] = max(self.calls) + 1
+        return own
 
     def unfinished(self) -> PartialToolCall | None:
         """Return a tool call whose arguments are not whole, if there is one."""

@@ -257,8 +257,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         headers, now = self._headers, self._source.settings.clock.wall()
         secrets = self._source.secrets
         error = error_in_body(text, status=200, headers=headers, now=now, secrets=secrets)
-        shown = text[:8000].decode("utf-8", "replace")
-        return error or not_the_api(shown, status=200, headers=headers)
+        return error or not_the_api(text, status=200, headers=headers, secrets=secrets)
 
 
 class _Pieces:

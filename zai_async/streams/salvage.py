@@ -7,6 +7,7 @@ legally contain ``data: {``; only what cannot be decoded comes here.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ __all__ = ["END_MARK", "Salvaged", "salvage"]
 END_MARK = b"[DONE]"
 
 _GLUE = b"data:"
+_SEAM = re.compile(r"\s*(?:data:)?\s*")
+_LAST = END_MARK.decode()
 _MOST_SEAMS = 64
 _scan = json.JSONDecoder().raw_decode
 
@@ -40,22 +43,25 @@ def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
 
 def _split(data: bytes) -> tuple[bytes, ...]:
     """Return the documents that the frame consists of, nothing unless it is all documents."""
-    text = data.decode("utf-8", "surrogateescape")
     frames: list[bytes] = []
-    while text := text.strip():
-        text = text.removeprefix("data:").lstrip()
-        if text.startswith("[DONE]"):
-            frames.append(END_MARK)
-            break
-        try:
-            end = _scan(text)[1] if text.startswith("{") else 0
-        except (ValueError, RecursionError):
-            end = 0
-        if not end:
-            return ()
-        frames.append(text[:end].encode("utf-8", "surrogateescape"))
-        text = text[end:]
+    try:
+        text = data.decode().strip()
+        place = 0
+        while (seam := _SEAM.match(text, place)) and (start := seam.end()) < len(text):
+            place = _end(text, start)
+            frames.append(text[start:place].encode())
+    except (ValueError, RecursionError):
+        return ()
     return tuple(frames)
+
+
+def _end(text: str, place: int) -> int:
+    """Return the end of the document that begins here; raise ValueError if none does."""
+    if text.startswith("{", place):
+        return _scan(text, place)[1]
+    if text.endswith(_LAST) and place == len(text) - len(_LAST):
+        return len(text)
+    raise ValueError("neither an object nor the end mark")
 
 
 def _suffix(data: bytes, decodes: Callable[[bytes], object]) -> tuple[bytes, ...]:
