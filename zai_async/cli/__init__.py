@@ -1,0 +1,73 @@
+"""The command ``zai``: what a program prints goes to stdout, what it says goes to stderr.
+
+Every command is a module of its own with a function ``run(argv, terminal) -> int``, imported only
+when it is asked for.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from zai_async._version import __version__
+from zai_async.cli.failures import BROKEN_PIPE, INTERRUPTED, USAGE, report
+from zai_async.cli.terminal import Terminal
+from zai_async.errors import ZaiError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "chat": "ask a model, or talk with it",
+    "emulator": "serve an emulated platform on this machine",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Raises:
+        SystemExit: The arguments are wrong (status 2), or only help was asked for.
+    """
+    terminal = Terminal()
+    try:
+        return _guarded(sys.argv[1:] if argv is None else argv, terminal)
+    except BrokenPipeError:
+        terminal.abandon()
+        return BROKEN_PIPE
+
+
+def _guarded(argv: Sequence[str], terminal: Terminal) -> int:
+    try:
+        return _dispatch(argv, terminal)
+    except KeyboardInterrupt:
+        terminal.interrupted()
+        return INTERRUPTED
+    except ZaiError as error:
+        return report(error, terminal)
+
+
+def _dispatch(argv: Sequence[str], terminal: Terminal) -> int:
+    parser = _parser()
+    name = parser.parse_args(argv[:1]).command
+    if name is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    run: Callable[[Sequence[str], Terminal], int] = import_module(f"{__name__}.{name}").run
+    return run(argv[1:], terminal)
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    commands = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="zai",
+        usage="zai COMMAND [ARGUMENT ...]",
+        description="Talk to the Z.AI platform; `zai COMMAND --help` explains a command.",
+        epilog="\n".join(["commands:", *commands]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"zai-async {__version__}")
+    parser.add_argument(
+        "command", nargs="?", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS
+    )
+    return parser

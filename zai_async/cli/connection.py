@@ -1,0 +1,145 @@
+"""The options of every command that talks to the platform, and the client they describe."""
+
+import argparse
+import asyncio
+import logging
+import math
+from collections.abc import Coroutine, Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+from zai_async import AsyncZai, CallOptions
+from zai_async.cli.terminal import Terminal
+from zai_async.errors import MissingKeyError
+from zai_async.providers import PROVIDERS
+
+__all__ = ["Connection", "add_options", "connect", "count", "number", "seconds"]
+
+T = TypeVar("T")
+
+_NO_KEY_HINT = (
+    "Keys are made at https://z.ai/manage-apikey/apikey-list; "
+    "with --emulate the built-in emulator answers, without any key."
+)
+
+
+class Connection:
+    """A client and the event loop that its calls run in, one call after the other."""
+
+    def __init__(self, zai: AsyncZai, runner: asyncio.Runner, options: CallOptions) -> None:
+        self.zai = zai
+        self.options = options
+        """For every call."""
+        self._runner = runner
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a call; Ctrl-C cancels it and is raised as KeyboardInterrupt."""
+        return self._runner.run(work)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what all commands that talk to the platform understand."""
+    group = parser.add_argument_group("connection")
+    group.add_argument("--provider", choices=PROVIDERS, default="zai", help="default: zai")
+    group.add_argument("--base-url", metavar="URL", help="another address; also ZAI_BASE_URL")
+    group.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="longest silence of the platform"
+    )
+    group.add_argument(
+        "--deadline", type=seconds, metavar="SECONDS", help="time for everything together"
+    )
+    group.add_argument(
+        "--retries", type=count, metavar="N", help="repetitions of a refused request"
+    )
+    group.add_argument("-v", "--verbose", action="store_true", help="log requests to stderr")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    group.add_argument("--emulate", action="store_true", help="let the built-in emulator answer")
+    group.add_argument(
+        "--pace", type=number, default=1.0, help="of the emulator: 0 full speed, 1 like a model"
+    )
+
+
+@contextmanager
+def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Connection]:
+    """Open what the options of a command describe.
+
+    Raises:
+        MissingKeyError: There is no key, and the emulator was not asked for.
+        ConfigurationError: An option or an environment variable cannot be meant.
+    """
+    _log_to_stderr(arguments, watched=terminal.watched)
+    options = CallOptions(deadline=arguments.deadline, retries=arguments.retries)
+    with ExitStack() as stack:
+        zai = _emulated(arguments, stack) if arguments.emulate else _client(arguments)
+        runner = stack.enter_context(asyncio.Runner())
+        stack.callback(lambda: runner.run(zai.aclose()))
+        yield Connection(zai, runner, options)
+
+
+def _client(arguments: argparse.Namespace) -> AsyncZai:
+    try:
+        return AsyncZai(
+            provider=arguments.provider, base_url=arguments.base_url, timeout=arguments.timeout
+        )
+    except MissingKeyError:
+        names = " or ".join(PROVIDERS[arguments.provider].key_variables)
+        raise MissingKeyError(f"no API key: set {names}.", hint=_NO_KEY_HINT) from None
+
+
+def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
+    from zai_async.testing import Emulator  # noqa: PLC0415 - an aiohttp server, seldom needed
+
+    emulator = stack.enter_context(Emulator(pace=arguments.pace))
+    return AsyncZai(
+        api_key="emulated",
+        provider=arguments.provider,
+        base_url=emulator.url,
+        timeout=arguments.timeout,
+        trust_env=False,  # a proxy does not reach this machine's loopback
+    )
+
+
+def _log_to_stderr(arguments: argparse.Namespace, *, watched: bool) -> None:
+    """Tell a person why it takes so long: retries on a terminal, every request with -v."""
+    if arguments.verbose or (watched and not arguments.quiet):
+        logging.basicConfig(format="zai: %(message)s")
+        level = logging.DEBUG if arguments.verbose else logging.INFO
+        logging.getLogger("zai_async").setLevel(level)
+
+
+def number(text: str) -> float:
+    """Read a number that is not negative.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Read a time that is longer than nothing.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    value = number(text)
+    if not value:
+        raise argparse.ArgumentTypeError("it must be more than 0")
+    return value
+
+
+def count(text: str) -> int:
+    """Read a whole number that is not negative.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)

@@ -1,0 +1,51 @@
+"""What the command line says about an error, and the exit status that scripts see."""
+
+from typing import Final
+
+from zai_async.cli.terminal import Terminal
+from zai_async.errors import (
+    AccountError,
+    AuthenticationError,
+    BillingError,
+    ConfigurationError,
+    DeadlineError,
+    IncompleteError,
+    MissingKeyError,
+    PermissionDeniedError,
+    QuotaError,
+    RateLimitError,
+    ZaiError,
+)
+
+__all__ = ["BROKEN_PIPE", "INTERRUPTED", "USAGE", "report"]
+
+FAILED: Final = 1
+USAGE: Final = 2
+NO_ACCESS: Final = 3
+LIMITED: Final = 4
+TOO_LATE: Final = 124
+INTERRUPTED: Final = 130
+# What shells report for a program that SIGPIPE ended; only `set -o pipefail` makes it visible.
+BROKEN_PIPE: Final = 141
+
+# The first class that fits counts: MissingKeyError is a ConfigurationError too.
+_STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
+    (MissingKeyError, NO_ACCESS),
+    (AuthenticationError, NO_ACCESS),
+    (PermissionDeniedError, NO_ACCESS),
+    (BillingError, NO_ACCESS),
+    (AccountError, NO_ACCESS),
+    (RateLimitError, LIMITED),
+    (QuotaError, LIMITED),
+    (DeadlineError, TOO_LATE),
+    (ConfigurationError, USAGE),
+)
+
+
+def report(error: ZaiError, terminal: Terminal) -> int:
+    """Say in one line what went wrong and return the exit status for it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, IncompleteError) and terminal.has_printed:
+        text += " The text above is incomplete."
+    terminal.note(f"zai: {text}")
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), FAILED)

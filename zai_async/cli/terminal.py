@@ -1,0 +1,83 @@
+"""Where output goes: data to stdout, everything else to stderr, dimmed where that can be seen."""
+
+import io
+import os
+import sys
+from typing import TextIO
+
+__all__ = ["Terminal"]
+
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+# A model may write anything, escape sequences that drive a terminal included. Files get it as it
+# is; a terminal gets a mark instead.
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+_HARMLESS = {**_CONTROLS, ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+
+
+class Terminal:
+    """The standard streams, and how far the line on the screen has got."""
+
+    def __init__(self) -> None:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        self.has_printed = False
+        """Whether any data has been written."""
+        self._unfinished: TextIO | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether a person sees what is said on stderr."""
+        return sys.stderr.isatty()
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person types and sees the data."""
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
+    def data(self, text: str) -> None:
+        """Write a piece of data to stdout at once."""
+        self.has_printed = True
+        self._write(sys.stdout, text)
+
+    def aside(self, text: str) -> None:
+        """Write a piece of what is not data to stderr, dimmed on a terminal."""
+        self._write(sys.stderr, text, dimmed=_has_colours(sys.stderr))
+
+    def note(self, text: str) -> None:
+        """Write a whole line to stderr."""
+        self.end_line()
+        self._write(sys.stderr, f"{text}\n")
+
+    def paragraph(self) -> None:
+        """Set what follows apart by an empty line on stderr."""
+        self.note("")
+
+    def end_line(self) -> None:
+        """Begin a new line unless the last one is complete."""
+        if self._unfinished is not None:
+            self._write(self._unfinished, "\n")
+
+    def interrupted(self) -> None:
+        """Leave the line on which the terminal has echoed ^C."""
+        if self._unfinished is not None or self.watched:
+            self._write(self._unfinished or sys.stderr, "\n")
+
+    def abandon(self) -> None:
+        """Give up both streams: nobody reads them, and the interpreter would flush them at exit."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+
+    def _write(self, stream: TextIO, text: str, *, dimmed: bool = False) -> None:
+        shown = text.translate(_HARMLESS) if stream.isatty() else text
+        stream.write(f"{_DIM}{shown}{_PLAIN}" if dimmed else shown)
+        stream.flush()
+        if shown:
+            self._unfinished = None if shown.endswith("\n") else stream
+
+
+def _has_colours(stream: TextIO) -> bool:
+    """Say whether to dim text there: https://no-color.org, and terminals that cannot."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and stream.isatty()
