@@ -62,7 +62,7 @@ def parse_reset_time(message: str, now: float) -> datetime | None:
     if moment is None or moment <= present:
         return None
     window = _window(message)
-    if window is None:
+    if not window:
         return moment if moment - present <= _LONGEST_UNNAMED else None
     return min(moment, (present + window).astimezone(BEIJING))
 
