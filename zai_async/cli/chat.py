@@ -60,7 +60,9 @@ def _prompt(words: Sequence[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="zai chat", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="zai chat", usage="zai chat [OPTION ...] [PROMPT ...]", description=_DESCRIPTION
+    )
     parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask")
     _add_request(parser)
     _add_output(parser)
@@ -100,7 +102,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the keywords of the request that were given."""
+    """Return the fields of the request that were given."""
     thinking = {True: {"type": "enabled"}, False: {"type": "disabled"}, None: None}
     settings = {
         "thinking": thinking[arguments.thinking],

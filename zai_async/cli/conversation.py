@@ -5,7 +5,7 @@ from typing import Any
 
 from zai_async.cli.connection import Connection
 from zai_async.cli.display import Display
-from zai_async.models import ChatCompletion, MessageParam
+from zai_async.models import ChatCompletion, ChatParams, MessageParam
 from zai_async.models.chat import Message
 from zai_async.streams.events import TextDelta, ThinkingDelta
 
@@ -22,7 +22,7 @@ class Conversation:
         display: Where the answers go.
         model: Who is asked; may be changed.
         system: Instructions for the model; may be changed.
-        settings: More keywords for every request.
+        settings: More fields for the body of every request.
         stream: Whether to show an answer while it is written.
     """
 
@@ -79,12 +79,15 @@ class Conversation:
             return stream.snapshot
 
     async def _whole(self, messages: list[MessageParam | Message]) -> ChatCompletion:
-        chat = self._connection.zai.chat.completions
-        answer: ChatCompletion = await chat.create(**self._request(messages))
+        answer = await self._connection.zai.chat.completions.create(**self._request(messages))
         self._display.thinking(answer.thinking)
         self._display.text(answer.text)
         return answer
 
-    def _request(self, messages: list[MessageParam | Message]) -> dict[str, Any]:
-        options = self._connection.options
-        return {"model": self.model, "messages": messages, "options": options, **self._settings}
+    def _request(self, messages: list[MessageParam | Message]) -> ChatParams:
+        return {
+            "model": self.model,
+            "messages": messages,
+            "options": self._connection.options,
+            "extra": self._settings,
+        }
