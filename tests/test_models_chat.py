@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_async import models
-from zai_async.errors import Attempt
+from zai_async.errors import Attempt, ToolCallMalformedError
 from zai_async.models import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -147,19 +147,12 @@ def test_no_arguments_are_an_empty_object():
     assert FunctionCall(name="f").parse() == {}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        ('{"city": 1}', msgspec.ValidationError),
-        ("[]", msgspec.ValidationError),
-        ('{"city', msgspec.DecodeError),
-        ("{}{}", msgspec.DecodeError),
-    ],
-)
-def test_bad_arguments_raise_when_parsed(arguments, error):
-    call = FunctionCall(name="f", arguments=arguments)
-    with pytest.raises(error):
+@pytest.mark.parametrize("arguments", ['{"city": 1}', "[]", '{"city', "{}{}", '{"city": "\ud800"}'])
+def test_bad_arguments_raise_when_parsed(arguments):
+    call = ToolCall(function=FunctionCall(name="f", arguments=arguments))
+    with pytest.raises(ToolCallMalformedError) as caught:
         call.parse(Place)
+    assert (caught.value.name, caught.value.raw) == ("f", arguments)
 
 
 # --- the message, there and back ------------------------------------------------------------
@@ -226,7 +219,7 @@ def test_what_the_wire_left_out_stays_out():
     assert encode(MESSAGE.decode(received)) == b'{"role":"assistant"}'
 
 
-any_text = st.text(st.characters(codec=None, categories=None), max_size=20)
+any_text = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
 @given(content=any_text, thinking=any_text, arguments=any_text)
@@ -238,8 +231,6 @@ def test_no_character_is_lost_between_answer_and_request(content, thinking, argu
         "reasoning_content": thinking,
         "tool_calls": [call],
     }
-    # Through JSON first, which joins two surrogates that happen to make a pair.
-    sent = json.loads(json.dumps(sent))
     received = decode(COMPLETION, json.dumps({"choices": [{"message": sent}]}).encode())
     assert json.loads(encode([received.message])) == [sent]
 

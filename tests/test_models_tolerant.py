@@ -236,7 +236,7 @@ def test_malformed_json_raises_decode_error_only(data):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b'{"id": "\\ud83d"}', "\ud83d"),
+        (b'{"id": "\\ud83d"}', "\ufffd"),
         (b'{"\\ud800": 1, "id": "a"}', "a"),
         (b'\xef\xbb\xbf{"id": "a"}', "a"),
         (b'{"id": "a", "created": NaN}', "a"),

@@ -263,7 +263,7 @@ class ChatCompletionChunk(Struct, kw_only=True, gc=False):
 
     @property
     def _delta(self) -> Delta | None:
-        return self.choices[0].delta if self.choices else None
+        return next((c.delta for c in self.choices or () if c.index == 0), None)
 
 
 def text_of(content: Content) -> str:

@@ -67,18 +67,16 @@ def _decode_slowly(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
 def _load(data: bytes) -> Any:
     # The standard library reads what msgspec refuses: lone surrogates, NaN, a byte order mark.
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
+        document = json.loads(data.decode("utf-8-sig"))
     except ValueError as exc:
         raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
+    return _mended(document) if b"\\u" in data else document
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # msgspec cannot compare a field name with a key that UTF-8 has no bytes for.
-    return {_encodable(key): value for key, value in pairs}
-
-
-def _encodable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+def _mended(document: Any) -> Any:
+    """Replace lone surrogates, which no file, socket or terminal would take, by U+FFFD."""
+    text = json.dumps(document, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _fit(document: Any, decoder: msgspec.json.Decoder[T]) -> T:
@@ -211,7 +209,11 @@ def _whereabouts(value: object) -> str:
     """Describe the place of the first value that JSON has no form for, or return ""."""
     builtins = msgspec.to_builtins(value, enc_hook=_plain_or_nan)
     places = (path for path, leaf in _leaves(builtins) if not _is_finite(leaf))
-    return next((f" - at `{_encodable(path)}`" for path in places), "")
+    return next((f" - at `{_printable(path)}`" for path in places), "")
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _plain_or_nan(value: object) -> object:

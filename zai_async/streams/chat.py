@@ -29,6 +29,8 @@ from zai_async.streams.source import Source
 __all__ = ["ChatStream"]
 
 _EXCERPT = 200
+_MOST_FOREIGN = 32
+_LOST = -1
 
 
 class ChatStream(EventStream[ChatCompletionChunk]):
@@ -58,7 +60,10 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         """Forget all that has been read of the answer."""
         self._answer = ChatAccumulator()
         self._narrator = Narrator()
-        self._damaged: bytes | None = None
+        self._damaged = b""
+        # How many of the next chunks may belong to another generation; -1 when one was lost.
+        self._suspicion = 0
+        self._foreign: list[bytes] = []
 
     # What a caller sees.
 
@@ -126,8 +131,8 @@ class ChatStream(EventStream[ChatCompletionChunk]):
             return None
         if not chunk.choices:
             return self._accept_without_choices(data, chunk)
-        if self._damaged is not None:
-            self._pass_damage(chunk)
+        if self._suspicion:
+            self._check_generation(chunk)
         if self._answer.add(chunk):
             self._progress += 1
         return chunk
@@ -183,25 +188,29 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     def _salvage(self, data: bytes) -> None:
         """Go on with the whole frames inside a damaged one."""
         found = salvage(data, self._decode)
-        if found.lost and not self._finished():
+        if not self._finished():
             self._damaged = data
+            self._suspicion = _LOST if found.lost else len(found.frames)
         if found.frames != (data,):
             self._insert(*found.frames)
 
-    def _pass_damage(self, chunk: ChatCompletionChunk) -> None:
-        """Decide what the first good chunk after a damaged frame means.
+    def _check_generation(self, chunk: ChatCompletionChunk) -> None:
+        """Decide what a chunk means that follows damage, or was glued to another one.
 
-        With nothing handed out, nothing is lost. With another id, it is the beginning of a second
-        generation. Otherwise a piece of this generation is missing.
+        With nothing handed out, nothing is lost. With another id, it belongs to a second
+        generation. Otherwise, if a frame was lost, a piece of this generation is missing.
         """
-        old, damaged, self._damaged = self._answer.id, self._damaged, None
-        if not self._progress:
-            self._start_over()
-        elif chunk.id and chunk.id != old:
+        old, lost = self._answer.id, self._suspicion == _LOST
+        remaining = 0 if lost else self._suspicion - 1
+        foreign = bool(old and chunk.id and chunk.id != old)
+        if foreign and self._progress:
             self._restart(old, chunk.id)
-        else:
-            raise self._malformed(damaged or b"")
-        self.recovered += 1
+        elif lost and self._progress:
+            raise self._malformed(self._damaged)
+        elif lost or foreign:
+            self._start_over()
+        self._suspicion = remaining
+        self.recovered += lost or foreign
 
     def _restart(self, old: str, new: str) -> None:
         may_reset = self._source.options.on_restart == "reset"
@@ -226,7 +235,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     def _judge(self, *, done: bool) -> Outcome:
         if not self._finished():
             self._raise_foreign()
-            if done and self._damaged is not None:
+            if done and self._suspicion == _LOST:
                 raise self._malformed(self._damaged)
             if not done:
                 raise self._truncated("the stream ended before the answer did")
@@ -243,21 +252,25 @@ class ChatStream(EventStream[ChatCompletionChunk]):
             raw=call.arguments,
         )
 
-    def _raise_foreign(self) -> None:
-        """Raise what stands in the last reads although it is no event: a bare JSON line, a page."""
-        text = b"".join(self._last)
-        for line in text.splitlines():
+    def _accept_stray(self, lines: list[bytes]) -> None:
+        """Raise a bare JSON error, and read a frame whose ``data:`` has been cut away."""
+        self._foreign += lines[: _MOST_FOREIGN - len(self._foreign)]
+        for line in lines:
             if line.startswith(b"{"):
                 self._raise_fault(line)
-        start = text.lstrip()[:1]
-        if start in {b"<", b"{", b"["} and not self._answer.chunks:
-            raise self._foreign(text)
+            if b"data:" in line:
+                self._salvage(line)
 
-    def _foreign(self, text: bytes) -> ZaiError:
+    def _raise_foreign(self) -> None:
+        """Raise what came in place of an event stream: a page, or a whole answer."""
+        text = b"\n".join(self._foreign)
+        # What may be the beginning of an event that was cut off is none of that.
+        if self._answer.chunks or b"data".startswith(text.strip()):
+            return
         headers, now = self._headers, self._source.settings.clock.wall()
         secrets = self._source.secrets
         error = error_in_body(text, status=200, headers=headers, now=now, secrets=secrets)
-        return error or not_the_api(text, status=200, headers=headers, secrets=secrets)
+        raise error or not_the_api(text, status=200, headers=headers, secrets=secrets)
 
 
 class _Pieces:

@@ -69,7 +69,6 @@ class EventStream(abc.ABC, Generic[T]):
         """Set everything that a second request starts anew with."""
         self._parser = SSEParser(max_event_bytes=self._source.settings.max_event_bytes)
         self._pending: Iterator[bytes] = iter(())
-        self._last: tuple[bytes, bytes] = (b"", b"")
         self._opened = False
         self._input_ended = False
         self._progress = 0
@@ -82,6 +81,10 @@ class EventStream(abc.ABC, Generic[T]):
     @abc.abstractmethod
     def _accept(self, data: bytes) -> T | None:
         """Decode an event and take note of it; None for one that is not for the caller."""
+
+    @abc.abstractmethod
+    def _accept_stray(self, lines: list[bytes]) -> None:
+        """Make sense of lines that are no part of any event."""
 
     @abc.abstractmethod
     def _judge(self, *, done: bool) -> Outcome:
@@ -183,12 +186,13 @@ class EventStream(abc.ABC, Generic[T]):
             raise self._error or StopAsyncIteration
         if self._reading:
             raise StreamConsumedError("the stream is being read by another task")
-        if self._input_ended:
+        if self._parser.stray:
+            self._take_stray()
+        elif self._input_ended:
             self._finish(done=False)
         elif not self._opened:
             await self._connect()
         elif data := await self._next_piece():
-            self._last = (self._last[1], data)
             self._pending = iter(self._parser.payloads(data))
         else:
             self._end_of_input()
@@ -231,6 +235,11 @@ class EventStream(abc.ABC, Generic[T]):
         if last is not None and last.data:
             self._insert(last.data)
 
+    def _take_stray(self) -> None:
+        lines, self._parser.stray = self._parser.stray, []
+        if lines:
+            self._accept_stray(lines)
+
     def _insert(self, *payloads: bytes) -> None:
         """Have these events accepted before those that are already waiting."""
         self._pending = chain(payloads, self._pending)
@@ -239,6 +248,7 @@ class EventStream(abc.ABC, Generic[T]):
 
     def _finish(self, *, done: bool) -> None:
         """End the stream well, or raise what is wrong with its end."""
+        self._take_stray()
         self._outcome = self._judge(done=done)
         self._ended = True
         self._pending = iter(())
