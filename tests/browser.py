@@ -1,0 +1,142 @@
+"""A headless Chromium, driven over its DevTools protocol; just enough to click and to look."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import shutil
+import subprocess
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--remote-debugging-port=0",
+)
+
+
+class Page:
+    """One open page."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.errors: list[str] = []
+
+    async def call(self, method: str, **params: object) -> dict:
+        number = next(self._numbers)
+        await self._socket.send_json({"id": number, "method": method, "params": params})
+        while (message := await self._socket.receive_json()).get("id") != number:
+            if message["method"] == "Runtime.exceptionThrown":
+                self.errors.append(
+                    message["params"]["exceptionDetails"]["exception"]["description"]
+                )
+        assert "error" not in message, message
+        return message["result"]
+
+    async def open(self, url: str) -> None:
+        await self.call("Runtime.enable")
+        await self.call("Page.enable")
+        await self.call("Page.navigate", url=url)
+        await self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    async def evaluate(self, script: str) -> object:
+        """Return the JSON value of an expression; a promise is awaited."""
+        result = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    async def wait(self, condition: str) -> None:
+        """Wait until an expression is true; the timeout of the test is the limit."""
+        while not await self.evaluate(f"Boolean({condition})"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def text(self, selector: str) -> object:
+        return await self.evaluate(f"document.querySelector({selector!r})?.innerText")
+
+    async def click(self, selector: str) -> None:
+        """Press and release the mouse in the middle of an element."""
+        x, y = await self.evaluate(f"""(() => {{
+            const box = document.querySelector({selector!r}).getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        }})()""")
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
+            )
+
+    async def type(self, text: str) -> None:
+        """Write where the focus is, and press Enter."""
+        await self.call("Input.insertText", text=text)
+        for kind in ("keyDown", "keyUp"):
+            await self.call("Input.dispatchKeyEvent", type=kind, key="Enter", text="\r")
+
+    async def look(self, *, width: int = 1200, height: int = 800, scheme: str = "light") -> None:
+        """Set the window's size and the reader's colour scheme."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await self.call("Emulation.setEmulatedMedia", features=features)
+
+    async def screenshot(self) -> bytes:
+        """Return a picture of the window as PNG."""
+        return base64.b64decode((await self.call("Page.captureScreenshot"))["data"])
+
+
+@asynccontextmanager
+async def chromium_page() -> AsyncIterator[Page]:
+    """Start Chromium with a new profile and give its only page."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(  # noqa: ASYNC220 - a test may wait
+            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while not (port := port_of(Path(profile))):
+                assert process.poll() is None, "Chromium has died"
+                await asyncio.sleep(0.05)
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{port}/json/list") as targets,
+            ):
+                url = next(t["webSocketDebuggerUrl"] for t in await targets.json())
+                async with session.ws_connect(url, max_msg_size=0) as socket:
+                    yield Page(socket)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def port_of(profile: Path) -> str:
+    """Return what Chromium has written down about where it listens, nothing before that."""
+    note = profile / "DevToolsActivePort"
+    return note.read_text().partition("\n")[0] if note.exists() else ""

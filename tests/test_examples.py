@@ -1,0 +1,423 @@
+"""Every example runs, against the emulator, with the servers and the browser people would use."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+import uvicorn
+from aiohttp import web
+
+from tests.browser import CHROMIUM, chromium_page
+from zai_async.testing import Fault
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name):
+    """Import an example by its path, as it is not part of a package."""
+    spec = importlib.util.spec_from_file_location(Path(name).stem, EXAMPLES / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fastapi_backend = load("fastapi_backend.py")
+chat_server = load("chat_ui/server.py")
+
+
+@pytest.fixture
+def platform(zai_emulator, monkeypatch):
+    """Point the environment at the emulator, which is how the examples find it."""
+    monkeypatch.setenv("ZAI_BASE_URL", zai_emulator.url)
+    monkeypatch.setenv("ZAI_API_KEY", "test")
+    return zai_emulator
+
+
+# The two servers
+
+
+@asynccontextmanager
+async def served_by_uvicorn(app):
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_notify=0))
+    # Its own serve() would take over the signals of the test run.
+    serving = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.005)
+    host, port = server.servers[0].sockets[0].getsockname()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def served_by_aiohttp(app):
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def fastapi_site():
+    return served_by_uvicorn(fastapi_backend.app)
+
+
+def chat_site():
+    return served_by_aiohttp(chat_server.make_app())
+
+
+SITES = pytest.mark.parametrize(
+    ("site", "question"),
+    [
+        pytest.param(fastapi_site, {"text": "Hello"}, id="fastapi"),
+        pytest.param(chat_site, {"messages": [{"role": "user", "content": "Hello"}]}, id="chat_ui"),
+    ],
+)
+
+
+@asynccontextmanager
+async def asked(url, question):
+    async with (
+        aiohttp.ClientSession(url) as session,
+        session.post("/chat", json=question) as answer,
+    ):
+        yield answer
+
+
+async def events_of(answer):
+    """Read both dialects: with the type as the event's name, or within its data."""
+    assert answer.content_type == "text/event-stream"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    frames = (await answer.text()).split("\n\n")
+    assert frames.pop() == ""
+    return [event_of(dict(line.split(": ", 1) for line in f.split("\n"))) for f in frames]
+
+
+def event_of(fields):
+    data = json.loads(fields["data"])
+    kind = fields.get("event") or data.pop("type")
+    return SimpleNamespace(type=kind, **data)
+
+
+@SITES
+async def test_server_streams_thinking_and_text_apart(platform, site, question):
+    platform.chat.reply("Good day", thinking="Greet them.", chunk_size=4)
+    async with site() as url, asked(url, question) as answer:
+        events = await events_of(answer)
+    assert "".join(e.text for e in events if e.type == "thinking") == "Greet them."
+    assert "".join(e.text for e in events if e.type == "text") == "Good day"
+    assert (events[-1].type, events[-1].outcome) == ("finished", "completed")
+
+
+@SITES
+async def test_server_answers_a_refusal_with_a_status(platform, site, question):
+    platform.fault(code="1113", message="The account of ACME Ltd. is empty")
+    async with site() as url, asked(url, question) as answer:
+        text = await answer.text()
+    assert (answer.status, json.loads(text)["kind"]) == (502, "billing")
+    assert "ACME" not in text
+
+
+@SITES
+async def test_server_reports_a_failure_within_the_stream(platform, site, question):
+    platform.fault(error_in_stream="1305", after=4)
+    async with site() as url, asked(url, question) as answer:
+        *before, last = await events_of(answer)
+    assert before
+    assert (last.type, last.kind) == ("error", "overload")
+
+
+@SITES
+async def test_server_stops_the_generation_when_the_reader_leaves(platform, site, question):
+    """The platform sees its connection closed while the answer is still being written."""
+    platform.fault(silence_after=(1000, 600))
+    async with site() as url:
+        async with asked(url, question) as answer:
+            await answer.content.readany()
+            answer.connection.transport.abort()
+        await platform.wait_disconnected()
+    assert platform.requests[0].disconnected_at is not None
+    assert platform.open_connections == 0
+
+
+async def test_fastapi_passes_on_when_to_come_back(platform):
+    platform.fault(code="1302", headers={"Retry-After": "3600"})
+    async with fastapi_site() as url, asked(url, {"text": "Hello"}) as answer:
+        body = await answer.json()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "3600")
+    assert (body["kind"], body["retryable"]) == ("throttle", True)
+
+
+async def test_fastapi_shares_one_connection_between_requests(platform):
+    async with fastapi_site() as url:
+        for _ in range(2):
+            async with asked(url, {"text": "Hello"}) as answer:
+                assert (await events_of(answer))[-1].type == "finished"
+    assert (len(platform.requests), platform.connections) == (2, 1)
+
+
+# The batch
+
+
+class Batch:
+    def __init__(self, folder, platform):
+        self.input, self.output = folder / "questions.jsonl", folder / "answers.jsonl"
+        self._environment = os.environ | {"ZAI_BASE_URL": platform.url, "ZAI_API_KEY": "test"}
+
+    def ask(self, *rows):
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        self.input.write_text("\n".join(lines) + "\n")
+
+    def start(self, *arguments):
+        command = [sys.executable, EXAMPLES / "batch_jsonl.py", self.input, self.output]
+        return subprocess.Popen(
+            [*command, *arguments], env=self._environment, stderr=subprocess.DEVNULL
+        )
+
+    def run(self, *arguments):
+        return self.start(*arguments).wait(20)
+
+    @property
+    def lines(self):
+        return self.output.read_text().splitlines()
+
+    @property
+    def results(self):
+        return [json.loads(line) for line in self.lines]
+
+    @property
+    def answers(self):
+        return {row["id"]: row["text"] for row in self.results if "error" not in row}
+
+
+@pytest.fixture
+def batch(tmp_path, zai_emulator):
+    return Batch(tmp_path, zai_emulator)
+
+
+def test_batch_answers_every_row(batch, zai_emulator):
+    messages = [{"role": "user", "content": "two"}]
+    batch.ask(
+        {"id": "a", "prompt": "one"}, {"messages": messages}, "", {"id": 3, "prompt": "three"}
+    )
+    zai_emulator.chat.reply("yes", times=None)
+    assert batch.run() == 0
+    assert batch.answers == {"a": "yes", "2": "yes", 3: "yes"}
+    assert sorted(r.json["messages"][0]["content"] for r in zai_emulator.requests) == [
+        "one",
+        "three",
+        "two",
+    ]
+
+
+def test_batch_keeps_within_its_concurrency(batch, zai_emulator):
+    batch.ask(*({"prompt": f"Number {n}"} for n in range(12)))
+    zai_emulator.fault(delay=0.02, times=None)
+    assert batch.run("--concurrency", "3") == 0
+    assert len(batch.answers) == 12
+    assert zai_emulator.peak_in_flight == 3
+
+
+def test_batch_keeps_failed_rows_and_repeats_only_them(batch, zai_emulator):
+    batch.ask({"id": "good", "prompt": "one"}, {"id": "bad", "prompt": "two"}, "no JSON", "[]")
+    zai_emulator.chat.reply("yes", times=None)
+    zai_emulator.chat.reply("", finish_reason="network_error")
+    zai_emulator.fault(code="1301", path="chat", times=1)
+    assert batch.run("--concurrency", "1") == 5
+    kinds = {row["id"]: row.get("error", {}).get("kind") for row in batch.results}
+    assert kinds == {"good": "content", "bad": None, "3": "input", "4": "input"}
+
+    assert batch.run() == 5
+    assert batch.answers == {"good": "yes", "bad": "yes"}
+    assert [r.json["messages"][0]["content"] for r in zai_emulator.requests] == [
+        "one",
+        "two",
+        "one",
+    ]
+
+
+def test_batch_goes_on_where_it_was_killed(batch, zai_emulator):
+    everything = {str(n) for n in range(1, 41)}
+    batch.ask(*({"prompt": f"Number {n}"} for n in range(1, 41)))
+    zai_emulator.chat.reply("yes", times=None)
+    zai_emulator.fault(delay=0.02, times=None)
+    process = batch.start("--concurrency", "2")
+    zai_emulator.wait_requests(6, timeout=10).result()
+    arrived = len(zai_emulator.requests)
+    zai_emulator.faults[:] = [Fault(hang=True, times=None)]
+    zai_emulator.wait_requests(arrived + 2, timeout=5).result()
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(5) == -signal.SIGKILL
+    done = batch.answers.keys()
+    assert 4 <= len(done) < 40
+
+    with batch.output.open("a") as output:
+        output.write('{"id": "40", "te')  # what a killed write may leave behind
+    zai_emulator.reset()
+    zai_emulator.chat.reply("yes", times=None)
+    assert batch.run() == 0
+    assert sorted(row["id"] for row in batch.results) == sorted(everything)
+    assert len(zai_emulator.requests) == 40 - len(done)
+
+
+# The page
+
+
+with_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+# Starting a browser takes its time on a busy machine.
+patient = pytest.mark.timeout(120)
+ANSWERED = "document.querySelector('.answer:not(.busy)')"
+
+
+@asynccontextmanager
+async def chat_page():
+    async with chat_site() as url, chromium_page() as page:
+        await page.look()
+        await page.open(url)
+        yield page
+        assert page.errors == []
+
+
+@with_chromium
+@patient
+async def test_page_shows_thinking_apart_and_sends_the_conversation_back(platform):
+    platform.chat.reply("**Bold** and `code`\n\n- <b>one</b>\n- two", thinking="Let me think.")
+    platform.chat.reply("Again")
+    async with chat_page() as page:
+        await page.type("Hello")
+        await page.wait(ANSWERED)
+        assert await page.text(".question") == "Hello"
+        assert (await page.text("summary")).startswith("Thought for")
+        assert await page.evaluate("document.querySelector('details').open") is False
+        await page.click("summary")
+        assert await page.text("details p") == "Let me think."
+        assert await page.text(".text strong") == "Bold"
+        assert await page.text(".text li") == "<b>one</b>"
+
+        await page.evaluate("question.focus()")
+        await page.type("Once more")
+        await page.wait("document.querySelectorAll('.answer:not(.busy)').length === 2")
+    messages = platform.requests[1].json["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant", "user"]
+    assert messages[1]["reasoning_content"] == "Let me think."
+
+
+@with_chromium
+@patient
+async def test_stop_button_ends_the_generation(platform):
+    platform.chat.reply("The beginning and the end", chunk_size=13)
+    platform.fault(silence_after=(300, 600))
+    async with chat_page() as page:
+        await page.type("Tell me")
+        await page.wait("document.querySelector('.answer .text')?.innerText")
+        assert await page.evaluate("send.hidden && !stop.hidden")
+        await page.click("#stop")
+        await platform.wait_disconnected(timeout=5)
+        await page.wait(ANSWERED)
+        assert await page.text(".answer .text") == "The beginning"
+        assert await page.text(".answer footer") == "Stopped"
+        assert await page.evaluate("!send.hidden && stop.hidden")
+
+
+@with_chromium
+@patient
+async def test_page_shows_an_error_and_tries_again(platform):
+    platform.fault(code="1301")
+    platform.chat.reply("Better now")
+    async with chat_page() as page:
+        await page.click(".suggestion")
+        await page.wait(ANSWERED)
+        assert "refused for what it says" in await page.text(".failed footer")
+        await page.click(".failed button")
+        await page.wait("document.querySelector('.answer:not(.busy):not(.failed)')")
+        assert await page.text(".answer .text") == "Better now"
+    first, second = (request.json["messages"] for request in platform.requests)
+    assert first == second
+
+
+@with_chromium
+@patient
+async def test_page_fits_a_phone_and_follows_the_colour_scheme(platform):
+    async with chat_page() as page:
+        await page.click(".suggestion")
+        await page.wait(ANSWERED)
+        await page.look(width=360, height=640, scheme="dark")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        colours = "getComputedStyle(document.body).backgroundColor"
+        dark = await page.evaluate(colours)
+        await page.look(scheme="light")
+        assert await page.evaluate(colours) != dark
+        assert (await page.screenshot()).startswith(b"\x89PNG")
+
+
+@with_chromium
+@patient
+async def test_fastapi_page_shows_the_answer(platform):
+    platform.chat.reply("Good day", thinking="Greet them. ")
+    async with fastapi_site() as url, chromium_page() as page:
+        await page.open(url)
+        await page.evaluate("document.querySelector('input').focus()")
+        await page.type("Hello")
+        await page.wait("document.querySelector('output').innerText.endsWith('Good day')")
+        thinking = "[...document.querySelectorAll('output i')].map((i) => i.innerText).join('')"
+        assert await page.evaluate(thinking) == "Greet them. "
+        assert page.errors == []
+
+
+# The commands in the docstrings
+
+
+@pytest.mark.parametrize("name", ["fastapi_backend.py", "chat_ui/server.py"])
+async def test_server_runs_without_a_key(name):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ZAI_")}
+    port = free_port()
+    command = [sys.executable, EXAMPLES / name, "--emulate", "--port", str(port)]
+    process = subprocess.Popen(  # noqa: ASYNC220 - it starts, that is all
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        page = await first_answer(f"http://127.0.0.1:{port}/")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+    assert page.startswith("<!doctype html>")
+
+
+def free_port():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+async def first_answer(url):
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    return await answer.text()
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.02)
+
+
+def test_batch_runs_without_a_key(tmp_path, monkeypatch):
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"prompt": "Hello"}\n')
+    monkeypatch.delenv("ZAI_API_KEY", raising=False)
+    command = [sys.executable, EXAMPLES / "batch_jsonl.py", source, target, "--emulate"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert json.loads(target.read_text())["text"]
