@@ -28,7 +28,19 @@ ID = "20260308115959abcdef01234567"
 LOG_ID = {"X-Log-Id": "20260308115958fedcba76543210"}
 KEY = Secret("0123456789abcdef.CanaryCanary")
 
-FIELDS = "error code message msg detail status success choices agent_id request_id id".split()
+FIELDS = [
+    "error",
+    "code",
+    "message",
+    "msg",
+    "detail",
+    "status",
+    "success",
+    "choices",
+    "agent_id",
+    "request_id",
+    "id",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (

@@ -1,0 +1,215 @@
+import copy
+import multiprocessing
+import pickle
+import re
+import textwrap
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from typing import get_args
+
+import pytest
+
+from zai_async import errors
+from zai_async._codes import Kind, Outcome, Repeat
+from zai_async.errors import Attempt, ZaiError, api_error_class
+from zai_async.models import ChatCompletion, Choice, Message
+
+CLASSES = sorted(
+    (e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, ZaiError)),
+    key=lambda cls: cls.__name__,
+)
+ATTEMPTS = (
+    Attempt(number=1, started=0.0, duration=0.5, status_code=429, code="1302", error="E"),
+    Attempt(number=2, started=2.5, duration=1.0, wait=2.0, status_code=200, maybe_billed=True),
+)
+FACTS = {
+    "kind": "stream",
+    "code": "1302",
+    "status_code": 429,
+    "request_id": "20260308",
+    "hint": "Wait.",
+    "retryable": True,
+    "repeat": "throttle",
+    "retry_at": datetime(2026, 3, 8, tzinfo=UTC),
+    "retry_after": 1.5,
+    "body": "{}",
+    "partial": ChatCompletion(choices=[Choice(message=Message(content="half"))], request_id="r"),
+}
+OWN_FACTS = {
+    "LimitError": {"limit": 10},
+    "EventTooLargeError": {"limit": 10},
+    "StreamRestartedError": {"old_id": "a", "new_id": "b"},
+    "StreamStalledError": {"phase": "first_progress", "waited": 1.5},
+    "ToolCallError": {"name": "f", "call_id": "c", "raw": "{"},
+    "ToolCallIncompleteError": {"name": "f", "call_id": "c", "raw": "{"},
+    "ToolCallMalformedError": {"name": "f", "call_id": "c", "raw": "{"},
+}
+LINE = re.compile(r"([ │├└─]*)(\w+)(?: \((\w+)\))?(?:\s.*)?")
+
+
+def full(cls):
+    """Return an error with every attribute set."""
+    error = cls("sentence", **FACTS, **OWN_FACTS.get(cls.__name__, {}))
+    error.attempts = ATTEMPTS
+    error.operation = "chat.completions.create"
+    error.in_stream = error.emitted = True
+    error.add_note("a note")
+    return error
+
+
+def drawn():
+    """Return the tree of the docstring as (class, parent, extra base)."""
+    tree = errors.__doc__.partition("::\n\n")[2].partition("\n\n")[0]
+    way = []
+    for line in textwrap.dedent(tree).splitlines():
+        indent, name, extra = LINE.fullmatch(line).groups()
+        del way[len(indent) // 4 :]
+        yield name, way[-1] if way else None, extra
+        way.append(name)
+
+
+def same(one, other):
+    assert type(one) is type(other)
+    assert one.args == other.args
+    assert vars(one) == vars(other)
+    assert str(one) == str(other)
+    if one.partial is not None:
+        assert one.partial.attempts == other.partial.attempts
+
+
+def thrown(error):
+    raise error
+
+
+def test_the_docstring_draws_the_tree():
+    tree = {name: (parent, extra) for name, parent, extra in drawn()}
+    assert set(tree) == {cls.__name__ for cls in CLASSES}
+    for cls in CLASSES:
+        parent, extra = tree[cls.__name__]
+        assert cls.__bases__[0] is (getattr(errors, parent) if parent else Exception)
+        own = {base.__name__ for base in cls.__bases__[1:]}
+        assert own - {"StreamTruncatedError"} == ({extra} if extra else set())
+
+
+def test_every_class_is_exported_and_described():
+    assert {cls.__name__ for cls in CLASSES} | {"Attempt", "api_error_class"} == set(errors.__all__)
+    for cls in CLASSES:
+        assert cls.__doc__
+        assert cls.__doc__ != (cls.__bases__[0].__doc__ or "")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_what_programs_decide_by_is_one_of_the_known_words(cls):
+    assert cls.kind in get_args(Kind)
+    assert cls.repeat in get_args(Repeat)
+    assert cls.retryable in {True, False}
+    if issubclass(cls, errors.IncompleteError):
+        assert cls.outcome in get_args(Outcome)
+
+
+@pytest.mark.parametrize(
+    ("name", "builtin"),
+    [
+        ("ConfigurationError", ValueError),
+        ("MissingKeyError", ValueError),
+        ("ClientClosedError", RuntimeError),
+        ("StreamConsumedError", RuntimeError),
+        ("ConnectError", ConnectionError),
+        ("TLSError", OSError),
+        ("ProxyError", ConnectionError),
+        ("ConnectionLostError", ConnectionError),
+        ("RequestTimeoutError", TimeoutError),
+        ("ConnectTimeoutError", TimeoutError),
+        ("DeadlineError", TimeoutError),
+        ("StreamStalledError", TimeoutError),
+        ("ToolCallIncompleteError", errors.StreamTruncatedError),
+    ],
+)
+def test_the_builtin_exceptions_catch_ours(name, builtin):
+    with pytest.raises(builtin, match="sentence"):
+        thrown(getattr(errors, name)("sentence"))
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_sentence_is_enough(cls):
+    error = cls("sentence")
+    assert str(error) == error.message == "sentence"
+    assert (error.code, error.status_code, error.request_id, error.hint) == (None,) * 4
+    assert (error.retry_at, error.retry_after, error.body, error.partial) == (None,) * 4
+    assert (error.attempts, error.operation, error.in_stream, error.emitted) == ((), None, 0, 0)
+    assert (error.kind, error.retryable, error.repeat) == (cls.kind, cls.retryable, cls.repeat)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_fact_is_an_attribute(cls):
+    error = full(cls)
+    for name, value in {**FACTS, **OWN_FACTS.get(cls.__name__, {})}.items():
+        assert getattr(error, name) == value
+
+
+@pytest.mark.parametrize(
+    ("facts", "attempts", "text"),
+    [
+        ({}, 0, "no"),
+        ({}, 1, "no"),
+        ({}, 2, "no (attempts 2)"),
+        ({"code": "1302"}, 0, "no (code 1302)"),
+        ({"status_code": 429}, 0, "no (HTTP 429)"),
+        ({"request_id": "r"}, 0, "no (request id r)"),
+        ({"hint": "Wait."}, 0, "no Wait."),
+        (
+            {"code": "1302", "status_code": 429, "request_id": "r", "hint": "Wait."},
+            2,
+            "no (code 1302, HTTP 429, request id r, attempts 2) Wait.",
+        ),
+    ],
+)
+def test_str_says_what_one_needs_to_ask_the_support(facts, attempts, text):
+    error = ZaiError("no", **facts)
+    error.attempts = ATTEMPTS[:attempts]
+    assert str(error) == text
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("make", [full, lambda cls: cls("sentence")], ids=["full", "bare"])
+@pytest.mark.parametrize(
+    "through",
+    [
+        *(lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(2, 6)),
+        copy.copy,
+        copy.deepcopy,
+    ],
+    ids=["pickle2", "pickle3", "pickle4", "pickle5", "copy", "deepcopy"],
+)
+def test_errors_survive_pickle_and_copy(cls, make, through):
+    error = make(cls)
+    same(through(error), error)
+
+
+def test_a_deep_copy_shares_nothing_that_can_change():
+    error = full(errors.StreamTruncatedError)
+    other = copy.deepcopy(error)
+    other.partial.choices[0].message.content = "changed"
+    other.__notes__.append("another")
+    assert error.partial.text == "half"
+    assert error.__notes__ == ["a note"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_errors_come_back_from_another_process():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        futures = [(full(cls), pool.submit(thrown, full(cls))) for cls in CLASSES]
+        for error, future in futures:
+            same(future.exception(timeout=20), error)
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_is_raised_as_an_api_error(kind):
+    cls = api_error_class(kind)
+    assert issubclass(cls, errors.APIError)
+    assert cls is errors.APIError or kind in {cls.kind, "overload"}
+
+
+def test_a_request_that_was_not_sent_cannot_have_been_billed():
+    unsent = {cls.__name__ for cls in CLASSES if not getattr(cls, "request_sent", True)}
+    assert unsent == {"ConnectError", "ConnectTimeoutError", "ProxyError", "TLSError"}
