@@ -1,0 +1,218 @@
+import pytest
+
+from zai_async import _endpoints as ep
+from zai_async import errors
+from zai_async._secrets import Secret
+from zai_async._wire import Endpoint, build_request
+from zai_async.models import ChatParams
+from zai_async.providers import (
+    BIGMODEL,
+    BIGMODEL_CODING,
+    PROVIDERS,
+    ZAI,
+    ZAI_CODING,
+    Provider,
+    resolve_provider,
+)
+
+AGENTS = Endpoint("agents.invoke", "v1/agents", dict, ChatParams)
+
+
+def url(endpoint, provider, base_url=None):
+    params = {"model": "m", "messages": "hi"}
+    where = resolve_provider(provider, base_url)
+    return build_request(endpoint, where, Secret("k"), params, {}).url
+
+
+@pytest.mark.parametrize(
+    ("provider", "chat"),
+    [
+        ("zai", "https://api.z.ai/api/paas/v4/chat/completions"),
+        ("zai-coding", "https://api.z.ai/api/coding/paas/v4/chat/completions"),
+        ("bigmodel", "https://open.bigmodel.cn/api/paas/v4/chat/completions"),
+        ("bigmodel-coding", "https://open.bigmodel.cn/api/coding/paas/v4/chat/completions"),
+    ],
+)
+def test_where_chat_lives(provider, chat):
+    assert url(ep.CHAT, provider) == chat
+    assert resolve_provider(provider).name == provider
+
+
+@pytest.mark.parametrize("provider", ["zai", "bigmodel"])
+def test_agents_live_beside_chat_and_not_below_it(provider):
+    assert url(AGENTS, provider) == f"{PROVIDERS[provider].base_url}/v1/agents"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "https://api.z.ai",
+        "https://api.z.ai/",
+        "https://api.z.ai/api",
+        "https://api.z.ai/api/",
+        "https://api.z.ai/api///",
+        " https://api.z.ai/api\n",
+        "https://api.z.ai/api/paas/v4",
+        "https://api.z.ai/api/paas/v4/",
+        "https://api.z.ai/api/paas/v4//",
+        "HTTPS://api.z.ai/api/paas/v4",
+        "https://api.z.ai/api/paas/v4?",
+        "https://api.z.ai/api/paas/v4#",
+        "https://api.z.ai/api/pa\nas/v4",
+    ],
+)
+def test_every_spelling_of_the_base_url_means_the_same(spelling):
+    assert url(ep.CHAT, "zai", spelling) == url(ep.CHAT, "zai")
+    assert url(AGENTS, "zai", spelling) == url(AGENTS, "zai")
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url", "chat", "agents"),
+    [
+        (
+            "zai",
+            "https://api.z.ai/api/coding/paas/v4/",
+            "https://api.z.ai/api/coding/paas/v4/chat/completions",
+            "https://api.z.ai/api/v1/agents",
+        ),
+        (
+            "zai",
+            "https://proxy.example/zai/api/paas/v4",
+            "https://proxy.example/zai/api/paas/v4/chat/completions",
+            "https://proxy.example/zai/api/v1/agents",
+        ),
+        (
+            "zai",
+            "https://proxy.example/glm/api",
+            "https://proxy.example/glm/api/paas/v4/chat/completions",
+            "https://proxy.example/glm/api/v1/agents",
+        ),
+        (
+            "zai",
+            "http://localhost:4000/v1",
+            "http://localhost:4000/v1/chat/completions",
+            "http://localhost:4000/v1/agents",
+        ),
+        (
+            "zai",
+            "http://[::1]:8080",
+            "http://[::1]:8080/chat/completions",
+            "http://[::1]:8080/v1/agents",
+        ),
+        (
+            "zai",
+            "https://proxy.example/a%20b/X/",
+            "https://proxy.example/a%20b/X/chat/completions",
+            "https://proxy.example/a%20b/X/v1/agents",
+        ),
+        (
+            "zai",
+            "https://proxy.example/anthropic-and-others",
+            "https://proxy.example/anthropic-and-others/chat/completions",
+            "https://proxy.example/anthropic-and-others/v1/agents",
+        ),
+        (
+            "bigmodel",
+            "http://open.bigmodel.cn:80",
+            "http://open.bigmodel.cn:80/api/paas/v4/chat/completions",
+            "http://open.bigmodel.cn:80/api/v1/agents",
+        ),
+    ],
+)
+def test_another_address_is_used_as_it_stands(provider, base_url, chat, agents):
+    assert url(ep.CHAT, provider, base_url) == chat
+    assert url(AGENTS, provider, base_url) == agents
+
+
+@pytest.mark.parametrize("base_url", ["https://proxy.example/api", "https://api.z.ai"])
+def test_the_coding_plan_keeps_its_path_at_another_address(base_url):
+    chat = url(ep.CHAT, "zai-coding", base_url)
+    assert chat.endswith("/api/coding/paas/v4/chat/completions")
+    assert chat.startswith(base_url)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "message"),
+    [
+        ("", "absolute"),
+        ("api.z.ai/api", "absolute"),
+        ("//api.z.ai/api", "absolute"),
+        ("/api/paas/v4", "absolute"),
+        ("ftp://api.z.ai/api", "absolute"),
+        ("wss://api.z.ai/api", "absolute"),
+        ("https://", "absolute"),
+        ("https:///api", "absolute"),
+        ("https://[::1/api", "absolute"),
+        ("https://api.z.ai:port/api", "absolute"),
+        ("https://api.z.ai:99999/api", "absolute"),
+        ("https://api.z.ai/api?key=CANARY", "query"),
+        ("https://api.z.ai/api#CANARY", "fragment"),
+        ("https://user:CANARY@api.z.ai/api", "credentials"),
+        ("https://CANARY@api.z.ai/api", "credentials"),
+        ("https://@api.z.ai/api", "credentials"),
+        ("https://api.z.ai/api/paas/v4/chat/completions", "before /chat/completions"),
+        ("https://api.z.ai/api/paas/v4/chat/completions/", "before /chat/completions"),
+        ("https://api.z.ai/api/anthropic", "Anthropic"),
+        ("https://api.z.ai/api/anthropic/v1/messages", "Anthropic"),
+    ],
+)
+def test_what_cannot_be_a_base_url_is_refused_without_repeating_secrets(base_url, message):
+    with pytest.raises(errors.ConfigurationError, match=message) as caught:
+        resolve_provider("zai", base_url)
+    assert "CANARY" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(errors.ConfigurationError) as caught:
+        resolve_provider("openai")
+    assert all(name in str(caught.value) for name in ("'openai'", *PROVIDERS))
+
+
+def test_the_coding_plan_serves_chat_and_models_only():
+    for provider in (ZAI_CODING, BIGMODEL_CODING):
+        assert provider.operations == {"chat.completions.create", "models.list"}
+        with pytest.raises(errors.ConfigurationError, match=r"no operation agents\.invoke"):
+            url(AGENTS, provider)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_hints_name_the_endpoint_and_its_alternatives(name):
+    for kind in ("billing", "auth"):
+        hint = PROVIDERS[name].hints[kind]
+        assert f"provider='{name}'" in hint
+        assert "'zai-coding'" in hint
+
+
+@pytest.mark.parametrize("provider", [BIGMODEL, BIGMODEL_CODING])
+def test_mainland_accounts_have_variables_of_their_own(provider):
+    assert provider.key_variables == ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
+    assert provider.url_variables == ("ZHIPUAI_BASE_URL",)
+    assert ZAI.key_variables == ("ZAI_API_KEY",)
+    assert ZAI.url_variables == ("ZAI_BASE_URL",)
+
+
+def test_a_provider_of_ones_own():
+    mine = Provider(
+        name="mine",
+        base_url="https://gateway.example/x",
+        families={"paas/v4": "llm"},
+        key_in="query",
+        key_parameter="token",
+    )
+    assert resolve_provider(mine) is mine
+    params = {"model": "m", "messages": "hi"}
+    request = build_request(ep.CHAT, mine, Secret("CANARY"), params, {})
+    assert request.url == "https://gateway.example/x/llm/chat/completions"
+    assert request.secret_query == {"token": Secret("CANARY")}
+    assert request.secret_headers == {}
+    assert url(AGENTS, mine) == "https://gateway.example/x/v1/agents"
+
+
+def test_providers_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        ZAI.base_url = "https://elsewhere.example"
+    with pytest.raises(TypeError):
+        PROVIDERS["mine"] = ZAI
+    with pytest.raises(TypeError):
+        ZAI.families["v1"] = ""
