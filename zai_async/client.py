@@ -12,7 +12,7 @@ import msgspec
 
 from zai_async._clock import Clock, SystemClock
 from zai_async._secrets import Secret
-from zai_async._transport import NetworkSettings, Transport, open_transport, preload
+from zai_async._transport import NetworkSettings, Transport, open_transport, preload, usable_proxy
 from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.models import Timeout
 from zai_async.providers import Provider, resolve_provider
@@ -94,7 +94,7 @@ class AsyncZai:
     ) -> None:
         # From here on no frame of a traceback shows them.
         key, api_key = None if api_key is None else Secret(api_key.strip()), None
-        route, proxy = Secret(proxy) if proxy else None, None
+        route, proxy = usable_proxy(Secret(proxy)) if proxy else None, None
         where = _resolve(provider, base_url)
         settings = Settings(
             provider=where,

@@ -7,16 +7,26 @@ not pay for a library that a command line showing its help never needs.
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._wire import Request
+from zai_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import ssl as tls
 
-__all__ = ["NetworkSettings", "Request", "Response", "Transport", "open_transport", "preload"]
+__all__ = [
+    "NetworkSettings",
+    "Request",
+    "Response",
+    "Transport",
+    "open_transport",
+    "preload",
+    "usable_proxy",
+]
 
 
 class Response(Protocol):
@@ -89,6 +99,26 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long an idle connection is kept."""
     session: Any = None
     """An ``aiohttp.ClientSession`` of the caller's; used as it is and never closed here."""
+
+
+def usable_proxy(address: Secret) -> Secret:
+    """Return the address of a proxy, with ``http://`` before one that has no scheme.
+
+    Raises:
+        ConfigurationError: The address is none, or the proxy does not speak HTTP.
+    """
+    whole = address if "://" in address.reveal() else Secret(f"http://{address.reveal()}")
+    if not _speaks_http(whole):
+        raise ConfigurationError("a proxy must be an http:// or https:// address")
+    return whole
+
+
+def _speaks_http(address: Secret) -> bool:
+    try:
+        parts = urlsplit(address.reveal())
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def preload() -> None:

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
@@ -14,7 +13,8 @@ import yarl
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zai_async._transport import NetworkSettings, Request
+from zai_async._secrets import Secret
+from zai_async._transport import NetworkSettings, Request, usable_proxy
 from zai_async.errors import (
     ConnectError,
     ConnectionLostError,
@@ -54,6 +54,7 @@ _TRANSLATION: Final[tuple[tuple[type[BaseException], type[ZaiError], str], ...]]
     (aiohttp.ClientError, ConnectionLostError, "the connection broke"),
     (OSError, ConnectionLostError, "the connection broke"),
 )
+_TALKATIVE: Final = (aiohttp.ClientResponseError, aiohttp.ServerTimeoutError)
 _FOREIGN: tuple[type[BaseException], ...] = tuple(row[0] for row in _TRANSLATION)
 
 
@@ -69,9 +70,14 @@ def translate(error: BaseException) -> ZaiError:
 def _failure(error: BaseException, note: "_Note") -> ZaiError:
     """Translate, and tell whether an idle connection had simply been closed by the other side."""
     ours = translate(error)
-    if isinstance(ours, ConnectionLostError) and note.protocol and not note.protocol.begun:
-        ours.stale = bool(note.reused)
+    if isinstance(ours, ConnectionLostError) and note.reused:
+        ours.stale = note.protocol is not None and not note.protocol.begun
     return ours
+
+
+def _presentable(error: BaseException) -> BaseException | None:
+    """Return what a traceback may show: some texts hold whole addresses, secrets included."""
+    return None if isinstance(error, _TALKATIVE) else error
 
 
 class _Protocol(ResponseHandler):
@@ -96,7 +102,7 @@ class _Note:
         self.reused: bool | None = None
 
 
-_NOTE: ContextVar[_Note | None] = ContextVar("zai_async_connection", default=None)
+_NOTE: ContextVar[_Note] = ContextVar("zai_async_connection")
 
 
 class Connector(aiohttp.TCPConnector):
@@ -119,8 +125,7 @@ class Connector(aiohttp.TCPConnector):
         connection: Any = await super().connect(*args, **kwargs)
         protocol: _Protocol = connection.protocol
         note = _NOTE.get()
-        if note is not None:
-            note.protocol, note.reused = protocol, protocol.used
+        note.protocol, note.reused = protocol, protocol.used
         protocol.used, protocol.begun = True, False
         return connection
 
@@ -174,7 +179,7 @@ class AiohttpTransport:
         self._settings = settings
         self._ssl = _ssl_of(settings)
         self._pools: dict[bool, aiohttp.ClientSession] = {}
-        self._proxies: dict[str, str | None] = {}
+        self._proxies: dict[str, Secret | None] = {}
 
     async def send(self, request: Request) -> AiohttpResponse:
         """Send a request; follow redirects within its own origin only."""
@@ -189,24 +194,25 @@ class AiohttpTransport:
         raise ResponseError("the address redirects in circles")
 
     async def _send(self, request: Request, url: yarl.URL) -> AiohttpResponse:
+        proxy = self._proxy(url)
         note = _Note()
-        _NOTE.set(note)
+        token = _NOTE.set(note)
         try:
             response = await self._session(request).request(
                 request.method,
                 _with_secrets(request, url),
                 headers=_with_secret_headers(request),
                 data=request.body,
-                proxy=self._proxy(url),
+                proxy=proxy.reveal() if proxy else None,
                 ssl=self._ssl,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
                 read_bufsize=_READ_BUFFER,
             )
         except _FOREIGN as error:
-            raise _failure(error, note) from error
+            raise _failure(error, note) from _presentable(error)
         finally:
-            _NOTE.set(None)
+            _NOTE.reset(token)
         return AiohttpResponse(response, note.reused)
 
     def _session(self, request: Request) -> aiohttp.ClientSession:
@@ -225,22 +231,23 @@ class AiohttpTransport:
             timeout=aiohttp.ClientTimeout(),
         )
 
-    def _proxy(self, url: yarl.URL) -> str | None:
+    def _proxy(self, url: yarl.URL) -> Secret | None:
         """Return the proxy for an address; aiohttp itself would ask a thread at each request."""
         if self._settings.proxy is not None:
-            return self._settings.proxy.reveal()
+            return self._settings.proxy
         if not self._settings.trust_env:
             return None
         origin = str(url.origin())
         if origin not in self._proxies:
-            self._proxies[origin] = _environment_proxy(url)
+            found = _environment_proxy(url)
+            self._proxies[origin] = usable_proxy(found) if found else None
         return self._proxies[origin]
 
     def close_now(self) -> None:
         """Close all connections without waiting for anything."""
         for pool in self._pools.values():
-            if isinstance(pool.connector, Connector):
-                pool.connector.close_now()
+            connector: Any = pool.connector
+            connector.close_now()
             pool.detach()
         self._pools.clear()
 
@@ -258,10 +265,10 @@ def _ssl_of(settings: NetworkSettings) -> ssl.SSLContext | bool:
     return True if settings.ssl is None else settings.ssl
 
 
-def _environment_proxy(url: yarl.URL) -> str | None:
+def _environment_proxy(url: yarl.URL) -> Secret | None:
     if proxy_bypass(url.host or "") or proxy_bypass(url.host_port_subcomponent or ""):
         return None
-    proxies = getproxies()
+    proxies = {name: Secret(address) for name, address in getproxies().items()}
     return proxies.get(url.scheme) or proxies.get("all")
 
 
@@ -281,12 +288,11 @@ def _redirect(response: AiohttpResponse, url: yarl.URL) -> yarl.URL | None:
         return None
     try:
         target = url.join(yarl.URL(response.headers["Location"]))
-    except ValueError:
+        return target if target.origin() == url.origin() else None
+    except ValueError:  # not an address, or not one that has an origin
         return None
-    return target if target.origin() == url.origin() else None
 
 
-if sys.platform == "linux":
-    # glibc maps and unmaps memory on each of asyncio's 256 KiB reads until a larger block has
-    # been freed once; benchmarks/ shows what that costs per token.
-    bytes(2**20)
+# glibc maps and unmaps memory on each of asyncio's 256 KiB reads until a larger block has been
+# freed once; benchmarks/ shows what that costs per token.
+bytes(2**20)

@@ -1,0 +1,222 @@
+"""Networks as companies have them: certificates of their own, proxies, passwords."""
+
+import shutil
+import ssl
+import subprocess
+import traceback
+from base64 import b64encode
+
+import pytest
+
+from tests.calls import BODY, ask, client
+from tests.fault_server import FaultServer, Listener, Proxy, answer
+from zai_async import ConfigurationError, ProxyError, TLSError
+
+OK = answer(BODY)
+PASSWORD = "pass-canary-0123"
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+
+
+@pytest.fixture(scope="module")
+def certify(tmp_path_factory):
+    """Return a function that makes a self-signed certificate for a host."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def make(name: str):
+        path = folder / f"{name[:2]}.pem"
+        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext"
+        files = ["-keyout", path.with_suffix(".key"), "-out", path]
+        subprocess.run(
+            [*command.split(), f"subjectAltName={name}", *files], check=True, capture_output=True
+        )
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def good(certify):
+    return certify("IP:127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def wrong_host(certify):
+    return certify("DNS:other.example")
+
+
+def serving(certificate):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return context
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Return a function that sets proxy variables; there are no others."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch.setenv
+
+
+# TLS
+
+
+@needs_openssl
+async def test_an_unknown_certificate_is_refused_and_nothing_is_sent(good):
+    async with FaultServer([OK], tls=serving(good)) as server, client(server.url) as zai:
+        with pytest.raises(TLSError, match="not trusted") as caught:
+            await ask(zai)
+        assert server.requests == []
+    assert not caught.value.retryable
+    assert not caught.value.attempts[0].maybe_billed
+
+
+@needs_openssl
+async def test_a_file_of_certificates_cures_it(good):
+    async with (
+        FaultServer([OK], tls=serving(good)) as server,
+        client(server.url, ca_file=str(good)) as zai,
+    ):
+        assert (await ask(zai)).text == "Hi"
+
+
+@needs_openssl
+async def test_a_context_of_the_callers_cures_it(good):
+    context = ssl.create_default_context(cafile=str(good))
+    tls = serving(good)
+    async with FaultServer([OK], tls=tls) as server, client(server.url, ssl=context) as zai:
+        assert (await ask(zai)).text == "Hi"
+
+
+@needs_openssl
+async def test_a_certificate_of_another_host_is_refused(wrong_host):
+    async with FaultServer([OK], tls=serving(wrong_host)) as server:
+        async with client(server.url, ca_file=str(wrong_host)) as zai:
+            with pytest.raises(TLSError):
+                await ask(zai)
+        assert server.requests == []
+
+
+@needs_openssl
+async def test_verification_can_be_switched_off(wrong_host):
+    tls = serving(wrong_host)
+    async with FaultServer([OK], tls=tls) as server, client(server.url, ssl=False) as zai:
+        assert (await ask(zai)).text == "Hi"
+
+
+class Plain(Listener):
+    """Does not know what a TLS greeting is."""
+
+    async def serve(self, reader, writer):
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+async def test_a_server_without_tls():
+    async with Plain() as server, client(f"https://127.0.0.1:{server.port}") as zai:
+        with pytest.raises(TLSError, match="handshake failed"):
+            await ask(zai)
+
+
+# Proxies
+
+
+async def test_plain_http_is_passed_on():
+    async with FaultServer([OK]) as server, Proxy() as proxy:
+        async with client(server.url, proxy=proxy.url) as zai:
+            await ask(zai)
+            await ask(zai)
+        assert (proxy.passed_on, proxy.connections, len(server.requests)) == (1, 1, 2)
+
+
+@needs_openssl
+async def test_https_goes_through_a_tunnel(good):
+    async with FaultServer([OK], tls=serving(good)) as server, Proxy() as proxy:
+        async with client(server.url, proxy=proxy.url, ca_file=str(good)) as zai:
+            replies = [await ask(zai) for _ in range(3)]
+        assert (proxy.tunnels, server.connections) == (1, 1)
+    assert [reply.attempts[0].connection_reused for reply in replies] == [False, True, True]
+
+
+@needs_openssl
+@pytest.mark.parametrize("password", [PASSWORD, "wrong-canary-0123"])
+async def test_a_proxy_may_want_a_password(good, password):
+    wanted = "Basic " + b64encode(f"me:{PASSWORD}".encode()).decode()
+    async with FaultServer([OK], tls=serving(good)) as server, Proxy(wanted) as proxy:
+        address = proxy.url.replace("//", f"//me:{password}@")
+        async with client(server.url, proxy=address, ca_file=str(good)) as zai:
+            if password == PASSWORD:
+                await ask(zai)
+                assert (proxy.tunnels, proxy.refused) == (1, 0)
+                return
+            with pytest.raises(ProxyError, match="refused") as caught:
+                await ask(zai)
+        assert (proxy.tunnels, proxy.refused) == (0, 1)
+    assert_hidden(caught.value, password)
+
+
+async def test_a_proxy_that_is_down():
+    async with Proxy() as gone:
+        address = gone.url.replace("//", f"//me:{PASSWORD}@")
+    async with client("https://127.0.0.1:9", proxy=address) as zai:
+        with pytest.raises(ProxyError, match="cannot be reached") as caught:
+            await ask(zai)
+    assert_hidden(caught.value, PASSWORD)
+
+
+def assert_hidden(error, secret):
+    """Look into every frame of ours, at the local variables too."""
+    assert secret not in f"{error} {error!r} {error.__cause__} {error.__cause__!r}"
+    assert secret not in "".join(traceback.format_exception(error))
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    ours = [frame for frame in trace.stack if "/zai_async/" in frame.filename]
+    assert ours
+    assert not [frame for frame in ours if secret in str(frame.locals)]
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+async def test_the_environment_names_a_proxy(environment, variable):
+    async with FaultServer([OK]) as server, Proxy() as proxy:
+        environment(variable, proxy.url)
+        async with client(server.url, trust_env=True) as zai:
+            await ask(zai)
+            await ask(zai)
+        async with client(server.url, trust_env=False) as zai:
+            await ask(zai)
+        assert proxy.passed_on == 1
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("excepted", ["127.0.0.1", "127.0.0.1:{port}", "*"])
+async def test_the_environment_names_exceptions(environment, excepted):
+    async with FaultServer([OK]) as server, Proxy() as proxy:
+        environment("ALL_PROXY", proxy.url)
+        environment("NO_PROXY", excepted.format(port=server.port))
+        async with client(server.url, trust_env=True) as zai:
+            await ask(zai)
+        assert (proxy.connections, server.connections) == (0, 1)
+
+
+async def test_a_proxy_without_a_scheme_is_taken_for_http(environment):
+    async with FaultServer([OK]) as server, Proxy() as proxy:
+        environment("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
+        async with client(server.url, trust_env=True) as zai:
+            await ask(zai)
+        assert proxy.passed_on == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["socks5://127.0.0.1:9", "ftp://me:secret-canary@h", "http://", "http://[::1", "h:99999"],
+)
+async def test_a_proxy_that_cannot_be_used(environment, address):
+    with pytest.raises(ConfigurationError, match="http://"):
+        client(proxy=address)
+    environment("ALL_PROXY", address)
+    async with client(trust_env=True) as zai:
+        with pytest.raises(ConfigurationError, match="http://") as caught:
+            await ask(zai)
+    assert_hidden(caught.value, "canary")
