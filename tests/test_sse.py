@@ -301,3 +301,33 @@ def test_the_cost_grows_with_the_bytes_only(filler: bytes, size: int, total: int
     many_pieces = pieces_of(b"data: " + filler * (8 * total // len(filler)) + b"\n\n", size)
     short = min(cpu_seconds(pieces) for _ in range(5))
     assert min(cpu_seconds(many_pieces) for _ in range(5)) < 12 * short
+
+
+# --- what the standard ignores ----------------------------------------------------------------
+
+
+def test_stray_lines_are_kept_for_the_curious():
+    parser = SSEParser()
+    assert parser.payloads(b'data: a\n\n{"error": 1}\n: comment\nid: 1\n\ndata: b\n\n') == [
+        b"a",
+        b"b",
+    ]
+    assert parser.stray == [b'{"error": 1}']
+    assert parser.payloads(b"<html>\n") == []
+    assert parser.close() is None
+    assert parser.stray == [b'{"error": 1}', b"<html>"]
+
+
+@pytest.mark.parametrize("end", [b"<p", b"{", b"dat"])
+def test_an_unfinished_last_line_can_be_stray(end):
+    parser = SSEParser()
+    parser.payloads(b"data: a\n" + end)
+    assert parser.close().data == b"a"
+    assert parser.stray == [end]
+
+
+def test_the_stray_lines_are_few_and_short():
+    parser = SSEParser()
+    parser.payloads((b"x" * 100_000 + b"\n") * 100 + b"\n")
+    assert len(parser.stray) == 32
+    assert set(map(len, parser.stray)) == {2**15}

@@ -94,27 +94,28 @@ class Call:
         return await expect_stream(response, self.settings, self.secrets)
 
     def note(self, error: ZaiError) -> None:
-        """Write down that an open stream failed and will not be tried again."""
+        """Write down that the call has failed for good."""
         self._record(error)
         error.operation = self.endpoint.name
         error.attempts = self.attempts
+        error.hint = self._hint(error)
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again; raise the error when it may not."""
-        self._record(error)
-        error.operation = self.endpoint.name
         wait = self._decide(error)
         if wait is None:
-            error.attempts = self.attempts
+            self.note(error)
             raise error
-        _log.info(
-            "%s: attempt %d failed with %s (code %s); again in %.2f s",
-            self.endpoint.name,
-            self._number,
-            type(error).__name__,
-            error.code,
-            wait,
-        )
+        self._record(error)
+        error.operation = self.endpoint.name
+        await self._tell(error, wait)
+        self._wait = wait
+        await self.settings.clock.sleep(wait)
+
+    async def _tell(self, error: ZaiError, wait: float) -> None:
+        """Say that the request will be sent again: one line in the log, one event to the hook."""
+        what = f"{type(error).__name__} (code {error.code})"
+        _log.info("%s: %s; again in %.2f s", self.endpoint.name, what, wait)
         event = RetryEvent(
             operation=self.endpoint.name,
             attempt=self._number,
@@ -123,8 +124,13 @@ class Call:
             tag=self.options.tag,
         )
         await emit(self.settings.hooks.on_retry, event)
-        self._wait = wait
-        await self.settings.clock.sleep(wait)
+
+    def _hint(self, error: ZaiError) -> str | None:
+        """Add what the error means at this endpoint, and the address if that may be the mistake."""
+        provider = self.settings.provider
+        own = provider.hints.get(error.kind)
+        where = f"The address was {_shown(self.request)}." if error.kind == "not_found" else None
+        return " ".join(filter(None, (error.hint, own, where))) or None
 
     def _decide(self, error: ZaiError) -> float | None:
         if not (self.endpoint.repeatable or _refused(error)):
@@ -181,7 +187,7 @@ class Call:
         event = RequestEvent(
             operation=self.endpoint.name,
             method=request.method,
-            url=request.url.partition("?")[0],
+            url=_shown(request),
             attempt=self._number,
             tag=self.options.tag,
         )
@@ -240,6 +246,11 @@ class Call:
             connection_reused=before.connection_reused if before else reused,
             maybe_billed=error is not None and not _refused(error),
         )
+
+
+def _shown(request: Request) -> str:
+    """Return the address without its query, which may hold a key."""
+    return request.url.partition("?")[0]
 
 
 def _refused(error: ZaiError) -> bool:

@@ -230,6 +230,8 @@ class EventStream(abc.ABC, Generic[T]):
 
     def _end_of_input(self) -> None:
         """Take the last event although its blank line is missing; it counts if it is whole."""
+        if self._verdict is not None:
+            raise self._verdict
         self._input_ended = True
         last = self._parser.close()
         if last is not None and last.data:

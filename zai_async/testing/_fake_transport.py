@@ -110,13 +110,17 @@ class FakeResponse:
     async def read(self) -> bytes:
         """Return the next piece."""
         while self._steps and not self.closed:
-            step = self._steps.popleft()
+            step = self._steps[0]
+            if isinstance(step, int | float):
+                with anyio.move_on_after(step):
+                    await self._closing.wait()
+                if self.closed:
+                    break
+            self._steps.popleft()
             if isinstance(step, BaseException):
                 raise step
             if isinstance(step, bytes):
                 return step
-            with anyio.move_on_after(step):
-                await self._closing.wait()
         if self.closed:
             raise ConnectionLostError("the response was closed")
         return b""
