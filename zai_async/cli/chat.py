@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from zai_async.cli import repl
-from zai_async.cli.connection import add_options, connect, count, number
+from zai_async.cli.arguments import count, number, parse, text
+from zai_async.cli.connection import add_options, connect
 from zai_async.cli.conversation import Conversation
 from zai_async.cli.display import Display
 from zai_async.cli.terminal import Terminal
@@ -25,7 +26,7 @@ either, a conversation begins. Only the answer goes to stdout.
 def run(argv: Sequence[str], terminal: Terminal) -> int:
     """Answer a prompt, or hold a conversation where there is none."""
     parser = _parser()
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = parse(parser, argv)
     with connect(arguments, terminal) as connection:
         conversation = Conversation(
             connection,
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="zai chat", usage="zai chat [OPTION ...] [PROMPT ...]", description=_DESCRIPTION
     )
-    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask")
+    parser.add_argument("prompt", nargs="*", type=text, metavar="PROMPT", help="what to ask")
     _add_request(parser)
     _add_output(parser)
     add_options(parser)
@@ -77,7 +78,7 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("ZAI_MODEL") or DEFAULT_MODEL,
         help=f"default: {DEFAULT_MODEL}, or ZAI_MODEL",
     )
-    group.add_argument("--system", metavar="TEXT", help="instructions for the model")
+    group.add_argument("--system", type=text, metavar="TEXT", help="instructions for the model")
     group.add_argument(
         "--thinking", action=argparse.BooleanOptionalAction, help="whether the model thinks first"
     )

@@ -3,17 +3,17 @@
 import argparse
 import asyncio
 import logging
-import math
 from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from zai_async import AsyncZai, CallOptions
+from zai_async.cli.arguments import count, number, seconds
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import MissingKeyError
 from zai_async.providers import PROVIDERS
 
-__all__ = ["Connection", "add_options", "connect", "count", "number", "seconds"]
+__all__ = ["Connection", "add_options", "connect"]
 
 T = TypeVar("T")
 
@@ -105,41 +105,3 @@ def _log_to_stderr(arguments: argparse.Namespace, *, watched: bool) -> None:
         logging.basicConfig(format="zai: %(message)s")
         level = logging.DEBUG if arguments.verbose else logging.INFO
         logging.getLogger("zai_async").setLevel(level)
-
-
-def number(text: str) -> float:
-    """Read a number that is not negative.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Read a time that is longer than nothing.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    value = number(text)
-    if not value:
-        raise argparse.ArgumentTypeError("it must be more than 0")
-    return value
-
-
-def count(text: str) -> int:
-    """Read a whole number that is not negative.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)

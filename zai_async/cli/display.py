@@ -52,13 +52,15 @@ class Display:
         """Show what can be said only at the end; ``seconds`` is how long it took."""
         self._is_thinking = False
         if self._as_json:
-            self._terminal.data(_as_json(answer))
-        self._terminal.end_line()
+            self._terminal.data(f"{_as_json(answer)}\n")
+        elif not answer.text.endswith("\n"):
+            self._terminal.data("\n")
         if answer.outcome in _WARNINGS:
             self._terminal.note(f"zai: {_WARNINGS[answer.outcome]}")
         if self._shows_usage:
             self._terminal.paragraph()
-            self._terminal.aside(f"{_summary(answer, seconds)}\n")
+            self._terminal.aside(_summary(answer, seconds))
+            self._terminal.end_line()
 
 
 def _as_json(answer: ChatCompletion) -> str:

@@ -9,7 +9,6 @@ from zai_async.errors import (
     BillingError,
     ConfigurationError,
     DeadlineError,
-    IncompleteError,
     MissingKeyError,
     PermissionDeniedError,
     QuotaError,
@@ -45,7 +44,6 @@ _STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
 def report(error: ZaiError, terminal: Terminal) -> int:
     """Say in one line what went wrong and return the exit status for it."""
     text = " ".join(str(error).split())
-    if isinstance(error, IncompleteError) and terminal.has_printed:
-        text += " The text above is incomplete."
-    terminal.note(f"zai: {text}")
+    incomplete = " What was printed is not the whole answer." if error.emitted else ""
+    terminal.note(f"zai: {text}{incomplete}")
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), FAILED)

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 __all__ = ["Terminal"]
@@ -18,12 +19,11 @@ class Terminal:
     """The standard streams, and how far the line on the screen has got."""
 
     def __init__(self) -> None:
-        for stream in (sys.stdin, sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
-        self.has_printed = False
-        """Whether any data has been written."""
+        _prepare("stdin", "r")
+        _prepare("stdout", "w")
+        _prepare("stderr", "w")
         self._unfinished: TextIO | None = None
+        self._apart = True
 
     @property
     def watched(self) -> bool:
@@ -37,7 +37,6 @@ class Terminal:
 
     def data(self, text: str) -> None:
         """Write a piece of data to stdout at once."""
-        self.has_printed = True
         self._write(sys.stdout, text)
 
     def aside(self, text: str) -> None:
@@ -49,14 +48,17 @@ class Terminal:
         self.end_line()
         self._write(sys.stderr, f"{text}\n")
 
-    def paragraph(self) -> None:
-        """Set what follows apart by an empty line on stderr."""
-        self.note("")
-
     def end_line(self) -> None:
-        """Begin a new line unless the last one is complete."""
+        """Begin a new line on the screen unless the last one is complete."""
         if self._unfinished is not None:
             self._write(self._unfinished, "\n")
+
+    def paragraph(self) -> None:
+        """Set what follows apart by an empty line on the screen."""
+        self.end_line()
+        if not self._apart:
+            self._write(sys.stderr, "\n")
+            self._apart = True
 
     def interrupted(self) -> None:
         """Leave the line on which the terminal has echoed ^C."""
@@ -73,8 +75,20 @@ class Terminal:
         shown = text.translate(_HARMLESS) if stream.isatty() else text
         stream.write(f"{_DIM}{shown}{_PLAIN}" if dimmed else shown)
         stream.flush()
-        if shown:
+        # Data that goes elsewhere does not move the cursor.
+        if shown and (stream is sys.stderr or stream.isatty()):
             self._unfinished = None if shown.endswith("\n") else stream
+            self._apart = False
+
+
+def _prepare(name: str, mode: str) -> None:
+    """Have a standard stream accept any text; one that the caller has closed leads nowhere."""
+    stream = getattr(sys, name)
+    if stream is None:
+        nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it stays open
+        setattr(sys, name, nowhere)
+    elif isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
 
 
 def _has_colours(stream: TextIO) -> bool:

@@ -1,0 +1,472 @@
+"""The command line in this process: what it sends, prints and returns."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from zai_async import errors
+from zai_async.cli import COMMANDS, main, repl
+from zai_async.cli.failures import report
+from zai_async.cli.terminal import Terminal
+
+GONE = "http://127.0.0.1:9/api"
+
+
+class Screen(io.StringIO):
+    """A stream that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, zai_emulator):
+    """Point the command at the emulator, with nobody watching and nothing piped in."""
+    for name in ("NO_COLOR", "ZAI_MODEL", "ZHIPUAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("ZAI_API_KEY", "id.secret")
+    monkeypatch.setenv("ZAI_BASE_URL", zai_emulator.url)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+
+def watch(monkeypatch):
+    """Put a person in front of stderr; not a fixture, because pytest sets stderr after those."""
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    return screen
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Put a person in front of stdin and stdout who types these lines."""
+
+    def type_lines(*lines):
+        left = iter(lines)
+        monkeypatch.setattr(sys, "stdin", Screen())
+        monkeypatch.setattr(sys, "stdout", Screen())
+        monkeypatch.setattr("builtins.input", lambda _prompt: strike(next(left, EOFError())))
+        return sys.stdout
+
+    return type_lines
+
+
+def strike(key):
+    if isinstance(key, BaseException):
+        raise key
+    return key
+
+
+def sent(emulator, number=-1):
+    return emulator.requests[number].json
+
+
+# Commands
+
+
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    output = capsys.readouterr().out
+    assert all(name in output and summary in output for name, summary in COMMANDS.items())
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("zai-async ")
+
+
+def test_no_command_is_a_usage_error_with_help(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["zai"])
+    assert main() == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "commands:" in captured.err
+
+
+def test_unknown_command(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["chant"])
+    assert "chant" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    assert f"zai {name}" in capsys.readouterr().out
+
+
+# Asking
+
+
+@pytest.mark.parametrize("options", [[], ["--no-stream"]], ids=["stream", "whole"])
+def test_only_the_answer_goes_to_stdout(capsys, zai_emulator, options):
+    zai_emulator.chat.reply("Hello\nthere.", thinking="hm", chunk_size=3)
+    assert main(["chat", "Hi", *options]) == 0
+    assert capsys.readouterr() == ("Hello\nthere.\n", "")
+    assert sent(zai_emulator)["messages"] == [{"role": "user", "content": "Hi"}]
+    assert sent(zai_emulator)["model"] == "glm-5.3"
+
+
+def test_answer_that_ends_its_line_gets_no_second_end(capsys, zai_emulator):
+    zai_emulator.chat.reply("Hello\n")
+    main(["chat", "Hi"])
+    assert capsys.readouterr().out == "Hello\n"
+
+
+def test_options_are_sent(zai_emulator):
+    argv = "chat what --model glm-5.2 --thinking --effort low --max-tokens 500 is --temperature 0.5"
+    assert main([*argv.split(), "--system", "Be brief.", "--", "-x?"]) == 0
+    body = sent(zai_emulator)
+    assert body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "what is -x?"},
+    ]
+    fields = ("model", "thinking", "reasoning_effort", "max_tokens", "temperature")
+    expected = ["glm-5.2", {"type": "enabled"}, "low", 500, 0.5]
+    assert [body[name] for name in fields] == expected
+
+
+def test_thinking_can_be_switched_off(zai_emulator, monkeypatch):
+    monkeypatch.setenv("ZAI_MODEL", "glm-5")
+    assert main(["chat", "--no-thinking", "Hi"]) == 0
+    assert sent(zai_emulator)["thinking"] == {"type": "disabled"}
+    assert sent(zai_emulator)["model"] == "glm-5"
+
+
+@pytest.mark.parametrize(
+    ("words", "piped", "prompt"),
+    [([], "piped\n", "piped"), (["Sum", "up:"], "a\nb\n", "Sum up:\n\na\nb"), (["Hi"], "", "Hi")],
+)
+def test_prompt_is_arguments_and_input(zai_emulator, monkeypatch, words, piped, prompt):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
+    assert main(["chat", *words]) == 0
+    assert sent(zai_emulator)["messages"][0]["content"] == prompt
+
+
+def test_arguments_suffice_when_a_person_could_type(zai_emulator, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Screen("not read"))
+    assert main(["chat", "Hi"]) == 0
+    assert sent(zai_emulator)["messages"][0]["content"] == "Hi"
+
+
+def test_input_is_read_to_its_end_when_the_answer_goes_to_a_file(zai_emulator, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Screen("typed\nlines\n"))
+    assert main(["chat"]) == 0
+    assert sent(zai_emulator)["messages"][0]["content"] == "typed\nlines"
+
+
+def test_no_prompt_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["chat"])
+    assert "no prompt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--timeout=0", "--deadline=x", "--retries=-1", "--pace=inf", "--temperature=nan", "--oops"],
+)
+def test_options_that_cannot_be_meant(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["chat", "Hi", option])
+    assert option.partition("=")[0] in capsys.readouterr().err
+
+
+def test_bytes_of_another_encoding_become_marks(zai_emulator, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8"))
+    assert main(["chat", "caf\udce9"]) == 0
+    assert sent(zai_emulator)["messages"][0]["content"] == "caf\ufffd\n\n\ufffd"
+
+
+def test_output_survives_a_poor_encoding(zai_emulator, monkeypatch):
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii"))
+    delta = (
+        rb'{"id":"1","choices":[{"delta":{"content":"caf\u00e9 \ud800"},"finish_reason":"stop"}]}'
+    )
+    zai_emulator.fault(raw_frames=[b"data: " + delta + b"\n\n", b"data: [DONE]\n\n"])
+    assert main(["chat", "Hi"]) == 0
+    assert output.getvalue() == b"caf? ?\n"
+
+
+def test_json_is_one_line_and_survives_a_poor_encoding(capsys, zai_emulator):
+    zai_emulator.chat.reply("caf\u00e9", thinking="hm")
+    assert main(["chat", "Hi", "--json"]) == 0
+    output = capsys.readouterr().out
+    assert output.isascii()
+    assert output.count("\n") == 1
+    message = json.loads(output)["choices"][0]["message"]
+    assert message == {"role": "assistant", "content": "caf\u00e9", "reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("length", "zai: the answer stops at the token limit\n"),
+        ("sensitive", "zai: the safety filter stopped the answer\n"),
+        ("model_context_window_exceeded", "zai: the answer stops because the context is full\n"),
+        ("stop", ""),
+    ],
+)
+def test_answer_that_stops_early(capsys, zai_emulator, reason, said):
+    zai_emulator.chat.reply("Once upon", finish_reason=reason)
+    assert main(["chat", "Hi"]) == 0
+    assert capsys.readouterr() == ("Once upon\n", said)
+
+
+# What a person sees
+
+
+def test_thinking_is_dimmed_and_apart(capsys, zai_emulator, monkeypatch):
+    watched = watch(monkeypatch)
+    zai_emulator.chat.reply("Yes.", thinking="hm", chunk_size=10)
+    assert main(["chat", "Hi"]) == 0
+    assert capsys.readouterr().out == "Yes.\n"
+    thinking, summary = watched.getvalue().split("\n\n")
+    assert thinking == "\x1b[2mhm\x1b[0m"
+    assert summary.startswith("\x1b[2mglm-5.3 · ")
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_can_be_switched_off(zai_emulator, monkeypatch, variable, value):
+    watched = watch(monkeypatch)
+    monkeypatch.setenv(variable, value)
+    zai_emulator.chat.reply("Yes.", thinking="hm")
+    main(["chat", "Hi"])
+    assert "\x1b" not in watched.getvalue()
+
+
+def test_usage_counts_tokens_and_time(zai_emulator, monkeypatch):
+    watched = watch(monkeypatch)
+    zai_emulator.chat.reply("one two three", thinking="hm")
+    main(["chat", "Hi"])
+    summary = watched.getvalue().splitlines()[-1]
+    assert "+ 4 tokens (1 thinking) · 0." in summary
+    assert "tokens/s · 20" in summary
+
+
+def test_usage_without_thinking_and_numbers(zai_emulator, monkeypatch):
+    watched = watch(monkeypatch)
+    zai_emulator.chat.reply("Yes.", usage=None)
+    main(["chat", "Hi"])
+    assert "0 + 0 tokens · " in watched.getvalue()
+
+
+def test_hidden_thinking_and_silence(zai_emulator, monkeypatch):
+    watched = watch(monkeypatch)
+    for option in ("--hide-thinking", "--quiet"):
+        zai_emulator.chat.reply("Yes.", thinking="hm")
+        assert main(["chat", "Hi", option]) == 0
+    assert "hm" not in watched.getvalue()
+    assert watched.getvalue().count("tokens/s") == 1
+
+
+def test_thinking_of_a_json_answer_is_hidden_unless_wanted(zai_emulator, monkeypatch):
+    watched = watch(monkeypatch)
+    zai_emulator.chat.reply("Yes.", thinking="hm", times=2)
+    main(["chat", "Hi", "--json"])
+    assert "hm" not in watched.getvalue()
+    main(["chat", "Hi", "--json", "--show-thinking"])
+    assert "hm" in watched.getvalue()
+
+
+def test_thinking_is_plain_in_a_file(capsys, zai_emulator):
+    zai_emulator.chat.reply("Yes.", thinking="hm")
+    main(["chat", "Hi", "--show-thinking"])
+    assert capsys.readouterr() == ("Yes.\n", "hm\n\n")
+
+
+def test_a_terminal_is_not_driven_by_the_answer(zai_emulator, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Screen())
+    zai_emulator.chat.reply("a\x1b]0;title\x07b\r\n\tc\x9bd")
+    main(["chat", "Hi"])
+    assert sys.stdout.getvalue() == "a\ufffd]0;title\ufffdb\n\tc\ufffdd\n"
+
+
+def test_a_file_gets_the_answer_as_it_is(capsys, zai_emulator):
+    zai_emulator.chat.reply("a\x1b[2mb\r\n")
+    main(["chat", "Hi"])
+    assert capsys.readouterr().out == "a\x1b[2mb\r\n"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.MissingKeyError, 3),
+        (errors.AuthenticationError, 3),
+        (errors.PermissionDeniedError, 3),
+        (errors.BillingError, 3),
+        (errors.AccountError, 3),
+        (errors.RateLimitError, 4),
+        (errors.QuotaError, 4),
+        (errors.DeadlineError, 124),
+        (errors.ConfigurationError, 2),
+        (errors.BadRequestError, 1),
+        (errors.StreamStalledError, 1),
+        (errors.ConnectError, 1),
+    ],
+)
+def test_exit_statuses(error, status, capsys):
+    assert report(error("Oh,\n  no.", code="7", hint="Mind it."), Terminal()) == status
+    assert capsys.readouterr().err == "zai: Oh, no. (code 7) Mind it.\n"
+
+
+def test_no_key_says_what_to_do(capsys, monkeypatch):
+    monkeypatch.delenv("ZAI_API_KEY")
+    assert main(["chat", "Hi"]) == 3
+    said = capsys.readouterr().err
+    assert "ZAI_API_KEY" in said
+    assert "--emulate" in said
+    assert said.count("\n") == 1
+
+
+def test_refused_key(capsys, monkeypatch):
+    monkeypatch.setenv("ZAI_API_KEY", "bad.key")
+    assert main(["chat", "Hi"]) == 3
+    said = capsys.readouterr().err
+    assert "(code 1000, HTTP 401, request id 20" in said
+    assert "bad.key" not in said
+
+
+def test_too_many_requests(capsys, zai_emulator):
+    zai_emulator.fault(code="1302")
+    assert main(["chat", "Hi", "--retries", "0"]) == 4
+    assert "code 1302" in capsys.readouterr().err
+
+
+def test_deadline(capsys, zai_emulator):
+    zai_emulator.fault(hang=True)
+    assert main(["chat", "Hi", "--deadline", "0.05"]) == 124
+    assert "deadline" in capsys.readouterr().err
+
+
+def test_silence(zai_emulator):
+    zai_emulator.fault(hang=True, times=None)
+    assert main(["chat", "Hi", "--timeout", "0.05", "--retries", "0"]) == 1
+
+
+def test_address_that_is_none(capsys):
+    assert main(["chat", "Hi", "--base-url", "ftp://host"]) == 2
+    assert "base_url" in capsys.readouterr().err
+
+
+def test_nobody_answers(capsys):
+    assert main(["chat", "Hi", "--base-url", GONE, "--retries", "0"]) == 1
+    assert "refused" in capsys.readouterr().err
+
+
+def test_cut_answer_is_printed_as_far_as_it_got(capsys, zai_emulator):
+    zai_emulator.chat.reply("one two three", chunk_size=4)
+    zai_emulator.fault(error_in_stream="1234", after=2)
+    assert main(["chat", "Hi"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "one two "
+    assert captured.err.endswith(" What was printed is not the whole answer.\n")
+
+
+def test_error_in_the_middle_of_thinking_has_its_own_line(capsys, zai_emulator):
+    zai_emulator.chat.reply("Yes.", thinking="one two three", chunk_size=4)
+    zai_emulator.fault(error_in_stream="1234", after=2)
+    assert main(["chat", "Hi", "--show-thinking"]) == 1
+    assert capsys.readouterr().err.startswith("one two \nzai: ")
+
+
+# The emulator inside
+
+
+@pytest.mark.parametrize("provider", ["zai", "zai-coding", "bigmodel", "bigmodel-coding"])
+def test_emulate_needs_neither_key_nor_network(capsys, monkeypatch, provider):
+    monkeypatch.delenv("ZAI_API_KEY")
+    monkeypatch.setenv("ZAI_BASE_URL", GONE)
+    monkeypatch.setenv("HTTP_PROXY", GONE)
+    assert main(["chat", "Hi", "--emulate", "--pace", "0", "--provider", provider]) == 0
+    assert "> Hi" in capsys.readouterr().out
+
+
+# The conversation
+
+
+def test_conversation_remembers_questions_and_answers(typed, zai_emulator, capsys):
+    output = typed("Hi", "", "And you?")
+    zai_emulator.chat.reply("Hello.", thinking="hm")
+    zai_emulator.chat.reply("Fine.")
+    assert main(["chat", "--system", "Be brief."]) == 0
+    assert output.getvalue() == "Hello.\nFine.\n"
+    assert sent(zai_emulator)["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello.", "reasoning_content": "hm"},
+        {"role": "user", "content": "And you?"},
+    ]
+    assert capsys.readouterr().err.startswith("glm-5.3: /help")
+
+
+def test_commands_change_the_conversation(typed, zai_emulator, capsys):
+    typed("/system Be kind.", "Hi", "/reset", "/system", "/model glm-5", "/model", "Again")
+    assert main(["chat"]) == 0
+    first, second = (request.json for request in zai_emulator.requests)
+    assert first["messages"][0] == {"role": "system", "content": "Be kind."}
+    assert second["messages"] == [{"role": "user", "content": "Again"}]
+    assert second["model"] == "glm-5"
+    assert "instructions set\nforgotten\ninstructions dropped\nmodel: glm-5\nmodel: glm-5\n" in (
+        capsys.readouterr().err
+    )
+
+
+def test_help_and_unknown_commands_ask_nothing(typed, zai_emulator, capsys):
+    typed("/help", "/nope", "/exit", "not read")
+    assert main(["chat"]) == 0
+    assert zai_emulator.requests == []
+    said = capsys.readouterr().err
+    assert "/system [TEXT]" in said
+    assert "no command /nope" in said
+
+
+def test_a_path_is_no_command(typed, zai_emulator):
+    typed("/etc/hosts is what?")
+    assert main(["chat"]) == 0
+    assert sent(zai_emulator)["messages"][0]["content"] == "/etc/hosts is what?"
+
+
+def test_conversation_goes_on_after_an_error_and_forgets_it(typed, zai_emulator, capsys):
+    typed("Bad", "Good")
+    zai_emulator.fault(code="1214")
+    assert main(["chat"]) == 0
+    assert "code 1214" in capsys.readouterr().err
+    assert sent(zai_emulator)["messages"] == [{"role": "user", "content": "Good"}]
+
+
+def test_filtered_answer_is_not_sent_again(typed, zai_emulator):
+    typed("Bad", "Good")
+    zai_emulator.chat.reply("I sh", finish_reason="sensitive")
+    assert main(["chat"]) == 0
+    assert sent(zai_emulator)["messages"] == [{"role": "user", "content": "Good"}]
+
+
+def test_interrupt_at_the_prompt_leaves(typed, monkeypatch):
+    watched = watch(monkeypatch)
+    typed(KeyboardInterrupt())
+    assert main(["chat"]) == 130
+    assert watched.getvalue().endswith("\n\n")
+
+
+def test_interrupt_where_nobody_watches_prints_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdin, "read", lambda: strike(KeyboardInterrupt()))
+    assert main(["chat"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_prompt_works_without_line_editing(typed, monkeypatch):
+    typed("/exit")
+    monkeypatch.setitem(sys.modules, "readline", None)
+    assert main(["chat"]) == 0
+    assert repl.__name__ not in sys.stdout.getvalue()
