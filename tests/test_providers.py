@@ -1,7 +1,9 @@
+from contextlib import aclosing
+
 import pytest
 
+from zai_async import AsyncZai, errors
 from zai_async import _endpoints as ep
-from zai_async import errors
 from zai_async._secrets import Secret
 from zai_async._wire import Endpoint, build_request
 from zai_async.models import ChatParams
@@ -14,6 +16,7 @@ from zai_async.providers import (
     Provider,
     resolve_provider,
 )
+from zai_async.testing import FakeReply, FakeTransport
 
 AGENTS = Endpoint("agents.invoke", "v1/agents", dict, ChatParams)
 
@@ -182,6 +185,37 @@ def test_hints_name_the_endpoint_and_its_alternatives(name):
         hint = PROVIDERS[name].hints[kind]
         assert f"provider='{name}'" in hint
         assert "'zai-coding'" in hint
+
+
+@pytest.mark.parametrize(
+    ("code", "provider", "texts"),
+    [
+        ("1113", "zai", ["No balance or package", "provider='zai'", "'zai-coding'"]),
+        ("1113", "bigmodel-coding", ["No balance or package", "provider='bigmodel-coding'"]),
+        ("1000", "zai-coding", ["Check the API key", "provider='zai-coding'"]),
+        ("1309", "zai-coding", ["has expired", "from the tools that its policy lists"]),
+        ("1210", "zai", []),
+    ],
+)
+async def test_an_error_says_which_endpoint_refused(code, provider, texts):
+    refusal = FakeReply.json({"error": {"code": code, "message": "refused"}}, status=429)
+    async with AsyncZai(api_key="k", provider=provider, transport=FakeTransport(refusal)) as zai:
+        with pytest.raises(errors.APIError) as caught:
+            await zai.chat.completions.create(model="glm-5.3", messages="hi")
+        async with aclosing(zai.chat.completions.stream(model="glm-5.3", messages="hi")) as stream:
+            with pytest.raises(errors.APIError) as streamed:
+                await stream.open()
+    for error in (caught.value, streamed.value):
+        assert all(text in str(error) for text in texts)
+        assert bool(error.hint) == bool(texts)
+
+
+async def test_a_provider_may_explain_what_has_no_other_hint():
+    mine = Provider(name="mine", base_url="http://x", hints={"request": "Ask the caretaker."})
+    refusal = FakeReply.json({"error": {"code": "1210", "message": "refused"}}, status=400)
+    async with AsyncZai(api_key="k", provider=mine, transport=FakeTransport(refusal)) as zai:
+        with pytest.raises(errors.BadRequestError, match=r"\(code 1210, HTTP 400\) Ask the care"):
+            await zai.chat.completions.create(model="glm-5.3", messages="hi")
 
 
 @pytest.mark.parametrize("provider", [BIGMODEL, BIGMODEL_CODING])
