@@ -83,6 +83,15 @@ async def test_a_file_of_certificates_cures_it(good):
         assert (await ask(zai)).text == "Hi"
 
 
+@pytest.mark.parametrize("text", [None, "", "no certificate"])
+def test_a_file_without_certificates(tmp_path, text):
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"ca_file cannot be used: .+"):
+        client(ca_file=str(path))
+
+
 @needs_openssl
 async def test_a_context_of_the_callers_cures_it(good):
     context = ssl.create_default_context(cafile=str(good))
@@ -213,8 +222,9 @@ async def test_a_proxy_without_a_scheme_is_taken_for_http(environment):
     ["socks5://127.0.0.1:9", "ftp://me:secret-canary@h", "http://", "http://[::1", "h:99999"],
 )
 async def test_a_proxy_that_cannot_be_used(environment, address):
-    with pytest.raises(ConfigurationError, match="http://"):
+    with pytest.raises(ConfigurationError, match="http://") as caught:
         client(proxy=address)
+    assert_hidden(caught.value, "canary")
     environment("ALL_PROXY", address)
     async with client(trust_env=True) as zai:
         with pytest.raises(ConfigurationError, match="http://") as caught:

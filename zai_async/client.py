@@ -12,7 +12,14 @@ import msgspec
 
 from zai_async._clock import Clock, SystemClock
 from zai_async._secrets import Secret
-from zai_async._transport import NetworkSettings, Transport, open_transport, preload, usable_proxy
+from zai_async._transport import (
+    NetworkSettings,
+    Transport,
+    open_transport,
+    preload,
+    trust_file,
+    usable_proxy,
+)
 from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.models import Timeout
 from zai_async.providers import Provider, resolve_provider
@@ -94,7 +101,7 @@ class AsyncZai:
     ) -> None:
         # From here on no frame of a traceback shows them.
         key, api_key = None if api_key is None else Secret(api_key.strip()), None
-        route, proxy = usable_proxy(Secret(proxy)) if proxy else None, None
+        route, proxy = Secret(proxy) if proxy else None, None
         where = _resolve(provider, base_url)
         settings = Settings(
             provider=where,
@@ -108,10 +115,9 @@ class AsyncZai:
             max_event_bytes=max_event_bytes,
         )
         network = NetworkSettings(
-            proxy=route,
+            proxy=usable_proxy(route) if route else None,
             trust_env=trust_env,
-            ssl=ssl,
-            ca_file=ca_file,
+            ssl=ssl if ca_file is None else trust_file(ca_file),
             session=session,
         )
         self._adopt(SessionManager(settings, _sessions(network, transport)))
@@ -165,6 +171,8 @@ class AsyncZai:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_manager"):  # a traceback shows a client whose arguments are wrong
+            return "AsyncZai(...)"
         return f"AsyncZai(provider={self.provider.name!r}, base_url={self.provider.base_url!r})"
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Transport",
     "open_transport",
     "preload",
+    "trust_file",
     "usable_proxy",
 ]
 
@@ -93,8 +94,6 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count."""
     ssl: "tls.SSLContext | bool | None" = None
     """A context of the caller's, or False to verify nothing."""
-    ca_file: str | None = None
-    """A file of certificates to trust instead of the system's."""
     keepalive: float = 15.0
     """How long an idle connection is kept."""
     session: Any = None
@@ -119,6 +118,20 @@ def _speaks_http(address: Secret) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def trust_file(ca_file: str) -> "tls.SSLContext":
+    """Return a TLS context that trusts the certificates of a file and no others.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds no certificates.
+    """
+    import ssl as tls  # noqa: PLC0415 - as above
+
+    try:
+        return tls.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"ca_file cannot be used: {error.strerror}") from None
 
 
 def preload() -> None:

@@ -177,7 +177,7 @@ class AiohttpTransport:
 
     def __init__(self, settings: NetworkSettings) -> None:
         self._settings = settings
-        self._ssl = _ssl_of(settings)
+        self._ssl = True if settings.ssl is None else settings.ssl
         self._pools: dict[bool, aiohttp.ClientSession] = {}
         self._proxies: dict[str, Secret | None] = {}
 
@@ -257,12 +257,6 @@ class AiohttpTransport:
         self._pools.clear()
         for pool in pools:
             await pool.close()
-
-
-def _ssl_of(settings: NetworkSettings) -> ssl.SSLContext | bool:
-    if settings.ca_file is not None:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    return True if settings.ssl is None else settings.ssl
 
 
 def _environment_proxy(url: yarl.URL) -> Secret | None:
