@@ -12,10 +12,10 @@ __all__ = ["CHAT", "CHAT_STREAM"]
 def _chat(body: dict[str, Any]) -> dict[str, Any]:
     """Turn a plain prompt into a conversation, and a lone stop word into a list."""
     body = {**body}
-    if isinstance(body["messages"], str):
-        body["messages"] = [{"role": "user", "content": body["messages"]}]
     if not body["messages"]:
         raise ConfigurationError("chat.completions.create(): messages must not be empty")
+    if isinstance(body["messages"], str):
+        body["messages"] = [{"role": "user", "content": body["messages"]}]
     if not isinstance(body["model"], str) or not body["model"]:
         raise ConfigurationError("chat.completions.create(): model must be a non-empty string")
     if isinstance(body.get("stop"), str):

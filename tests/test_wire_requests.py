@@ -1,0 +1,292 @@
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zai_async import CallOptions, ConfigurationError, Message, ToolCall
+from zai_async import _endpoints as ep
+from zai_async._secrets import Secret
+from zai_async._version import __version__
+from zai_async._wire import Endpoint, build_request
+from zai_async.models import CallParams
+from zai_async.providers import ZAI, ZAI_CODING, Provider
+
+KEY = Secret("0123456789.CanaryCanary")
+LEAST = {"model": "glm-5.3", "messages": [{"role": "user", "content": "hi"}]}
+
+
+class ItemParams(CallParams):
+    id: str
+
+
+class ListParams(CallParams, total=False):
+    after: str
+    limit: int
+
+
+ITEM = Endpoint("items.get", "paas/v4/items/{id}/content", dict, ItemParams, method="GET")
+LIST = Endpoint("items.list", "paas/v4/items", dict, ListParams, method="GET")
+SEND = Endpoint("items.send", "paas/v4/items/{id}", dict, ItemParams)
+
+
+def build(endpoint=ep.CHAT, headers=None, key=KEY, provider=ZAI, **params):
+    return build_request(endpoint, provider, key, params, headers or {})
+
+
+def body_of(endpoint=ep.CHAT, **params):
+    return json.loads(build(endpoint, **params).body)
+
+
+# Keywords.
+
+
+@pytest.mark.parametrize("endpoint", [ep.CHAT, ep.CHAT_STREAM], ids=["plain", "stream"])
+def test_unknown_keywords_are_refused_all_at_once(endpoint):
+    with pytest.raises(TypeError, match=r"create\(\) got an unexpected keyword: n, temprature; .*"):
+        build(endpoint, temprature=1, n=2)  # before it is noticed that model and messages miss
+
+
+@pytest.mark.parametrize("endpoint", [ep.CHAT, ep.CHAT_STREAM], ids=["plain", "stream"])
+def test_missing_keywords_are_named(endpoint):
+    with pytest.raises(TypeError, match=r"create\(\) misses a keyword: messages, model$"):
+        build(endpoint)
+    with pytest.raises(TypeError, match=r"create\(\) misses a keyword: messages$"):
+        build(endpoint, model="glm-5.3")
+
+
+def test_keywords_are_checked_before_the_operation():
+    with pytest.raises(TypeError):
+        build(ITEM, provider=ZAI_CODING)
+    with pytest.raises(ConfigurationError, match=r"'zai-coding' has no operation items\.get"):
+        build(ITEM, provider=ZAI_CODING, id="x")
+
+
+def test_an_unknown_keyword_tells_of_extra():
+    with pytest.raises(TypeError, match=r"goes into extra=\{\.\.\.\}"):
+        build(**LEAST, new_feature=True)
+
+
+# Bodies.
+
+
+def test_nothing_is_added_to_what_the_caller_says():
+    assert body_of(**LEAST) == LEAST
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 2.0),
+        ("temperature", None),
+        ("max_tokens", None),
+        ("tools", None),
+        ("stop", ["a", "b"]),
+        ("thinking", {"type": "disabled", "clear_thinking": False}),
+        ("request_id", "x"),
+        ("response_format", {"type": "json_object"}),
+        ("tool_stream", False),
+        ("meta", {}),
+    ],
+)
+def test_values_are_sent_as_they_are_and_none_as_null(name, value):
+    assert body_of(**LEAST, **{name: value}) == {**LEAST, name: value}
+
+
+def test_a_stream_is_asked_for_without_options():
+    assert body_of(ep.CHAT_STREAM, **LEAST) == {**LEAST, "stream": True}
+
+
+def test_extra_wins_and_options_stay_at_home():
+    body = body_of(
+        **LEAST,
+        temperature=0.1,
+        extra={"temperature": 0.9, "brand_new": [None, {"a": 1}]},
+        options=CallOptions(tag="t", headers={"X-Tag": "t"}),
+    )
+    assert body == {**LEAST, "temperature": 0.9, "brand_new": [None, {"a": 1}]}
+
+
+def test_an_empty_extra_changes_nothing():
+    assert body_of(**LEAST, extra={}) == LEAST
+
+
+def test_a_plain_prompt_is_one_user_message():
+    assert body_of(model="glm-5.3", messages="hi") == LEAST
+
+
+def test_a_lone_stop_word_is_a_list():
+    assert body_of(**LEAST, stop="END")["stop"] == ["END"]
+
+
+def test_an_answer_goes_back_as_it_came():
+    call = ToolCall(id="c1")
+    call.function.name, call.function.arguments = "f", '{"a": 1}'
+    answer = Message(content="", reasoning_content="hm\n", tool_calls=[call])
+    sent = body_of(model="m", messages=[answer])["messages"][0]
+    assert sent["reasoning_content"] == "hm\n"
+    assert sent["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
+
+
+def test_the_values_of_the_caller_are_left_alone():
+    params = {**LEAST, "stop": "END", "extra": {"a": 1}}
+    before = json.dumps(params)
+    build(ep.CHAT_STREAM, **params)
+    assert json.dumps(params) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"messages": []}, "messages must not be empty"),
+        ({"messages": ""}, "messages must not be empty"),
+        ({"messages": None}, "messages must not be empty"),
+        ({"model": ""}, "model must be a non-empty string"),
+        ({"model": None}, "model must be a non-empty string"),
+        ({"model": 5}, "model must be a non-empty string"),
+        ({"temperature": float("nan")}, r"NaN and infinity .* at `\$\.temperature`"),
+        (
+            {"tools": [{"a": {1, 2}}, {"b": object()}]},
+            r"object cannot be sent .*`\$\.tools\[1\]\.b`",
+        ),
+        ({"extra": {"deep": [object()]}}, r"object cannot be sent .* at `\$\.deep\[0\]`"),
+        ({"messages": (m for m in [])}, r"generator cannot be sent as JSON - at `\$\.messages`"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_with_its_place(changes, message):
+    with pytest.raises(ConfigurationError, match=rf"^chat\.completions\.create\(\): .*{message}"):
+        build(**{**LEAST, **changes})
+
+
+def test_a_body_that_contains_itself_is_refused():
+    loop = {}
+    loop["loop"] = loop
+    with pytest.raises(ConfigurationError, match="contains itself"):
+        build(**LEAST, extra=loop)
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    ("id", "path"),
+    [
+        ("abc-123", "items/abc-123/content"),
+        ("a/b?c#d", "items/a%2Fb%3Fc%23d/content"),
+        ("../x", "items/..%2Fx/content"),
+        ("ä {id}", "items/%C3%A4%20%7Bid%7D/content"),
+        ("%2F", "items/%252F/content"),
+    ],
+)
+def test_ids_are_quoted_into_the_path(id, path):
+    request = build(ITEM, id=id)
+    assert request.url == f"https://api.z.ai/api/paas/v4/{path}"
+    assert request.body is None
+
+
+@given(st.text(min_size=1).filter(lambda text: text not in {".", ".."}))
+def test_no_id_changes_the_rest_of_the_address(id):
+    parts = urlsplit(build(ITEM, id=id).url)
+    assert parts.path.count("/") == 6
+    assert parts.path.startswith("/api/paas/v4/items/")
+    assert parts.path.endswith("/content")
+    assert (parts.query, parts.fragment) == ("", "")
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", None, 7, b"x", ["x"]])
+def test_what_is_no_id_is_refused(id):
+    with pytest.raises(ConfigurationError, match=r"items\.get\(\): id must be an id"):
+        build(ITEM, id=id)
+
+
+def test_what_stands_in_the_path_is_not_repeated_in_the_body():
+    request = build(SEND, id="x", extra={"note": "n"})
+    assert request.url.endswith("/items/x")
+    assert json.loads(request.body) == {"note": "n"}
+
+
+def test_keywords_of_a_get_are_its_query():
+    request = build(LIST, after="a b&c", limit=5, extra={"order": None, "x": "ü"})
+    assert request.method == "GET"
+    assert request.body is None
+    query = parse_qs(urlsplit(request.url).query, strict_parsing=True)
+    assert query == {"after": ["a b&c"], "limit": ["5"], "x": ["ü"]}
+    assert "?" not in build(LIST).url
+
+
+# Headers.
+
+
+def test_headers_of_a_plain_call():
+    assert build(**LEAST).headers == {
+        "User-Agent": f"zai-async/{__version__}",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
+    assert "Content-Type" not in build(LIST).headers
+
+
+def test_a_stream_is_neither_compressed_nor_surprised_by_json():
+    headers = build(ep.CHAT_STREAM, **LEAST).headers
+    assert headers["Accept"] == "text/event-stream, application/json"
+    assert headers["Accept-Encoding"] == "identity"
+
+
+def test_headers_of_the_client_win_over_ours_and_those_of_the_call_over_both():
+    options = CallOptions(headers={"ACCEPT-LANGUAGE": "de", "X-Call": "1"})
+    client = {"user-agent": "mine", "Accept-Language": "en"}
+    headers = build(**LEAST, headers=client, options=options).headers
+    assert headers == {
+        "user-agent": "mine",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "ACCEPT-LANGUAGE": "de",
+        "X-Call": "1",
+    }
+
+
+def test_options_without_headers_add_none():
+    assert build(**LEAST, options=CallOptions()).headers == build(**LEAST).headers
+
+
+# Secrets.
+
+
+def test_the_key_travels_as_a_bearer_token_apart_from_the_headers():
+    request = build(**LEAST)
+    assert request.secret_headers == {"Authorization": Secret(f"Bearer {KEY.reveal()}")}
+    assert request.secret_query == {}
+    assert "Authorization" not in request.headers
+
+
+def test_the_key_travels_in_the_query_where_the_gateway_wants_it():
+    provider = Provider(name="g", base_url="https://g.example", key_in="query")
+    request = build(**LEAST, provider=provider)
+    assert request.secret_query == {"api_token": KEY}
+    assert request.secret_headers == {}
+
+
+@pytest.mark.parametrize("key_in", ["header", "query"])
+def test_without_a_key_none_is_sent(key_in):
+    provider = Provider(name="g", base_url="https://g.example", key_in=key_in)
+    request = build(**LEAST, provider=provider, key=None)
+    assert (request.secret_headers, request.secret_query) == ({}, {})
+
+
+@pytest.mark.parametrize("key_in", ["header", "query"])
+def test_a_request_does_not_show_the_key(key_in):
+    provider = Provider(name="g", base_url="https://g.example", key_in=key_in)
+    request = build(**LEAST, provider=provider)
+    assert "Canary" not in repr(request) + str(request) + str(msgspec.structs.asdict(request))
+
+
+# Endpoints.
+
+
+def test_what_an_endpoint_knows_of_its_keywords():
+    assert ITEM.required == {"id"}
+    assert ITEM.keywords == {"id", "options", "extra"}
+    assert LIST.required == frozenset()
+    assert ITEM.decoder.decode(b'{"a": 1}') == {"a": 1}
