@@ -1,0 +1,227 @@
+"""What the README and the documentation say is run, or compared with the code."""
+
+import ast
+import contextlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import CodeType
+from typing import get_args
+
+import pytest
+
+import zai_async
+from zai_async import AsyncZai, Outcome, RetryPolicy
+from zai_async._codes import BAND, CODES, STATUSES
+from zai_async.errors import api_error_class
+from zai_async.testing import Fault
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def blocks(language):
+    """Return the blocks of a language, each as a parameter named after its page and line."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for fence in FENCE.finditer(text):
+            if fence[1] == language:
+                line = text.count("\n", 0, fence.start(2)) + 1
+                found.append(pytest.param(fence[2], id=f"{page.name}:{line}"))
+    return found
+
+
+def defines_tests(source):
+    return re.search(r"^(async )?def test_", source, re.MULTILINE) is not None
+
+
+SCRIPTS = [block for block in blocks("python") if not defines_tests(*block.values)]
+TESTS = [block for block in blocks("python") if defines_tests(*block.values)]
+COMMANDS = [
+    pytest.param(line.removeprefix("$ "), id=f"{block.id}:{number}")
+    for block in blocks("console")
+    for number, line in enumerate(block.values[0].splitlines())
+    if line.startswith("$ ")
+]
+ASYNC_TESTS = """\
+[tool.pytest]
+asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "function"
+"""
+CATCHING = [block for block in SCRIPTS if "except ZaiError" in block.values[0]]
+
+
+@pytest.fixture
+async def run(zai_emulator, monkeypatch):
+    """Run a block as the body of an async function, with `zai` as an open client."""
+    monkeypatch.setenv("ZAI_BASE_URL", zai_emulator.url)
+    monkeypatch.setenv("ZAI_API_KEY", "test")
+    async with AsyncZai(retry=RetryPolicy(retries=0)) as zai:
+
+        async def run(source):
+            names = {"__name__": "snippet", "zai": zai}
+            code = compile(source, "snippet", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            await executed(code, names)
+
+        yield run
+
+
+async def executed(code: CodeType, names: dict) -> None:
+    result = eval(code, names)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.mark.parametrize("source", SCRIPTS)
+async def test_snippet_runs(run, source, zai_emulator):
+    with contextlib.redirect_stdout(None):
+        await run(source)
+    assert zai_emulator.requests or "transport" in source
+
+
+@pytest.mark.parametrize("source", CATCHING)
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"code": "1302"}, "busy: throttle 1 attempts"),
+        ({"code": "1308", "message": "resets at 2030-01-01 00:00:00"}, "used up until"),
+        ({"body": b'{"choices": []}'}, "cut: empty"),
+        ({"code": "1113"}, "billing 1113 2"),
+    ],
+)
+async def test_snippet_about_errors_catches_them(run, zai_emulator, capsys, source, *, fault, said):
+    zai_emulator.fault(**fault)
+    await run(source)
+    assert capsys.readouterr().out.startswith(said)
+
+
+@pytest.mark.parametrize("source", TESTS)
+def test_snippet_is_a_test_that_passes(pytester, monkeypatch, source):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makepyfile(source)
+    pytester.makepyprojecttoml(ASYNC_TESTS)
+    plugins = ("-p", "no:zai_async", "-p", "zai_async.testing.plugin")
+    result = pytester.runpytest_subprocess(*plugins, "-W", "error")
+    assert result.ret == 0
+    assert result.parseoutcomes()["passed"] == len(re.findall(r"def test_", source))
+
+
+# Commands
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_exists(line, tmp_path):
+    program, *words = re.split(r"\s+", line.rpartition("| ")[2])
+    match program:
+        case "make":
+            makefile = (ROOT / "Makefile").read_text()
+            assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE)
+        case "pip":
+            assert words == ["install", "."]
+        case "python" if words[0] == "-m":
+            assert run_command([sys.executable, *words[:2], "--help"], tmp_path).startswith("usage")
+        case "python":
+            assert words[0].startswith("examples/")  # test_examples.py runs them
+            assert (ROOT / words[0]).is_file()
+        case "zai" if words[0] == "chat":
+            assert run_command(line.replace("zai", "$ZAI"), tmp_path).strip()
+        case "zai":
+            described = run_command([*ZAI, words[0], "--help"], tmp_path)
+            assert all(word in described for word in words if word.startswith("--"))
+        case _:
+            pytest.fail(f"no test knows what {program!r} is")
+
+
+ZAI = [sys.executable, "-c", "import sys, zai_async.cli as cli; sys.exit(cli.main())"]
+
+
+def run_command(command, folder):
+    zai = folder / "zai"
+    zai.write_text(f'#!/bin/sh\nexec "{ZAI[0]}" -c "{ZAI[2]}" "$@"\n')
+    zai.chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ZAI_")}
+    environment |= {"ZAI": str(zai), "PYTHONPATH": str(ROOT)}
+    shell = isinstance(command, str)
+    done = subprocess.run(
+        command,
+        shell=shell,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# Statements
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_links_to_what_exists(page):
+    for target in PAGE_LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_names_errors_that_exist(page):
+    builtin = {"ConnectionError", "TimeoutError", "ValueError", "RuntimeError", "TypeError"}
+    named = set(re.findall(r"`(\w+Error)\b", page.read_text(encoding="utf-8")))
+    assert named - builtin <= set(zai_async.__all__)
+
+
+def test_readme_tells_which_outcomes_are_returned():
+    section = (
+        PAGES[0].read_text(encoding="utf-8").partition("### Outcomes")[2].partition("\n## ")[0]
+    )
+    returned, _, raised = section.partition("are returned;")
+    raised = raised.partition("are raised")[0]
+    outcomes = get_args(Outcome)
+    assert re.findall(r"`(\w+)`", returned) == ["outcome", *outcomes[:6]]
+    assert re.findall(r"`(\w+)`", raised) == list(outcomes[6:])
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def codes_table():
+    head = ["Code", "Raised as", "`kind`", "Repeated", "Hint"]
+    return table(head, [[f"`{code}`", *described(code, m)] for code, m in CODES.items()])
+
+
+def described(code, meaning):
+    name = api_error_class(meaning.kind).__name__
+    return f"`{name}`", meaning.kind, meaning.repeat, meaning.hint or ""
+
+
+def statuses_table():
+    head = ["Status", "`kind`", "Repeated", "Hint"]
+    return table(head, [[status, m.kind, m.repeat, m.hint or ""] for status, m in STATUSES.items()])
+
+
+@pytest.mark.parametrize("make", [codes_table, statuses_table])
+def test_page_about_errors_has_the_table_of_the_code(make):
+    assert make() in (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+
+
+def test_page_about_errors_draws_the_tree_of_the_code():
+    tree = inspect.getdoc(zai_async.errors).partition("::\n\n")[2].partition("\n\nAll ")[0]
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert inspect.cleandoc(tree) in page
+    assert set(BAND) == set(re.findall(r"`(1\d)xx`", page))
+
+
+def test_page_about_testing_names_every_fault():
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    faults = page.partition("## Faults")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)=", faults))
+    assert named == set(inspect.signature(Fault).parameters)
