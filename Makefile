@@ -16,7 +16,7 @@ install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/p
 all: check test
 
 demo: $(VENV)/.demo
-	$(BIN)/zai chat --emulate "Explain SSE in two sentences, with a code sample."
+	$(BIN)/zai chat --emulate "Explain SSE in two sentences, with a code sample." </dev/null
 
 test: $(VENV)/.test
 	$(BIN)/coverage erase

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
+import unicodedata
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from zai_async import errors
 from zai_async.cli import COMMANDS, main, repl
@@ -276,6 +280,18 @@ def test_thinking_of_a_json_answer_is_hidden_unless_wanted(zai_emulator, monkeyp
     assert "hm" in watched.getvalue()
 
 
+def test_thinking_between_two_parts_of_the_answer_stands_apart(zai_emulator, monkeypatch):
+    screen = watch(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", screen)
+    deltas = [{"content": "One."}, {"reasoning_content": "hm"}, {"content": "Two."}]
+    chunks = [{"id": "1", "choices": [{"delta": delta}]} for delta in deltas]
+    chunks[-1]["choices"][0]["finish_reason"] = "stop"
+    frames = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    zai_emulator.fault(raw_frames=[*frames, "data: [DONE]\n\n"])
+    main(["chat", "Hi"])
+    assert screen.getvalue().startswith("One.\n\n\x1b[2mhm\x1b[0m\n\nTwo.\n\n")
+
+
 def test_thinking_is_plain_in_a_file(capsys, zai_emulator):
     zai_emulator.chat.reply("Yes.", thinking="hm")
     main(["chat", "Hi", "--show-thinking"])
@@ -287,6 +303,15 @@ def test_a_terminal_is_not_driven_by_the_answer(zai_emulator, monkeypatch):
     zai_emulator.chat.reply("a\x1b]0;title\x07b\r\n\tc\x9bd")
     main(["chat", "Hi"])
     assert sys.stdout.getvalue() == "a\ufffd]0;title\ufffdb\n\tc\ufffdd\n"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(codec=None)))
+def test_no_control_character_reaches_a_terminal(text):
+    with contextlib.redirect_stdout(Screen()) as screen:
+        Terminal().data(text)
+    shown = screen.getvalue().replace("\n", "").replace("\t", "")
+    assert all(unicodedata.category(character) != "Cc" for character in shown)
 
 
 def test_a_file_gets_the_answer_as_it_is(capsys, zai_emulator):

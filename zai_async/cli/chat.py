@@ -99,7 +99,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="print thinking to stderr (default: if that is a terminal)",
     )
-    group.add_argument("--hide-thinking", dest="show_thinking", action="store_false")
+    group.add_argument(
+        "--hide-thinking", dest="show_thinking", action="store_false", help="never print it"
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

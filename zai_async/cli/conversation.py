@@ -1,6 +1,5 @@
 """What has been said so far, and the next question."""
 
-import time
 from typing import Any
 
 from zai_async.cli.connection import Connection
@@ -56,9 +55,9 @@ class Conversation:
             KeyboardInterrupt: The person has had enough of it.
         """
         question: MessageParam = {"role": "user", "content": prompt}
-        begun = time.monotonic()
+        self._display.begin()
         answer = self._connection.run(self._fetch(self._messages(question)))
-        self._display.finish(answer, time.monotonic() - begun)
+        self._display.finish(answer)
         if answer.outcome in _PROPER:
             self._history += [question, answer.message]
 

@@ -1,6 +1,7 @@
 """How an answer looks: thinking aside, the text or JSON as data, then what it cost."""
 
 import json
+import time
 
 import msgspec
 
@@ -31,36 +32,47 @@ class Display:
         self._as_json = as_json
         self._shows_thinking = thinking
         self._shows_usage = usage
-        self._is_thinking = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Get ready for an answer, and start the clock."""
+        self._kind = ""
+        self._begun = time.monotonic()
 
     def thinking(self, text: str) -> None:
         """Show a piece of the reasoning."""
         if self._shows_thinking and text:
-            self._is_thinking = True
+            self._set_apart("thinking")
             self._terminal.aside(text)
 
     def text(self, text: str) -> None:
         """Show a piece of the answer."""
-        if self._as_json:
-            return
-        if self._is_thinking:
-            self._is_thinking = False
-            self._terminal.paragraph()
-        self._terminal.data(text)
+        if not self._as_json:
+            self._data(text)
 
-    def finish(self, answer: ChatCompletion, seconds: float) -> None:
-        """Show what can be said only at the end; ``seconds`` is how long it took."""
-        self._is_thinking = False
+    def finish(self, answer: ChatCompletion) -> None:
+        """Show what can be said only at the end."""
+        seconds = time.monotonic() - self._begun
         if self._as_json:
-            self._terminal.data(f"{_as_json(answer)}\n")
+            self._data(f"{_as_json(answer)}\n")
         elif not answer.text.endswith("\n"):
-            self._terminal.data("\n")
+            self._data("\n")
         if answer.outcome in _WARNINGS:
             self._terminal.note(f"zai: {_WARNINGS[answer.outcome]}")
         if self._shows_usage:
             self._terminal.paragraph()
             self._terminal.aside(_summary(answer, seconds))
             self._terminal.end_line()
+
+    def _data(self, text: str) -> None:
+        self._set_apart("data")
+        self._terminal.data(text)
+
+    def _set_apart(self, kind: str) -> None:
+        """Put an empty line between thinking and data, whichever comes first."""
+        if self._kind not in {"", kind}:
+            self._terminal.paragraph()
+        self._kind = kind
 
 
 def _as_json(answer: ChatCompletion) -> str:
