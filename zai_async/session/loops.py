@@ -17,6 +17,9 @@ from zai_async.session.watchdog import Watchdog
 
 __all__ = ["LoopSession", "Sessions"]
 
+# What a fork brought along lives for ever: to collect it would close the parent's connections.
+_INHERITED: "list[LoopSession]" = []
+
 
 class LoopSession:
     """What a client keeps on one event loop: its transport, its watchdog and its small tasks."""
@@ -87,7 +90,6 @@ class Sessions:
     def __init__(self, open_transport: Callable[[], Transport]) -> None:
         self._open_transport = open_transport
         self._open: dict[asyncio.AbstractEventLoop, LoopSession] = {}
-        self._inherited: list[LoopSession] = []
         self._process = os.getpid()
         self.closed = False
 
@@ -117,7 +119,7 @@ class Sessions:
     def _leave_parent(self) -> None:
         """After a fork, leave the sockets of the parent alone: they are in use over there."""
         if self._process != os.getpid():
-            self._inherited.extend(self._open.values())
+            _INHERITED.extend(self._open.values())
             self._open.clear()
             self._process = os.getpid()
 
