@@ -1,0 +1,187 @@
+import json
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zai_async.models import ChatCompletionChunk
+from zai_async.models.tolerant import decode
+from zai_async.streams.salvage import END_MARK, Salvaged, salvage
+
+DECODER = msgspec.json.Decoder(ChatCompletionChunk)
+# Legal text that looks like what the damage looks like.
+DECOYS = [
+    "plain",
+    "data: {",
+    "data: {}",
+    'data: {"id":"decoy"}',
+    "data: [DONE]",
+    "\n\ndata: ",
+    '"choices"',
+    "\u2028\u2029\u0085\u0000",
+    "\\",
+    "}]}",
+]
+
+
+def chunk(id, text, **delta):
+    delta = {"role": "assistant", "content": text, **delta}
+    choices = [{"index": 0, "delta": delta}]
+    return {"id": id, "created": 1, "object": "chat.completion.chunk", "choices": choices}
+
+
+def frame(*args, **delta):
+    return json.dumps(chunk(*args, **delta), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read(data):
+    return salvage(data, DECODER.decode)
+
+
+def is_legal(data):
+    try:
+        DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def cuts(data):
+    """Yield every proper beginning of a frame that no longer is one."""
+    return (data[:place] for place in range(1, len(data)))
+
+
+SECOND = frame("b", "Now")
+
+
+@pytest.mark.parametrize("decoy", DECOYS)
+@pytest.mark.parametrize("seam", [b"data: ", b"data:", b"\ndata: ", b"\r\ndata: "], ids=repr)
+def test_the_second_generation_is_found_wherever_the_first_was_cut(decoy, seam):
+    for cut in cuts(frame("a", f"x{decoy}y")):
+        found = read(cut + seam + SECOND)
+        assert found.lost
+        assert found.frames[-1] == SECOND
+
+
+@pytest.mark.parametrize("decoy", DECOYS)
+def test_the_second_generation_may_hold_decoys(decoy):
+    second = frame("b", decoy)
+    for cut in cuts(frame("a", "first")):
+        assert read(cut + b"data: " + second) == Salvaged((second,), lost=True)
+
+
+def test_two_cuts_in_one_line_leave_the_third_generation():
+    for cut in cuts(frame("a", "first")):
+        for other in (b'{"id":"b","cho', b'{"id":', b'{"id":"b","choices":[{"delta":{"content":"x'):
+            assert read(cut + b"data: " + other + b"data: " + SECOND).frames == (SECOND,)
+
+
+def test_a_cut_without_a_successor_is_lost():
+    for cut in cuts(frame("a", "first")):
+        assert read(cut) == Salvaged((), lost=True)
+
+
+@pytest.mark.parametrize("place", range(1, len(SECOND)))
+def test_a_successor_that_is_cut_itself_is_lost_too(place):
+    found = read(b'{"id":"a","created":1,"chdata: ' + SECOND[:place])
+    assert found == Salvaged((), lost=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "frames"),
+    [
+        (SECOND + b"data: [DONE]", (SECOND, END_MARK)),
+        (SECOND + b"data:[DONE] ", (SECOND, END_MARK)),
+        (SECOND + b"[DONE]", (SECOND, END_MARK)),
+        (b"data: " + SECOND, (SECOND,)),
+        (b"data: [DONE]", (END_MARK,)),
+        (SECOND + SECOND, (SECOND, SECOND)),
+        (SECOND + b"\n" + SECOND, (SECOND, SECOND)),
+        (SECOND + b" data: " + SECOND + b"data: " + SECOND, (SECOND,) * 3),
+        (SECOND + b"data:", (SECOND,)),
+    ],
+)
+def test_whole_frames_that_are_glued_are_all_kept(data, frames):
+    assert read(data) == Salvaged(frames, lost=False)
+
+
+def test_glued_frames_after_a_cut_are_all_kept():
+    found = read(b'{"id":"a","chdata: ' + SECOND + b"data: " + SECOND + b"data: [DONE]")
+    assert found == Salvaged((SECOND, SECOND, END_MARK), lost=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"  ",
+        b"data:",
+        b"hello",
+        b"[1, 2]",
+        b"[DONE] " + SECOND,
+        SECOND + b"[DONE] and more",
+        SECOND + b"rubbish",
+        SECOND.replace(b"Now", b"\xff"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=range(11),
+)
+def test_what_holds_no_frame_is_lost(data):
+    assert read(data) == Salvaged((), lost=True)
+
+
+def test_bytes_that_are_no_text_spoil_only_the_frame_they_are_in():
+    assert read(b'{"id":"\xff\xfedata: ' + SECOND) == Salvaged((SECOND,), lost=True)
+
+
+def test_a_frame_of_unknown_shape_is_still_a_frame():
+    odd = b'{"id":1,"choices":"none"}'
+    assert read(odd + b"data: " + SECOND) == Salvaged((odd, SECOND), lost=False)
+
+
+def test_the_search_gives_up_after_many_seams():
+    assert read(b"data: {" * 1000 + b"data: " + SECOND) == Salvaged((), lost=True)
+
+
+@pytest.mark.parametrize("piece", [b"{}", b"data:", b"data: {", b"{", b" ", b"[DONE]", b"{}data: "])
+def test_large_rubbish_is_read_in_linear_time(piece):
+    found = read(piece * (500_000 // len(piece)))
+    assert len(found.frames) <= 250_000
+
+
+@given(
+    st.lists(
+        st.sampled_from([SECOND, b"data: ", b"data:", b"[DONE]", b"{}", b"\n", b'{"id":', b'"}'])
+        | st.binary(max_size=5)
+        | st.integers(1, len(SECOND)).map(lambda place: SECOND[:place]),
+        max_size=12,
+    )
+)
+def test_salvaged_frames_can_be_read_and_stand_in_the_damaged_one_in_order(pieces):
+    data = b"".join(pieces)
+    found = read(data)
+    rest = data
+    for part in found.frames:
+        rest = rest[rest.index(part) + len(part) :]
+        assert part == END_MARK or isinstance(decode(DECODER, part), ChatCompletionChunk)
+    assert all(part != END_MARK for part, _ in pairwise(found.frames))
+
+
+@given(st.sampled_from(DECOYS), st.sampled_from(DECOYS), st.data())
+def test_no_cut_mixes_two_generations(first, second, data):
+    whole, follower = frame("a", first), frame("b", second)
+    place = data.draw(st.integers(1, len(whole) - 1))
+    found = read(whole[:place] + b"data: " + follower)
+    generations = {decode(DECODER, part).id for part in found.frames if part != END_MARK}
+    assert "a" not in generations
+    assert "b" in generations
+
+
+@given(st.text())
+def test_a_legal_frame_is_returned_unchanged(text):
+    data = frame("a", text)
+    assert is_legal(data)
+    assert read(data) == Salvaged((data,), lost=False)
