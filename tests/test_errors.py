@@ -156,11 +156,11 @@ def test_every_fact_is_an_attribute(cls):
         ({"code": "1302"}, 0, "no (code 1302)"),
         ({"status_code": 429}, 0, "no (HTTP 429)"),
         ({"request_id": "r"}, 0, "no (request id r)"),
-        ({"hint": "Wait."}, 0, "no Wait."),
+        ({"hint": "Wait."}, 0, "no. Wait."),
         (
             {"code": "1302", "status_code": 429, "request_id": "r", "hint": "Wait."},
             2,
-            "no (code 1302, HTTP 429, request id r, attempts 2) Wait.",
+            "no (code 1302, HTTP 429, request id r, attempts 2). Wait.",
         ),
     ],
 )
@@ -168,6 +168,11 @@ def test_str_says_what_one_needs_to_ask_the_support(facts, attempts, text):
     error = ZaiError("no", **facts)
     error.attempts = ATTEMPTS[:attempts]
     assert str(error) == text
+
+
+def test_a_sentence_with_a_full_stop_gets_no_second_one():
+    assert str(ZaiError("Not today.", hint="Wait.")) == "Not today. Wait."
+    assert str(ZaiError("Not today.")) == "Not today."
 
 
 @pytest.mark.parametrize("cls", CLASSES)

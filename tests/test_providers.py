@@ -214,7 +214,7 @@ async def test_a_provider_may_explain_what_has_no_other_hint():
     mine = Provider(name="mine", base_url="http://x", hints={"request": "Ask the caretaker."})
     refusal = FakeReply.json({"error": {"code": "1210", "message": "refused"}}, status=400)
     async with AsyncZai(api_key="k", provider=mine, transport=FakeTransport(refusal)) as zai:
-        with pytest.raises(errors.BadRequestError, match=r"\(code 1210, HTTP 400\) Ask the care"):
+        with pytest.raises(errors.BadRequestError, match=r"\(code 1210, HTTP 400\)\. Ask the care"):
             await zai.chat.completions.create(model="glm-5.3", messages="hi")
 
 

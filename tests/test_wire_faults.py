@@ -377,7 +377,7 @@ def test_an_error_carries_what_the_platform_said():
     error = error_of(body, 429, LOG_ID)
     assert type(error) is BillingError
     assert json.loads(error.body) == body
-    assert str(error).startswith(f"no balance (code 1113, HTTP 429, request id {ID}) No balance")
+    assert str(error).startswith(f"no balance (code 1113, HTTP 429, request id {ID}). No balance")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(407, "connection"), (408, "timeout")])

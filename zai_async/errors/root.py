@@ -12,6 +12,7 @@ __all__ = [
     "ClientClosedError",
     "ConfigurationError",
     "DeadlineError",
+    "InvalidFileError",
     "MissingKeyError",
     "StreamConsumedError",
     "ZaiError",
@@ -96,7 +97,7 @@ class ZaiError(Exception):
         }
         shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
         text = f"{self.message} ({shown})" if shown else self.message
-        return f"{text} {self.hint}" if self.hint else text
+        return f"{text.removesuffix('.')}. {self.hint}" if self.hint else text
 
 
 class ConfigurationError(ZaiError, ValueError):
@@ -109,6 +110,14 @@ class MissingKeyError(ConfigurationError):
     """No API key was given or found in the environment."""
 
     kind: Kind = "auth"
+
+
+class InvalidFileError(ConfigurationError):
+    """A file breaks a documented limit; nothing was sent. ``limit`` names the limit."""
+
+    def __init__(self, message: str, *, limit: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.limit = limit
 
 
 class ClientClosedError(ZaiError, RuntimeError):

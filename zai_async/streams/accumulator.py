@@ -91,7 +91,7 @@ class ChatAccumulator:
     def add(self, chunk: ChatCompletionChunk) -> bool:
         """Add a chunk; tell whether it brought the answer forward."""
         self.chunks += 1
-        if chunk.id != self.id:
+        if not self.id or chunk.id != self.id:
             self._introduce(chunk)
         if chunk.usage is not None:
             self.usage = chunk.usage

@@ -1,0 +1,319 @@
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zai_async.models import (
+    ChatCompletionChunk,
+    ChunkChoice,
+    ChunkFunction,
+    ChunkToolCall,
+    ContentFilter,
+    Delta,
+    SearchResult,
+    Usage,
+)
+from zai_async.models.chat import Audio
+from zai_async.streams.accumulator import ChatAccumulator, PartialToolCall
+
+PIECES = st.lists(st.text(max_size=5), max_size=8)
+NAME, ARGUMENTS = "read_file", '{"path": "update.sh", "ü": [1, {"a": "}"}]}'
+
+
+def chunk(finish_reason=None, index=0, id="a", usage=None, **delta):
+    choice = ChunkChoice(index=index, delta=Delta(**delta), finish_reason=finish_reason)
+    return ChatCompletionChunk(id=id, choices=[choice], usage=usage)
+
+
+def fragment(arguments=None, *, index=0, id=None, name=None, type=None):
+    function = ChunkFunction(name=name, arguments=arguments)
+    return ChunkToolCall(index=index, id=id, type=type, function=function)
+
+
+def accumulated(*chunks):
+    answer = ChatAccumulator()
+    for each in chunks:
+        answer.add(each)
+    return answer
+
+
+def calls_of(*fragments, finish_reason="tool_calls"):
+    """Return (id, name, arguments) of the calls that fragments, one in each chunk, add up to."""
+    chunks = [chunk(tool_calls=[each]) for each in fragments]
+    answer = accumulated(*chunks, chunk(finish_reason)).completion()
+    return [(call.id, call.name, call.arguments) for call in answer.tool_calls]
+
+
+# Text.
+
+
+@given(PIECES, PIECES)
+def test_the_pieces_add_up_to_the_whole(thinking, text):
+    chunks = [chunk(reasoning_content=piece) for piece in thinking]
+    chunks += [chunk(content=piece) for piece in text]
+    answer = accumulated(*chunks, chunk("stop")).completion()
+    assert answer.thinking == "".join(thinking)
+    assert answer.text == "".join(text)
+    assert answer.message.content == ("".join(text) if text else None)
+    assert answer.message.reasoning_content == ("".join(thinking) or None)
+
+
+def test_text_may_come_as_a_list_of_parts():
+    parts = [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]
+    answer = accumulated(chunk(content=parts), chunk(content="c"))
+    assert answer.completion().message.content == "abc"
+
+
+@pytest.mark.parametrize(
+    ("delta", "progress"),
+    [
+        ({}, False),
+        ({"role": "assistant"}, False),
+        ({"content": ""}, False),
+        ({"content": []}, False),
+        ({"reasoning_content": ""}, False),
+        ({"tool_calls": []}, False),
+        ({"content": "x"}, True),
+        ({"reasoning_content": "x"}, True),
+        ({"content": "", "reasoning_content": "x"}, True),
+        ({"content": "x", "tool_calls": []}, True),
+        ({"tool_calls": [fragment()]}, True),
+        ({"audio": Audio(id="a")}, True),
+    ],
+)
+def test_only_content_is_progress(delta, progress):
+    assert ChatAccumulator().add(chunk(**delta)) is progress
+
+
+def test_an_empty_fragment_of_a_known_call_is_no_progress():
+    answer = ChatAccumulator()
+    assert answer.add(chunk(tool_calls=[fragment(id="c", name="f")]))
+    assert not answer.add(chunk(tool_calls=[fragment("", id="c", name="f")]))
+    assert answer.add(chunk(tool_calls=[fragment("{"), fragment("")]))
+
+
+def test_a_chunk_without_a_delta_or_choices_is_no_progress():
+    answer = ChatAccumulator()
+    assert not answer.add(ChatCompletionChunk())
+    assert not answer.add(ChatCompletionChunk(choices=[ChunkChoice()]))
+    assert answer.chunks == 2
+
+
+def test_other_choices_than_the_first_are_left_out():
+    answer = ChatAccumulator()
+    assert not answer.add(chunk("stop", index=1, content="second"))
+    assert answer.add(chunk(content="first"))
+    assert (answer.completion().text, answer.finish_reason) == ("first", None)
+
+
+# What stands beside the text.
+
+
+def test_the_first_chunk_introduces_the_answer():
+    answer = accumulated(
+        ChatCompletionChunk(request_id="r"),
+        ChatCompletionChunk(id="a", created=5, model="glm-5.3"),
+        ChatCompletionChunk(id="b", created=6, model="other", request_id="other"),
+    ).completion()
+    assert (answer.created, answer.model, answer.request_id) == (5, "glm-5.3", "r")
+    assert answer.object == "chat.completion"
+    assert answer.message.role == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("ids", "last", "changes"),
+    [(["a", "a", ""], "a", 0), (["", "a"], "a", 0), (["a", "b", "c"], "c", 2)],
+)
+def test_the_last_id_stays(ids, last, changes):
+    answer = accumulated(*(ChatCompletionChunk(id=each) for each in ids))
+    assert (answer.completion().id, answer.id_changes) == (last, changes)
+
+
+def test_usage_comes_from_the_chunk_or_from_its_choice():
+    inner = ChunkChoice(delta=Delta(), usage=Usage(total_tokens=1))
+    answer = accumulated(ChatCompletionChunk(choices=[inner]))
+    assert answer.usage == Usage(total_tokens=1)
+    answer.add(chunk("stop", usage=Usage(total_tokens=2)))
+    answer.add(ChatCompletionChunk())
+    assert answer.completion().usage == Usage(total_tokens=2)
+
+
+def test_without_usage_all_counts_are_zero():
+    assert accumulated(chunk("stop")).completion().usage == Usage()
+
+
+def test_findings_are_collected():
+    one, two = SearchResult(title="1"), SearchResult(title="2")
+    answer = accumulated(
+        ChatCompletionChunk(web_search=[one]),
+        ChatCompletionChunk(web_search=[two], content_filter=[ContentFilter(level=1)]),
+        ChatCompletionChunk(content_filter=[]),
+    ).completion()
+    assert answer.web_search == [one, two]
+    assert answer.content_filter == [ContentFilter(level=1)]
+
+
+def test_audio_is_kept():
+    answer = accumulated(chunk(audio=Audio(id="1")), chunk(content="x"))
+    assert answer.completion().message.audio == Audio(id="1")
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "unheard_of"])
+def test_the_finish_reason_stays(reason):
+    answer = accumulated(chunk(""), chunk(reason), chunk(""), chunk())
+    assert answer.completion().finish_reason == reason
+
+
+def test_a_snapshot_is_not_changed_by_what_follows():
+    answer = accumulated(chunk(content="a"), ChatCompletionChunk(web_search=[SearchResult()]))
+    before = answer.completion()
+    answer.add(chunk("stop", content="b"))
+    answer.add(ChatCompletionChunk(web_search=[SearchResult()]))
+    assert (before.text, before.finish_reason, len(before.web_search)) == ("a", None, 1)
+
+
+# Tool calls.
+
+
+def test_a_whole_call_in_one_chunk():
+    assert calls_of(
+        fragment('{"a":2}', index=0, id="c0", name="add"),
+        fragment('{"b":3}', index=1, id="c1", name="multiply"),
+    ) == [("c0", "add", '{"a":2}'), ("c1", "multiply", '{"b":3}')]
+
+
+def test_two_whole_calls_in_one_delta():
+    both = [fragment("{}", index=0, id="c0", name="f"), fragment("{}", index=1, id="c1", name="g")]
+    answer = accumulated(chunk("tool_calls", tool_calls=both)).completion()
+    assert [(call.index, call.id) for call in answer.tool_calls] == [(0, "c0"), (1, "c1")]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {},
+        {"name": ""},
+        {"name": NAME},
+        {"id": ""},
+        {"id": "c0", "name": NAME, "type": "function"},
+        {"id": "another", "name": None},
+        {"id": "another", "name": NAME},
+    ],
+    ids=range(7),
+)
+@given(st.lists(st.integers(0, len(ARGUMENTS)), max_size=6))
+def test_fragments_add_up_to_the_call_whatever_relays_do_to_ids_and_names(later, places):
+    places = [0, *sorted(places), len(ARGUMENTS)]
+    pieces = [ARGUMENTS[a:b] for a, b in pairwise(places)]
+    first = fragment(pieces[0], id="c0", name=NAME, type="function")
+    rest = [fragment(piece, **later) for piece in pieces[1:]]
+    assert calls_of(first, *rest) == [("c0", NAME, ARGUMENTS)]
+
+
+@pytest.mark.parametrize("late", ["id", "name"])
+def test_an_id_or_a_name_may_come_late(late):
+    facts = {"id": "c0", "name": NAME}
+    missing = {late: facts.pop(late)}
+    assert calls_of(fragment('{"a":', **facts), fragment("1}", **missing)) == [
+        ("c0", NAME, '{"a":1}')
+    ]
+
+
+@given(st.permutations([0] * 4 + [1] * 4))
+def test_interleaved_calls_are_told_apart_by_their_index(order):
+    pieces = {0: iter(['{"a"', ":", "1", "}"]), 1: iter(['{"b"', ":", "2", "}"])}
+    found = calls_of(*(fragment(next(pieces[index]), index=index) for index in order))
+    assert sorted(arguments for _, _, arguments in found) == ['{"a":1}', '{"b":2}']
+
+
+def test_another_name_at_a_used_index_is_another_call():
+    assert calls_of(
+        fragment('{"a":', id="c0", name="f"),
+        fragment("1}"),
+        fragment('{"b":', id="c1", name="g"),
+        fragment("2}", name=""),
+        fragment("{}", index=1, id="c2", name="h"),
+    ) == [("c0", "f", '{"a":1}'), ("c1", "g", '{"b":2}'), ("c2", "h", "{}")]
+
+
+def test_without_an_index_the_id_tells_calls_apart():
+    assert calls_of(
+        fragment('{"a":', index=None, id="c0", name="f"),
+        fragment('{"b":', index=None, id="c1", name="g"),
+        fragment("1}", index=None, id="c0"),
+        fragment("2}", index=None, id="c1"),
+    ) == [("c0", "f", '{"a":1}'), ("c1", "g", '{"b":2}')]
+
+
+def test_without_index_and_id_a_fragment_belongs_to_the_last_call():
+    assert calls_of(
+        fragment("{}", index=None, id="c0", name="f"),
+        fragment('{"b":', index=None, id="c1", name="g"),
+        fragment("2}", index=None),
+    ) == [("c0", "f", "{}"), ("c1", "g", '{"b":2}')]
+
+
+def test_a_call_may_begin_without_index_id_and_name():
+    assert calls_of(fragment("{}", index=None)) == [("", "", "{}")]
+
+
+def test_a_call_without_a_function_is_kept():
+    search = ChunkToolCall(index=0, id="c0", type="web_search")
+    call = accumulated(chunk("tool_calls", tool_calls=[search])).completion().tool_calls[0]
+    assert (call.id, call.type, call.name, call.arguments) == ("c0", "web_search", "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "whole"),
+    [
+        ("{}", True),
+        (' {"a": [1, 2]}\n', True),
+        ("", False),
+        ("{", False),
+        ('{"a": 1', False),
+        ("{}{}", False),
+        ('{"a":1}{"b":2}', False),
+        ('{"action": listt_windows"}', False),
+        ("<arg_key>path</arg_key><arg_value>/x</arg_value>", False),
+        ("[]", False),
+        ("null", False),
+        ('"{}"', False),
+        ("1", False),
+        ('{"a":"\ud800"}', False),
+        ('{"a":' * 5000 + "1" + "}" * 5000, False),
+    ],
+    ids=range(15),
+)
+def test_only_one_json_object_is_whole(arguments, whole):
+    call = PartialToolCall(0)
+    call.add(fragment(arguments))
+    assert call.is_whole() is whole
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.none()), min_size=1))
+def test_arguments_are_whole_after_their_last_character_and_not_before(arguments):
+    text = json.dumps(arguments)
+    call = PartialToolCall(0)
+    for character in text:
+        assert not call.is_whole()
+        call.add(fragment(character))
+    assert call.is_whole()
+    assert json.loads(call.arguments) == arguments
+
+
+def test_before_the_finish_reason_only_whole_calls_are_shown():
+    answer = accumulated(
+        chunk(tool_calls=[fragment('{"a":1}', index=0, name="f")]),
+        chunk(tool_calls=[fragment('{"b":', index=1, name="g")]),
+    )
+    assert [call.name for call in answer.completion().tool_calls] == ["f"]
+    assert answer.unfinished().name == "g"
+    answer.add(chunk("length"))
+    assert [call.name for call in answer.completion().tool_calls] == ["f", "g"]
+
+
+def test_nothing_is_unfinished_when_all_calls_are_whole():
+    assert accumulated(chunk(content="x")).unfinished() is None
+    assert accumulated(chunk(tool_calls=[fragment("{}")])).unfinished() is None

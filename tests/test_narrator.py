@@ -1,0 +1,156 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zai_async.errors import ToolCallIncompleteError, ToolCallMalformedError, ZaiError
+from zai_async.models import (
+    ChatCompletionChunk,
+    ChunkChoice,
+    ChunkFunction,
+    ChunkToolCall,
+    Delta,
+    SearchResult,
+    ToolCall,
+    Usage,
+)
+from zai_async.streams.accumulator import ChatAccumulator
+from zai_async.streams.events import (
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    WebSearch,
+)
+from zai_async.streams.narrator import Narrator
+
+PAGES = [SearchResult(title="page")]
+
+
+def chunk(finish_reason=None, **delta):
+    choice = ChunkChoice(delta=Delta(**delta), finish_reason=finish_reason)
+    return ChatCompletionChunk(id="a", choices=[choice])
+
+
+def call(arguments, index=0, id="c0", name="f"):
+    function = ChunkFunction(name=name, arguments=arguments)
+    return chunk(tool_calls=[ChunkToolCall(index=index, id=id, function=function)])
+
+
+def told(*chunks, outcome="completed"):
+    """Return the events of each chunk, and those of the end."""
+    answer, narrator, events = ChatAccumulator(), Narrator(), []
+    for each in chunks:
+        answer.add(each)
+        events.append(list(narrator.tell(each, answer)))
+    completion = answer.completion()
+    return *events, list(narrator.conclude(answer, completion, outcome))
+
+
+def test_a_chunk_is_told_in_the_order_of_thought():
+    both = chunk(content="text", reasoning_content="thought")
+    both.usage, both.web_search = Usage(total_tokens=1), PAGES
+    assert told(both)[0] == [
+        ThinkingDelta("thought"),
+        TextDelta("text"),
+        WebSearch(PAGES),
+        Usage(total_tokens=1),
+    ]
+
+
+def test_nothing_is_told_of_a_chunk_that_says_nothing():
+    silent = [
+        chunk(),
+        chunk(content="", reasoning_content=""),
+        chunk("stop"),
+        ChatCompletionChunk(),
+    ]
+    *events, _ = told(*silent)
+    assert events == [[], [], [], []]
+
+
+def test_usage_inside_a_choice_is_told_too():
+    inner = ChunkChoice(delta=Delta(), usage=Usage(total_tokens=1))
+    assert told(ChatCompletionChunk(choices=[inner]))[0] == [Usage(total_tokens=1)]
+
+
+def test_a_tool_call_is_told_as_it_grows_and_whole_at_the_end():
+    *events, end = told(
+        call(""), call('{"a"'), chunk(content="x"), call(":1}"), chunk("tool_calls")
+    )
+    assert events == [
+        [ToolCallStarted(0, "c0", "f")],
+        [ToolCallDelta(0, '{"a"')],
+        [TextDelta("x")],
+        [ToolCallDelta(0, ":1}")],
+        [],
+    ]
+    assert [type(event) for event in end] == [ToolCall, Finished]
+    assert (end[0].id, end[0].name, end[0].parse()) == ("c0", "f", {"a": 1})
+
+
+def test_calls_side_by_side_are_told_by_their_index():
+    first, second, third, _ = told(call("{}"), call("{", 1, "c1", "g"), call("}", 1, "c1", "g"))
+    assert first == [ToolCallStarted(0, "c0", "f"), ToolCallDelta(0, "{}")]
+    assert second == [ToolCallStarted(1, "c1", "g"), ToolCallDelta(1, "{")]
+    assert third == [ToolCallDelta(1, "}")]
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "{}"])
+def test_a_call_without_arguments_is_usable(arguments):
+    end = told(call(arguments), chunk("tool_calls"))[-1]
+    assert isinstance(end[0], ToolCall)
+    assert end[0].arguments == arguments
+
+
+@pytest.mark.parametrize("arguments", ["{}{}", '{"a":1}{"b":2}', "<arg_key>a", '{"a": b"}', "[]"])
+def test_arguments_that_are_no_object_are_an_error_with_the_raw_text(arguments):
+    error, end = told(call(arguments), chunk("tool_calls"))[-1]
+    assert type(error) is ToolCallMalformedError
+    assert (error.name, error.call_id, error.raw) == ("f", "c0", arguments)
+    assert str(error) == "the arguments of the tool call 'f' are not one JSON object"
+    assert error.partial is end.completion
+
+
+@pytest.mark.parametrize("reason", ["length", "stop", "sensitive", None])
+def test_arguments_that_break_off_are_another_error(reason):
+    error, end = told(call('{"a":'), chunk(reason))[-1]
+    assert type(error) is ToolCallIncompleteError
+    assert error.raw == '{"a":'
+    assert str(error) == "the arguments of the tool call 'f' break off"
+    assert isinstance(end, Finished)
+
+
+def test_the_end_is_told_last():
+    end = told(call("{}"), call("{", 1), chunk("length", content="x"), outcome="length")[-1]
+    assert [type(event) for event in end] == [ToolCall, ToolCallIncompleteError, Finished]
+    assert (end[-1].outcome, end[-1].finish_reason, end[-1].completion.text) == (
+        "length",
+        "length",
+        "x",
+    )
+
+
+@given(
+    st.lists(
+        st.builds(chunk, content=st.text(), reasoning_content=st.text())
+        | st.builds(call, st.text(max_size=4), st.integers(0, 2)),
+        max_size=10,
+    )
+)
+def test_the_deltas_add_up_to_the_answer(chunks):
+    *events, end = told(*chunks, chunk("tool_calls"))
+    completion = end[-1].completion
+    flat = [event for group in events for event in group]
+    texts = {
+        kind: [e.text for e in flat if isinstance(e, kind)] for kind in (TextDelta, ThinkingDelta)
+    }
+    assert "".join(texts[TextDelta]) == completion.text
+    assert "".join(texts[ThinkingDelta]) == completion.thinking
+    for each in completion.tool_calls:
+        deltas = [e.text for e in flat if isinstance(e, ToolCallDelta) and e.index == each.index]
+        assert "".join(deltas) == each.arguments
+    started = [event.index for event in flat if isinstance(event, ToolCallStarted)]
+    assert sorted(started) == sorted(each.index for each in completion.tool_calls)
+    assert all(isinstance(event, ToolCall | ZaiError) for event in end[:-1])
+    assert len(end) == len(started) + 1

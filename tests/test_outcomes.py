@@ -1,0 +1,102 @@
+import pytest
+
+from zai_async.errors import EmptyAnswerError, GenerationFailedError, StreamTruncatedError
+from zai_async.models import ChatCompletion, Choice, Message, ToolCall
+from zai_async.models.chat import Audio
+from zai_async.streams import ensure_proper_end
+from zai_async.streams.outcomes import judge
+
+SAID = {"content": "hi"}
+THOUGHT = {"reasoning_content": "hm"}
+CALLED = {"tool_calls": [ToolCall(id="c")]}
+SPOKEN = {"audio": Audio(id="a")}
+
+ENDS = [
+    ("stop", SAID, "completed"),
+    ("stop", SPOKEN, "completed"),
+    ("stop", CALLED, "completed"),
+    ("stop", {}, "empty"),
+    ("stop", THOUGHT, "empty"),
+    ("stop", {"content": " \n"}, "empty"),
+    ("tool_calls", CALLED, "tool_calls"),
+    ("length", SAID, "length"),
+    ("length", THOUGHT, "empty"),
+    ("sensitive", SAID, "sensitive"),
+    ("sensitive", {}, "sensitive"),
+    ("model_context_window_exceeded", SAID, "context_exceeded"),
+    ("network_error", {}, "network_error"),
+    ("network_error", SAID, "network_error"),
+    ("invented_tomorrow", SAID, "other"),
+    ("invented_tomorrow", {}, "other"),
+    (None, SAID, "truncated"),
+    (None, THOUGHT, "truncated"),
+    ("", SAID, "truncated"),
+    (None, {}, "empty"),
+]
+FAILURES = {
+    "truncated": StreamTruncatedError,
+    "network_error": GenerationFailedError,
+    "empty": EmptyAnswerError,
+}
+
+
+def answer(finish_reason, message, **facts):
+    choice = Choice(finish_reason=finish_reason, message=Message(**message))
+    return ChatCompletion(choices=[choice], **facts)
+
+
+@pytest.mark.parametrize(("reason", "message", "outcome"), ENDS)
+def test_how_an_answer_ended(reason, message, outcome):
+    assert judge(answer(reason, message)) == outcome
+
+
+@pytest.mark.parametrize(("reason", "message", "outcome"), ENDS)
+def test_an_answer_that_one_cannot_use_is_raised(reason, message, outcome):
+    whole = answer(reason, message, id="a1")
+    if outcome not in FAILURES:
+        assert ensure_proper_end(whole) == outcome
+        return
+    with pytest.raises(FAILURES[outcome]) as caught:
+        ensure_proper_end(whole)
+    assert caught.value.partial is whole
+    assert caught.value.outcome == outcome
+    assert caught.value.request_id == "a1"
+
+
+@pytest.mark.parametrize(("reason", "message", "outcome"), ENDS)
+def test_what_the_caller_allows_is_returned(reason, message, outcome):
+    assert ensure_proper_end(answer(reason, message), {outcome}) == outcome
+
+
+def test_allowing_one_end_does_not_allow_another():
+    with pytest.raises(EmptyAnswerError):
+        ensure_proper_end(answer("stop", {}), ["length", "truncated"])
+
+
+def test_an_answer_without_choices_is_empty():
+    assert judge(ChatCompletion()) == "empty"
+    with pytest.raises(EmptyAnswerError, match=r"^the answer holds nothing$"):
+        ensure_proper_end(ChatCompletion())
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "text"),
+    [
+        ("stop", {}, r"^the answer holds nothing$"),
+        ("stop", THOUGHT, r"^the answer holds only reasoning$"),
+        ("length", THOUGHT, r"^the answer holds only reasoning\. .* raise max_tokens or lower"),
+    ],
+)
+def test_an_empty_answer_says_why(reason, message, text):
+    with pytest.raises(EmptyAnswerError, match=text):
+        ensure_proper_end(answer(reason, message))
+
+
+@pytest.mark.parametrize(
+    ("ids", "request_id"),
+    [({"request_id": "r", "id": "a"}, "r"), ({"id": "a"}, "a"), ({}, None)],
+)
+def test_the_error_names_the_request(ids, request_id):
+    with pytest.raises(StreamTruncatedError) as caught:
+        ensure_proper_end(answer(None, SAID, **ids))
+    assert caught.value.request_id == request_id
