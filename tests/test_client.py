@@ -84,7 +84,7 @@ def test_no_key(key):
         AsyncZai(api_key=key, provider="bigmodel")
 
 
-@pytest.mark.parametrize("key", ["canary\nX-Evil: 1", "canary\u2013dash", "canary\x00", "canary\x7f"])
+@pytest.mark.parametrize("key", ["canary\nX: 1", "canary\u2013", "canary\x00", "canary\x7f!"])
 def test_a_key_that_no_header_can_carry(environment, key):
     with pytest.raises(ConfigurationError) as caught:
         AsyncZai(api_key=key)

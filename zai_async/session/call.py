@@ -14,6 +14,7 @@ from zai_async._wire import Endpoint, build_request
 from zai_async.errors import (
     APIError,
     Attempt,
+    ConfigurationError,
     ConnectionLostError,
     DeadlineError,
     RequestTimeoutError,
@@ -56,7 +57,6 @@ class Call:
         self._begun: float | None = None
         self._sent = 0.0
         self._wait = 0.0
-        self._number = 0
         self._resent = 0
         self._last_chance = False
         self.session: LoopSession
@@ -81,6 +81,8 @@ class Call:
     async def run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
         """Send requests until ``finish`` accepts an answer; it closes what it does not keep."""
         while True:
+            self.session = await self._sessions.current()
+            self._start()
             try:
                 return await self._attempt(finish)
             except ZaiError as error:
@@ -118,7 +120,7 @@ class Call:
         _log.info("%s: %s; again in %.2f s", self.endpoint.name, what, wait)
         event = RetryEvent(
             operation=self.endpoint.name,
-            attempt=self._number,
+            attempt=len(self._attempts),
             wait=wait,
             error=error,
             tag=self.options.tag,
@@ -138,7 +140,10 @@ class Call:
         clock = self.settings.clock
         elapsed = clock.monotonic() - (self._begun or 0.0)
         wait = self._retry.decide(
-            error, repetition=self._number - self._resent, elapsed=elapsed, chance=clock.random()
+            error,
+            repetition=len(self._attempts) - self._resent,
+            elapsed=elapsed,
+            chance=clock.random(),
         )
         deadline = self.options.deadline
         if wait is not None and deadline is not None and elapsed + wait >= deadline:
@@ -146,8 +151,6 @@ class Call:
         return wait
 
     async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
-        self.session = await self._sessions.current()
-        self._start()
         with anyio.CancelScope(deadline=self._until(self.timeout.first_byte)) as scope:
             response = await self._send(self.request)
             try:
@@ -157,7 +160,7 @@ class Call:
             except BaseException:
                 response.close()
                 raise
-            self._record(None, response)
+            self._update()
             return result
         raise self._too_late()
 
@@ -166,7 +169,14 @@ class Call:
         if self._begun is None:
             self._begun = now
         self._sent = now
-        self._number += 1
+        self._attempts.append(
+            Attempt(
+                number=len(self._attempts) + 1,
+                started=now - self._begun,
+                duration=0.0,
+                wait=self._wait,
+            )
+        )
 
     def _until(self, limit: float | None) -> float:
         """Return the moment on the loop's clock at which a wait of this length ends."""
@@ -188,7 +198,7 @@ class Call:
             operation=self.endpoint.name,
             method=request.method,
             url=_shown(request),
-            attempt=self._number,
+            attempt=len(self._attempts),
             tag=self.options.tag,
         )
         await emit(self.settings.hooks.on_request, event)
@@ -200,52 +210,49 @@ class Call:
                 raise
             self._record(error)
         # The connection had idled for too long; the request did not reach anybody.
-        self._start()
         self._resent += 1
         self._wait = 0.0
+        self._start()
         return await self._send(msgspec.structs.replace(request, fresh=True))
 
     def _may_resend(self) -> bool:
         return self.endpoint.repeatable and self._retry.retries != 0
 
     async def _answered(self, response: Response) -> None:
-        event = ResponseEvent(
-            operation=self.endpoint.name,
-            attempt=self._number,
+        self._update(
             status_code=response.status,
             request_id=response.headers.get("X-Log-Id"),
-            duration=self.settings.clock.monotonic() - self._sent,
             connection_reused=response.connection_reused,
+        )
+        attempt = self._attempts[-1]
+        event = ResponseEvent(
+            operation=self.endpoint.name,
+            attempt=attempt.number,
+            status_code=response.status,
+            request_id=attempt.request_id,
+            duration=attempt.duration,
+            connection_reused=attempt.connection_reused,
             tag=self.options.tag,
         )
         _log.debug("%s: HTTP %d in %.3f s", event.operation, event.status_code, event.duration)
         await emit(self.settings.hooks.on_response, event)
 
-    def _record(self, error: ZaiError | None, response: Response | None = None) -> None:
-        """Write the current attempt down, or what became of it later."""
-        if self._attempts and self._attempts[-1].number == self._number:
-            before = self._attempts.pop()
-        else:
-            before = None
-        self._attempts.append(self._account(error, response, before))
-
-    def _account(
-        self, error: ZaiError | None, response: Response | None, before: Attempt | None
-    ) -> Attempt:
-        begun = self._begun or 0.0
-        reused = response.connection_reused if response else getattr(error, "stale", None) or None
-        return Attempt(
-            number=self._number,
-            started=self._sent - begun,
-            duration=self.settings.clock.monotonic() - self._sent,
-            wait=self._wait,
-            status_code=response.status if response else getattr(error, "status_code", None),
-            code=error.code if error else None,
-            error=type(error).__name__ if error else None,
-            request_id=_request_id(error, response) or (before.request_id if before else None),
-            connection_reused=before.connection_reused if before else reused,
-            maybe_billed=error is not None and not _refused(error),
+    def _record(self, error: ZaiError) -> None:
+        """Write down how the current attempt failed; what its headers told stays."""
+        known = self._attempts[-1]
+        stale = isinstance(error, ConnectionLostError) and error.stale
+        self._update(
+            status_code=error.status_code or known.status_code,
+            code=error.code,
+            error=type(error).__name__,
+            request_id=error.request_id or known.request_id,
+            connection_reused=stale or known.connection_reused,
+            maybe_billed=not _refused(error),
         )
+
+    def _update(self, **facts: Any) -> None:
+        duration = self.settings.clock.monotonic() - self._sent
+        self._attempts[-1] = msgspec.structs.replace(self._attempts[-1], duration=duration, **facts)
 
 
 def _shown(request: Request) -> str:
@@ -257,13 +264,7 @@ def _refused(error: ZaiError) -> bool:
     """Tell whether the server surely did no paid work for the failed request."""
     if isinstance(error, TransportError):
         return not error.request_sent
-    return isinstance(error, APIError)
-
-
-def _request_id(error: ZaiError | None, response: Response | None) -> str | None:
-    if response is not None:
-        return response.headers.get("X-Log-Id")
-    return error.request_id if error else None
+    return isinstance(error, APIError | ConfigurationError)
 
 
 def _timeout(options: CallOptions, settings: Settings) -> Timeout:
