@@ -1,0 +1,66 @@
+"""What is left of a Coding Plan (undocumented): https://docs.z.ai/devpack/overview."""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from zai_async.models.reply import Reply
+from zai_async.models.timestamps import moment
+
+
+class QuotaUse(Struct, kw_only=True, rename="camel"):
+    """Count what one model or tool took."""
+
+    model_code: str = ""
+    usage: int = 0
+
+
+class QuotaLimit(Struct, kw_only=True, rename="camel"):
+    """Describe one limit of the plan and how much of it is used."""
+
+    type: str = ""
+    """``TOKENS_LIMIT`` or, for the tools of the plan, ``TIME_LIMIT``; more may be added."""
+    unit: int = 0
+    """The window's unit: 3 hours, 5 months, 6 weeks, as far as observed."""
+    number: int = 0
+    """The window's length in that unit."""
+    usage: int | None = None
+    """The limit itself, where the service tells it."""
+    current_value: int | None = None
+    """How much is used, where the service tells it."""
+    remaining: int | None = None
+    """How much is left, where the service tells it."""
+    percentage: float = 0.0
+    """How much is used, 0 to 100."""
+    next_reset_time: int | None = None
+    """Unix milliseconds."""
+    usage_details: list[QuotaUse] = field(default_factory=list)
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """When the window ends, in UTC."""
+        return moment(self.next_reset_time)
+
+
+class QuotaData(Struct, kw_only=True):
+    """Hold the limits of a plan."""
+
+    level: str = ""
+    """The plan: ``lite``, ``pro`` or ``max``."""
+    limits: list[QuotaLimit] = field(default_factory=list)
+
+
+class Quota(Reply, kw_only=True):
+    """Hold how much of a plan is used."""
+
+    data: QuotaData = field(default_factory=QuotaData)
+
+    @property
+    def level(self) -> str:
+        """The plan: ``lite``, ``pro`` or ``max``."""
+        return self.data.level
+
+    @property
+    def limits(self) -> list[QuotaLimit]:
+        """The limits of the plan."""
+        return self.data.limits
