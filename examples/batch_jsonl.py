@@ -127,7 +127,11 @@ def main() -> int:
             emulator = stack.enter_context(Emulator())
             os.environ.update(ZAI_BASE_URL=emulator.url, ZAI_API_KEY="emulated")
         output = stack.enter_context(arguments.output.open("a", encoding="utf-8"))
-        failed = anyio.run(run, arguments, rows, output)
+        try:
+            failed = anyio.run(run, arguments, rows, output)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from here", file=sys.stderr)
+            return 130
     return 5 if failed else 0
 
 

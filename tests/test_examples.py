@@ -250,7 +250,10 @@ def test_batch_keeps_failed_rows_and_repeats_only_them(batch, zai_emulator):
     ]
 
 
-def test_batch_goes_on_where_it_was_killed(batch, zai_emulator):
+@pytest.mark.parametrize(
+    ("stop", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+)
+def test_batch_goes_on_where_it_was_stopped(batch, zai_emulator, stop, status):
     everything = {str(n) for n in range(1, 41)}
     batch.ask(*({"prompt": f"Number {n}"} for n in range(1, 41)))
     zai_emulator.chat.reply("yes", times=None)
@@ -260,8 +263,8 @@ def test_batch_goes_on_where_it_was_killed(batch, zai_emulator):
     arrived = len(zai_emulator.requests)
     zai_emulator.faults[:] = [Fault(hang=True, times=None)]
     zai_emulator.wait_requests(arrived + 2, timeout=5).result()
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(5) == -signal.SIGKILL
+    process.send_signal(stop)
+    assert process.wait(5) == status
     done = batch.answers.keys()
     assert 4 <= len(done) < 40
 
@@ -334,6 +337,22 @@ async def test_stop_button_ends_the_generation(platform):
         assert await page.text(".answer .text") == "The beginning"
         assert await page.text(".answer footer") == "Stopped"
         assert await page.evaluate(SHOWN_BUTTONS) == ["Send"]
+
+
+@with_chromium
+@patient
+async def test_new_chat_ends_the_old_one_and_forgets_it(platform):
+    platform.fault(silence_after=(1000, 600))
+    async with chat_page() as page:
+        await page.type("Hello")
+        await page.wait("document.querySelector('.answer details[open] p')?.innerText")
+        await page.click("#reset")
+        await platform.wait_disconnected(timeout=5)
+        await page.wait("!document.querySelector('.answer') && !document.activeElement.value")
+        await page.wait("document.querySelector('form button:not([hidden])').ariaLabel === 'Send'")
+        await page.click(".suggestion")
+        await page.wait(ANSWERED)
+    assert len(platform.requests[1].json["messages"]) == 1
 
 
 @with_chromium
