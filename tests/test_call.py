@@ -1,0 +1,446 @@
+"""Calls: what is sent again and what is not, what the ledger says, and when it is over."""
+
+import asyncio
+import itertools
+import logging
+import math
+
+import anyio
+import pytest
+
+from tests.calls import COMPLETION, FakeClock, ask, client
+from tests.virtual_loop import run
+from zai_async import (
+    APIError,
+    AuthenticationError,
+    BillingError,
+    CallOptions,
+    ConnectionLostError,
+    DeadlineError,
+    EmptyAnswerError,
+    Hooks,
+    LimitError,
+    RateLimitError,
+    RequestTimeoutError,
+    ResponseError,
+    RetryPolicy,
+    ServerError,
+    Timeout,
+    ZaiError,
+)
+from zai_async._wire import Endpoint
+from zai_async.models.options import CallParams
+from zai_async.retry import Backoff
+from zai_async.testing import Emulator, FakeReply, FakeTransport
+
+FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")
+BUSY = FakeReply.json({"error": {"code": "1302"}}, status=429, X_Log_Id="log-0")
+LOST = FakeReply(failure=ConnectionLostError("gone"))
+PATIENT = RetryPolicy()
+
+
+def scripted(*script, **changes):
+    transport = FakeTransport(*script)
+    fields = {"retry": PATIENT, "clock": FakeClock()} | changes
+    return client(transport=transport, **fields), transport
+
+
+# Which failures are sent again, on real sockets
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "billed"),
+    [
+        ({"code": "1302"}, "RateLimitError", False),
+        ({"code": "1305"}, "RateLimitError", False),
+        ({"code": "1302", "http_200": True}, "RateLimitError", False),
+        ({"status": 500}, "ServerError", False),
+        ({"status": 502}, "ServerError", False),
+        ({"code": "1234"}, "ServerError", False),
+        ({"drop": True}, "ConnectionLostError", True),
+        ({"drop": True, "how": "fin"}, "ConnectionLostError", True),
+        ({"cut_after": 20}, "ConnectionLostError", True),
+        ({"cut_after": 20, "how": "fin"}, "ConnectionLostError", True),
+        ({"hang": True}, "RequestTimeoutError", True),
+    ],
+    ids=str,
+)
+async def test_what_may_pass_is_tried_again(fault, error, billed):
+    limits = Timeout(first_byte=0.05)
+    async with Emulator() as emulator:
+        emulator.fault(times=2, **fault)
+        zai = client(emulator.url, retry=PATIENT, clock=FakeClock(), timeout=limits)
+        async with zai:
+            attempts = (await ask(zai)).attempts
+        assert len(emulator.requests) == len(attempts) == 3
+    assert [attempt.error for attempt in attempts] == [error, error, None]
+    assert [attempt.maybe_billed for attempt in attempts] == [billed, billed, False]
+    assert [attempt.number for attempt in attempts] == [1, 2, 3]
+    assert [attempt.wait > 0 for attempt in attempts] == [False, True, True]
+    assert attempts[2].started == sum(attempt.wait for attempt in attempts)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "billed"),
+    [
+        ({"code": "1000"}, "AuthenticationError", False),
+        ({"code": "1113"}, "BillingError", False),
+        ({"code": "1210"}, "BadRequestError", False),
+        ({"code": "1211"}, "NotFoundError", False),
+        ({"code": "1301"}, "ContentPolicyError", False),
+        ({"code": "1308"}, "QuotaError", False),
+        ({"body": b"<p>", "content_type": "text/html"}, "ResponseError", True),
+        ({"body": b"[]"}, "ResponseError", True),
+    ],
+    ids=str,
+)
+async def test_what_will_not_pass_is_sent_once(fault, error, billed):
+    async with Emulator() as emulator:
+        emulator.fault(times=None, **fault)
+        async with client(emulator.url, retry=PATIENT, clock=FakeClock()) as zai:
+            with pytest.raises(ZaiError) as caught:
+                await ask(zai)
+        assert len(emulator.requests) == 1
+    (attempt,) = caught.value.attempts
+    assert (type(caught.value).__name__, attempt.error) == (error, error)
+    assert attempt.maybe_billed is billed
+    assert attempt.connection_reused is False
+    assert attempt.request_id
+    assert caught.value.operation == "chat.completions.create"
+
+
+async def test_the_ledger_tells_all():
+    zai, transport = scripted(BUSY, LOST, FINE)
+    async with zai:
+        reply = await ask(zai)
+    busy, lost, fine = reply.attempts
+    assert (busy.status_code, busy.code, busy.request_id, busy.wait) == (429, "1302", "log-0", 0.0)
+    assert (lost.status_code, lost.code, lost.request_id, lost.wait) == (None, None, None, 1.0)
+    assert (fine.status_code, fine.error, fine.request_id, fine.wait) == (200, None, "log-1", 0.5)
+    assert [attempt.started for attempt in reply.attempts] == [0.0, 1.0, 1.5]
+    assert reply.request_id == "log-1"
+    assert len(transport.requests) == 3
+
+
+async def test_a_failure_after_the_headers_keeps_what_they_told():
+    broken = FakeReply(status=200, headers={"X-Log-Id": "log-2"}, steps=(b"{", LOST.failure))
+    zai, _ = scripted(broken, retry=RetryPolicy(retries=0))
+    async with zai:
+        with pytest.raises(ConnectionLostError) as caught:
+            await ask(zai)
+    (attempt,) = caught.value.attempts
+    assert (attempt.status_code, attempt.request_id, attempt.connection_reused) == (
+        200,
+        "log-2",
+        False,
+    )
+    assert attempt.maybe_billed
+
+
+async def test_the_waits_follow_the_policy():
+    retry = RetryPolicy(retries=3, throttle=Backoff(2.0, 5.0))
+    zai, transport = scripted(BUSY, retry=retry, clock=(clock := FakeClock()))
+    async with zai:
+        with pytest.raises(RateLimitError) as caught:
+            await ask(zai)
+    assert clock.slept == [1.0, 2.0, 2.5]
+    assert len(transport.requests) == len(caught.value.attempts) == 4
+
+
+async def test_the_server_may_name_the_wait():
+    busy = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After="7")
+    zai, _ = scripted(busy, FINE, clock=(clock := FakeClock()))
+    async with zai:
+        await ask(zai)
+    assert clock.slept == [7.0]
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+async def test_a_call_may_have_retries_of_its_own(retries):
+    zai, transport = scripted(BUSY)
+    async with zai:
+        with pytest.raises(RateLimitError):
+            await ask(zai, options=CallOptions(retries=retries))
+    assert len(transport.requests) == 1 + retries
+
+
+async def test_stale_connections_use_up_no_retries():
+    stale = ConnectionLostError("reset")
+    stale.stale = True
+    gone = FakeReply(failure=stale)
+    zai, transport = scripted(gone, BUSY, gone, BUSY, FINE, retry=RetryPolicy(retries=2))
+    async with zai:
+        attempts = (await ask(zai)).attempts
+    assert [request.fresh for request in transport.requests] == [False, True, False, True, False]
+    assert [attempt.error for attempt in attempts] == [
+        "ConnectionLostError",
+        "RateLimitError",
+        "ConnectionLostError",
+        "RateLimitError",
+        None,
+    ]
+    assert [attempt.wait for attempt in attempts] == [0.0, 0.0, 1.0, 0.0, 2.0]
+    assert [attempt.connection_reused for attempt in attempts[:2]] == [True, False]
+
+
+@pytest.mark.parametrize("stale", [False, True])
+async def test_an_operation_that_is_no_duplicate_safe_is_sent_once(stale):
+    lost = ConnectionLostError("reset")
+    lost.stale = stale
+    endpoint = Endpoint("jobs.create", "paas/v4/jobs", dict, CallParams, repeatable=False)
+    zai, transport = scripted(FakeReply(failure=lost), FINE)
+    async with zai:
+        with pytest.raises(ConnectionLostError):
+            await zai._manager.call(endpoint, {})
+    assert len(transport.requests) == 1
+
+
+async def test_an_operation_that_was_refused_is_sent_again_all_the_same():
+    endpoint = Endpoint("jobs.create", "paas/v4/jobs", dict, CallParams, repeatable=False)
+    zai, transport = scripted(BUSY, FINE)
+    async with zai:
+        answer = await zai._manager.call(endpoint, {})
+    assert answer == COMPLETION
+    assert len(transport.requests) == 2
+
+
+async def test_an_answer_without_content_is_an_error_with_attempts():
+    empty = FakeReply.json({"choices": [{"finish_reason": "stop", "message": {"content": ""}}]})
+    zai, _ = scripted(BUSY, empty)
+    async with zai:
+        with pytest.raises(EmptyAnswerError) as caught:
+            await ask(zai)
+        assert len(caught.value.attempts) == 2
+        assert caught.value.operation == "chat.completions.create"
+        allowed = await ask(zai, options=CallOptions(allow={"empty"}))
+    assert allowed.outcome == "empty"
+
+
+# What is there instead of a stream
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (BUSY, RateLimitError),
+        (FakeReply.json({"error": {"code": "1113"}}), BillingError),
+        (FakeReply(headers={"Content-Type": "text/html"}, steps=(b"<html>",)), ResponseError),
+        (FakeReply.json(COMPLETION), ResponseError),
+        (FakeReply(status=304), ResponseError),
+        (FakeReply(status=502, steps=(b"<html>",)), ServerError),
+        (FakeReply(status=401, steps=(b"", LOST.failure)), AuthenticationError),
+    ],
+)
+async def test_an_answer_that_is_no_stream(reply, error):
+    zai, transport = scripted(reply, retry=RetryPolicy(retries=0))
+    async with zai:
+        with pytest.raises(error):
+            await ask(zai, stream=True)
+        assert transport.open_responses == 0
+
+
+# Clocks: on a loop where waiting takes no time
+
+
+def timed(*script, hooks=None, **options):
+    """Make a call; return what came of it and how long it took."""
+
+    async def work():
+        transport = FakeTransport(*script)
+        loop = asyncio.get_running_loop()
+        async with client(transport=transport, retry=PATIENT, hooks=hooks) as zai:
+            begun = loop.time()
+            try:
+                result = await ask(zai, options=CallOptions(**options))
+            except Exception as error:  # noqa: BLE001 - it is the result
+                result = error
+            took = loop.time() - begun
+            assert transport.open_responses == 0
+        return result, took, transport
+
+    return run(work())
+
+
+def test_waiting_for_headers_has_a_limit():
+    error, took, _ = timed(FakeReply(delay=math.inf), timeout=Timeout(first_byte=30.0), retries=0)
+    assert isinstance(error, RequestTimeoutError)
+    assert str(error) == "no answer for 30.0 s"
+    assert took == pytest.approx(30)
+    assert error.attempts[0].maybe_billed
+
+
+def test_reading_the_body_has_a_limit():
+    stalled = FakeReply(steps=(b"{", 1e6))
+    error, took, _ = timed(stalled, timeout=Timeout(between_progress=40.0), retries=0)
+    assert isinstance(error, RequestTimeoutError)
+    assert error.attempts[0].status_code == 200
+    assert took == pytest.approx(40)
+
+
+def test_without_limits_a_call_waits():
+    limits = Timeout(None, None, None, None)
+    reply, took, _ = timed(FakeReply.json(COMPLETION, X_A="1"), timeout=limits)
+    assert (reply.text, took) == ("Hi", 0)
+    slow = FakeReply(delay=9e4, steps=FINE.steps)
+    reply, took, _ = timed(slow, timeout=limits)
+    assert (reply.text, took) == ("Hi", pytest.approx(9e4))
+
+
+@pytest.mark.parametrize("where", ["headers", "body", "second attempt"])
+def test_the_deadline_is_kept(where):
+    script = {
+        "headers": (FakeReply(delay=1e6),),
+        "body": (FakeReply(delay=4.0, steps=(b"{", 1e6)),),
+        "second attempt": (BUSY, FakeReply(delay=1e6)),
+    }[where]
+    error, took, _ = timed(*script, deadline=10.0)
+    assert isinstance(error, DeadlineError)
+    assert "deadline of 10 s has passed" in str(error)
+    assert took == pytest.approx(10)
+    assert error.attempts[-1].error == "DeadlineError"
+
+
+def test_a_wait_that_does_not_fit_is_not_begun():
+    busy = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After="20")
+    error, took, transport = timed(busy, deadline=20.0)
+    assert isinstance(error, RateLimitError)
+    assert (took, len(transport.requests)) == (0, 1)
+    reply, took, transport = timed(busy, FINE, deadline=20.5)
+    assert (reply.text, took, len(transport.requests)) == ("Hi", pytest.approx(20), 2)
+
+
+def test_the_sooner_limit_counts():
+    hanging = FakeReply(delay=1e6)
+    for deadline, error in ((5.0, DeadlineError), (15.0, RequestTimeoutError)):
+        limits = Timeout(first_byte=10.0)
+        caught, took, _ = timed(hanging, deadline=deadline, timeout=limits, retries=0)
+        assert (type(caught), took) == (error, pytest.approx(min(deadline, 10)))
+
+
+@pytest.mark.parametrize("name", ["on_request", "on_response"])
+def test_the_deadline_passes_while_a_hook_works(name):
+    async def hook(event):
+        await anyio.sleep(100)
+
+    error, took, _ = timed(FINE, hooks=Hooks(**{name: hook}), deadline=10.0)
+    assert isinstance(error, DeadlineError)
+    assert took == pytest.approx(10)
+
+
+def test_a_number_sets_all_clocks_but_connecting():
+    _, _, transport = timed(FINE, timeout=3.0)
+    assert transport.requests[0].connect_timeout == 10.0
+    error, took, transport = timed(FakeReply(delay=1e6), timeout=3.0, retries=0)
+    assert (type(error), took) == (RequestTimeoutError, pytest.approx(3))
+    _, _, transport = timed(FINE, timeout=Timeout(connect=2.0))
+    assert transport.requests[0].connect_timeout == 2.0
+
+
+# Logs
+
+
+async def test_each_retry_is_one_line(caplog):
+    caplog.set_level(logging.INFO, "zai_async")
+    zai, _ = scripted(BUSY, LOST, FINE)
+    async with zai:
+        await ask(zai)
+    assert caplog.messages == [
+        "chat.completions.create: RateLimitError (code 1302); again in 1.00 s",
+        "chat.completions.create: ConnectionLostError (code None); again in 0.50 s",
+    ]
+
+
+async def test_each_request_is_two_lines_for_those_who_look_closely(caplog):
+    caplog.set_level(logging.DEBUG, "zai_async")
+    zai, _ = scripted(FINE)
+    async with zai:
+        await ask(zai)
+    assert caplog.messages == [
+        "chat.completions.create: POST http://127.0.0.1:9/api/paas/v4/chat/completions",
+        "chat.completions.create: HTTP 200 in 0.000 s",
+    ]
+
+
+# Cancelling
+
+
+async def read(zai):
+    async with zai.chat.completions.stream(model="glm-5.3", messages="Hi") as stream:
+        return [chunk async for chunk in stream]
+
+
+@pytest.mark.parametrize("work", [ask, read])
+async def test_a_call_can_be_cancelled_at_any_moment(work):
+    """After each possible number of steps: no connection is lost, nothing is sent again."""
+    async with Emulator() as emulator, client(emulator.url, retry=PATIENT) as zai:
+        for steps in itertools.count():
+            task = asyncio.create_task(work(zai))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if task.done():
+                break
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await task
+        assert steps > 5
+        assert len(emulator.requests) <= steps + 1
+        await emulator.wait_until(lambda: emulator.open_connections <= 1)
+        connections = emulator.connections
+        await work(zai)
+        assert emulator.connections - connections <= 1
+        await zai.aclose()
+        await emulator.wait_closed()
+
+
+async def test_a_wait_before_a_retry_can_be_cancelled():
+    zai, transport = scripted(BUSY, clock=None)
+    async with zai:
+        with anyio.move_on_after(0.02) as scope:
+            await ask(zai)
+    assert scope.cancelled_caught
+    assert len(transport.requests) == 1
+
+
+def test_cancelling_from_outside_wins_over_a_limit_that_ends_at_the_same_moment():
+    async def work():
+        transport = FakeTransport(FakeReply(delay=1e6))
+        async with client(transport=transport, retry=PATIENT, timeout=10.0) as zai:
+            task = asyncio.create_task(ask(zai))
+            asyncio.get_running_loop().call_at(10.0, task.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return transport
+
+    assert len(run(work()).requests) == 1
+
+
+def test_an_outer_scope_wins_over_a_limit_that_ends_at_the_same_moment():
+    async def work():
+        transport = FakeTransport(FakeReply(delay=1e6))
+        async with client(transport=transport, retry=PATIENT, timeout=10.0) as zai:
+            with anyio.move_on_after(10.0) as scope:
+                await ask(zai)
+        return scope, transport
+
+    scope, transport = run(work())
+    assert scope.cancelled_caught
+    assert len(transport.requests) == 1
+
+
+async def test_a_large_error_is_still_classified():
+    page = FakeReply(status=429, steps=(b" " * 2**15,) * 2**10)
+    zai, transport = scripted(page, retry=RetryPolicy(retries=0))
+    async with zai:
+        with pytest.raises(APIError) as caught:
+            await ask(zai)
+        assert transport.responses[0].closed
+    assert caught.value.status_code == 429
+
+
+async def test_a_large_answer_is_refused():
+    zai, transport = scripted(FakeReply(steps=(b" " * 99, b" " * 2)), max_response_bytes=100)
+    async with zai:
+        with pytest.raises(LimitError, match="larger than 100 bytes"):
+            await ask(zai)
+        assert transport.open_responses == 0

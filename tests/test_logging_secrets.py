@@ -1,0 +1,166 @@
+"""The key is in no log line, no message, no repr and no traceback, whatever happens."""
+
+import copy
+import logging
+import pickle
+import traceback
+
+import pytest
+
+from tests.calls import KEY, FakeClock, ask, client
+from tests.fault_server import FaultServer, answer
+from zai_async import CallOptions, ConnectTimeoutError, Hooks, RetryPolicy, Timeout, ZaiError
+from zai_async._endpoints import CHAT
+from zai_async._secrets import Secret
+from zai_async._transport import NetworkSettings, Request, open_transport
+from zai_async.testing import Emulator
+
+HALF = KEY.rpartition(".")[2]
+ECHO = f"the key {KEY} is unknown, and so is {HALF}"
+FAULTS = [
+    {"code": "1000"},
+    {"code": "1000", "message": ECHO},
+    {"code": "1113"},
+    {"code": "1210", "message": ECHO, "http_200": True},
+    {"code": "1302"},
+    {"code": "1305", "times": 1},
+    {"code": "1308"},
+    {"status": 500},
+    {"status": 502},
+    {"body": b"<p>no</p>", "content_type": "text/html"},
+    {"body": ECHO.encode()},
+    {"drop": True},
+    {"cut_after": 20},
+    {"hang": True},
+    {"error_in_stream": "1305", "after": 2, "message": ECHO},
+    {"raw_frames": [f"data: {ECHO}\n\n"]},
+    {"no_done": True, "eof_after": 300},
+]
+
+
+@pytest.fixture
+def logged(caplog):
+    """Capture every logger of the process."""
+    caplog.set_level(logging.DEBUG)
+    return lambda: "\n".join(map(repr, [record.getMessage() for record in caplog.records]))
+
+
+class Shown:
+    """Collects whatever a curious program could print.
+
+    Local variables hold the bytes of an answer: they do not count where the server itself told
+    the key.
+    """
+
+    def __init__(self, *, told=False):
+        self.texts = []
+        self.told = told
+
+    def add(self, value):
+        self.texts += [repr(value), str(value)]
+
+    @property
+    def hooks(self):
+        return Hooks(on_request=self.add, on_response=self.add, on_retry=self.add)
+
+    def add_error(self, error):
+        self.add(error)
+        self.add(vars(error))
+        self.add(copy.copy(error))
+        self.add(vars(pickle.loads(pickle.dumps(error))))
+        self.texts += traceback.format_exception(error)
+        trace = traceback.TracebackException.from_exception(error, capture_locals=not self.told)
+        ours = [frame for frame in trace.stack if "/zai_async/" in frame.filename]
+        self.texts += [f"{frame.filename}: {frame.locals}" for frame in ours]
+
+    @property
+    def text(self):
+        return "\n".join(self.texts)
+
+
+async def use(zai, shown, *, stream):
+    options = CallOptions(tag="canary", timeout=Timeout(first_byte=0.05))
+    try:
+        if not stream:
+            shown.add(await ask(zai, options=options))
+            return
+        async with await ask(zai, options=options, stream=True) as opened:
+            shown.add(opened)
+            async for event in opened.events:
+                shown.add(event)
+    except ZaiError as error:
+        shown.add_error(error)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", [{}, *FAULTS], ids=lambda fault: str(fault)[:30])
+async def test_the_key_is_nowhere(logged, fault, stream):
+    shown = Shown(told=HALF in str(fault))
+    async with Emulator() as emulator:
+        if fault:
+            emulator.fault(**{"times": None} | fault)
+        retry = RetryPolicy(retries=1)
+        zai = client(emulator.url, hooks=shown.hooks, retry=retry, clock=FakeClock())
+        async with zai:
+            shown.add(zai)
+            shown.add(vars(zai))
+            shown.add(zai._manager.settings)
+            await use(zai, shown, stream=stream)
+            call = zai._manager.begin(CHAT, {"model": "m", "messages": "x"})
+            shown.add(call.request)
+        assert emulator.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert HALF not in shown.text
+    assert HALF not in logged()
+    assert "RequestEvent" in shown.text
+
+
+@pytest.mark.parametrize("garbage", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\nX\r\n\r\n"])
+async def test_the_key_is_not_in_what_aiohttp_says(logged, garbage):
+    """Its exceptions carry the whole request."""
+    shown = Shown()
+    async with FaultServer([garbage, "fin"]) as server, client(server.url) as zai:
+        await use(zai, shown, stream=False)
+    assert "the answer is not HTTP" in shown.text
+    assert HALF not in shown.text
+    assert HALF not in logged()
+
+
+async def test_a_key_in_an_address_is_not_shown(logged):
+    """Neither by a failure to connect, whose text has the whole address."""
+    transport = open_transport(NetworkSettings(trust_env=False))
+    request = Request(
+        operation="test",
+        method="GET",
+        url="http://127.0.0.1:9/",
+        headers={},
+        secret_query={"api_token": Secret(KEY)},
+        connect_timeout=1e-9,
+    )
+    shown = Shown()
+    with pytest.raises(ConnectTimeoutError) as caught:
+        await transport.send(request)
+    shown.add_error(caught.value)
+    await transport.aclose()
+    assert HALF not in shown.text
+    assert HALF not in logged()
+
+
+def test_wrong_arguments_do_not_show_the_key():
+    shown = Shown()
+    for changes in ({"provider": "nobody"}, {"base_url": "x"}, {"ca_file": "/nowhere"}):
+        with pytest.raises(ZaiError) as caught:
+            client(**changes)
+        shown.add_error(caught.value)
+    with pytest.raises(ZaiError) as caught:
+        client(api_key=f"{KEY}\n{KEY}")
+    shown.add_error(caught.value)
+    assert HALF not in shown.text
+
+
+async def test_an_answer_that_echoes_the_key_and_breaks_off(logged):
+    shown = Shown(told=True)
+    broken = answer(ECHO.encode(), status="401 No")[:-9]
+    async with FaultServer([broken, "fin"]) as server, client(server.url) as zai:
+        await use(zai, shown, stream=False)
+    assert HALF not in shown.text
+    assert HALF not in logged()
