@@ -21,6 +21,7 @@ from zai_async.errors import (
     EventTooLargeError,
     GenerationFailedError,
     IncompleteError,
+    InvalidFileError,
     LimitError,
     MissingKeyError,
     NotFoundError,
@@ -72,6 +73,7 @@ from zai_async.streams.events import (
     ToolCallStarted,
     WebSearch,
 )
+from zai_async.uploads import audio_part, file_part, image, video_part
 
 __all__ = [
     "BIGMODEL",
@@ -105,6 +107,7 @@ __all__ = [
     "GenerationFailedError",
     "Hooks",
     "IncompleteError",
+    "InvalidFileError",
     "LimitError",
     "Message",
     "MissingKeyError",
@@ -143,4 +146,8 @@ __all__ = [
     "WebSearch",
     "ZaiError",
     "__version__",
+    "audio_part",
+    "file_part",
+    "image",
+    "video_part",
 ]

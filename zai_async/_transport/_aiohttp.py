@@ -273,7 +273,10 @@ def _with_secrets(request: Request, url: yarl.URL) -> yarl.URL:
 
 def _with_secret_headers(request: Request) -> dict[str, str]:
     secrets = {name: secret.reveal() for name, secret in request.secret_headers.items()}
-    return {**request.headers, **secrets}
+    size = getattr(request.body, "size", None)
+    # Without it aiohttp would send a body that it cannot measure in chunks.
+    length = {} if size is None else {"Content-Length": str(size)}
+    return {**request.headers, **length, **secrets}
 
 
 def _redirect(response: AiohttpResponse, url: yarl.URL) -> yarl.URL | None:

@@ -1,26 +1,36 @@
 """One operation of the API as data, and the HTTP request that a call of it becomes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._version import __version__
+from zai_async._wire.jwt import sign_token
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.tolerant import encode
 from zai_async.providers import Provider
+from zai_async.uploads import (
+    MARK,
+    BodyStream,
+    FileLimits,
+    JSONBody,
+    Media,
+    MultipartBody,
+    Progress,
+)
 
-__all__ = ["Endpoint", "Request", "build_request"]
+__all__ = ["Endpoint", "Request", "authorized", "build_request"]
 
 T = TypeVar("T")
 Body = dict[str, Any]
 
 _USER_AGENT = f"zai-async/{__version__}"
-_BESIDE_THE_BODY = frozenset({"options", "extra"})
+_BESIDE_THE_BODY = frozenset({"options", "extra", "on_progress"})
 
 
 def _unchanged(body: Body) -> Body:
@@ -40,6 +50,7 @@ class Endpoint(Generic[T]):
         method: str = "POST",
         stream: bool = False,
         repeatable: bool = True,
+        upload: tuple[str, FileLimits] | None = None,
         prepare: Callable[[Body], Body] = _unchanged,
     ) -> None:
         self.name = name
@@ -50,6 +61,8 @@ class Endpoint(Generic[T]):
         self.stream = stream
         self.repeatable = repeatable
         """Whether the request may be sent again when nobody knows if the first one arrived."""
+        self.upload = upload
+        """The field that is a file, which makes the body a form, and what is accepted there."""
         self.prepare = prepare
 
     @cached_property
@@ -77,7 +90,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     secret_headers: Mapping[str, Secret] = {}
     secret_query: Mapping[str, Secret] = {}
-    body: bytes | None = None
+    body: bytes | BodyStream | None = None
     connect_timeout: float | None = None
     """Seconds until a connection must stand; None for no limit."""
     fresh: bool = False
@@ -103,15 +116,16 @@ def build_request(
     path, body = _fill_path(endpoint, body)
     body = {**endpoint.prepare(body), **params.get("extra", {})}
     url = _join(provider, path)
-    fields = _merged(_headers(endpoint), headers, _own_headers(params))
+    sent = _encoded(endpoint, body, params.get("on_progress"))
+    fields = _merged(_headers(endpoint, sent), headers, _own_headers(params))
     return Request(
         operation=endpoint.name,
         method=endpoint.method,
-        url=url if endpoint.method == "POST" else _with_query(url, body),
+        url=_with_query(f"{provider.base_url}/{path}", query),
         headers=fields,
         secret_headers=_secret_headers(provider, key),
         secret_query=_secret_query(provider, key),
-        body=_encoded(endpoint, body),
+        body=sent,
     )
 
 
@@ -129,14 +143,23 @@ def _check_keywords(endpoint: Endpoint[Any], params: Mapping[str, Any]) -> None:
 
 
 def _check_operation(endpoint: Endpoint[Any], provider: Provider) -> None:
-    if provider.operations is not None and endpoint.name not in provider.operations:
+    if not provider.has(endpoint.name):
         raise ConfigurationError(f"provider {provider.name!r} has no operation {endpoint.name}")
 
 
-def _fill_path(endpoint: Endpoint[Any], body: Body) -> tuple[str, Body]:
+def _place(endpoint: Endpoint[Any], provider: Provider) -> str:
+    """Return the path of an operation below the base URL, keywords in braces."""
+    if endpoint.name in provider.paths:
+        return provider.paths[endpoint.name]
+    for family, place in provider.families.items():
+        if endpoint.path.startswith(f"{family}/"):
+            return f"{place}/{endpoint.path.removeprefix(f'{family}/')}".lstrip("/")
+    return endpoint.path
+
+
+def _fill_path(endpoint: Endpoint[Any], path: str, body: Body) -> tuple[str, Body]:
     """Move the keywords that the path names out of the body."""
     rest: Body = {}
-    path = endpoint.path
     for name, value in body.items():
         slot = f"{{{name}}}"
         if slot not in path:
@@ -148,23 +171,32 @@ def _fill_path(endpoint: Endpoint[Any], body: Body) -> tuple[str, Body]:
     return path, rest
 
 
-def _join(provider: Provider, path: str) -> str:
-    for family, place in provider.families.items():
-        if path.startswith(f"{family}/"):
-            path = f"{place}/{path.removeprefix(f'{family}/')}"
-            break
-    return f"{provider.base_url}/{path.lstrip('/')}"
+def _in_dialect(endpoint: Endpoint[Any], provider: Provider, body: Body) -> Body:
+    """Say it in the gateway's words."""
+    if endpoint.name in provider.plain_prompts:
+        body = {**body, "messages": _plain_prompt(endpoint, body["messages"])}
+    names = provider.renames.get(endpoint.name, {})
+    return {names.get(name, name): value for name, value in body.items()}
+
+
+def _plain_prompt(endpoint: Endpoint[Any], messages: Any) -> str:
+    """Return the text of a conversation that is one plain question."""
+    text = messages[0].get("content") if len(messages) == 1 else None
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{endpoint.name}(): here messages must be one plain text")
+    return text
 
 
 def _with_query(url: str, query: Body) -> str:
     present = {name: value for name, value in query.items() if value is not None}
-    return f"{url}?{urlencode(present)}" if present else url
+    mark = "&" if "?" in url else "?"
+    return f"{url}{mark}{urlencode(present)}" if present else url
 
 
-def _headers(endpoint: Endpoint[Any]) -> dict[str, str]:
+def _headers(endpoint: Endpoint[Any], body: bytes | BodyStream | None) -> dict[str, str]:
     headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
-    if endpoint.method == "POST":
-        headers["Content-Type"] = "application/json"
+    if body is not None:
+        headers["Content-Type"] = getattr(body, "content_type", "application/json")
     if endpoint.stream:
         # Compressed event streams arrive late and in lumps.
         headers |= {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
@@ -182,20 +214,55 @@ def _own_headers(params: Mapping[str, Any]) -> Mapping[str, str]:
     return options.headers if options else {}
 
 
+def authorized(request: Request, provider: Provider, key: Secret | None, now: float) -> Request:
+    """Return the request with a fresh token, where tokens are signed; ``now`` in epoch seconds."""
+    if key is None or provider.key_in != "jwt":
+        return request
+    return msgspec.structs.replace(request, secret_headers=_bearer(sign_token(key, now)))
+
+
 def _secret_headers(provider: Provider, key: Secret | None) -> Mapping[str, Secret]:
     if key is None or provider.key_in != "header":
         return {}
-    return {"Authorization": Secret(f"Bearer {key.reveal()}")}
+    return _bearer(key)
+
+
+def _bearer(token: Secret) -> Mapping[str, Secret]:
+    return {"Authorization": Secret(f"Bearer {token.reveal()}")}
 
 
 def _secret_query(provider: Provider, key: Secret | None) -> Mapping[str, Secret]:
     return {provider.key_parameter: key} if key and provider.key_in == "query" else {}
 
 
-def _encoded(endpoint: Endpoint[Any], body: Body) -> bytes | None:
+def _encoded(
+    endpoint: Endpoint[Any], body: Body, progress: Progress | None
+) -> bytes | BodyStream | None:
     if endpoint.method != "POST":
         return None
+    if endpoint.upload is not None and body.get(endpoint.upload[0]) is not None:
+        return _form(body, *endpoint.upload, progress)
     try:
-        return encode(body)
+        text = encode(body)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{endpoint.name}(): {error}") from None
+    if MARK.encode() not in text:
+        return text
+    return JSONBody(text, {str(each): each for each in _media(body)}, progress)
+
+
+def _form(body: Body, field: str, limits: FileLimits, progress: Progress | None) -> BodyStream:
+    rest = {name: value for name, value in body.items() if name != field}
+    return MultipartBody(rest, (field, body[field]), limits, progress)
+
+
+def _media(value: object) -> Iterator[Media]:
+    """Yield the files inside a body, in the order in which they are written."""
+    if isinstance(value, Media):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in cast("Mapping[str, object]", value).values():
+            yield from _media(each)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for each in cast("Sequence[object]", value):
+            yield from _media(each)

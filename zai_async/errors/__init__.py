@@ -4,7 +4,8 @@
 
     ZaiError
     ├── ConfigurationError (ValueError)           an argument is wrong; nothing was sent
-    │   └── MissingKeyError                       no API key was given or found
+    │   ├── MissingKeyError                       no API key was given or found
+    │   └── InvalidFileError                      a file breaks a documented limit
     ├── ClientClosedError (RuntimeError)          the client has been closed
     ├── TransportError                            the network failed
     │   ├── ConnectError (ConnectionError)        no connection came about
@@ -86,6 +87,7 @@ from zai_async.errors.root import (
     ClientClosedError,
     ConfigurationError,
     DeadlineError,
+    InvalidFileError,
     MissingKeyError,
     StreamConsumedError,
     ZaiError,
@@ -109,6 +111,7 @@ __all__ = [
     "EventTooLargeError",
     "GenerationFailedError",
     "IncompleteError",
+    "InvalidFileError",
     "LimitError",
     "MissingKeyError",
     "NotFoundError",

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._transport import Request, Response
-from zai_async._wire import Endpoint, build_request
+from zai_async._wire import Endpoint, authorized, build_request
 from zai_async.errors import (
     APIError,
     Attempt,
@@ -26,12 +27,16 @@ from zai_async.session.bodies import expect_stream
 from zai_async.session.hooks import RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
 from zai_async.session.settings import Settings
+from zai_async.uploads import BodyStream
 
 __all__ = ["Call"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger("zai_async")
+
+_STALE_TOKEN = frozenset({"1003", "1004"})
+_ABOUT_IMAGES = re.compile(r"图片|image", re.IGNORECASE)
 
 
 class Call:
@@ -48,6 +53,8 @@ class Call:
         self.settings = settings
         self.options = options
         self.endpoint = endpoint
+        body = self.request.body
+        self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self.timeout = _timeout(options, settings)
         request = build_request(endpoint, settings.provider, settings.key, params, settings.headers)
         self.request = msgspec.structs.replace(request, connect_timeout=self.timeout.connect)
@@ -59,6 +66,7 @@ class Call:
         self._wait = 0.0
         self._resent = 0
         self._last_chance = False
+        self._signed_again = False
         self.session: LoopSession
 
     @property
@@ -69,7 +77,7 @@ class Call:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """What must not be repeated in a message."""
-        return (self.settings.key,) if self.settings.key else ()
+        return tuple(filter(None, (self.settings.key, *self.request.secret_headers.values())))
 
     @property
     def deadline_at(self) -> float | None:
@@ -82,11 +90,19 @@ class Call:
         """Send requests until ``finish`` accepts an answer; it closes what it does not keep."""
         while True:
             self.session = await self._sessions.current()
+            await self._prepare()
             self._start()
             try:
                 return await self._attempt(finish)
+            except ConfigurationError:
+                raise  # nothing was sent
             except ZaiError as error:
                 await self.recover(error)
+
+    async def _prepare(self) -> None:
+        """Look at the files that the body is made of."""
+        if self._files is not None:
+            await self._files.prepare()
 
     async def open(self) -> Response:
         """Send requests until one is answered by an event stream."""
@@ -135,8 +151,10 @@ class Call:
         return " ".join(filter(None, (error.hint, own, where))) or None
 
     def _decide(self, error: ZaiError) -> float | None:
-        if not (self.endpoint.repeatable or _refused(error)):
+        if not self._may_repeat(error):
             return None
+        if self._write_otherwise(error):
+            return 0.0
         clock = self.settings.clock
         elapsed = clock.monotonic() - (self._begun or 0.0)
         wait = self._retry.decide(
@@ -150,8 +168,14 @@ class Call:
             return None
         return wait
 
+    def _may_sign_again(self, error: ZaiError) -> bool:
+        """Tell whether a token came too late, which another one need not do."""
+        signs = self.settings.provider.key_in == "jwt" and self._retry.retries != 0
+        return signs and error.code in _STALE_TOKEN and not self._signed_again
+
     async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
         with anyio.CancelScope(deadline=self._until(self.timeout.first_byte)) as scope:
+            self._sign()
             response = await self._send(self.request)
             try:
                 await self._answered(response)
@@ -163,6 +187,12 @@ class Call:
             self._update()
             return result
         raise self._too_late()
+
+    def _sign(self) -> None:
+        settings = self.settings
+        self.request = authorized(
+            self.request, settings.provider, settings.key, settings.clock.wall()
+        )
 
     def _start(self) -> None:
         now = self.settings.clock.monotonic()
@@ -216,7 +246,23 @@ class Call:
         return await self._send(msgspec.structs.replace(request, fresh=True))
 
     def _may_resend(self) -> bool:
-        return self.endpoint.repeatable and self._retry.retries != 0
+        return self.endpoint.repeatable and self._replayable() and self._retry.retries != 0
+
+    def _may_repeat(self, error: ZaiError) -> bool:
+        return self._replayable() and (self.endpoint.repeatable or _refused(error))
+
+    def _replayable(self) -> bool:
+        return self._files is None or self._files.replayable
+
+    def _write_otherwise(self, error: ZaiError) -> bool:
+        """Write images in the other form, once, if the platform could not read them.
+
+        Some models take base64 as it is, some only as a data URL, and no page says which.
+        """
+        refused = error.code == "1210" and bool(_ABOUT_IMAGES.search(error.message))
+        if not refused or self._files is None or self._retry.retries == 0:
+            return False
+        return self._files.alternate()
 
     async def _answered(self, response: Response) -> None:
         self._update(

@@ -9,6 +9,7 @@ import msgspec
 
 from zai_async._transport import Request
 from zai_async.errors import ConnectionLostError
+from zai_async.uploads import BodyStream
 
 __all__ = ["FakeReply", "FakeTransport"]
 
@@ -61,11 +62,13 @@ class FakeTransport:
         self._script = deque(script)
         self.requests: list[Request] = []
         self.responses: list[FakeResponse] = []
+        self._sent: list[bytes | None] = []
         self.closed = False
 
     async def send(self, request: Request) -> "FakeResponse":
         """Answer with the next entry of the script."""
         self.requests.append(request)
+        self._sent.append(await _whole(request.body))
         entry = self._script.popleft() if len(self._script) > 1 else self._script[0]
         reply = entry if isinstance(entry, FakeReply) else entry(request)
         await anyio.sleep(reply.delay)
@@ -78,7 +81,7 @@ class FakeTransport:
     @property
     def bodies(self) -> list[Any]:
         """The decoded bodies of all requests."""
-        return [msgspec.json.decode(request.body or b"null") for request in self.requests]
+        return [msgspec.json.decode(body or b"null") for body in self._sent]
 
     @property
     def open_responses(self) -> int:
@@ -94,6 +97,12 @@ class FakeTransport:
     async def aclose(self) -> None:
         """Close all responses."""
         self.close_now()
+
+
+async def _whole(body: bytes | BodyStream | None) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    return b"".join([piece async for piece in body])
 
 
 class FakeResponse:

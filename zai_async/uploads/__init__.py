@@ -1,0 +1,24 @@
+"""Files of the caller: checked against the documented limits, sent while they are read."""
+
+from zai_async.models.uploads import FileContent, FileInput, Progress
+from zai_async.uploads.bodies import BodyStream, JSONBody, MultipartBody
+from zai_async.uploads.kinds import FileLimits
+from zai_async.uploads.media import MARK, Encoding, Media
+from zai_async.uploads.parts import audio_part, file_part, image, video_part
+
+__all__ = [
+    "MARK",
+    "BodyStream",
+    "Encoding",
+    "FileContent",
+    "FileInput",
+    "FileLimits",
+    "JSONBody",
+    "Media",
+    "MultipartBody",
+    "Progress",
+    "audio_part",
+    "file_part",
+    "image",
+    "video_part",
+]

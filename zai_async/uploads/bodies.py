@@ -1,0 +1,208 @@
+"""Request bodies that are sent while they are read: multipart forms, and JSON with media inside.
+
+The length is known before the first byte is sent, wherever the length of the files is.
+"""
+
+import abc
+import base64
+import inspect
+import mimetypes
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from zai_async.models.uploads import Progress
+from zai_async.uploads.kinds import FileLimits, media_type
+from zai_async.uploads.media import Media
+from zai_async.uploads.sources import open_source
+
+__all__ = ["BodyStream", "JSONBody", "MultipartBody"]
+
+# Three quarters of 192 KiB: encoding a larger piece would hold the event loop up.
+_PIECE: Final = 3 * 2**16 * 3 // 4
+
+
+# The tables of the standard library alone: those of the machine would have to be read from disk.
+_MIME_TYPES: Final = mimetypes.MimeTypes(())
+
+
+class BodyStream(Protocol):
+    """A body that is made while it is sent."""
+
+    content_type: str
+    size: int | None
+    """Length in bytes once it is prepared; None if nobody knows it."""
+    replayable: bool
+    """Whether it can be sent again from its beginning."""
+
+    async def prepare(self) -> None:
+        """Look at the files, and raise InvalidFileError before anything is sent."""
+        ...
+
+    def alternate(self) -> bool:
+        """Write images in the other form, once, where nobody has decided on one."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class _Body(abc.ABC):
+    """Counts what is sent."""
+
+    size: int | None = None
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    def alternate(self) -> bool:
+        """Say that there is no other form."""
+        return False
+
+    @abc.abstractmethod
+    def _stream(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        sent = 0
+        async for piece in self._stream():
+            yield piece
+            sent += len(piece)
+            await self._report(sent)
+
+    async def _report(self, sent: int) -> None:
+        result = self._progress(sent, self.size) if self._progress is not None else None
+        if inspect.isawaitable(result):
+            await result
+
+
+class MultipartBody(_Body):
+    """A ``multipart/form-data`` body with one file (RFC 7578)."""
+
+    def __init__(
+        self,
+        fields: Mapping[str, Any],
+        file: tuple[str, Any],
+        limits: FileLimits,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(progress)
+        self._field, given = file
+        name, content, kind = _unpacked(given)
+        self._source = open_source(content)
+        self._name: str = name or self._source.name
+        self._kind: str | None = kind
+        self._limits = limits
+        self._boundary = secrets.token_hex(16)
+        self._fields = b"".join(self._part(name, value) for name, value in _flat(fields))
+        self.replayable = self._source.replayable
+        self.content_type = f"multipart/form-data; boundary={self._boundary}"
+        self._head = self._tail = b""
+
+    async def prepare(self) -> None:
+        """Look at the file, and raise InvalidFileError before anything is sent."""
+        size, head = await self._source.inspect()
+        self._limits.check_type(self._name, head)
+        if size is not None:
+            self._limits.check_size(self._name, size)
+            self._limits.check_length(self._name, head, size)
+        guess = _MIME_TYPES.guess_type(self._name)[0] or "application/octet-stream"
+        kind = self._kind or media_type(head) or guess
+        self._head = self._fields + self._part(self._field, b"", self._name, kind)[:-2]
+        self._tail = f"\r\n--{self._boundary}--\r\n".encode()
+        self.size = None if size is None else len(self._head) + size + len(self._tail)
+
+    def _part(self, name: str, value: bytes, file: str | None = None, kind: str = "") -> bytes:
+        lines = f'--{self._boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
+        if file is not None:
+            lines += f'; filename="{_quoted(file)}"\r\nContent-Type: {kind}'
+        return lines.encode() + b"\r\n\r\n" + value + b"\r\n"
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        yield self._head
+        sent = 0
+        async for piece in self._source.pieces(_PIECE):
+            sent += len(piece)
+            self._limits.check_size(self._name, sent)
+            yield piece
+        yield self._tail
+
+
+def _unpacked(file: Any) -> tuple[str | None, Any, str | None]:
+    """Return the name, the content and the media type of a file, as far as they are given."""
+    if not _is_many(file):
+        return None, file, None
+    name, content, kind = (*file, None)[:3]
+    return name, content, kind
+
+
+def _flat(fields: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Return the parts of a form: a list is repeated, None is left out."""
+    flat: list[tuple[str, bytes]] = []
+    for name, value in fields.items():
+        values: Sequence[Any] = value if _is_many(value) else [value]
+        flat += [(name, _text(each)) for each in values if each is not None]
+    return flat
+
+
+def _is_many(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _text(value: object) -> bytes:
+    return (str(value).lower() if isinstance(value, bool) else str(value)).encode()
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+class JSONBody(_Body):
+    """JSON in which some strings are the base64 of files."""
+
+    content_type = "application/json"
+
+    def __init__(
+        self, text: bytes, media: Mapping[str, Media], progress: Progress | None = None
+    ) -> None:
+        super().__init__(progress)
+        self._parts: list[bytes | Media] = []
+        for mark, each in media.items():
+            before, _, text = text.partition(mark.encode())
+            self._parts += [before, each]
+        self._parts.append(text)
+        self.replayable = all(each.source.replayable for each in media.values())
+
+    def alternate(self) -> bool:
+        """Write images in the other form, once, where nobody has decided on one."""
+        switched = [each.alternate() for each in self._parts if isinstance(each, Media)]
+        return any(switched)
+
+    async def prepare(self) -> None:
+        """Look at the files, and raise InvalidFileError before anything is sent."""
+        sizes = [
+            len(part) if isinstance(part, bytes) else await part.prepare() for part in self._parts
+        ]
+        known = [size for size in sizes if size is not None]
+        self.size = sum(known) if len(known) == len(sizes) else None
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            yield part.prefix
+            async for piece in _base64(part.source.pieces(_PIECE)):
+                yield piece
+
+
+async def _base64(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Encode pieces of any length; only whole groups of three bytes can be encoded on their own."""
+    rest = b""
+    async for piece in pieces:
+        whole = rest + piece
+        cut = len(whole) - len(whole) % 3
+        rest = whole[cut:]
+        if cut:
+            yield base64.b64encode(whole[:cut])
+    if rest:
+        yield base64.b64encode(rest)

@@ -1,0 +1,152 @@
+"""Files as callers have them: a path, bytes, an open file, a stream of pieces.
+
+Files are read in worker threads, a piece at a time; nothing is ever held whole.
+"""
+
+import io
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from pathlib import Path
+from typing import IO, Any, Final, Protocol, cast
+
+import anyio
+import anyio.to_thread
+
+from zai_async.errors import ConfigurationError
+
+__all__ = ["Source", "open_source"]
+
+HEAD: Final = 2**12
+
+
+class Source(Protocol):
+    """Where the bytes of a file come from."""
+
+    name: str
+    replayable: bool
+
+    async def inspect(self) -> tuple[int | None, bytes]:
+        """Return the size in bytes, None if nobody knows it yet, and the first bytes."""
+        ...
+
+    def pieces(self, length: int) -> AsyncIterator[bytes]:
+        """Yield all bytes, in pieces of this length where that is possible."""
+        ...
+
+
+class _Bytes:
+    name = "file"
+    replayable = True
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data.cast("B")
+
+    async def inspect(self) -> tuple[int | None, bytes]:
+        return len(self._data), bytes(self._data[:HEAD])
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._data), length):
+            yield bytes(self._data[start : start + length])
+
+
+class _Path:
+    replayable = True
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = anyio.Path(path)
+        self.name = Path(path).name
+
+    async def inspect(self) -> tuple[int | None, bytes]:
+        try:
+            async with await anyio.open_file(self._path, "rb") as file:
+                head = await file.read(HEAD)
+            return (await self._path.stat()).st_size, head
+        except OSError as error:
+            text = f"{self._path}: {error.strerror or error}"
+            raise ConfigurationError(text) from error
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        async with await anyio.open_file(self._path, "rb") as file:
+            while piece := await file.read(length):
+                yield piece
+
+
+class _File:
+    """An open file, from where it stands."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.name = Path(str(getattr(file, "name", "file"))).name
+        self.replayable = file.seekable()
+        self._start = file.tell() if self.replayable else 0
+        self._head = b""
+
+    async def inspect(self) -> tuple[int | None, bytes]:
+        if self.replayable:
+            size, head = await _in_thread(self._measure)
+            return size, head
+        self._head = await _in_thread(self._file.read, HEAD)
+        return None, self._head
+
+    def _measure(self) -> tuple[int, bytes]:
+        size = self._file.seek(0, io.SEEK_END) - self._start
+        self._file.seek(self._start)
+        return size, self._file.read(HEAD)
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        if self.replayable:
+            await _in_thread(self._file.seek, self._start)
+        elif self._head:
+            yield self._head
+        while piece := await _in_thread(self._file.read, length):
+            yield piece
+
+
+class _Pieces:
+    """An asynchronous iterator, which can be read once."""
+
+    name = "file"
+    replayable = False
+
+    def __init__(self, pieces: AsyncIterable[bytes]) -> None:
+        self._pieces = aiter(pieces)
+        self._first = b""
+
+    async def inspect(self) -> tuple[int | None, bytes]:
+        self._first = self._first or await anext(self._pieces, b"")
+        return None, self._first[:HEAD]
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        del length
+        yield self._first
+        async for piece in self._pieces:
+            yield piece
+
+
+async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    return await anyio.to_thread.run_sync(function, *args)
+
+
+def open_source(content: object) -> Source:
+    """Return the source for a file as a caller has it.
+
+    Raises:
+        ConfigurationError: It is none of the accepted kinds.
+    """
+    if isinstance(content, bytes | bytearray | memoryview):
+        return _Bytes(memoryview(cast("bytes", content)))
+    if isinstance(content, str):
+        return _Path(content)
+    if isinstance(content, os.PathLike):
+        return _Path(os.fspath(cast("os.PathLike[str]", content)))
+    if isinstance(content, io.TextIOBase):
+        raise ConfigurationError("a file must be opened in binary mode ('rb')")
+    given: Any = content
+    if hasattr(given, "read"):
+        return _File(given)
+    if hasattr(given, "__aiter__"):
+        return _Pieces(given)
+    kind = type(content).__name__
+    raise ConfigurationError(
+        f"a file must be a path, bytes, a binary file or an async iterator, not {kind}"
+    )
