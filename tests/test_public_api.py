@@ -1,0 +1,122 @@
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import zai_async
+from zai_async import AsyncZai, errors, models, session, streams, testing
+
+ROOT = Path(__file__).parents[1]
+MODULES = [zai_async, errors, models, session, streams]
+
+# Each line with a comment is wrong in the way that the comment names.
+MISUSES = """
+from zai_async import AsyncZai, CallOptions
+
+async def misuse(zai: AsyncZai) -> None:
+    await zai.chat.completions.create(model="m", messages="Hi")
+    await zai.chat.completions.create(messages="Hi")  # call-overload
+    await zai.chat.completions.create(model="m")  # call-overload
+    await zai.chat.completions.create(model="m", messages="Hi", temprature=1)  # call-overload
+    await zai.chat.completions.create(model="m", messages="Hi", temperature="1")  # call-overload
+    zai.chat.completions.stream(messages="Hi")  # call-arg
+    zai.chat.completions.stream(model="m", messages="Hi", max_token=1)  # call-arg
+    zai.chat.completions.stream(model="m", messages="Hi", thinking=True)  # arg-type
+    zai.chat.completions.stream("m", "Hi")  # arg-type
+    zai.with_options(timeouts=1)  # call-arg
+    AsyncZai("key")  # call-arg
+    AsyncZai(apikey="key")  # call-arg
+    CallOptions(on_restart="ignore")  # arg-type
+    zai.chat.completions.create(model="m", messages="Hi")  # unused-coroutine
+    answer = await zai.chat.completions.create(model="m", messages="Hi", stream=True)
+    answer.choices  # attr-defined
+"""
+
+
+def public(module):
+    return {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_what_a_module_exports_is_all_it_holds(module):
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert set(module.__all__) - {"__version__"} == public(module)
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_the_test_room_imports_late_what_it_exports(name):
+    assert hasattr(testing, name)
+    assert name in testing._HOMES
+
+
+def test_the_test_room_has_nothing_else():
+    with pytest.raises(AttributeError, match=r"'zai_async\.testing' has no attribute 'Emulater'"):
+        testing.Emulater  # noqa: B018
+
+
+@pytest.mark.parametrize("name", zai_async.__all__)
+def test_a_public_name_is_ours_and_described(name):
+    value = getattr(zai_async, name)
+    if isinstance(value, type):
+        assert value.__module__.partition(".")[0] == "zai_async"
+        assert vars(value)["__doc__"].strip()
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [value for value in vars(zai_async).values() if isinstance(value, type)],
+    ids=lambda cls: cls.__name__,
+)
+def test_public_methods_are_described(cls):
+    members = {name: value for name, value in vars(cls).items() if not name.startswith("_")}
+    functions = {
+        name: value
+        for name, value in members.items()
+        if callable(value) or isinstance(value, property)
+    }
+    overloaded = {"parse"}  # described once, at the implementation
+    assert [name for name, f in functions.items() if not f.__doc__ and name not in overloaded] == []
+
+
+def test_the_version_is_a_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", zai_async.__version__)
+
+
+def test_the_package_is_typed():
+    assert (Path(zai_async.__file__).parent / "py.typed").is_file()
+
+
+def test_nothing_but_names_comes_with_a_star():
+    names: dict[str, object] = {}
+    exec("from zai_async import *", names)
+    assert names.keys() - {"__builtins__"} == set(zai_async.__all__)
+
+
+def test_a_client_shows_no_key():
+    client = AsyncZai(api_key="0123456789.CanaryCanary", proxy="http://me:CanaryCanary@localhost:1")
+    shown = repr(client) + repr(vars(client)) + repr(client._manager.settings)
+    assert "Canary" not in shown
+    assert repr(client) == "AsyncZai(provider='zai', base_url='https://api.z.ai/api')"
+
+
+@pytest.mark.timeout(120)  # where mypy has no cache yet
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy belongs to the group lint")
+def test_type_checkers_see_misuse(tmp_path):
+    path = tmp_path / "misuse.py"
+    path.write_text(MISUSES, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--no-pretty", str(path)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    found = {
+        int(n): code for n, code in re.findall(r"misuse\.py:(\d+): error: .*\[([\w-]+)\]", output)
+    }
+    lines = enumerate(MISUSES.splitlines(), 1)
+    expected = {n: line.partition("# ")[2] for n, line in lines if "# " in line}
+    assert found == expected, output

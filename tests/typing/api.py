@@ -1,0 +1,252 @@
+"""What type checkers make of the public surface; never run, but checked by `make check`."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, assert_never, assert_type
+
+from zai_async import (
+    APIError,
+    AsyncZai,
+    Attempt,
+    Backoff,
+    CallOptions,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatEvent,
+    ChatStream,
+    EventStream,
+    EventTooLargeError,
+    Finished,
+    Hooks,
+    IncompleteError,
+    LimitError,
+    Message,
+    Outcome,
+    Provider,
+    RequestEvent,
+    Reset,
+    ResponseEvent,
+    RetryEvent,
+    RetryPolicy,
+    StreamRestartedError,
+    StreamStalledError,
+    TextDelta,
+    ThinkingDelta,
+    Timeout,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallError,
+    ToolCallStarted,
+    Usage,
+    WebSearch,
+    ZaiError,
+)
+from zai_async.models import FunctionToolParam, MessageParam, SearchResult
+
+
+class Weather:
+    city: str
+
+
+async def client_is_made_and_derived() -> None:
+    async with AsyncZai(api_key="k") as zai:
+        assert_type(zai, AsyncZai)
+        assert_type(zai.provider, Provider)
+        assert_type(zai.with_options(timeout=5), AsyncZai)
+        assert_type(
+            zai.with_options(
+                timeout=Timeout(connect=None),
+                retry=RetryPolicy(throttle=Backoff(1.0, 2.0)),
+                headers={"X-A": "b"},
+                hooks=Hooks(),
+                max_response_bytes=1,
+                max_event_bytes=1,
+            ),
+            AsyncZai,
+        )
+    await AsyncZai(provider="bigmodel", base_url="http://x", trust_env=False).aclose()
+
+
+async def answer_is_whole(zai: AsyncZai) -> None:
+    answer = await zai.chat.completions.create(model="glm-5.3", messages="Hi")
+    assert_type(answer, ChatCompletion)
+    assert_type(answer.text, str)
+    assert_type(answer.thinking, str)
+    assert_type(answer.message, Message)
+    assert_type(answer.usage, Usage)
+    assert_type(answer.usage.cached_tokens, int)
+    assert_type(answer.request_id, str | None)
+    assert_type(answer.finish_reason, str | None)
+    assert_type(answer.outcome, Outcome)
+    assert_type(answer.attempts, tuple[Attempt, ...])
+    assert_type(answer.web_search, list[SearchResult])
+    for call in answer.tool_calls:
+        assert_type(call, ToolCall)
+        assert_type(call.name, str)
+        assert_type(call.arguments, str)
+        assert_type(call.parse(), dict[str, Any])
+        assert_type(call.parse(Weather), Weather)
+        assert_type(call.function.parse(), dict[str, Any])
+        assert_type(call.function.parse(list[int]), list[int])
+
+
+async def answer_is_continued(zai: AsyncZai) -> None:
+    history: list[MessageParam | Message] = [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+            ],
+        },
+    ]
+    tool: FunctionToolParam = {
+        "type": "function",
+        "function": {"name": "get_weather", "parameters": {"type": "object"}},
+    }
+    answer = await zai.chat.completions.create(
+        model="glm-5.3",
+        messages=history,
+        tools=[tool, {"type": "web_search", "web_search": {"enable": True}}],
+        thinking={"type": "enabled", "clear_thinking": False},
+        reasoning_effort="high",
+        response_format={"type": "json_object"},
+        temperature=1,
+        stop=["END"],
+        extra={"brand_new": 1},
+        options=CallOptions(
+            timeout=5, deadline=20, retries=0, headers={"A": "b"}, allow={"length", "empty"}
+        ),
+    )
+    history.append(answer.message)
+    call = answer.tool_calls[0]
+    history.append({"role": "tool", "content": "sunny", "tool_call_id": call.id})
+
+
+async def answer_is_streamed(zai: AsyncZai) -> None:
+    async with zai.chat.completions.stream(model="glm-5.3", messages="Hi") as stream:
+        assert_type(stream, ChatStream)
+        async for chunk in stream:
+            assert_type(chunk, ChatCompletionChunk)
+            assert_type(chunk.text, str)
+            assert_type(chunk.thinking, str)
+        assert_type(stream.request_id, str | None)
+        assert_type(stream.outcome, Outcome | None)
+        assert_type(stream.usage, Usage | None)
+        assert_type(stream.snapshot, ChatCompletion)
+        assert_type(stream.attempts, tuple[Attempt, ...])
+        assert_type(await stream.completion(), ChatCompletion)
+        await stream.aclose()
+    await any_stream(stream)
+
+
+async def any_stream(stream: EventStream[ChatCompletionChunk]) -> None:
+    assert_type(await stream.open(), EventStream[ChatCompletionChunk])
+    async for chunk in stream:
+        assert_type(chunk, ChatCompletionChunk)
+
+
+async def stream_is_text(zai: AsyncZai) -> None:
+    async with zai.chat.completions.stream(model="glm-5.3", messages="Hi") as stream:
+        assert_type(stream.text, AsyncIterator[str])
+        assert_type(stream.thinking, AsyncIterator[str])
+        async for text in stream.text:
+            assert_type(text, str)
+
+
+async def stream_is_events(zai: AsyncZai) -> None:
+    async with zai.chat.completions.stream(model="glm-5.3", messages="Hi") as stream:
+        async for event in stream.events:
+            describe(event)
+
+
+def describe(event: ChatEvent) -> str:  # noqa: PLR0911 - one branch for each event
+    match event:
+        case ThinkingDelta(text=text):
+            return assert_type(text, str)
+        case TextDelta(text=text):
+            return assert_type(text, str)
+        case ToolCallStarted(index=index, id=call_id, name=name):
+            assert_type(index, int)
+            return call_id + name
+        case ToolCallDelta(index=index, text=text):
+            assert_type(index, int)
+            return text
+        case ToolCall(name=name, arguments=arguments):
+            return name + arguments
+        case WebSearch(results=results):
+            assert_type(results, list[SearchResult])
+            return results[0].title
+        case Usage(total_tokens=total):
+            return str(assert_type(total, int))
+        case Reset(old_id=old, new_id=new):
+            return old + new
+        case Finished(outcome=outcome, completion=completion):
+            assert_type(outcome, Outcome)
+            return assert_type(completion, ChatCompletion).text
+        case _:
+            assert_never(event)
+
+
+async def stream_is_asked_for_as_elsewhere(zai: AsyncZai) -> None:
+    create = zai.chat.completions.create
+    assert_type(await create(model="m", messages="Hi", stream=True), ChatStream)
+    assert_type(await create(model="m", messages="Hi", stream=False), ChatCompletion)
+    async for chunk in await create(model="m", messages="Hi", stream=True):
+        assert_type(chunk, ChatCompletionChunk)
+
+
+async def errors_are_facts(zai: AsyncZai) -> None:
+    try:
+        await zai.chat.completions.create(model="m", messages="Hi")
+    except APIError as error:
+        facts(error)
+    except ToolCallError as error:
+        assert_type((error.name, error.call_id, error.raw), tuple[str, str, str])
+    except StreamStalledError as error:
+        assert_type((error.phase, error.waited), tuple[str, float])
+    except StreamRestartedError as error:
+        assert_type((error.old_id, error.new_id), tuple[str | None, str | None])
+    except IncompleteError as error:
+        assert_type(error.outcome, Outcome)
+    except (LimitError, EventTooLargeError) as error:
+        assert_type(error.limit, int)
+
+
+def facts(error: ZaiError) -> None:
+    assert_type(error.message, str)
+    assert_type(error.code, str | None)
+    assert_type(error.status_code, int | None)
+    assert_type(error.request_id, str | None)
+    assert_type(error.hint, str | None)
+    assert_type(error.retryable, bool)
+    assert_type(error.retry_at, datetime | None)
+    assert_type(error.retry_after, float | None)
+    assert_type(error.body, str | None)
+    assert_type(error.attempts, tuple[Attempt, ...])
+    assert_type(error.operation, str | None)
+    assert_type(error.in_stream, bool)
+    assert_type(error.emitted, bool)
+    # A match on the kind needs no import.
+    match error.kind:
+        case "quota" | "billing" | "human" | "auth":
+            return
+        case "throttle" | "overload":
+            return
+        case _:
+            return
+
+
+def hooks_are_plain_or_asynchronous() -> None:
+    async def on_retry(event: RetryEvent) -> None:
+        assert_type(event.error, ZaiError)
+        assert_type(event.wait, float)
+
+    def on_request(event: RequestEvent) -> None:
+        assert_type(event.url, str)
+
+    def on_response(event: ResponseEvent) -> None:
+        assert_type(event.status_code, int)
+
+    Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry)
