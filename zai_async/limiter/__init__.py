@@ -1,0 +1,68 @@
+"""How many requests may be in flight: a pure state machine that finds the account's limit.
+
+The platform limits the requests in flight per account and model, publishes no number, and refuses
+what is too much at once and without a hint (https://docs.z.ai/api-reference/rate-limit). Which
+requests are in flight when one is refused, though, is exactly what the platform counts, so a
+refusal tells the limit itself, not merely a direction:
+
+* A search doubles the window while everything passes. The first refusal ends it: the window
+  becomes the number of requests that were in flight and fine. It is not halved.
+* From then on a single request probes for more room, the rarer the more often it failed. One that
+  passes starts a new search, in steps of 1, 2, 4, ...
+* A refusal of what was sent after the window shrank, with nothing accepted in between, means that
+  the number in flight is no guide: the limit fell, or everything is refused. The window shrinks by
+  a factor, and doubles back to what had worked once something passes.
+* When nothing at all is in flight any more, one request per growing pause asks whether it is over.
+
+Nothing here waits or reads a clock. A caller reports what happened, then asks ``admit()`` who may
+go and ``next_at()`` when to ask again.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from zai_async.limiter.bucket import Bucket
+from zai_async.limiter.settings import Limits
+from zai_async.limiter.size import AdaptiveSize, FixedSize, Size
+from zai_async.limiter.window import Refusal, Snapshot, Ticket, Window
+
+__all__ = [
+    "AdaptiveSize",
+    "Bucket",
+    "FixedSize",
+    "Limiter",
+    "Limits",
+    "Refusal",
+    "Size",
+    "Snapshot",
+    "Ticket",
+    "Window",
+    "WindowKey",
+]
+
+
+class WindowKey(NamedTuple):
+    """What the platform counts together."""
+
+    base_url: str
+    account: str
+    """A fingerprint of the key, never the key."""
+    model: str
+
+
+class Limiter:
+    """The windows of a client, and of the clients derived from it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._windows: dict[WindowKey, Window] = {}
+
+    def window(self, key: WindowKey) -> Window:
+        """Return the window of a model, a new one if it has none."""
+        if key not in self._windows:
+            self._windows[key] = Window(self._limits)
+        return self._windows[key]
+
+    def snapshot(self) -> Mapping[WindowKey, Snapshot]:
+        """Return the figures of every window."""
+        return {key: window.snapshot() for key, window in self._windows.items()}

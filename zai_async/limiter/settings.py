@@ -1,0 +1,78 @@
+"""What a user may say about limits."""
+
+import math
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Limits"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how many requests a client may have in flight for one model.
+
+    Raises ValueError for numbers that contradict each other.
+    """
+
+    mode: Literal["adaptive", "fixed", "off"] = "adaptive"
+    """Find the limit, keep to ``start``, or send everything at once."""
+    start: int = 4
+    """Requests in flight before anything is known."""
+    least: int = 1
+    """An adaptive window does not become smaller."""
+    most: int | None = None
+    """An adaptive window does not become larger; None leaves it to the platform."""
+    requests_per_minute: float | None = None
+    """Requests sent per minute; a minute's worth may go at once."""
+    tokens_per_minute: float | None = None
+    """Tokens per minute, estimated before a request and corrected after it."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.least <= self.start <= self.ceiling:
+            raise ValueError("limits must satisfy 1 <= least <= start <= most")
+        for name in ("requests_per_minute", "tokens_per_minute"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < math.inf:
+                raise ValueError(f"{name} must be None or above 0, not {rate!r}")
+
+    @property
+    def ceiling(self) -> float:
+        """The largest window: ``most``, or infinity."""
+        return math.inf if self.most is None else self.most
+
+    @classmethod
+    def of(cls, limits: "Limits | int | str | None") -> "Limits":
+        """Read the short forms: None or "adaptive", a number in flight, False or "off".
+
+        Raises ValueError for anything else.
+        """
+        if isinstance(limits, Limits):
+            return limits
+        if limits is None or limits == "adaptive":
+            return cls()
+        if limits is False or limits == "off":
+            return cls(mode="off")
+        if isinstance(limits, str) or limits is True:
+            raise ValueError(f"{limits!r} is none of Limits, a number, 'adaptive' and 'off'")
+        return cls(mode="fixed", start=limits)
+
+    def share(self, *, parts: int, index: int) -> "Limits":
+        """Return the part of a known limit that belongs to one of several processes.
+
+        The parts differ by at most one request and add up to the whole. ``index`` counts from 0.
+        Raises ValueError if there is nothing to divide, or too little for every part.
+        """
+        if not 0 <= index < parts:
+            raise ValueError(f"index must be from 0 to {parts - 1}, not {index}")
+        known = self.start if self.mode == "fixed" else self.most
+        if known is None or known < parts:
+            raise ValueError(f"a limit of {known} cannot be divided by {parts}")
+        part = known // parts + (index < known % parts)
+        return msgspec.structs.replace(
+            self,
+            start=min(part, self.start),
+            least=min(part, self.least),
+            most=self.most and part,
+            requests_per_minute=self.requests_per_minute and self.requests_per_minute / parts,
+            tokens_per_minute=self.tokens_per_minute and self.tokens_per_minute / parts,
+        )

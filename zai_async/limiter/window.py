@@ -1,0 +1,247 @@
+"""The queue of one model, and the way of a call through it."""
+
+import math
+from collections import OrderedDict
+from typing import Literal
+
+import msgspec
+
+from zai_async.limiter.bucket import Bucket
+from zai_async.limiter.settings import Limits
+from zai_async.limiter.size import AdaptiveSize, FixedSize, Size
+
+__all__ = ["Refusal", "Snapshot", "Ticket", "Window"]
+
+Refusal = Literal["throttle", "overload"]
+"""The kinds of errors that say something about the number of requests in flight."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
+_FIRST_REST, _LONGEST_REST = 1.0, 30.0
+_FIRST_PATIENCE, _LONGEST_PATIENCE = 1.0, 10.0
+_SUSPICIOUS = 2
+
+
+class Ticket(msgspec.Struct, eq=False):
+    """One call on its way through a window, however often it is sent."""
+
+    tokens: float = 0.0
+    """Tokens it is expected to use."""
+    refusals: int = 0
+    """How often it was refused."""
+    suspect: Literal["request-specific"] | None = None
+    """Set when it is refused again and again while others pass."""
+    sent_at: float = 0.0
+    load: int = 0
+    """Requests in flight when it was last sent, itself included."""
+    round: int = 0
+    rejected_before: int = 0
+    rests_until: float = -math.inf
+    exceptions: int = 0
+    """Refusals that others passing at the same time contradict."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A window as it is now."""
+
+    limit: int | None
+    """Requests that may be in flight; None when it is off."""
+    in_flight: int
+    waiting: int
+    rejected: int
+    """Refusals so far."""
+    paused_until: float | None
+    """When the next request goes out, on the caller's clock; None when nothing is paused."""
+
+
+class Window:
+    """The requests of one model: who waits, who is in flight, and who may go."""
+
+    def __init__(self, limits: Limits, size: Size | None = None) -> None:
+        self._adaptive = limits.mode == "adaptive"
+        self._size = size or _size_of(limits)
+        self._requests = Bucket(limits.requests_per_minute or math.inf)
+        self._tokens = Bucket(limits.tokens_per_minute or math.inf)
+        self._waiting: OrderedDict[Ticket, None] = OrderedDict()
+        self._running: set[Ticket] = set()
+        self._unsure: OrderedDict[Ticket, None] = OrderedDict()
+        self._round = 0
+        self._passed_since_refusal = True
+        self._rejected = 0
+        self._pauses = 0
+        self._paused_until = -math.inf
+        self._patience = _FIRST_PATIENCE
+
+    def request(self, *, tokens: float = 0.0) -> Ticket:
+        """Join the queue with a request that is expected to use so many tokens."""
+        ticket = Ticket(tokens)
+        self._waiting[ticket] = None
+        return ticket
+
+    def admit(self, now: float) -> list[Ticket]:
+        """Return the requests to be sent now, in their order; they are in flight from here on."""
+        self._believe(now)
+        going: list[Ticket] = []
+        while (ticket := self._first(now)) is not None:
+            self._send(ticket, now)
+            going.append(ticket)
+        return going
+
+    def next_at(self, now: float) -> float | None:
+        """Return when ``admit()`` has news although nothing was reported; None for never.
+
+        To be asked after ``admit()``.
+        """
+        if not self._waiting:
+            return None
+        if self._is_full():
+            oldest = next(iter(self._unsure), None)
+            return None if oldest is None else oldest.sent_at + self._patience
+        ticket = self._next_in_line(now)
+        return max(self._paused_until, ticket.rests_until, self._funded_at(ticket))
+
+    def accepted(self, ticket: Ticket) -> None:
+        """Report that a request was not refused: a status came, or any other proof of work."""
+        if ticket not in self._unsure:
+            return
+        del self._unsure[ticket]
+        if ticket.round == self._round:
+            self._passed_since_refusal = True
+            self._pauses = 0
+            self._size.accepted(ticket.load)
+
+    def rejected(self, ticket: Ticket, now: float, kind: Refusal, *, chance: float) -> None:
+        """Report a refusal and put the request back to the head of the queue.
+
+        ``chance`` in [0, 1) spreads the pauses of several processes.
+        """
+        fine = self._fine(ticket)
+        self._leave(ticket)
+        self._tokens.correct(-ticket.tokens)
+        self._rejected += 1
+        ticket.refusals += 1
+        self._patience = min(max(self._patience, 2 * (now - ticket.sent_at)), _LONGEST_PATIENCE)
+        if ticket.refusals > 1 and self._passed_since_refusal:
+            self._except(ticket, kind)
+        else:
+            self._shrink(ticket, fine, now, chance)
+        ticket.rests_until = now + self._rest(ticket, chance)
+        self._waiting[ticket] = None
+        self._waiting.move_to_end(ticket, last=False)
+
+    def released(self, ticket: Ticket, *, tokens: float | None = None) -> None:
+        """Report that a call is over, in whichever way; again is harmless.
+
+        ``tokens`` tells how many it used, if that is known.
+        """
+        known = ticket in self._running
+        self._leave(ticket)
+        self._waiting.pop(ticket, None)
+        if known and tokens is not None:
+            self._tokens.correct(tokens - ticket.tokens)
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures of this moment."""
+        limit = self._size.limit
+        return Snapshot(
+            limit=None if limit == math.inf else int(limit),
+            in_flight=len(self._running),
+            waiting=len(self._waiting),
+            rejected=self._rejected,
+            paused_until=self._paused_until if self._pauses else None,
+        )
+
+    def _believe(self, now: float) -> None:
+        """Take what has not been refused for a while as accepted: refusals come at once."""
+        while self._unsure:
+            oldest = next(iter(self._unsure))
+            if now < oldest.sent_at + self._patience:
+                return
+            self.accepted(oldest)
+
+    def _first(self, now: float) -> Ticket | None:
+        """Return the first that may go now, None if nobody may."""
+        if not self._waiting or now < self._paused_until:
+            return None
+        ticket = self._next_in_line(now)
+        if ticket.rests_until > now or self._funded_at(ticket) > now:
+            return None
+        return ticket if not self._is_full() or self._grow() else None
+
+    def _next_in_line(self, now: float) -> Ticket:
+        for ticket in self._waiting:
+            if ticket.rests_until <= now:
+                return ticket
+        return min(self._waiting, key=lambda ticket: ticket.rests_until)
+
+    def _funded_at(self, ticket: Ticket) -> float:
+        return max(self._requests.ready_at(1), self._tokens.ready_at(ticket.tokens))
+
+    def _is_full(self) -> bool:
+        return len(self._running) >= (1 if self._pauses else self._size.limit)
+
+    def _grow(self) -> bool:
+        return not self._pauses and self._size.grow()
+
+    def _send(self, ticket: Ticket, now: float) -> None:
+        del self._waiting[ticket]
+        self._running.add(ticket)
+        self._unsure[ticket] = None
+        self._requests.take(1, now)
+        self._tokens.take(ticket.tokens, now)
+        ticket.sent_at = now
+        ticket.load = len(self._running)
+        ticket.round = self._round
+        ticket.rejected_before = self._rejected
+
+    def _leave(self, ticket: Ticket) -> None:
+        self._running.discard(ticket)
+        self._unsure.pop(ticket, None)
+
+    def _fine(self, ticket: Ticket) -> int:
+        """Count the requests that were in flight with a refused one, and passed.
+
+        Those that ended since are missing now, those that took their place were not there then:
+        the larger figure is right.
+        """
+        refused_since = self._rejected - ticket.rejected_before
+        return max(len(self._running) - 1, ticket.load - 1 - refused_since)
+
+    def _shrink(self, ticket: Ticket, fine: int, now: float, chance: float) -> None:
+        if ticket.round == self._round:
+            self._size.refused(fine, again=not self._passed_since_refusal)
+            self._round += 1
+            self._passed_since_refusal = False
+        else:
+            self._size.settle(fine)
+        if not self._running:
+            self._pause(now, chance)
+
+    def _pause(self, now: float, chance: float) -> None:
+        """Let one request ask after a while, as nothing in flight will tell when to go on."""
+        self._size.collapse()
+        pause = min(_FIRST_PAUSE * 2.0 ** min(self._pauses, 32), _LONGEST_PAUSE)
+        self._pauses += 1
+        self._paused_until = now + pause * (1 + chance) / 2
+
+    def _except(self, ticket: Ticket, kind: Refusal) -> None:
+        """Hold a refusal against the request and not against the window: others have passed."""
+        self._size.look_again()
+        ticket.exceptions += 1
+        if kind == "overload" and ticket.exceptions >= _SUSPICIOUS:
+            ticket.suspect = "request-specific"
+
+    def _rest(self, ticket: Ticket, chance: float) -> float:
+        """Return seconds for which a refused request lets others pass.
+
+        The first refusal needs none where the window has shrunk.
+        """
+        rests = ticket.refusals - self._adaptive
+        if rests == 0:
+            return 0.0
+        return min(_FIRST_REST * 2.0 ** min(rests - 1, 32), _LONGEST_REST) * (1 + chance) / 2
+
+
+def _size_of(limits: Limits) -> Size:
+    if limits.mode == "adaptive":
+        return AdaptiveSize(limits)
+    return FixedSize(limits.start if limits.mode == "fixed" else math.inf)
