@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import anyio
+import msgspec
 
 from zai_async import AsyncZai, RetryPolicy, ZaiError
 
@@ -34,10 +35,9 @@ def read(path: Path) -> Iterator[Row]:
 
 def parsed(line: str) -> Row:
     try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    return row if isinstance(row, dict) else {}
+        return msgspec.json.decode(line, type=Row)
+    except msgspec.DecodeError:
+        return {}
 
 
 def answered(path: Path) -> set[str]:
@@ -113,7 +113,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=8, help="rows at a time")
     parser.add_argument("--patience", type=float, default=3600, help="seconds of retries per row")
     parser.add_argument("--emulate", action="store_true", help="answer without key and network")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.concurrency < 1:
+        parser.error("--concurrency must be at least 1")
+    return arguments
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -32,7 +32,7 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[State, None]:
     """Open one client for the life of the process; its connections are shared by all requests."""
     async with AsyncZai() as zai:
         yield {"zai": zai}
@@ -73,6 +73,8 @@ async def events(stream: ChatStream) -> AsyncIterator[str]:
                     yield frame("text", text=text)
                 case Finished(outcome=outcome):
                     yield frame("finished", outcome=outcome)
+                case _:
+                    pass
     except ZaiError as error:  # too late for a status code
         yield frame("error", **facts(error))
 

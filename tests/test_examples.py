@@ -149,7 +149,7 @@ async def test_server_stops_the_generation_when_the_reader_leaves(platform, site
         async with asked(url, question) as answer:
             await answer.content.readany()
             answer.connection.transport.abort()
-        await platform.wait_disconnected()
+        await platform.wait_disconnected(timeout=5)
     assert platform.requests[0].disconnected_at is not None
     assert platform.open_connections == 0
 
@@ -232,6 +232,12 @@ def test_batch_keeps_within_its_concurrency(batch, zai_emulator):
     assert zai_emulator.peak_in_flight == 3
 
 
+def test_batch_refuses_to_do_nothing(batch, zai_emulator):
+    batch.ask({"prompt": "one"})
+    assert batch.run("--concurrency", "0") == 2
+    assert zai_emulator.requests == []
+
+
 def test_batch_keeps_failed_rows_and_repeats_only_them(batch, zai_emulator):
     batch.ask({"id": "good", "prompt": "one"}, {"id": "bad", "prompt": "two"}, "no JSON", "[]")
     zai_emulator.chat.reply("yes", times=None)
@@ -264,7 +270,7 @@ def test_batch_goes_on_where_it_was_stopped(batch, zai_emulator, stop, status):
     zai_emulator.faults[:] = [Fault(hang=True, times=None)]
     zai_emulator.wait_requests(arrived + 2, timeout=5).result()
     process.send_signal(stop)
-    assert process.wait(5) == status
+    assert process.wait(20) == status
     done = batch.answers.keys()
     assert 4 <= len(done) < 40
 

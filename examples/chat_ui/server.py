@@ -66,7 +66,8 @@ def told(event: ChatEvent) -> dict[str, Any] | None:
             message = msgspec.to_builtins(whole.message)
             tokens = whole.usage.completion_tokens
             return {"type": "finished", "outcome": outcome, "tokens": tokens, "message": message}
-    return None
+        case _:
+            return None
 
 
 def facts(error: ZaiError) -> dict[str, Any]:
