@@ -137,6 +137,14 @@ def test_bytes_that_are_no_text_spoil_only_the_frame_they_are_in():
     assert read(b'{"id":"\xff\xfedata: ' + SECOND) == Salvaged((SECOND,), lost=True)
 
 
+@pytest.mark.parametrize(
+    "rubbish", [b'{"id":"\xff', b'{"id":"\xff"}', b'{"a":' * 100_000, b"{" * 9]
+)
+def test_neither_do_they_hide_what_follows(rubbish):
+    found = read(b'{"iddata: ' + rubbish + b"data: " + SECOND)
+    assert found == Salvaged((SECOND,), lost=True)
+
+
 def test_a_frame_of_unknown_shape_is_still_a_frame():
     odd = b'{"id":1,"choices":"none"}'
     assert read(odd + b"data: " + SECOND) == Salvaged((odd, SECOND), lost=False)

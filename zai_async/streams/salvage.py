@@ -34,7 +34,7 @@ class Salvaged(NamedTuple):
 
 
 def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
-    """Cut a frame that cannot be decoded into whole frames; ``decodes`` raises DecodeError."""
+    """Cut a frame that cannot be decoded into whole frames; ``decodes`` reads one as msgspec does."""
     whole = _split(data)
     if whole:
         return Salvaged(whole, lost=False)
@@ -82,6 +82,6 @@ def _suffix(data: bytes, decodes: Callable[[bytes], object]) -> tuple[bytes, ...
 def _is_whole(frame: bytes, decodes: Callable[[bytes], object]) -> bool:
     try:
         decodes(frame)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
