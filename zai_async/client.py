@@ -23,7 +23,7 @@ from zai_async._transport import (
 from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.models import Timeout
 from zai_async.providers import Provider, resolve_provider
-from zai_async.resources import Chat
+from zai_async.resources import Resources
 from zai_async.retry import RetryPolicy
 from zai_async.session import Hooks, SessionManager, Sessions, Settings
 
@@ -46,7 +46,7 @@ class Changes(TypedDict, total=False):
     max_event_bytes: int
 
 
-class AsyncZai:
+class AsyncZai(Resources):
     """Talk to the Z.AI platform from asyncio.
 
     A client may be made anywhere, also outside an event loop, and used from many loops one after
@@ -76,8 +76,6 @@ class AsyncZai:
         MissingKeyError: There is no key.
         ConfigurationError: An argument cannot be meant.
     """
-
-    chat: Chat
 
     def __init__(
         self,
@@ -126,9 +124,8 @@ class AsyncZai:
         )
 
     def _adopt(self, manager: SessionManager) -> None:
-        self._manager = manager
+        self._attach(manager)
         self._parent: AsyncZai | None = None
-        self.chat = Chat(manager)
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a client that differs in these settings and shares the connections."""

@@ -1,5 +1,87 @@
 """The groups of operations, as a client shows them."""
 
-from zai_async.resources.chat import Chat, Completions
+from typing import Unpack
 
-__all__ = ["Chat", "Completions"]
+from zai_async import _endpoints as ep
+from zai_async.models import CallParams, Quota
+from zai_async.resources.agents import Agents
+from zai_async.resources.batches import Batches
+from zai_async.resources.chat import Chat, Completions
+from zai_async.resources.embeddings import Embeddings
+from zai_async.resources.files import Files
+from zai_async.resources.images import Images
+from zai_async.resources.layout_parsing import LayoutParsing
+from zai_async.resources.listing import Listing
+from zai_async.resources.models import Models
+from zai_async.resources.moderations import Moderations
+from zai_async.resources.reader import Reader
+from zai_async.resources.rerank import Rerank
+from zai_async.resources.tokenizer import Tokenizer
+from zai_async.resources.voices import Voices
+from zai_async.resources.web_search import WebSearch
+from zai_async.session import SessionManager
+
+__all__ = [
+    "Agents",
+    "Batches",
+    "Chat",
+    "Completions",
+    "Embeddings",
+    "Files",
+    "Images",
+    "LayoutParsing",
+    "Listing",
+    "Models",
+    "Moderations",
+    "Reader",
+    "Rerank",
+    "Resources",
+    "Tokenizer",
+    "Voices",
+    "WebSearch",
+]
+
+
+class Resources:
+    """Give a client one attribute for each group of operations."""
+
+    agents: Agents
+    batches: Batches
+    chat: Chat
+    embeddings: Embeddings
+    files: Files
+    images: Images
+    layout_parsing: LayoutParsing
+    models: Models
+    moderations: Moderations
+    reader: Reader
+    rerank: Rerank
+    tokenizer: Tokenizer
+    voices: Voices
+    web_search: WebSearch
+
+    def _attach(self, manager: SessionManager) -> None:
+        self._manager = manager
+        self.agents = Agents(manager)
+        self.batches = Batches(manager)
+        self.chat = Chat(manager)
+        self.embeddings = Embeddings(manager)
+        self.files = Files(manager)
+        self.images = Images(manager)
+        self.layout_parsing = LayoutParsing(manager)
+        self.models = Models(manager)
+        self.moderations = Moderations(manager)
+        self.reader = Reader(manager)
+        self.rerank = Rerank(manager)
+        self.tokenizer = Tokenizer(manager)
+        self.voices = Voices(manager)
+        self.web_search = WebSearch(manager)
+
+    async def quota(self, **params: Unpack[CallParams]) -> Quota:
+        """Ask how much of the Coding Plan is used, and when its limits are reset.
+
+        The operation is undocumented; it belongs to the usage page of the plan.
+
+        Source: https://docs.z.ai/devpack/overview
+        """
+        return await self._manager.call(ep.QUOTA, params)

@@ -1,0 +1,30 @@
+"""``zai.agents``: translation, slides, video effects and more."""
+
+from typing import Unpack
+
+from zai_async import _endpoints as ep
+from zai_async.models import AgentConversationParams, AgentParams, AgentReply
+from zai_async.resources.resource import Resource
+
+__all__ = ["Agents"]
+
+
+class Agents(Resource):
+    """``zai.agents``."""
+
+    async def invoke(self, **params: Unpack[AgentParams]) -> AgentReply:
+        """Call an agent and wait for its answer, or for the ``async_id`` of its task.
+
+        A request that may have arrived is not sent again. A refusal is raised, although the
+        platform reports it with HTTP 200.
+
+        Source: https://docs.z.ai/api-reference/agents/agent
+        """
+        return await self._manager.call(ep.AGENT, params)
+
+    async def conversation(self, **params: Unpack[AgentConversationParams]) -> AgentReply:
+        """Fetch the slides of a conversation with ``slides_glm_agent``.
+
+        Source: https://docs.z.ai/api-reference/agents/agent-conversation
+        """
+        return await self._manager.call(ep.AGENT_CONVERSATION, params)
