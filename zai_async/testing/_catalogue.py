@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["text", "vision", "image", "video", "transcription", "layout"]
+Kind = Literal[
+    "text",
+    "vision",
+    "image",
+    "video",
+    "transcription",
+    "speech",
+    "clone",
+    "layout",
+    "embedding",
+    "rerank",
+    "moderation",
+]
 Thinking = Literal["none", "optional", "effort", "always"]
 
 
@@ -26,11 +38,6 @@ class Model:
     thinking: Thinking = "none"
     kind: Kind = "text"
     listed: int | None = None
-
-    @property
-    def chats(self) -> bool:
-        """Say whether chat completions accept the model."""
-        return self.kind in {"text", "vision"}
 
 
 _LARGE, _MEDIUM, _SMALL, _TINY = 131_072, 98_304, 16_384, 4_096
@@ -68,7 +75,11 @@ _ALL = (
     Model("autoglm-phone", _TINY, "none", "vision"),
     Model("glm-image", kind="image"),
     Model("cogview-4-250304", kind="image"),
+    Model("cogview-4", kind="image"),
+    Model("cogview-3-flash", kind="image"),
     Model("cogvideox-3", kind="video"),
+    Model("cogvideox-2", kind="video"),
+    Model("cogvideox-flash", kind="video"),
     Model("viduq1-text", kind="video"),
     Model("viduq1-image", kind="video"),
     Model("viduq1-start-end", kind="video"),
@@ -76,7 +87,13 @@ _ALL = (
     Model("vidu2-start-end", kind="video"),
     Model("vidu2-reference", kind="video"),
     Model("glm-asr-2512", kind="transcription"),
+    Model("glm-tts", kind="speech"),
+    Model("glm-tts-clone", kind="clone"),
     Model("glm-ocr", kind="layout"),
+    Model("embedding-3", kind="embedding"),
+    Model("embedding-2", kind="embedding"),
+    Model("rerank", kind="rerank"),
+    Model("moderation", kind="moderation"),
 )
 
 MODELS: Mapping[str, Model] = MappingProxyType({model.id: model for model in _ALL})

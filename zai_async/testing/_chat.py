@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from zai_async.testing._operation import Call, Operation
 from zai_async.testing._prose import tokens
 from zai_async.testing._reply import STREAM_TYPE, Reply
 from zai_async.testing._request import ChatRequest, read_chat
+from zai_async.testing._tasks import Tasks
 
 _FIRST_TOKEN = 0.4  # seconds, as is usual for a short prompt
 _TOKEN = 1 / 60  # seconds between tokens
@@ -32,8 +33,9 @@ class _Script:
 class Chat:
     """Script and serve ``chat.completions``."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, tasks: Tasks) -> None:
         self._seed = seed
+        self._tasks = tasks
         self._scripts: list[_Script] = []
 
     def reply(
@@ -84,7 +86,11 @@ class Chat:
     def operations(self) -> list[Operation]:
         """Name the operations of this group."""
         paths = ("paas/v4/chat/completions", "coding/paas/v4/chat/completions")
-        return [Operation("chat.completions", "POST", path, self.complete) for path in paths]
+        later = "paas/v4/async/chat/completions"
+        return [
+            *(Operation("chat.completions", "POST", path, self.complete) for path in paths),
+            Operation("chat.async_completions", "POST", later, self.complete_later),
+        ]
 
     def complete(self, call: Call) -> Reply:
         """Answer one request, whole or as a stream; ``Refusal`` when it is not legal."""
@@ -92,6 +98,15 @@ class Chat:
         answer = self._scripted(call.request.json) or author.write(request, self._seed)
         envelope = _envelope(call, request, answer)
         return _stream(answer, envelope) if request.stream else _whole(answer, envelope)
+
+    def complete_later(self, call: Call) -> Reply:
+        """Start a task that ends with the answer; ``stream`` is ignored, the model shouted."""
+        request = read_chat(call.request.body)
+        answer = self._scripted(call.request.json) or author.write(request, self._seed)
+        envelope = replace(_envelope(call, request, answer), model=request.model.upper())
+        return self._tasks.start(
+            call, request.model, request.request_id, completion(answer, envelope)
+        )
 
     def _scripted(self, body: Json) -> Answer | None:
         for script in list(self._scripts):

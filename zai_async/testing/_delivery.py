@@ -93,6 +93,16 @@ def _slices(data: bytes, size: int) -> Iterator[bytes]:
         yield data[start : start + size]
 
 
+class _Response(web.StreamResponse):
+    """Send the headers as they are: aiohttp would add a Content-Type where there is none."""
+
+    async def _prepare_headers(self) -> None:
+        bare = "Content-Type" not in self.headers
+        await super()._prepare_headers()
+        if bare:
+            self.headers.pop("Content-Type", None)
+
+
 class Delivery:
     """Carry one reply to one client."""
 
@@ -108,7 +118,7 @@ class Delivery:
         wait = self._fault.delay + reply.latency * self._pace
         if wait:
             await anyio.sleep(wait)
-        response = web.StreamResponse(status=reply.status, headers=self._headers(reply))
+        response = _Response(status=reply.status, headers=self._headers(reply))
         await response.prepare(self._request)
         for step in plan(reply, self._fault, self._pace):
             await self._take(response, step)
@@ -116,7 +126,9 @@ class Delivery:
         return response
 
     def _headers(self, reply: Reply) -> dict[str, str]:
-        headers = {"Content-Type": reply.content_type, "X-Log-Id": reply.log_id, "Server": "nginx"}
+        headers = {"X-Log-Id": reply.log_id, "Server": "nginx"}
+        if reply.content_type:
+            headers["Content-Type"] = reply.content_type
         if not reply.streams and self._fault.eof_after is None:
             headers["Content-Length"] = str(sum(map(len, reply.pieces)))
         return headers | dict(self._fault.headers)

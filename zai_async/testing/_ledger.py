@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from zai_async.testing._form import Form, read_form
 from zai_async.testing._json import is_object
 
 
@@ -55,10 +56,17 @@ class RecordedRequest:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
+    @cached_property
+    def form(self) -> Form:
+        """Take a multipart body apart; empty when it is something else."""
+        return read_form(self.headers.get("Content-Type", ""), self.body)
+
     @property
     def streams(self) -> bool:
         """Say whether the client asked for a stream."""
-        return is_object(self.json) and self.json.get("stream") is True
+        if is_object(self.json):
+            return self.json.get("stream") is True
+        return self.form.fields.get("stream") == "true"
 
 
 def _masked(name: str, value: str) -> str:

@@ -19,7 +19,7 @@ class Reply:
 
     ``pieces`` are the frames of a stream, or one whole body. ``latency`` (before the headers) and
     ``pause`` (after each piece) are the seconds a real server takes; the emulator's pace scales
-    them.
+    them. With an empty ``content_type`` the reply does not say what it is.
     """
 
     pieces: tuple[bytes, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from zai_async.testing._catalogue import MODELS, Model, Thinking
+from zai_async.testing._catalogue import Model, Thinking
+from zai_async.testing._reading import find_model, read_body
 from zai_async.testing._refusal import Refusal
 
 _EFFORTS = frozenset({"max", "xhigh", "high", "medium", "low", "minimal", "none"})
@@ -92,7 +92,7 @@ class ChatRequest(Struct):
     @property
     def known_model(self) -> Model:
         """Give the model, ``Refusal`` when there is none for chats."""
-        return _model(self.model)
+        return find_model(self.model, "text", "vision")
 
     @property
     def prompt(self) -> str:
@@ -125,40 +125,14 @@ class ChatRequest(Struct):
         return self.thinking is None or self.thinking.type == "enabled"
 
 
-_decode = msgspec.json.Decoder(ChatRequest).decode
-
-
 def read_chat(body: bytes) -> ChatRequest:
     """Decode and check a request, raise ``Refusal`` with 1210 to 1214 when it is not legal."""
-    try:
-        request = _decode(body)
-    except msgspec.ValidationError as error:
-        raise _refusal(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal("1210", f"The request body is not JSON: {error}") from error
+    request = read_body(body, ChatRequest)
     model = request.known_model
     _check_messages(request.messages)
     _check_max_tokens(request.max_tokens, model.max_output)
     _check_thinking(request, model.thinking)
     return request
-
-
-def _refusal(problem: str) -> Refusal:
-    """Choose the code: missing is 1213, wrong in the conversation 1214, in a setting 1210."""
-    if problem.startswith("Object missing required field"):
-        return Refusal("1213", f"A parameter was not received: {problem}")
-    if "`$.m" in problem and "`$.max_tokens" not in problem:
-        return Refusal("1214", f"A parameter is not valid: {problem}")
-    return Refusal("1210", f"API parameters are wrong: {problem}")
-
-
-def _model(name: str) -> Model:
-    model = MODELS.get(name.lower())
-    if model is None:
-        raise Refusal("1211", f"The model {name} does not exist, check the model code")
-    if not model.chats:
-        raise Refusal("1212", f"The model {name} does not support this call method")
-    return model
 
 
 def _check_messages(messages: list[Message]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self
@@ -14,15 +13,11 @@ import anyio
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from zai_async.testing._chat import Chat
 from zai_async.testing._delivery import Delivery
 from zai_async.testing._fault import Fault
 from zai_async.testing._ledger import Ledger, RecordedRequest, Waiting
 from zai_async.testing._listener import Listener, Peer
-from zai_async.testing._models import ModelList
-from zai_async.testing._operation import Call, Operation, Table
-from zai_async.testing._prose import random_for
-from zai_async.testing._refusal import WRONG_PATH, Refusal
+from zai_async.testing._platform import Platform
 from zai_async.testing._reply import Reply
 
 _P = ParamSpec("_P")
@@ -69,21 +64,16 @@ class Emulator:
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
-        self.chat = Chat(seed)
-        self._table = Table([*self.chat.operations(), *ModelList().operations()])
-        self._api_key = api_key
-        self._seed = seed
+        self._platform = Platform(api_key, seed)
+        self.chat = self._platform.chat
+        self.tasks = self._platform.tasks
         self._pace = pace
         self._host, self._wanted_port = host, port
         self._port: int | None = None
         self.faults: list[Fault] = []
         self._threads = ExitStack()
         self._portal: BlockingPortal | None = None
-        self._begin()
-
-    def _begin(self) -> None:
         self._ledger = Ledger()
-        self._random = random_for(self._seed, "ids")
 
     # Life
 
@@ -139,8 +129,8 @@ class Emulator:
         Call it from the thread that started the emulator.
         """
         self.faults.clear()
-        self.chat.reset()
-        self._begin()
+        self._platform.reset()
+        self._ledger = Ledger()
         if self._portal is None:
             self._listener.reset()
         else:
@@ -233,14 +223,13 @@ class Emulator:
         self, request: web.BaseRequest, peer: Peer, record: RecordedRequest
     ) -> web.StreamResponse:
         record.body = await request.read()
-        found = self._table.find(record.method, record.path)
-        record.operation = found[0].name if found else ""
+        record.operation = self._platform.name(record)
         fault = self._hit(record)
         if fault.hang:
             await anyio.sleep_forever()
         if fault.drops:
             return await _drop(peer, fault)
-        reply = self._reply(fault, record, found)
+        reply = self._reply(fault, record)
         record.status = reply.status
         return await Delivery(request, peer, fault, self._pace).send(reply)
 
@@ -251,37 +240,10 @@ class Emulator:
                 return fault
         return Fault()
 
-    def _reply(
-        self,
-        fault: Fault,
-        record: RecordedRequest,
-        found: tuple[Operation, dict[str, str]] | None,
-    ) -> Reply:
-        log_id = self._new_id()
+    def _reply(self, fault: Fault, record: RecordedRequest) -> Reply:
         if fault.answers:
-            return fault.reply(log_id)
-        if found is None:
-            return Reply(pieces=(WRONG_PATH,), log_id=log_id)
-        operation, parameters = found
-        try:
-            self._authorize(record)
-            reply = operation.answer(Call(request=record, id=log_id, parameters=parameters))
-        except Refusal as refusal:
-            return Reply(pieces=(refusal.body,), log_id=log_id, status=refusal.status)
-        return fault.changed(reply, self._new_id())
-
-    def _authorize(self, record: RecordedRequest) -> None:
-        scheme, _, key = record.headers.get("Authorization", "").partition(" ")
-        if not scheme:
-            raise Refusal("1001")
-        known = key == self._api_key if self._api_key else not key.startswith("bad")
-        if scheme != "Bearer" or not key or not known:
-            raise Refusal("1000")
-
-    def _new_id(self) -> str:
-        """Make an id like the platform's: local time of Beijing and sixteen hex digits."""
-        now = datetime.now(UTC) + timedelta(hours=8)
-        return f"{now:%Y%m%d%H%M%S}{self._random.getrandbits(64):016x}"
+            return fault.reply(self._platform.new_id())
+        return fault.changed(self._platform.reply(record), self._platform.new_id())
 
 
 def _record(request: web.BaseRequest, peer: Peer, now: float) -> RecordedRequest:

@@ -1,0 +1,81 @@
+"""The platform behind the socket: from a recorded request to a reply, without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from zai_async.testing._cdn import Cdn
+from zai_async.testing._chat import Chat
+from zai_async.testing._images import Images
+from zai_async.testing._ledger import RecordedRequest
+from zai_async.testing._models import ModelList
+from zai_async.testing._operation import Access, Call, Operation, Table
+from zai_async.testing._prose import random_for
+from zai_async.testing._refusal import WRONG_PATH, Refusal
+from zai_async.testing._reply import Reply
+from zai_async.testing._tasks import Tasks
+from zai_async.testing._videos import Videos
+
+
+class Platform:
+    """Hold the operations, what they remember, and the only key they accept."""
+
+    def __init__(self, api_key: str | None, seed: int) -> None:
+        self._api_key = api_key
+        self._seed = seed
+        self.tasks = Tasks()
+        self.chat = Chat(seed, self.tasks)
+        self._table = Table(self._operations())
+        self._random = random_for(seed, "ids")
+
+    def _operations(self) -> Iterator[Operation]:
+        groups = (
+            self.chat,
+            self.tasks,
+            Images(self.tasks),
+            Videos(self.tasks),
+            ModelList(),
+            Cdn(),
+        )
+        for group in groups:
+            yield from group.operations()
+
+    def reset(self) -> None:
+        """Forget everything that was scripted, uploaded and created."""
+        self.chat.reset()
+        self.tasks.reset()
+        self._random = random_for(self._seed, "ids")
+
+    def name(self, request: RecordedRequest) -> str:
+        """Name the operation of a request; empty when there is none."""
+        found = self._table.find(request.method, request.path)
+        return found[0].name if found else ""
+
+    def reply(self, request: RecordedRequest) -> Reply:
+        """Answer a request, with a refusal if need be."""
+        log_id = self.new_id()
+        found = self._table.find(request.method, request.path)
+        if found is None:
+            return Reply(pieces=(WRONG_PATH,), log_id=log_id)
+        operation, parameters = found
+        try:
+            self._authorize(request, operation.access)
+            return operation.answer(Call(request=request, id=log_id, parameters=parameters))
+        except Refusal as refusal:
+            return Reply(pieces=(refusal.body,), log_id=log_id, status=refusal.status)
+
+    def _authorize(self, request: RecordedRequest, access: Access) -> None:
+        if access == "open":
+            return
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        if not scheme:
+            raise Refusal("1001")
+        known = key == self._api_key if self._api_key else not key.startswith("bad")
+        if scheme != "Bearer" or not key or not known:
+            raise Refusal("1000")
+
+    def new_id(self) -> str:
+        """Make an id like the platform's: local time of Beijing and sixteen hex digits."""
+        now = datetime.now(UTC) + timedelta(hours=8)
+        return f"{now:%Y%m%d%H%M%S}{self._random.getrandbits(64):016x}"
