@@ -59,7 +59,8 @@ def _as_object(value: object) -> Object | None:
 
 def _inner(document: Object) -> Object | str | None:
     """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
-    error = document.get("error")
+    # Truto reports with words of its own, and has the platform's body in "details".
+    error = document.get("error") or ("statusCode" in document and document.get("details"))
     if isinstance(error, str):
         return error or None
     found = _as_object(error)

@@ -34,7 +34,7 @@ class Salvaged(NamedTuple):
 
 
 def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
-    """Cut a frame that cannot be decoded into whole frames; ``decodes`` reads one as msgspec does."""
+    """Cut a frame that cannot be decoded into whole frames; ``decodes`` is msgspec's."""
     whole = _split(data)
     if whole:
         return Salvaged(whole, lost=False)
