@@ -83,7 +83,7 @@ def _client(arguments: argparse.Namespace) -> AsyncZai:
         )
     except MissingKeyError:
         names = " or ".join(PROVIDERS[arguments.provider].key_variables)
-        raise MissingKeyError(f"no API key: set {names}.", hint=_NO_KEY_HINT) from None
+        raise MissingKeyError(f"no API key: set {names}", hint=_NO_KEY_HINT) from None
 
 
 def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:

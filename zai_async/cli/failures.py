@@ -44,6 +44,7 @@ _STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
 def report(error: ZaiError, terminal: Terminal) -> int:
     """Say in one line what went wrong and return the exit status for it."""
     text = " ".join(str(error).split())
-    incomplete = " What was printed is not the whole answer." if error.emitted else ""
-    terminal.note(f"zai: {text}{incomplete}")
+    if error.emitted:
+        text = f"{text.removesuffix('.')}. What was printed is not the whole answer."
+    terminal.note(f"zai: {text}")
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), FAILED)
