@@ -317,7 +317,7 @@ def test_a_terminal_is_not_driven_by_the_answer(zai_emulator, monkeypatch):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(st.characters(codec=None)))
+@given(st.text(st.characters()))
 def test_no_control_character_reaches_a_terminal(text):
     with contextlib.redirect_stdout(Screen()) as screen:
         Terminal().data(text)

@@ -163,3 +163,10 @@ def test_emulator_serves_until_interrupted():
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.terminate()
     assert process.returncode == 0
+
+
+def test_nothing_heavy_is_loaded_before_a_command_runs():
+    program = "import sys, zai_async.cli; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert "zai_async.cli" in loaded
+    assert loaded.isdisjoint({"aiohttp", "zai_async.cli.chat", "zai_async.testing"})
