@@ -6,9 +6,11 @@ from zai_async.limiter.settings import Limits
 
 __all__ = ["AdaptiveSize", "FixedSize", "Size"]
 
-_FIRST_INTERVAL, _LONGEST_INTERVAL = 10, 80
-"""Requests accepted between two probes; with one failed probe in 80, 1.2 % are refused."""
+_PRICE = 50
+"""Requests accepted for each one refused, before a probe: it keeps refusals below 2 %."""
+_LONGEST_DEBT = 10 * _PRICE
 _SHRINK = 0.7
+_BELIEVED = 2
 
 
 class Size(Protocol):
@@ -19,10 +21,10 @@ class Size(Protocol):
     def accepted(self, load: int) -> None:
         """Learn that a request passed which made ``load`` of them in flight."""
 
-    def refused(self, fine: int, *, again: bool) -> None:
+    def refused(self, fine: int, *, in_a_row: int) -> None:
         """Learn that a request was refused while ``fine`` others were in flight.
 
-        ``again`` tells that nothing has passed since the last time.
+        ``in_a_row`` counts how often the window was told so since a request passed.
         """
 
     def settle(self, fine: int) -> None:
@@ -48,7 +50,7 @@ class FixedSize:
     def accepted(self, load: int) -> None:
         """Ignore it."""
 
-    def refused(self, fine: int, *, again: bool) -> None:
+    def refused(self, fine: int, *, in_a_row: int) -> None:
         """Ignore it."""
 
     def settle(self, fine: int) -> None:
@@ -78,12 +80,11 @@ class AdaptiveSize:
         self._proven_before: float = 0
         self._passed = 0
         self._step: float = limits.start
-        self._interval = _FIRST_INTERVAL
-        self._until_probe = 0
+        self._debt = 0
 
     def accepted(self, load: int) -> None:
         """Count towards the next probe, and towards the proof of the present window."""
-        self._until_probe -= 1
+        self._debt = max(0, self._debt - 1)
         self._passed += load > self._proven
         if self._proven < self.limit <= self._proven + self._passed:
             self._prove()
@@ -92,20 +93,27 @@ class AdaptiveSize:
         self._proven = self.limit
         if self.limit > self._ceiling:
             self._ceiling = self._most
-            self._interval = _FIRST_INTERVAL
 
-    def refused(self, fine: int, *, again: bool) -> None:
+    def refused(self, fine: int, *, in_a_row: int) -> None:
         """Shrink to what was fine, or by a factor if that did not help."""
-        if again:
-            self._shrink_to(min(fine, int(self.limit * _SHRINK)), ceiling=self._proven_before)
+        self._owe()
+        if in_a_row > _BELIEVED:
+            reduced = min(fine, int(self.limit * _SHRINK))
+            self._shrink_to(reduced, ceiling=max(self.limit, self._proven_before))
             return
-        self._proven_before = self._proven
-        self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
-        self._until_probe = self._interval
-        self.settle(fine)
+        if in_a_row == 1:
+            self._proven_before = self._proven
+        self._settle(fine)
 
     def settle(self, fine: int) -> None:
         """Shrink to what was fine."""
+        self._owe()
+        self._settle(fine)
+
+    def _owe(self) -> None:
+        self._debt = min(self._debt + _PRICE, _LONGEST_DEBT)
+
+    def _settle(self, fine: int) -> None:
         if fine < self.limit:
             self._shrink_to(fine, ceiling=fine)
             self._proven = self.limit
@@ -116,7 +124,7 @@ class AdaptiveSize:
 
     def look_again(self) -> None:
         """Probe at once."""
-        self._until_probe = 0
+        self._debt = 0
 
     def _shrink_to(self, limit: int, *, ceiling: float) -> None:
         self.limit = max(self._least, limit)
@@ -130,7 +138,7 @@ class AdaptiveSize:
         if self._proven < self.limit or self.limit >= self._most:
             return False
         room = self._ceiling - self.limit
-        if room <= 0 and self._until_probe > 0:
+        if room <= 0 and self._debt > 0:
             return False
         self.limit += min(self._step, self.limit, room) if room > 0 else 1
         self._step *= 2

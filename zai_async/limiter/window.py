@@ -65,7 +65,7 @@ class Window:
         self._running: set[Ticket] = set()
         self._unsure: OrderedDict[Ticket, None] = OrderedDict()
         self._round = 0
-        self._passed_since_refusal = True
+        self._in_a_row = 0
         self._rejected = 0
         self._pauses = 0
         self._paused_until = -math.inf
@@ -105,7 +105,7 @@ class Window:
             return
         del self._unsure[ticket]
         if ticket.round == self._round:
-            self._passed_since_refusal = True
+            self._in_a_row = 0
             self._pauses = 0
             self._size.accepted(ticket.load)
 
@@ -120,7 +120,7 @@ class Window:
         self._rejected += 1
         ticket.refusals += 1
         self._patience = min(max(self._patience, 2 * (now - ticket.sent_at)), _LONGEST_PATIENCE)
-        if ticket.refusals > 1 and self._passed_since_refusal:
+        if ticket.refusals > 1 and not self._in_a_row:
             self._except(ticket, kind)
         else:
             self._shrink(ticket, fine, now, chance)
@@ -207,10 +207,10 @@ class Window:
         return max(len(self._running) - 1, ticket.load - 1 - refused_since)
 
     def _shrink(self, ticket: Ticket, fine: int, now: float, chance: float) -> None:
-        if ticket.round == self._round:
-            self._size.refused(fine, again=not self._passed_since_refusal)
+        if ticket.round == self._round and ticket.load <= self._size.limit:
             self._round += 1
-            self._passed_since_refusal = False
+            self._in_a_row += 1
+            self._size.refused(fine, in_a_row=self._in_a_row)
         else:
             self._size.settle(fine)
         if not self._running:
@@ -225,8 +225,9 @@ class Window:
 
     def _except(self, ticket: Ticket, kind: Refusal) -> None:
         """Hold a refusal against the request and not against the window: others have passed."""
-        self._size.look_again()
         ticket.exceptions += 1
+        if ticket.exceptions == _SUSPICIOUS:
+            self._size.look_again()
         if kind == "overload" and ticket.exceptions >= _SUSPICIOUS:
             ticket.suspect = "request-specific"
 
