@@ -47,7 +47,7 @@ def platform(zai_emulator, monkeypatch):
 
 @asynccontextmanager
 async def served_by_uvicorn(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_notify=0))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     # Its own serve() would take over the signals of the test run.
     serving = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 - it has no event
