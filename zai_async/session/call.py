@@ -53,11 +53,11 @@ class Call:
         self.settings = settings
         self.options = options
         self.endpoint = endpoint
-        body = self.request.body
-        self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self.timeout = _timeout(options, settings)
         request = build_request(endpoint, settings.provider, settings.key, params, settings.headers)
         self.request = msgspec.structs.replace(request, connect_timeout=self.timeout.connect)
+        body = request.body
+        self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._retry = settings.retry_for(options)
         self._sessions = sessions
         self._attempts: list[Attempt] = []
@@ -153,6 +153,10 @@ class Call:
     def _decide(self, error: ZaiError) -> float | None:
         if not self._may_repeat(error):
             return None
+        if self._may_sign_again(error):
+            self._signed_again = True
+            self._resent += 1
+            return 0.0
         if self._write_otherwise(error):
             return 0.0
         clock = self.settings.clock

@@ -1,15 +1,9 @@
 """The chat stream: one object, read as chunks, as text, as thinking, or as events."""
 
 import functools
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Self
+from collections.abc import AsyncIterator
 
-import msgspec
-
-from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
 from zai_async.errors import (
-    StreamMalformedError,
     StreamRestartedError,
     StreamTruncatedError,
     ToolCallIncompleteError,
@@ -17,23 +11,21 @@ from zai_async.errors import (
 )
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
 from zai_async.models.reply import attach_call
-from zai_async.models.tolerant import decode
 from zai_async.streams.accumulator import ChatAccumulator
-from zai_async.streams.event_stream import EventStream
+from zai_async.streams.altitudes import Events, Pieces
 from zai_async.streams.events import ChatEvent, Reset
+from zai_async.streams.json_stream import JSONStream
 from zai_async.streams.narrator import Narrator
 from zai_async.streams.outcomes import ensure_proper_end
-from zai_async.streams.salvage import END_MARK, salvage
+from zai_async.streams.salvage import salvage
 from zai_async.streams.source import Source
 
 __all__ = ["ChatStream"]
 
-_EXCERPT = 200
-_MOST_FOREIGN = 32
 _LOST = -1
 
 
-class ChatStream(EventStream[ChatCompletionChunk]):
+class ChatStream(JSONStream[ChatCompletionChunk]):
     """A chat answer as it is written.
 
     Iterate over the stream itself for chunks as on the wire, or over one of ``text``, ``thinking``
@@ -43,13 +35,10 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     """
 
     def __init__(self, source: Source) -> None:
-        self._decode = source.endpoint.decoder.decode
         self._resets: list[Reset] = []
         self._concluded = False
         self.recovered = 0
         """Damaged frames that could be passed without harm."""
-        self.skipped = 0
-        """Events without any content for the caller."""
         super().__init__(source)
 
     def _begin(self) -> None:
@@ -63,7 +52,6 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         self._damaged = b""
         # How many of the next chunks may belong to another generation; -1 when one was lost.
         self._suspicion = 0
-        self._foreign: list[bytes] = []
 
     # What a caller sees.
 
@@ -71,18 +59,18 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     def text(self) -> AsyncIterator[str]:
         """The answer, piece by piece, without the reasoning."""
         claim = functools.partial(self._claim, "text")
-        return _Pieces(claim, self.__anext__, lambda chunk: chunk.text)
+        return Pieces(claim, self.__anext__, lambda chunk: chunk.text)
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """The reasoning, piece by piece, without the answer."""
         claim = functools.partial(self._claim, "thinking")
-        return _Pieces(claim, self.__anext__, lambda chunk: chunk.thinking)
+        return Pieces(claim, self.__anext__, lambda chunk: chunk.thinking)
 
     @property
     def events(self) -> AsyncIterator[ChatEvent]:
         """Everything that happens, as a closed union of structs to match on."""
-        return _Events(functools.partial(self._claim, "events"), self._happenings)
+        return Events(functools.partial(self._claim, "events"), self._happenings)
 
     @property
     def snapshot(self) -> ChatCompletion:
@@ -123,10 +111,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     # Reading.
 
     def _accept(self, data: bytes) -> ChatCompletionChunk | None:
-        try:
-            chunk: ChatCompletionChunk | None = self._decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            chunk = self._decode_oddity(data.strip())
+        chunk: ChatCompletionChunk | None = self._read_event(data)
         if chunk is None:
             return None
         if not chunk.choices:
@@ -135,26 +120,6 @@ class ChatStream(EventStream[ChatCompletionChunk]):
             self._check_generation(chunk)
         if self._answer.add(chunk):
             self._progress += 1
-        return chunk
-
-    def _decode_oddity(self, data: bytes) -> ChatCompletionChunk | None:
-        """Read what is not an ordinary chunk: the end mark, odd types, damaged frames."""
-        if data.startswith(END_MARK):
-            self._finish(done=True)
-        elif data in {b"", b"null"}:
-            self.skipped += 1
-        else:
-            return self._decode_leniently(data)
-        return None
-
-    def _decode_leniently(self, data: bytes) -> ChatCompletionChunk | None:
-        try:
-            chunk: ChatCompletionChunk = decode(self._source.endpoint.decoder, data)
-        except msgspec.ValidationError:
-            raise self._malformed(data) from None
-        except msgspec.DecodeError:
-            self._salvage(data)
-            return None
         return chunk
 
     def _accept_without_choices(
@@ -168,24 +133,9 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         self.skipped += 1
         return None
 
-    def _raise_fault(self, data: bytes) -> None:
-        try:
-            fault = find_fault(msgspec.json.decode(data))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return
-        if fault is not None:
-            raise to_error(
-                fault,
-                status=200,
-                headers=self._headers,
-                now=self._source.settings.clock.wall(),
-                body=data.decode("utf-8", "replace"),
-                secrets=self._source.secrets,
-            )
-
     # Damage.
 
-    def _salvage(self, data: bytes) -> None:
+    def _accept_damaged(self, data: bytes) -> None:
         """Go on with the whole frames inside a damaged one."""
         found = salvage(data, self._decode)
         if not self._finished():
@@ -220,10 +170,6 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         self._start_over()
         self._resets.append(Reset(old, new))
 
-    def _malformed(self, data: bytes) -> StreamMalformedError:
-        excerpt = data[:_EXCERPT].decode("utf-8", "replace")
-        return StreamMalformedError("a frame of the stream cannot be read", body=excerpt)
-
     # Ending.
 
     def _finished(self) -> bool:
@@ -253,69 +199,12 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         )
 
     def _accept_stray(self, lines: list[bytes]) -> None:
-        """Raise a bare JSON error, and read a frame whose ``data:`` has been cut away."""
-        self._foreign += lines[: _MOST_FOREIGN - len(self._foreign)]
+        """Read also a frame of which the gateway has cut the first letters away."""
+        super()._accept_stray(lines)
         for line in lines:
-            if line.startswith(b"{"):
-                self._raise_fault(line)
             if b"data:" in line:
-                self._salvage(line)
+                self._accept_damaged(line)
 
     def _raise_foreign(self) -> None:
-        """Raise what came in place of an event stream: a page, or a whole answer."""
-        text = b"\n".join(self._foreign)
-        # What may be the beginning of an event that was cut off is none of that.
-        if self._answer.chunks or b"data".startswith(text.strip()):
-            return
-        headers, now = self._headers, self._source.settings.clock.wall()
-        secrets = self._source.secrets
-        error = error_in_body(text, status=200, headers=headers, now=now, secrets=secrets)
-        raise error or not_the_api(text, status=200, headers=headers, secrets=secrets)
-
-
-class _Pieces:
-    """One kind of text of a stream."""
-
-    def __init__(
-        self,
-        claim: Callable[[], None],
-        advance: Callable[[], Awaitable[ChatCompletionChunk]],
-        piece: Callable[[ChatCompletionChunk], str],
-    ) -> None:
-        self._claim = claim
-        self._advance = advance
-        self._piece = piece
-
-    def __aiter__(self) -> Self:
-        self._claim()
-        return self
-
-    async def __anext__(self) -> str:
-        while True:
-            if text := self._piece(await self._advance()):
-                return text
-
-
-class _Events:
-    """All events of a stream; ``advance`` returns those of the next chunk, none at its end."""
-
-    def __init__(
-        self,
-        claim: Callable[[], None],
-        advance: Callable[[], Awaitable[list[ChatEvent | ZaiError]]],
-    ) -> None:
-        self._claim = claim
-        self._advance = advance
-        self._waiting: deque[ChatEvent | ZaiError] = deque()
-
-    def __aiter__(self) -> Self:
-        self._claim()
-        return self
-
-    async def __anext__(self) -> ChatEvent:
-        while not self._waiting:
-            self._waiting.extend(await self._advance())
-        event = self._waiting.popleft()
-        if isinstance(event, ZaiError):
-            raise event
-        return event
+        if not self._answer.chunks:
+            super()._raise_foreign()

@@ -111,6 +111,11 @@ class EventStream(abc.ABC, Generic[T]):
         return self._outcome
 
     @property
+    def buffered(self) -> bool:
+        """Whether the gateway hands the whole answer over at once, after its last token."""
+        return self._source.settings.provider.buffered_streams
+
+    @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every request that was sent for this stream."""
         return self._source.attempts

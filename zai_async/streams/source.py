@@ -9,6 +9,7 @@ from zai_async._transport import Response
 from zai_async._wire import Endpoint
 from zai_async.errors import Attempt, ZaiError
 from zai_async.models import CallOptions, Timeout
+from zai_async.providers import Provider
 
 __all__ = ["Source"]
 
@@ -19,6 +20,11 @@ class Limits(Protocol):
     @property
     def clock(self) -> Clock:
         """Time and chance."""
+        ...
+
+    @property
+    def provider(self) -> Provider:
+        """The gateway."""
         ...
 
     @property

@@ -1,0 +1,101 @@
+"""Streams whose events are JSON: decoding, errors inside, and what was never an event."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
+from zai_async.errors import StreamMalformedError
+from zai_async.models.tolerant import decode
+from zai_async.streams.event_stream import EventStream
+from zai_async.streams.salvage import END_MARK
+from zai_async.streams.source import Source
+
+__all__ = ["JSONStream"]
+
+T = TypeVar("T")
+
+_EXCERPT = 200
+_MOST_FOREIGN = 32
+
+
+class JSONStream(EventStream[T]):
+    """A stream of JSON events that ends with ``[DONE]``."""
+
+    def __init__(self, source: Source) -> None:
+        self._decode = source.endpoint.decoder.decode
+        self.skipped = 0
+        """Events without any content for the caller."""
+        super().__init__(source)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._foreign: list[bytes] = []
+
+    def _read_event(self, data: bytes) -> Any:
+        """Decode an event; None for one that says nothing, and for the end mark."""
+        try:
+            return self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_oddity(data.strip())
+
+    def _read_oddity(self, data: bytes) -> Any:
+        """Read what is not an ordinary event: the end mark, odd types, damaged frames."""
+        if data.startswith(END_MARK):
+            self._finish(done=True)
+        elif data in {b"", b"null"}:
+            self.skipped += 1
+        else:
+            return self._read_leniently(data)
+        return None
+
+    def _read_leniently(self, data: bytes) -> Any:
+        try:
+            return decode(self._source.endpoint.decoder, data)
+        except msgspec.ValidationError:
+            raise self._malformed(data) from None
+        except msgspec.DecodeError:
+            self._accept_damaged(data)
+            return None
+
+    def _accept_damaged(self, data: bytes) -> None:
+        """Make sense of an event that is no JSON; most streams cannot."""
+        raise self._malformed(data)
+
+    def _malformed(self, data: bytes) -> StreamMalformedError:
+        excerpt = data[:_EXCERPT].decode("utf-8", "replace")
+        return StreamMalformedError("a frame of the stream cannot be read", body=excerpt)
+
+    def _raise_fault(self, data: bytes) -> None:
+        """Raise the error that an event reports, if it reports one."""
+        try:
+            fault = find_fault(msgspec.json.decode(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        if fault is not None:
+            raise to_error(
+                fault,
+                status=200,
+                headers=self._headers,
+                now=self._source.settings.clock.wall(),
+                body=data.decode("utf-8", "replace"),
+                secrets=self._source.secrets,
+            )
+
+    def _accept_stray(self, lines: list[bytes]) -> None:
+        """Raise an error that was written without being made an event."""
+        self._foreign += lines[: _MOST_FOREIGN - len(self._foreign)]
+        for line in lines:
+            if line.startswith(b"{"):
+                self._raise_fault(line)
+
+    def _raise_foreign(self) -> None:
+        """Raise what came in place of an event stream: a page, or a whole answer."""
+        text = b"\n".join(self._foreign)
+        # What may be the beginning of an event that was cut off is none of that.
+        if b"data".startswith(text.strip()):
+            return
+        headers, now = self._headers, self._source.settings.clock.wall()
+        secrets = self._source.secrets
+        error = error_in_body(text, status=200, headers=headers, now=now, secrets=secrets)
+        raise error or not_the_api(text, status=200, headers=headers, secrets=secrets)
