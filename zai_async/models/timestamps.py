@@ -10,8 +10,7 @@ def moment(stamp: int | None) -> datetime | None:
     """Return a time stamp as an aware datetime; None for a stamp that is unset or absurd."""
     if not stamp:
         return None
-    seconds = stamp / 1000 if stamp >= _MILLISECONDS_FROM else stamp
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(stamp / 1000 if stamp >= _MILLISECONDS_FROM else stamp, UTC)
     except (OverflowError, OSError, ValueError):
         return None
