@@ -172,9 +172,9 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
     assert all(name in str(caught.value) for name in ("'openai'", *PROVIDERS))
 
 
-def test_the_coding_plan_serves_chat_and_models_only():
+def test_the_coding_plan_serves_chat_models_and_quota_only():
     for provider in (ZAI_CODING, BIGMODEL_CODING):
-        assert provider.operations == {"chat.completions.create", "models.list"}
+        assert provider.operations == {"chat.completions.create", "models.list", "quota"}
         with pytest.raises(errors.ConfigurationError, match=r"no operation agents\.invoke"):
             url(AGENTS, provider)
 

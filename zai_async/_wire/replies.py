@@ -6,10 +6,12 @@ from typing import TypeVar
 import msgspec
 
 from zai_async._secrets import Secret
+from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import error_in_body, not_the_api
 from zai_async._wire.requests import Endpoint
 from zai_async.models import Reply
 from zai_async.models.tolerant import decode
+from zai_async.providers import ZAI, Provider
 
 __all__ = ["parse_reply"]
 
@@ -24,6 +26,7 @@ def parse_reply(
     headers: Mapping[str, str],
     now: float,
     secrets: Iterable[Secret] = (),
+    provider: Provider = ZAI,
 ) -> T:
     """Return the decoded answer of an operation; ``now`` in seconds since the epoch.
 
@@ -31,6 +34,7 @@ def parse_reply(
         APIError: The body reports an error, whatever the status says.
         ResponseError: The body is not an answer of the API.
     """
+    data = open_envelope(provider, endpoint.result, data)
     error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
     if error is not None:
         raise error

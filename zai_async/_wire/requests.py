@@ -113,9 +113,9 @@ def build_request(
     _check_keywords(endpoint, params)
     _check_operation(endpoint, provider)
     body = {name: value for name, value in params.items() if name not in _BESIDE_THE_BODY}
-    path, body = _fill_path(endpoint, body)
-    body = {**endpoint.prepare(body), **params.get("extra", {})}
-    url = _join(provider, path)
+    path, body = _fill_path(endpoint, _place(endpoint, provider), body)
+    body = {**_in_dialect(endpoint, provider, body), **params.get("extra", {})}
+    query = {**provider.query, **({} if endpoint.method == "POST" else body)}
     sent = _encoded(endpoint, body, params.get("on_progress"))
     fields = _merged(_headers(endpoint, sent), headers, _own_headers(params))
     return Request(
@@ -172,7 +172,8 @@ def _fill_path(endpoint: Endpoint[Any], path: str, body: Body) -> tuple[str, Bod
 
 
 def _in_dialect(endpoint: Endpoint[Any], provider: Provider, body: Body) -> Body:
-    """Say it in the gateway's words."""
+    """Return the body that the operation makes of its keywords, in the gateway's words."""
+    body = endpoint.prepare(body)
     if endpoint.name in provider.plain_prompts:
         body = {**body, "messages": _plain_prompt(endpoint, body["messages"])}
     names = provider.renames.get(endpoint.name, {})

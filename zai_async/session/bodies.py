@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from zai_async._secrets import Secret
 from zai_async._transport import Response
-from zai_async._wire import error_in_body, not_the_api
+from zai_async._wire import error_in_body, not_the_api, open_envelope
 from zai_async.errors import LimitError, TransportError
 from zai_async.session.settings import Settings
 
@@ -48,7 +48,7 @@ async def expect_stream(
     kind = response.headers.get("Content-Type", "").lower()
     if response.status < 300 and not ("json" in kind or "html" in kind):
         return response
-    body = await read_body(response, settings)
+    body = open_envelope(settings.provider, dict, await read_body(response, settings))
     error = error_in_body(
         body,
         status=response.status,

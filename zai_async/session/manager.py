@@ -37,6 +37,7 @@ class SessionManager:
                 headers=response.headers,
                 now=self.settings.clock.wall(),
                 secrets=call.secrets,
+                provider=self.settings.provider,
             )
 
         result = await call.run(finish)
