@@ -257,7 +257,11 @@ def test_batch_keeps_failed_rows_and_repeats_only_them(batch, zai_emulator):
 
 
 @pytest.mark.parametrize(
-    ("stop", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+    ("stop", "status"),
+    [
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, id="killed"),
+        pytest.param(signal.SIGINT, 130, id="interrupted"),
+    ],
 )
 def test_batch_goes_on_where_it_was_stopped(batch, zai_emulator, stop, status):
     everything = {str(n) for n in range(1, 41)}
