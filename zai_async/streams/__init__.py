@@ -1,7 +1,18 @@
 """Streams: asynchronous iterators over what the platform sends, with exactly one outcome each."""
 
+from zai_async.streams.agent import AgentStream, SlidePage
 from zai_async.streams.chat import ChatStream
 from zai_async.streams.event_stream import EventStream
 from zai_async.streams.outcomes import ensure_proper_end
+from zai_async.streams.speech import SpeechStream
+from zai_async.streams.transcription import TranscriptionStream
 
-__all__ = ["ChatStream", "EventStream", "ensure_proper_end"]
+__all__ = [
+    "AgentStream",
+    "ChatStream",
+    "EventStream",
+    "SlidePage",
+    "SpeechStream",
+    "TranscriptionStream",
+    "ensure_proper_end",
+]

@@ -87,13 +87,8 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
 
     async def completion(self) -> ChatCompletion:
         """Read what is left and return the whole answer."""
-        if self._altitude is None:
-            self._claim("completion")
-        try:
-            while True:
-                await self.__anext__()
-        except StopAsyncIteration:
-            return self.snapshot
+        await self._exhaust()
+        return self.snapshot
 
     async def _happenings(self) -> list[ChatEvent | ZaiError]:
         """Return what the next chunk changed; at the end, what only the end makes certain."""

@@ -159,6 +159,16 @@ class EventStream(abc.ABC, Generic[T]):
             except ZaiError as error:
                 await self._failed(error)
 
+    async def _exhaust(self) -> None:
+        """Read what is left at whatever altitude the stream is read."""
+        if self._altitude is None:
+            self._claim("completion")
+        try:
+            while True:
+                await self.__anext__()
+        except StopAsyncIteration:
+            return
+
     def _claim(self, altitude: str) -> None:
         if self._altitude not in {None, altitude}:
             raise StreamConsumedError(f"the stream is already read as {self._altitude}")

@@ -1,0 +1,274 @@
+"""Streams beside chat: transcriptions, speech, agents."""
+
+import base64
+import io
+import json
+import wave
+
+import pytest
+
+from tests.chat_wire import DONE
+from zai_async import (
+    APIError,
+    BillingError,
+    ContentPolicyError,
+    ResponseError,
+    RetryPolicy,
+    StreamConsumedError,
+    StreamMalformedError,
+    StreamTruncatedError,
+)
+from zai_async._wire import Endpoint
+from zai_async.client import AsyncZai
+from zai_async.models import (
+    AgentChunk,
+    AgentParams,
+    SpeechChunk,
+    SpeechParams,
+    TranscriptionEvent,
+    TranscriptionParams,
+)
+from zai_async.streams import AgentStream, SpeechStream, TranscriptionStream
+from zai_async.testing import FakeReply, FakeTransport
+
+TRANSCRIBE = Endpoint("t", "paas/v4/t", TranscriptionEvent, TranscriptionParams, stream=True)
+SPEAK = Endpoint("s", "paas/v4/s", SpeechChunk, SpeechParams, stream=True)
+AGENT = Endpoint("a", "v1/agents", AgentChunk, AgentParams, stream=True)
+
+
+def frames(*events, done=True):
+    wire = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    return wire + DONE * done
+
+
+def opened(kind, endpoint, wire, *args, **params):
+    reply = wire if isinstance(wire, FakeReply) else FakeReply.stream(wire, X_Log_Id="log-1")
+    zai = AsyncZai(api_key="k", transport=FakeTransport(reply), retry=RetryPolicy(retries=0))
+    return kind(zai._manager.begin(endpoint, params), *args)
+
+
+def transcribing(wire):
+    return opened(TranscriptionStream, TRANSCRIBE, wire, model="glm-asr-2512")
+
+
+def speaking(wire, encoding="base64"):
+    return opened(SpeechStream, SPEAK, wire, encoding, model="glm-tts", input="hi")
+
+
+def working(wire):
+    return opened(AgentStream, AGENT, wire, agent_id="a", messages=[])
+
+
+# Transcriptions.
+
+
+def heard(kind, **fields):
+    return {"id": "t", "created": 1, "model": "m", "type": f"transcript.text.{kind}"} | fields
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        heard("done"),
+        heard("done", delta=""),
+        heard("done", delta="lo, world"),
+        heard("done", delta="Hello, world"),
+        heard("done", text="Hello, world"),
+        heard("done", text="something else"),
+        heard("new_kind"),
+    ],
+)
+async def test_the_text_of_a_transcription_is_never_doubled(last):
+    events = [heard("delta", delta="Hello"), heard("delta", delta=", world"), last]
+    async with transcribing(frames(*events)) as stream:
+        assert "".join([piece async for piece in stream.text]) == "Hello, world"
+        whole = await stream.transcription()
+    assert (whole.text, whole.id, whole.model) == ("Hello, world", "t", "m")
+    assert (whole.request_id, whole.outcome, len(whole.attempts)) == ("log-1", "completed", 1)
+
+
+@pytest.mark.parametrize("field", ["delta", "text"])
+async def test_the_last_event_may_bring_the_last_piece(field):
+    rest = {"delta": ", world"} if field == "delta" else {"text": "Hello, world"}
+    wire = frames(heard("delta", delta="Hello"), heard("done", **rest))
+    async with transcribing(wire) as stream:
+        assert [piece async for piece in stream.text] == ["Hello", ", world"]
+
+
+async def test_events_of_a_transcription_are_structs():
+    async with transcribing(frames(heard("delta", delta="a"), heard("done"))) as stream:
+        assert [event.type for event in [event async for event in stream]] == [
+            "transcript.text.delta",
+            "transcript.text.done",
+        ]
+        with pytest.raises(StreamConsumedError):
+            aiter(stream.text)
+
+
+@pytest.mark.parametrize(
+    ("wire", "error"),
+    [
+        (frames(heard("delta", delta="a"), done=False), StreamTruncatedError),
+        (b"", StreamTruncatedError),
+        (frames({"error": {"code": "1113", "message": "m"}}), BillingError),
+        (frames(heard("delta", error={"code": "1301", "message": "m"})), ContentPolicyError),
+        (b'{"error":{"code":"1113","message":"m"}}\n\n', BillingError),
+        (b"<html>\n", ResponseError),
+        (b"data: {half\n\n", StreamMalformedError),
+        (b"data: [1]\n\n", StreamMalformedError),
+    ],
+)
+async def test_a_transcription_fails_like_any_stream(wire, error):
+    stream = transcribing(wire)
+    with pytest.raises(error) as caught:
+        await stream.transcription()
+    assert caught.value.partial.text == stream.snapshot.text
+
+
+async def test_silence_is_a_transcription_too():
+    for wire in (DONE, frames(heard("done"), done=False)):
+        assert (await transcribing(wire).transcription()).text == ""
+
+
+# Speech.
+
+PCM = bytes(range(256)) * 10
+
+
+def spoken(data, encoding="base64", **delta):
+    text = data.hex() if encoding == "hex" else base64.b64encode(data).decode()
+    return {"choices": [{"index": 0, "delta": {"content": text} | delta}]}
+
+
+STOP = {"choices": [{"index": 0, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize("encoding", ["base64", "hex"])
+async def test_speech_is_pcm(encoding):
+    events = [spoken(PCM[:1000], encoding, return_sample_rate=16_000), spoken(PCM[1000:], encoding)]
+    async with speaking(frames(*events, spoken(b""), STOP), encoding) as stream:
+        assert stream.sample_rate == 24_000
+        assert [piece async for piece in stream] == [PCM[:1000], PCM[1000:]]
+        assert stream.sample_rate == 16_000
+        assert stream.outcome == "completed"
+    assert await speaking(frames(*events, STOP, done=False), encoding).read() == PCM
+
+
+async def test_speech_is_saved_as_a_wav_that_others_can_play(tmp_path):
+    path = tmp_path / "a.wav"
+    wire = frames(spoken(PCM[:999], return_sample_rate=16_000), spoken(PCM[999:]), STOP)
+    assert await speaking(wire).save(path) == path.stat().st_size
+    with wave.open(io.BytesIO(path.read_bytes())) as sound:
+        assert sound.getparams()[:4] == (1, 2, 16_000, len(PCM) // 2)
+        assert sound.readframes(len(PCM)) == PCM
+
+
+@pytest.mark.parametrize(
+    ("wire", "encoding", "error"),
+    [
+        (frames(spoken(PCM), done=False), "base64", StreamTruncatedError),
+        (frames({"choices": [{"delta": {"content": "!"}}]}), "base64", StreamMalformedError),
+        (frames({"choices": [{"delta": {"content": "xyz"}}]}), "hex", StreamMalformedError),
+        (frames({"error": {"code": "1113", "message": "m"}}), "base64", BillingError),
+        (frames(STOP | {"error": {"code": "9", "message": "m"}}), "base64", APIError),
+        (b"<html>\n", "base64", ResponseError),
+    ],
+)
+async def test_speech_fails_like_any_stream(wire, encoding, error):
+    with pytest.raises(error):
+        await speaking(wire, encoding).read()
+
+
+async def test_after_the_finish_reason_the_end_of_speech_may_be_missing():
+    stream = speaking(frames(spoken(PCM), STOP, done=False))
+    assert await stream.read() == PCM
+
+
+# Agents.
+
+
+def said(text, phase="answer", key="messages", many=True, **choice):
+    message = {"role": "assistant", "phase": phase, "content": [{"type": "text", "text": text}]}
+    value = [message] if many else message
+    return {"id": "i", "agent_id": "a", "conversation_id": "c", "choices": [{key: value} | choice]}
+
+
+def used(name, position, output, title=""):
+    tool = {"tool_name": name, "position": position, "output": output, "title": title}
+    message = {
+        "role": "assistant",
+        "phase": "tool",
+        "content": [{"type": "object", "object": tool}],
+    }
+    return {"choices": [{"index": 3, "messages": [message]}]}
+
+
+@pytest.mark.parametrize("key", ["messages", "message", "delta"])
+@pytest.mark.parametrize("many", [True, False])
+async def test_text_of_agents_in_all_their_shapes(key, many):
+    events = [said("Gr", "", key, many), said("üße", "", key, many, finish_reason="stop")]
+    usage = {"choices": [], "usage": {"total_tokens": 7}}
+    async with working(frames(*events, usage)) as stream:
+        assert [piece async for piece in stream.text] == ["Gr", "üße"]
+        reply = await stream.reply()
+    assert (reply.text, reply.agent_id, reply.usage.total_tokens) == ("Grüße", "a", 7)
+    assert (reply.request_id, reply.outcome, stream.conversation_id) == ("log-1", "completed", "c")
+
+
+async def test_slides_are_put_together_by_their_position():
+    events = [
+        said("plan", "thinking"),
+        used("insert_page", [2], "<b>", "two"),
+        used("insert_page", [1], "<a>"),
+        used("insert_page", [2], "</b>"),
+        used("add_slide", [3], "<c>"),
+        used("remove_slides", [1, 9], ""),
+        said("Done.", finish_reason="stop"),
+    ]
+    async with working(frames(*events)) as stream:
+        assert stream.conversation_id is None
+        reply = await stream.reply()
+        assert [(page.position, page.html, page.title) for page in stream.pages] == [
+            (2, "<b></b>", "two"),
+            (3, "<c>", ""),
+        ]
+    assert [(message.phase, message.text) for message in reply.messages] == [
+        ("thinking", "plan"),
+        ("answer", "Done."),
+    ]
+
+
+async def test_thinking_of_an_agent_is_apart():
+    events = [said("hm", "thinking"), said("A", finish_reason="stop")]
+    async with working(frames(*events)) as stream:
+        assert [piece async for piece in stream.thinking] == ["hm"]
+    async with working(frames(*events)) as stream:
+        assert [piece async for piece in stream.text] == ["A"]
+
+
+FAILED = {"id": "i", "agent_id": "a", "status": "failed", "error": {"code": "1113", "message": "m"}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "error"),
+    [
+        (frames(FAILED), BillingError),
+        (
+            frames(said("A"), said("", finish_reason="error") | {"error": FAILED["error"]}),
+            BillingError,
+        ),
+        (frames(said("A"), done=False), StreamTruncatedError),
+        (b"", StreamTruncatedError),
+    ],
+)
+async def test_an_agent_fails_like_any_stream(wire, error):
+    stream = working(wire)
+    with pytest.raises(error) as caught:
+        await stream.reply()
+    assert caught.value.partial.text == stream.snapshot.text
+
+
+async def test_the_end_mark_is_not_needed_after_a_finish_reason():
+    stream = working(frames(said("A", finish_reason="stop"), done=False))
+    assert (await stream.reply()).text == "A"
+    assert (await working(frames(said("A"))).reply()).outcome == "completed"
