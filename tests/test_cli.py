@@ -18,6 +18,7 @@ from zai_async import errors
 from zai_async.cli import COMMANDS, main, repl
 from zai_async.cli.failures import report
 from zai_async.cli.terminal import Terminal
+from zai_async.providers import PROVIDERS
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 OPTIONS = "".join(line for line in REFERENCE.splitlines() if line.startswith("| `-"))
@@ -362,9 +363,16 @@ def test_no_key_says_what_to_do(capsys, monkeypatch):
     monkeypatch.delenv("ZAI_API_KEY")
     assert main(["chat", "Hi"]) == 3
     said = capsys.readouterr().err
-    assert "ZAI_API_KEY" in said
+    assert "ZAI_API_KEY (made at https://" in said
     assert "--emulate" in said
     assert said.count("\n") == 1
+
+
+def test_no_key_names_the_variables_of_the_gateway(capsys, monkeypatch):
+    monkeypatch.delenv("ZAI_API_KEY")
+    assert main(["chat", "Hi", "--provider", "bigmodel"]) == 3
+    said = capsys.readouterr().err
+    assert "set ZHIPUAI_API_KEY or ZAI_API_KEY. With" in said
 
 
 def test_refused_key(capsys, monkeypatch):
@@ -421,7 +429,7 @@ def test_error_in_the_middle_of_thinking_has_its_own_line(capsys, zai_emulator):
 # The emulator inside
 
 
-@pytest.mark.parametrize("provider", ["zai", "zai-coding", "bigmodel", "bigmodel-coding"])
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_emulate_needs_neither_key_nor_network(capsys, monkeypatch, provider):
     monkeypatch.delenv("ZAI_API_KEY")
     monkeypatch.setenv("ZAI_BASE_URL", GONE)

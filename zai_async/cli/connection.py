@@ -17,10 +17,8 @@ __all__ = ["Connection", "add_options", "connect"]
 
 T = TypeVar("T")
 
-_NO_KEY_HINT = (
-    "Keys are made at https://z.ai/manage-apikey/apikey-list; "
-    "with --emulate the built-in emulator answers, without any key."
-)
+_KEY_PAGES = {"ZAI_API_KEY": " (made at https://z.ai/manage-apikey/apikey-list)"}
+_NO_KEY_HINT = "With --emulate the built-in emulator answers, without any key."
 
 
 class Connection:
@@ -82,8 +80,9 @@ def _client(arguments: argparse.Namespace) -> AsyncZai:
             provider=arguments.provider, base_url=arguments.base_url, timeout=arguments.timeout
         )
     except MissingKeyError:
-        names = " or ".join(PROVIDERS[arguments.provider].key_variables)
-        raise MissingKeyError(f"no API key: set {names}", hint=_NO_KEY_HINT) from None
+        names = PROVIDERS[arguments.provider].key_variables
+        text = f"no API key: set {' or '.join(names)}{_KEY_PAGES.get(names[0], '')}"
+        raise MissingKeyError(text, hint=_NO_KEY_HINT) from None
 
 
 def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
@@ -92,7 +91,6 @@ def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
     emulator = stack.enter_context(Emulator(pace=arguments.pace))
     return AsyncZai(
         api_key="emulated",
-        provider=arguments.provider,
         base_url=emulator.url,
         timeout=arguments.timeout,
         trust_env=False,  # a proxy does not reach this machine's loopback
