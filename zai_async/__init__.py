@@ -56,10 +56,14 @@ from zai_async.models import (
 from zai_async.providers import (
     BIGMODEL,
     BIGMODEL_CODING,
+    LOWCODEAPI,
+    LOWCODEAPI_CODING,
     ZAI,
     ZAI_CODING,
     Provider,
+    truto,
 )
+from zai_async.resources.check import EndpointCheck
 from zai_async.retry import Backoff, RetryPolicy
 from zai_async.session import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from zai_async.streams import ChatStream, EventStream
@@ -78,6 +82,8 @@ from zai_async.uploads import audio_part, file_part, image, video_part
 __all__ = [
     "BIGMODEL",
     "BIGMODEL_CODING",
+    "LOWCODEAPI",
+    "LOWCODEAPI_CODING",
     "ZAI",
     "ZAI_CODING",
     "APIError",
@@ -101,6 +107,7 @@ __all__ = [
     "ContentPolicyError",
     "DeadlineError",
     "EmptyAnswerError",
+    "EndpointCheck",
     "EventStream",
     "EventTooLargeError",
     "Finished",
@@ -149,5 +156,6 @@ __all__ = [
     "audio_part",
     "file_part",
     "image",
+    "truto",
     "video_part",
 ]

@@ -6,7 +6,7 @@ import warnings
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 import msgspec
 
@@ -22,8 +22,9 @@ from zai_async._transport import (
 )
 from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.models import Timeout
-from zai_async.providers import Provider, resolve_provider
+from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
+from zai_async.resources.check import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
 from zai_async.session import Hooks, SessionManager, Sessions, Settings
 
@@ -56,8 +57,10 @@ class AsyncZai(Resources):
     Args:
         api_key: The key; without it ``ZAI_API_KEY`` counts (``ZHIPUAI_API_KEY`` for bigmodel).
         base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts.
-        provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``, or a
-            ``Provider`` of your own.
+        provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``,
+            ``"lowcodeapi"``, ``"lowcodeapi-coding"``, ``truto(...)``, or a ``Provider`` of your
+            own.
+        auth: ``"jwt"`` sends short-lived tokens that an ``id.secret`` key signs, not the key.
         timeout: Four clocks in seconds; a number sets all but ``connect``.
         retry: When a refused request is sent again.
         headers: Header fields for every request.
@@ -83,6 +86,7 @@ class AsyncZai(Resources):
         api_key: str | None = None,
         base_url: str | None = None,
         provider: str | Provider = "zai",
+        auth: Literal["key", "jwt"] = "key",
         timeout: Timeout | float | None = None,
         retry: RetryPolicy | None = None,
         headers: Mapping[str, str] | None = None,
@@ -100,7 +104,7 @@ class AsyncZai(Resources):
         # From here on no frame of a traceback shows them.
         key, api_key = None if api_key is None else Secret(api_key.strip()), None
         route, proxy = Secret(proxy) if proxy else None, None
-        where = _resolve(provider, base_url)
+        where = _authenticated(_resolve(provider, base_url), auth)
         settings = Settings(
             provider=where,
             key=_find_key(key, where),
@@ -152,6 +156,17 @@ class AsyncZai(Resources):
         """The gateway that this client talks to."""
         return self._manager.settings.provider
 
+    async def check(self) -> tuple[EndpointCheck, ...]:
+        """Find out which of the platform's endpoints accept the key; nothing is generated or paid.
+
+        The key is sent to all four of them, or with a base URL of your own to that one only. An
+        accepted key may still lack the balance or the plan for a call.
+
+        Raises:
+            ConfigurationError: The gateway has no list of models, which is what is asked for.
+        """
+        return await check_endpoints(self._manager)
+
     async def aclose(self) -> None:
         """Close all connections, those of derived clients included."""
         await self._manager.sessions.aclose()
@@ -180,6 +195,12 @@ def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
     return resolve_provider(known, base_url)
 
 
+def _authenticated(provider: Provider, auth: str) -> Provider:
+    if auth not in {"key", "jwt"}:
+        raise ConfigurationError(f"auth must be 'key' or 'jwt', not {auth!r}")
+    return msgspec.structs.replace(provider, key_in="jwt") if auth == "jwt" else provider
+
+
 def _find_key(key: Secret | None, provider: Provider) -> Secret:
     names = provider.key_variables
     given = [Secret(os.environ.get(name, "").strip()) for name in names] if key is None else [key]
@@ -188,6 +209,7 @@ def _find_key(key: Secret | None, provider: Provider) -> Secret:
         raise MissingKeyError(f"no API key: pass api_key=... or set {' or '.join(names)}")
     if not (found.reveal().isascii() and found.reveal().isprintable()):
         raise ConfigurationError("the API key holds characters that no header can carry")
+    require_usable_key(provider, found)
     return found
 
 

@@ -60,7 +60,8 @@ def _as_object(value: object) -> Object | None:
 def _inner(document: Object) -> Object | str | None:
     """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
     # Truto reports with words of its own, and has the platform's body in "details".
-    error = document.get("error") or ("statusCode" in document and document.get("details"))
+    details = document.get("details") if "statusCode" in document else None
+    error = _as_object(details) or document.get("error") or details
     if isinstance(error, str):
         return error or None
     found = _as_object(error)

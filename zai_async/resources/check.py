@@ -1,0 +1,65 @@
+"""Which endpoints a key is good for, found out without paying for a generation."""
+
+import anyio
+import msgspec
+
+from zai_async import _endpoints as ep
+from zai_async.errors import ConfigurationError, ZaiError
+from zai_async.models import CallOptions
+from zai_async.providers import PROVIDERS, Provider
+from zai_async.session import SessionManager
+
+__all__ = ["EndpointCheck", "check_endpoints"]
+
+_PATIENCE = CallOptions(timeout=15.0, retries=0)
+
+
+class EndpointCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell whether one endpoint accepts a key."""
+
+    provider: str
+    """What to pass as ``AsyncZai(provider=...)``."""
+    ok: bool
+    detail: str
+    """Why not, with the code of the error and what to do about it."""
+
+
+async def check_endpoints(manager: SessionManager) -> tuple[EndpointCheck, ...]:
+    """Ask the endpoints that the key may belong to for their list of models, all at once.
+
+    Raises:
+        ConfigurationError: The gateway has no list of models.
+    """
+    candidates = _candidates(manager.settings.provider)
+    found: dict[str, EndpointCheck] = {}
+
+    async def check(provider: Provider) -> None:
+        found[provider.name] = await _check(manager, provider)
+
+    async with anyio.create_task_group() as group:
+        for provider in candidates:
+            group.start_soon(check, provider)
+    return tuple(found[provider.name] for provider in candidates)
+
+
+def _candidates(provider: Provider) -> list[Provider]:
+    """Return the platform's own endpoints, or this provider alone if it is none of them."""
+    if not provider.has(ep.MODELS.name):
+        raise ConfigurationError(f"provider {provider.name!r} has no list of models to ask for")
+    usual = PROVIDERS.get(provider.name)
+    if usual is None or (usual.base_url, usual.families) != (provider.base_url, provider.families):
+        return [provider]
+    return [
+        msgspec.structs.replace(each, key_in=provider.key_in)
+        for each in PROVIDERS.values()
+        if each.has(ep.MODELS.name)
+    ]
+
+
+async def _check(manager: SessionManager, provider: Provider) -> EndpointCheck:
+    settings = msgspec.structs.replace(manager.settings, provider=provider)
+    try:
+        await SessionManager(settings, manager.sessions).call(ep.MODELS, {"options": _PATIENCE})
+    except ZaiError as error:
+        return EndpointCheck(provider=provider.name, ok=False, detail=str(error))
+    return EndpointCheck(provider=provider.name, ok=True, detail="accepted")
