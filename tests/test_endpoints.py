@@ -1,54 +1,105 @@
-import json
-import string
+"""The table of operations: each row is whole, and what it prepares is what the API wants."""
 
+import inspect
+from typing import Any
+
+import msgspec
 import pytest
 
 from zai_async import _endpoints as ep
 from zai_async._wire import Endpoint, build_request
-from zai_async.models import ChatCompletion, ChatCompletionChunk, ChatParams
-from zai_async.providers import PROVIDERS, ZAI
+from zai_async.errors import ConfigurationError
+from zai_async.providers import ZAI, ZAI_CODING
 
-ENDPOINTS = {name: value for name, value in vars(ep).items() if isinstance(value, Endpoint)}
+ROWS = {name: row for name, row in vars(ep).items() if isinstance(row, Endpoint)}
+POSTS = {name: row for name, row in ROWS.items() if row.method == "POST" and row.upload is None}
 
-
-def test_every_endpoint_is_exported():
-    assert set(ep.__all__) == set(ENDPOINTS)
-    assert ep.__all__ == sorted(ep.__all__)
-
-
-@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
-def test_an_endpoint_fits_together(endpoint):
-    slots = {slot for _, slot, _, _ in string.Formatter().parse(endpoint.path) if slot}
-    assert slots <= endpoint.required
-    assert {"options", "extra"} <= endpoint.keywords
-    assert endpoint.path.startswith(tuple(f"{family}/" for family in ZAI.families))
-    assert endpoint.method in {"GET", "POST", "DELETE"}
-    assert endpoint.decoder.type is endpoint.result
+SAMPLES: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "Hi"}],
+    "documents": ["a"],
+    "metadata": {"a": "b"},
+}
 
 
-def test_the_coding_plan_names_operations_as_endpoints_do():
-    names = {endpoint.name for endpoint in ENDPOINTS.values()}
-    for provider in PROVIDERS.values():
-        assert "chat.completions.create" in names & (provider.operations or names)
+def sample(row: Endpoint[Any]) -> dict[str, Any]:
+    return {name: SAMPLES.get(name, "text") for name in row.required}
 
 
-def test_chat_is_one_operation_with_two_kinds_of_answer():
-    assert (ep.CHAT.result, ep.CHAT.stream) == (ChatCompletion, False)
-    assert (ep.CHAT_STREAM.result, ep.CHAT_STREAM.stream) == (ChatCompletionChunk, True)
-    assert ep.CHAT.name == ep.CHAT_STREAM.name == "chat.completions.create"
-    assert ep.CHAT.path == ep.CHAT_STREAM.path
-    assert ep.CHAT.keywords == ep.CHAT_STREAM.keywords
-    assert "stream" not in ep.CHAT.keywords
-    assert ep.CHAT.required == ChatParams.__required_keys__ == {"model", "messages"}
+def request(row: Endpoint[Any], **params: Any):
+    return build_request(row, ZAI, None, sample(row) | params, {})
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_row_makes_a_request_of_what_it_requires(row):
+    made = request(row)
+    assert (made.operation, made.method) == (row.name, row.method)
+    assert made.url.startswith(f"{ZAI.base_url}/{row.path.partition('{')[0]}")
+    assert "{" not in made.url
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_row_knows_how_to_read_its_answer(row):
+    assert row.result is bytes or isinstance(row.decoder.decode(b"{}"), msgspec.Struct)
+
+
+@pytest.mark.parametrize("empty", ["", None, [], {}], ids=repr)
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_what_is_required_must_not_be_empty(row, empty):
+    for name in row.required:
+        with pytest.raises(ConfigurationError, match=name):
+            request(row, **{name: empty})
+
+
+@pytest.mark.parametrize("row", POSTS.values(), ids=POSTS)
+def test_a_row_sends_what_it_is_given_and_nothing_else(row):
+    sent = msgspec.json.decode(request(row).body)
+    expected = {name: value for name, value in sample(row).items() if f"{{{name}}}" not in row.path}
+    assert sent == expected | ({"stream": True} if row.stream else {})
+
+
+def test_rows_of_one_name_are_one_operation():
+    paths = {(row.name, row.path) for row in ROWS.values()}
+    assert len(paths) == len({name for name, _ in paths})
+
+
+def test_what_begins_or_creates_something_is_not_repeated():
+    assert {name for name, row in ROWS.items() if not row.repeatable} == {
+        "AGENT",
+        "AGENT_STREAM",
+        "BATCH_CREATE",
+        "CHAT_SUBMIT",
+        "FILE_PARSER_SUBMIT",
+        "FILE_UPLOAD",
+        "IMAGE_SUBMIT",
+        "VIDEO_SUBMIT",
+        "VOICE_CLONE",
+    }
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
-    [
-        ("hi", [{"role": "user", "content": "hi"}]),
-        ([{"role": "system", "content": "s"}], [{"role": "system", "content": "s"}]),
-    ],
+    "row", [ep.CHAT, ep.CHAT_STREAM, ep.CHAT_SUBMIT, ep.TOKENIZER], ids=range(4)
 )
-def test_messages_are_a_prompt_or_a_conversation(given, sent):
-    request = build_request(ep.CHAT, ZAI, None, {"model": "m", "messages": given}, {})
-    assert json.loads(request.body)["messages"] == sent
+def test_a_plain_prompt_becomes_a_conversation(row):
+    sent = msgspec.json.decode(request(row, messages="Hi").body)
+    assert sent["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+def test_handwriting_names_its_tool_unless_the_caller_does():
+    assert ep.HANDWRITING.prepare({"file": b"x"})["tool_type"] == "hand_write"
+    assert ep.HANDWRITING.prepare({"file": b"x", "tool_type": "other"})["tool_type"] == "other"
+
+
+@pytest.mark.parametrize("value", [5, True, 0.0, b"x"], ids=repr)
+def test_a_value_without_a_length_is_not_empty(value):
+    body = {"file": value, "purpose": "batch"}
+    assert ep.FILE_UPLOAD.prepare(body) == body
+
+
+def test_the_quota_can_be_asked_for_at_the_coding_endpoint():
+    made = build_request(ep.QUOTA, ZAI_CODING, None, {}, {})
+    assert made.url == "https://api.z.ai/api/monitor/usage/quota/limit"
+
+
+def test_every_row_is_written_once():
+    source = inspect.getsource(ep)
+    assert all(source.count(f"\n{name} = ") == 1 for name in ROWS)
