@@ -13,6 +13,7 @@ from tests.virtual_loop import run
 from zai_async import (
     APIError,
     AuthenticationError,
+    BadRequestError,
     BillingError,
     CallOptions,
     ConnectionLostError,
@@ -20,6 +21,7 @@ from zai_async import (
     EmptyAnswerError,
     Hooks,
     LimitError,
+    Provider,
     RateLimitError,
     RequestTimeoutError,
     ResponseError,
@@ -32,6 +34,7 @@ from zai_async._wire import Endpoint
 from zai_async.models.options import CallParams
 from zai_async.retry import Backoff
 from zai_async.testing import Emulator, FakeReply, FakeTransport
+from zai_async.uploads import image
 
 FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")
 BUSY = FakeReply.json({"error": {"code": "1302"}}, status=429, X_Log_Id="log-0")
@@ -214,6 +217,84 @@ async def test_an_answer_without_content_is_an_error_with_attempts():
         assert caught.value.operation == "chat.completions.create"
         allowed = await ask(zai, options=CallOptions(allow={"empty"}))
     assert allowed.outcome == "empty"
+
+
+# What is sent again in another form
+
+
+def expired(code):
+    return FakeReply.json({"error": {"code": code, "message": "token expired"}}, status=401)
+
+
+@pytest.mark.parametrize("code", ["1003", "1004"])
+async def test_a_token_that_came_too_late_is_signed_again(code):
+    provider = Provider(name="signed", base_url="https://gateway.example/api", key_in="jwt")
+    zai, transport = scripted(expired(code), FINE, provider=provider, base_url=None)
+    async with zai:
+        reply = await ask(zai)
+    first, second = (request.secret_headers["Authorization"] for request in transport.requests)
+    assert first == second  # of the same moment on a clock that stands still
+    assert [attempt.wait for attempt in reply.attempts] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("retries", "sent"), [(None, 2), (1, 2), (0, 1)])
+async def test_a_token_is_signed_again_once(retries, sent):
+    provider = Provider(name="signed", base_url="https://gateway.example/api", key_in="jwt")
+    zai, transport = scripted(expired("1003"), provider=provider, base_url=None)
+    async with zai:
+        with pytest.raises(AuthenticationError) as caught:
+            await ask(zai, options=CallOptions(retries=retries))
+    assert len(transport.requests) == sent
+    token = transport.requests[0].secret_headers["Authorization"].reveal()
+    assert token not in str(vars(caught.value))
+
+
+async def test_a_key_that_is_no_token_is_not_signed_again():
+    zai, transport = scripted(expired("1003"))
+    async with zai:
+        with pytest.raises(AuthenticationError):
+            await ask(zai)
+    assert len(transport.requests) == 1
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+UNREADABLE = FakeReply.json({"error": {"code": "1210", "message": "bad image"}}, status=400)
+
+
+@pytest.mark.parametrize(("retries", "sent"), [(None, 2), (0, 1)])
+async def test_an_image_that_could_not_be_read_is_written_otherwise_once(retries, sent):
+    zai, transport = scripted(UNREADABLE)
+    messages = [{"role": "user", "content": [image(PNG)]}]
+    async with zai:
+        with pytest.raises(BadRequestError):
+            await ask(zai, messages=messages, options=CallOptions(retries=retries))
+        body = b"".join([piece async for piece in transport.requests[-1].body])
+    assert len(transport.requests) == sent
+    assert (b"data:image/png;base64," in body) is (sent == 1)
+
+
+async def test_a_refusal_without_images_is_final():
+    zai, transport = scripted(UNREADABLE)
+    async with zai:
+        with pytest.raises(BadRequestError):
+            await ask(zai)
+    assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("reply", [BUSY, LOST])
+async def test_a_body_that_cannot_be_read_twice_is_sent_once(reply):
+    async def pieces():
+        yield PNG
+
+    stale = ConnectionLostError("reset")
+    stale.stale = True
+    messages = [{"role": "user", "content": [image(pieces())]}]
+    for first in (reply, FakeReply(failure=stale)):
+        zai, transport = scripted(first, FINE)
+        async with zai:
+            with pytest.raises(ZaiError):
+                await ask(zai, messages=messages)
+        assert len(transport.requests) == 1
 
 
 # What is there instead of a stream

@@ -153,11 +153,8 @@ class Call:
     def _decide(self, error: ZaiError) -> float | None:
         if not self._may_repeat(error):
             return None
-        if self._may_sign_again(error):
-            self._signed_again = True
+        if self._sign_again(error) or self._write_otherwise(error):
             self._resent += 1
-            return 0.0
-        if self._write_otherwise(error):
             return 0.0
         clock = self.settings.clock
         elapsed = clock.monotonic() - (self._begun or 0.0)
@@ -172,10 +169,13 @@ class Call:
             return None
         return wait
 
-    def _may_sign_again(self, error: ZaiError) -> bool:
-        """Tell whether a token came too late, which another one need not do."""
+    def _sign_again(self, error: ZaiError) -> bool:
+        """Try another token, once, if the platform found that this one had come too late."""
         signs = self.settings.provider.key_in == "jwt" and self._retry.retries != 0
-        return signs and error.code in _STALE_TOKEN and not self._signed_again
+        if not signs or error.code not in _STALE_TOKEN or self._signed_again:
+            return False
+        self._signed_again = True
+        return True
 
     async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
         with anyio.CancelScope(deadline=self._until(self.timeout.first_byte)) as scope:
