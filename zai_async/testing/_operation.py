@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from zai_async.testing._json import Json
 from zai_async.testing._ledger import RecordedRequest
 from zai_async.testing._reading import read_body, read_fields
 from zai_async.testing._reply import DONE, STREAM_TYPE, Reply, frame
 
-_S = TypeVar("_S")
+_S = TypeVar("_S", bound=Struct)
 Access = Literal["bearer", "key", "open"]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from zai_async.testing._audio import Audio
 from zai_async.testing._cdn import Cdn
 from zai_async.testing._chat import Chat
+from zai_async.testing._files import Files
 from zai_async.testing._images import Images
 from zai_async.testing._ledger import RecordedRequest
 from zai_async.testing._models import ModelList
@@ -16,6 +18,7 @@ from zai_async.testing._refusal import WRONG_PATH, Refusal
 from zai_async.testing._reply import Reply
 from zai_async.testing._tasks import Tasks
 from zai_async.testing._videos import Videos
+from zai_async.testing._voices import Voices
 
 
 class Platform:
@@ -26,6 +29,9 @@ class Platform:
         self._seed = seed
         self.tasks = Tasks()
         self.chat = Chat(seed, self.tasks)
+        self.files = Files()
+        self._voices = Voices(self.files)
+        self.audio = Audio(self._voices)
         self._table = Table(self._operations())
         self._random = random_for(seed, "ids")
 
@@ -36,6 +42,9 @@ class Platform:
             Images(self.tasks),
             Videos(self.tasks),
             ModelList(),
+            self.files,
+            self._voices,
+            self.audio,
             Cdn(),
         )
         for group in groups:
@@ -43,8 +52,8 @@ class Platform:
 
     def reset(self) -> None:
         """Forget everything that was scripted, uploaded and created."""
-        self.chat.reset()
-        self.tasks.reset()
+        for memory in (self.chat, self.tasks, self.files, self._voices, self.audio):
+            memory.reset()
         self._random = random_for(self._seed, "ids")
 
     def name(self, request: RecordedRequest) -> str:

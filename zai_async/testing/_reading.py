@@ -6,27 +6,48 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
 
 from zai_async.testing._catalogue import MODELS, Kind, Model
+from zai_async.testing._json import is_object
 from zai_async.testing._refusal import Refusal
 
-_S = TypeVar("_S")
+_S = TypeVar("_S", bound=Struct)
 
 
 def read_body(body: bytes, shape: type[_S]) -> _S:
-    """Decode a JSON body, raise ``Refusal`` with 1210, 1213 or 1214 when it does not fit."""
+    """Decode a JSON body, raise ``Refusal`` with 1210, 1213 or 1214 when it does not fit.
+
+    Where a field may be left out it may be null: the official clients send one for each that is
+    not set.
+    """
     try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
-        raise _refusal(str(error)) from error
+        document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal("1210", f"The request body is not JSON: {error}") from error
+    if is_object(document):
+        optional = {field.encode_name for field in fields(shape) if not field.required}
+        document = {
+            name: value
+            for name, value in document.items()
+            if value is not None or name not in optional
+        }
+    return _converted(document, shape, strict=True)
 
 
-def read_fields(fields: Mapping[str, Any], shape: type[_S]) -> _S:
-    """Convert the fields of a form or a query, where everything is text; as ``read_body``."""
+def read_fields(texts: Mapping[str, Any], shape: type[_S]) -> _S:
+    """Convert the fields of a form or a query, where everything is text; as ``read_body``.
+
+    An empty text counts as left out.
+    """
+    given = {name: text for name, text in texts.items() if text != ""}
+    return _converted(given, shape, strict=False)
+
+
+def _converted(document: object, shape: type[_S], *, strict: bool) -> _S:
     try:
-        return msgspec.convert(fields, shape, strict=False)
+        return msgspec.convert(document, shape, strict=strict)
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from error
 

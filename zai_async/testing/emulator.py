@@ -67,6 +67,8 @@ class Emulator:
         self._platform = Platform(api_key, seed)
         self.chat = self._platform.chat
         self.tasks = self._platform.tasks
+        self.files = self._platform.files
+        self.audio = self._platform.audio
         self._pace = pace
         self._host, self._wanted_port = host, port
         self._port: int | None = None
