@@ -1,5 +1,7 @@
 """Adding up the pieces of a chat answer."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from zai_async.models import (
@@ -77,7 +79,6 @@ class ChatAccumulator:
         self.request_id: str | None = None
         self.role = "assistant"
         self.text: list[str] = []
-        self.has_content = False
         self.thinking: list[str] = []
         self.calls: dict[int, PartialToolCall] = {}
         self._forks: dict[int, int] = {}
@@ -88,20 +89,22 @@ class ChatAccumulator:
         self.audio: Audio | None = None
         self.chunks = 0
 
-    def add(self, chunk: ChatCompletionChunk) -> bool:
-        """Add a chunk; tell whether it brought the answer forward."""
-        self.chunks += 1
-        if not self.id or chunk.id != self.id:
-            self._introduce(chunk)
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.web_search is not None or chunk.content_filter is not None:
-            self._add_findings(chunk)
-        progress = False
-        for choice in chunk.choices or ():
-            # Only one answer is ever asked for; a gateway that sends more counts from zero.
-            if choice.index == 0:
-                progress = self._add_choice(choice) or progress
+    def add(self, chunks: Iterable[ChatCompletionChunk]) -> int:
+        """Add chunks; return how many pieces brought the answer forward.
+
+        One loop over many chunks, and no call for the usual ones: this runs for every token.
+        """
+        progress = 0
+        for chunk in chunks:
+            self.chunks += 1
+            if chunk.id != self.id:
+                self._introduce(chunk)
+            if chunk.usage is not None or chunk.web_search is not None or chunk.content_filter:
+                self._add_findings(chunk)
+            for choice in chunk.choices or ():
+                # Only one answer is ever asked for; a gateway that sends more counts from zero.
+                if choice.index == 0:
+                    progress += self._add_choice(choice)
         return progress
 
     def _introduce(self, chunk: ChatCompletionChunk) -> None:
@@ -113,36 +116,34 @@ class ChatAccumulator:
         self.request_id = self.request_id or chunk.request_id
 
     def _add_findings(self, chunk: ChatCompletionChunk) -> None:
+        self.usage = chunk.usage or self.usage
         self.web_search += chunk.web_search or ()
         self.content_filter += chunk.content_filter or ()
 
-    def _add_choice(self, choice: ChunkChoice) -> bool:
+    def _add_choice(self, choice: ChunkChoice) -> int:
+        delta = choice.delta
+        progress = 0
+        if delta is not None:
+            if delta.content is not None:
+                self.text.append(text_of(delta.content))
+                progress += bool(delta.content)
+            if delta.reasoning_content:
+                self.thinking.append(delta.reasoning_content)
+                progress += 1
+            if delta.tool_calls or delta.audio is not None:
+                progress += self._add_rarities(delta)
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
         if choice.usage is not None:
             self.usage = choice.usage
-        return choice.delta is not None and self._add_delta(choice.delta)
-
-    def _add_delta(self, delta: Delta) -> bool:
-        progress = False
-        if delta.reasoning_content:
-            self.thinking.append(delta.reasoning_content)
-            progress = True
-        if delta.content is not None:
-            self.has_content = True
-            text = text_of(delta.content)
-            if text:
-                self.text.append(text)
-                progress = True
-        if delta.tool_calls:
-            progress = self._add_fragments(delta.tool_calls) or progress
-        if delta.audio is not None:
-            self.audio = delta.audio
-            progress = True
         return progress
 
-    def _add_fragments(self, fragments: list[ChunkToolCall]) -> bool:
-        progress = False
+    def _add_rarities(self, delta: Delta) -> int:
+        self.audio = delta.audio or self.audio
+        return self._add_fragments(delta.tool_calls or []) + (delta.audio is not None)
+
+    def _add_fragments(self, fragments: list[ChunkToolCall]) -> int:
+        progress = 0
         for position, fragment in enumerate(fragments):
             index = self._index(position, fragment)
             begins = index not in self.calls
@@ -180,7 +181,7 @@ class ChatAccumulator:
         calls = [call for call in self.calls.values() if self.finish_reason or call.is_whole()]
         message = Message(
             role=self.role,
-            content="".join(self.text) if self.has_content else None,
+            content="".join(self.text) if self.text else None,
             reasoning_content="".join(self.thinking) if self.thinking else None,
             tool_calls=[call.call() for call in calls],
             audio=self.audio,

@@ -3,6 +3,8 @@
 import functools
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from zai_async.errors import (
     StreamRestartedError,
     StreamTruncatedError,
@@ -23,6 +25,7 @@ from zai_async.streams.source import Source
 __all__ = ["ChatStream"]
 
 _LOST = -1
+_MOST_UNREAD = 256
 
 
 class ChatStream(JSONStream[ChatCompletionChunk]):
@@ -47,7 +50,8 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
 
     def _start_over(self) -> None:
         """Forget all that has been read of the answer."""
-        self._answer = ChatAccumulator()
+        self._unread: list[ChatCompletionChunk] = []
+        self._sum = ChatAccumulator()
         self._narrator = Narrator()
         self._damaged = b""
         # How many of the next chunks may belong to another generation; -1 when one was lost.
@@ -106,24 +110,41 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
     # Reading.
 
     def _accept(self, data: bytes) -> ChatCompletionChunk | None:
-        chunk: ChatCompletionChunk | None = self._read_event(data)
+        # Every token comes by here: adding it up is put off until somebody asks for the sum.
+        try:
+            chunk: ChatCompletionChunk | None = self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            chunk = self._read_oddity(data.strip())
         if chunk is None:
             return None
-        if not chunk.choices:
-            return self._accept_without_choices(data, chunk)
-        if self._suspicion:
-            self._check_generation(chunk)
-        if self._answer.add(chunk):
-            self._progress += 1
+        if not chunk.choices or self._suspicion:
+            return self._accept_unusual(data, chunk)
+        self._unread.append(chunk)
+        if len(self._unread) >= _MOST_UNREAD:
+            self._settle()
         return chunk
 
-    def _accept_without_choices(
+    def _settle(self) -> None:
+        unread, self._unread = self._unread, []
+        self._progress += self._sum.add(unread)
+
+    @property
+    def _answer(self) -> ChatAccumulator:
+        """What has been read, added up."""
+        if self._unread:
+            self._settle()
+        return self._sum
+
+    def _accept_unusual(
         self, data: bytes, chunk: ChatCompletionChunk
     ) -> ChatCompletionChunk | None:
-        """Take note of usage and the like, and raise what is an error."""
-        self._raise_fault(data)
-        self._answer.add(chunk)
-        if chunk.usage or chunk.web_search or chunk.content_filter:
+        """Check what follows damage, note usage and the like, and raise what is an error."""
+        if chunk.choices:
+            self._check_generation(chunk)
+        else:
+            self._raise_fault(data)
+        self._unread.append(chunk)
+        if chunk.choices or chunk.usage or chunk.web_search or chunk.content_filter:
             return chunk
         self.skipped += 1
         return None

@@ -98,6 +98,9 @@ class EventStream(abc.ABC, Generic[T]):
     def _partial(self) -> Any:
         """Return what has arrived so far."""
 
+    def _settle(self) -> None:
+        """Take note of what was put off; ``_progress`` counts it from here on."""
+
     # What a caller sees.
 
     @property
@@ -291,6 +294,7 @@ class EventStream(abc.ABC, Generic[T]):
         if isinstance(error, StreamConsumedError) or error is self._error:
             raise error
         self._release()
+        self._settle()
         error.in_stream = True
         error.emitted = self._progress > 0
         try:
@@ -333,6 +337,7 @@ class EventStream(abc.ABC, Generic[T]):
     def look(self, now: float, passed: float) -> None:
         """Count the time spent waiting for progress; called by the watchdog of the loop."""
         del now
+        self._settle()
         deadline_at = self._source.deadline_at
         if deadline_at is not None and self._source.settings.clock.monotonic() >= deadline_at:
             deadline = self._source.options.deadline
