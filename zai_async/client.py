@@ -2,9 +2,7 @@
 
 import os
 import traceback
-import warnings
-import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
@@ -122,14 +120,8 @@ class AsyncZai(Resources):
             ssl=ssl if ca_file is None else trust_file(ca_file),
             session=session,
         )
-        self._adopt(SessionManager(settings, _sessions(network, transport)))
-        self._finalizer = weakref.finalize(
-            self, _forgotten, self._manager.sessions, _creation_site()
-        )
-
-    def _adopt(self, manager: SessionManager) -> None:
-        self._attach(manager)
-        self._parent: AsyncZai | None = None
+        sessions = Sessions(_opener(network, transport), made_at=_creation_site())
+        self._attach(SessionManager(settings, sessions))
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a client that differs in these settings and shares the connections."""
@@ -146,9 +138,7 @@ class AsyncZai(Resources):
             values["headers"] = {**settings.headers, **values["headers"]}
         derived = object.__new__(type(self))
         changed = msgspec.structs.replace(settings, **values)
-        derived._adopt(SessionManager(changed, self._manager.sessions))
-        # The sessions live as long as anybody uses them.
-        derived._parent = self
+        derived._attach(SessionManager(changed, self._manager.sessions))
         return derived
 
     @property
@@ -219,19 +209,13 @@ def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:
     return Timeout(before.connect, timeout, timeout, timeout)
 
 
-def _sessions(network: NetworkSettings, transport: Transport | None) -> Sessions:
+def _opener(network: NetworkSettings, transport: Transport | None) -> Callable[[], Transport]:
     if transport is not None:
-        return Sessions(lambda: transport)
+        return lambda: transport
     preload()
-    return Sessions(lambda: open_transport(network))
+    return lambda: open_transport(network)
 
 
 def _creation_site() -> str:
     caller = traceback.extract_stack(limit=3)[0]
     return f"{caller.filename}:{caller.lineno}"
-
-
-def _forgotten(sessions: Sessions, site: str) -> None:
-    if sessions.abandon():
-        text = f"the AsyncZai made at {site} was never closed; use 'async with' or aclose()"
-        warnings.warn(text, ResourceWarning, stacklevel=2)

@@ -7,9 +7,11 @@ closed when the loop shuts down its asynchronous generators, whether or not anyb
 
 import asyncio
 import os
+import warnings
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError
@@ -19,6 +21,7 @@ __all__ = ["LoopSession", "Sessions"]
 
 # What a fork brought along lives for ever: to collect it would close the parent's connections.
 _INHERITED: "list[LoopSession]" = []
+_Open: TypeAlias = "dict[asyncio.AbstractEventLoop, LoopSession]"
 
 
 class LoopSession:
@@ -26,6 +29,7 @@ class LoopSession:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: Transport) -> None:
         self.loop = loop
+        self.process = os.getpid()
         self.transport = transport
         self.watchdog = Watchdog(loop)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,13 +89,17 @@ def _is_here(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 class Sessions:
-    """The sessions of one client, one for each running loop."""
+    """The sessions of one client, one for each running loop.
 
-    def __init__(self, open_transport: Callable[[], Transport]) -> None:
+    They live as long as anybody uses them: the client, a derived one, a stream. When all have
+    gone and nobody has closed them, a warning names the place where the client was made.
+    """
+
+    def __init__(self, open_transport: Callable[[], Transport], *, made_at: str) -> None:
         self._open_transport = open_transport
-        self._open: dict[asyncio.AbstractEventLoop, LoopSession] = {}
-        self._process = os.getpid()
+        self._open: _Open = {}
         self.closed = False
+        weakref.finalize(self, _forgotten, self._open, made_at)
 
     async def current(self) -> LoopSession:
         """Return the session of the running loop, opening it at the first call.
@@ -101,48 +109,52 @@ class Sessions:
         """
         if self.closed:
             raise ClientClosedError("the client is closed")
-        self._leave_parent()
         loop = asyncio.get_running_loop()
-        return self._open.get(loop) or await self._start(loop)
+        session = self._open.get(loop)
+        if session is None or session.process != os.getpid():
+            session = await self._start(loop)
+        return session
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> LoopSession:
-        self._drop_dead_loops()
+        _drop_unusable(self._open)
         session = self._open[loop] = LoopSession(loop, self._open_transport())
         await session.start()
         return session
-
-    def _drop_dead_loops(self) -> None:
-        for loop in tuple(self._open):
-            if loop.is_closed():
-                self._open.pop(loop, None)  # another thread may have been faster
-
-    def _leave_parent(self) -> None:
-        """After a fork, leave the sockets of the parent alone: they are in use over there."""
-        if self._process != os.getpid():
-            _INHERITED.extend(self._open.values())
-            self._open.clear()
-            self._process = os.getpid()
 
     async def aclose(self) -> None:
         """Close the session of the running loop, and ask other loops to close theirs."""
         self.closed = True
         loop = asyncio.get_running_loop()
-        for session in self._take():
+        for session in _take(self._open):
             if session.loop is loop:
                 await session.aclose()
             else:
                 session.close_now()
 
-    def abandon(self) -> bool:
-        """Close everything at once; tell whether there was anything to close."""
-        sessions = self._take()
-        for session in sessions:
-            session.close_now()
-        return bool(sessions)
 
-    def _take(self) -> tuple[LoopSession, ...]:
-        """Give up the sessions of this process, and return those whose loop is not closed."""
-        self._leave_parent()
-        sessions = tuple(self._open.values())
-        self._open.clear()
-        return tuple(session for session in sessions if not session.loop.is_closed())
+def _drop_unusable(sessions: _Open) -> None:
+    """Drop the sessions of closed loops, and after a fork those of the parent process."""
+    for loop, session in tuple(sessions.items()):
+        foreign = session.process != os.getpid()
+        if foreign:
+            _INHERITED.append(session)
+        if foreign or loop.is_closed():
+            sessions.pop(loop, None)  # another thread may have been faster
+
+
+def _take(sessions: _Open) -> tuple[LoopSession, ...]:
+    """Give up all sessions, and return those that are still to be closed."""
+    _drop_unusable(sessions)
+    taken = tuple(sessions.values())
+    sessions.clear()
+    return taken
+
+
+def _forgotten(sessions: _Open, made_at: str) -> None:
+    """Close what nobody can close any more, and say whose fault it is."""
+    taken = _take(sessions)
+    for session in taken:
+        session.close_now()
+    if taken:
+        text = f"the AsyncZai made at {made_at} was never closed; use 'async with' or aclose()"
+        warnings.warn(text, ResourceWarning, stacklevel=2)
