@@ -34,8 +34,7 @@ def fragment(arguments=None, *, index=0, id=None, name=None, type=None):
 
 def accumulated(*chunks):
     answer = ChatAccumulator()
-    for each in chunks:
-        answer.add(each)
+    answer.add(chunks)
     return answer
 
 
@@ -84,27 +83,33 @@ def test_text_may_come_as_a_list_of_parts():
     ],
 )
 def test_only_content_is_progress(delta, progress):
-    assert ChatAccumulator().add(chunk(**delta)) is progress
+    assert bool(ChatAccumulator().add([chunk(**delta)])) is progress
+
+
+def test_progress_is_counted_over_many_chunks():
+    chunks = [chunk(content="a"), chunk(), chunk(reasoning_content="b"), chunk("stop", content="c")]
+    assert ChatAccumulator().add(chunks) == 3
+    assert ChatAccumulator().add([]) == 0
 
 
 def test_an_empty_fragment_of_a_known_call_is_no_progress():
     answer = ChatAccumulator()
-    assert answer.add(chunk(tool_calls=[fragment(id="c", name="f")]))
-    assert not answer.add(chunk(tool_calls=[fragment("", id="c", name="f")]))
-    assert answer.add(chunk(tool_calls=[fragment("{"), fragment("")]))
+    assert answer.add([chunk(tool_calls=[fragment(id="c", name="f")])])
+    assert not answer.add([chunk(tool_calls=[fragment("", id="c", name="f")])])
+    assert answer.add([chunk(tool_calls=[fragment("{"), fragment("")])])
 
 
 def test_a_chunk_without_a_delta_or_choices_is_no_progress():
     answer = ChatAccumulator()
-    assert not answer.add(ChatCompletionChunk())
-    assert not answer.add(ChatCompletionChunk(choices=[ChunkChoice()]))
+    assert not answer.add([ChatCompletionChunk()])
+    assert not answer.add([ChatCompletionChunk(choices=[ChunkChoice()])])
     assert answer.chunks == 2
 
 
 def test_other_choices_than_the_first_are_left_out():
     answer = ChatAccumulator()
-    assert not answer.add(chunk("stop", index=1, content="second"))
-    assert answer.add(chunk(content="first"))
+    assert not answer.add([chunk("stop", index=1, content="second")])
+    assert answer.add([chunk(content="first")])
     assert (answer.completion().text, answer.finish_reason) == ("first", None)
 
 
@@ -135,8 +140,8 @@ def test_usage_comes_from_the_chunk_or_from_its_choice():
     inner = ChunkChoice(delta=Delta(), usage=Usage(total_tokens=1))
     answer = accumulated(ChatCompletionChunk(choices=[inner]))
     assert answer.usage == Usage(total_tokens=1)
-    answer.add(chunk("stop", usage=Usage(total_tokens=2)))
-    answer.add(ChatCompletionChunk())
+    answer.add([chunk("stop", usage=Usage(total_tokens=2))])
+    answer.add([ChatCompletionChunk()])
     assert answer.completion().usage == Usage(total_tokens=2)
 
 
@@ -169,8 +174,8 @@ def test_the_finish_reason_stays(reason):
 def test_a_snapshot_is_not_changed_by_what_follows():
     answer = accumulated(chunk(content="a"), ChatCompletionChunk(web_search=[SearchResult()]))
     before = answer.completion()
-    answer.add(chunk("stop", content="b"))
-    answer.add(ChatCompletionChunk(web_search=[SearchResult()]))
+    answer.add([chunk("stop", content="b")])
+    answer.add([ChatCompletionChunk(web_search=[SearchResult()])])
     assert (before.text, before.finish_reason, len(before.web_search)) == ("a", None, 1)
 
 
@@ -310,7 +315,7 @@ def test_before_the_finish_reason_only_whole_calls_are_shown():
     )
     assert [call.name for call in answer.completion().tool_calls] == ["f"]
     assert answer.unfinished().name == "g"
-    answer.add(chunk("length"))
+    answer.add([chunk("length")])
     assert [call.name for call in answer.completion().tool_calls] == ["f", "g"]
 
 

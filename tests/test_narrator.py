@@ -41,7 +41,7 @@ def told(*chunks, outcome="completed"):
     """Return the events of each chunk, and those of the end."""
     answer, narrator, events = ChatAccumulator(), Narrator(), []
     for each in chunks:
-        answer.add(each)
+        answer.add([each])
         events.append(list(narrator.tell(each, answer)))
     completion = answer.completion()
     return *events, list(narrator.conclude(answer, completion, outcome))

@@ -148,6 +148,8 @@ def test_nothing_is_repeated_after_the_budget(elapsed):
         (7.5, {}, 0.0, 7.5),
         (120.0, {}, 0.0, 120.0),
         (120.1, {}, 0.0, None),
+        (120.0, {"budget": 300}, 0.0, 120.0),
+        (120.1, {"budget": 300}, 0.0, None),
         (30.0, {}, 90.0, 30.0),
         (30.1, {}, 90.0, None),
         (0.0, {}, 120.0, 0.0),
@@ -177,6 +179,13 @@ def test_limits_that_cannot_be_meant(name, value):
 def test_a_number_of_retries_that_cannot_be_meant():
     with pytest.raises(ValueError, match=r"^retries must be 0 or more$"):
         RetryPolicy(retries=-1)
+
+
+def test_a_policy_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        RetryPolicy().budget = 1.0
+    with pytest.raises(AttributeError):
+        Backoff(1.0, 2.0).first = 1.0
 
 
 @given(
