@@ -89,22 +89,30 @@ class ChatAccumulator:
         self.audio: Audio | None = None
         self.chunks = 0
 
-    def add(self, chunks: Iterable[ChatCompletionChunk]) -> int:
+    def add(self, chunks: list[ChatCompletionChunk]) -> int:
         """Add chunks; return how many pieces brought the answer forward.
 
         One loop over many chunks, and no call for the usual ones: this runs for every token.
         """
         progress = 0
+        add_text, add_thinking = self.text.append, self.thinking.append
         for chunk in chunks:
-            self.chunks += 1
-            if chunk.id != self.id:
+            if chunk.id != self.id or not self.id:
                 self._introduce(chunk)
-            if chunk.usage is not None or chunk.web_search is not None or chunk.content_filter:
+            if chunk.usage is not None or chunk.web_search or chunk.content_filter:
                 self._add_findings(chunk)
             for choice in chunk.choices or ():
-                # Only one answer is ever asked for; a gateway that sends more counts from zero.
-                if choice.index == 0:
+                delta = choice.delta
+                if delta is None or delta.tool_calls or choice.finish_reason or choice.index:
                     progress += self._add_choice(choice)
+                elif (text := delta.content) and text.__class__ is str:
+                    add_text(text)
+                    progress += 1
+                    if delta.reasoning_content:
+                        add_thinking(delta.reasoning_content)
+                else:
+                    progress += self._add_choice(choice)
+        self.chunks += len(chunks)
         return progress
 
     def _introduce(self, chunk: ChatCompletionChunk) -> None:
@@ -121,6 +129,8 @@ class ChatAccumulator:
         self.content_filter += chunk.content_filter or ()
 
     def _add_choice(self, choice: ChunkChoice) -> int:
+        if choice.index:
+            return 0
         delta = choice.delta
         progress = 0
         if delta is not None:

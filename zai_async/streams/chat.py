@@ -25,7 +25,7 @@ from zai_async.streams.source import Source
 __all__ = ["ChatStream"]
 
 _LOST = -1
-_MOST_UNREAD = 256
+_MOST_UNREAD = 64
 
 
 class ChatStream(JSONStream[ChatCompletionChunk]):

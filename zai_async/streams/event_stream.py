@@ -68,7 +68,7 @@ class EventStream(abc.ABC, Generic[T]):
     def _begin(self) -> None:
         """Set everything that a second request starts anew with."""
         self._parser = SSEParser(max_event_bytes=self._source.settings.max_event_bytes)
-        self._pending: Iterator[bytes] = iter(())
+        self._pending: Iterator[T | None] = iter(())
         self._opened = False
         self._input_ended = False
         self._progress = 0
@@ -154,11 +154,12 @@ class EventStream(abc.ABC, Generic[T]):
     async def __anext__(self) -> T:
         while True:
             try:
-                data = next(self._pending, None)
-                if data is None:
+                for item in self._pending:
+                    if item is not None:
+                        return item
+                    break  # the event may have changed what is still to come
+                else:
                     await self._read()
-                elif (item := self._accept(data)) is not None:
-                    return item
             except ZaiError as error:
                 await self._failed(error)
 
@@ -211,7 +212,7 @@ class EventStream(abc.ABC, Generic[T]):
         elif not self._opened:
             await self._connect()
         elif data := await self._next_piece():
-            self._pending = iter(self._parser.payloads(data))
+            self._pending = map(self._accept, self._parser.payloads(data))
         else:
             self._end_of_input()
 
@@ -262,7 +263,7 @@ class EventStream(abc.ABC, Generic[T]):
 
     def _insert(self, *payloads: bytes) -> None:
         """Have these events accepted before those that are already waiting."""
-        self._pending = chain(payloads, self._pending)
+        self._pending = chain(map(self._accept, payloads), self._pending)
 
     # Ending.
 
