@@ -4,7 +4,9 @@ import asyncio
 import gzip
 import socket
 import ssl
+import tracemalloc
 import zlib
+from contextlib import contextmanager
 from itertools import repeat
 
 import aiohttp
@@ -308,6 +310,32 @@ async def test_a_redirect_to_nowhere_is_an_answer(location):
         assert len(server.requests) == 1
 
 
+class Pieces:
+    """A body that is read while it is sent."""
+
+    content_type = "text/plain"
+
+    def __init__(self, *pieces, size=None, replayable=True):
+        self.pieces, self.size, self.replayable = pieces, size, replayable
+
+    async def __aiter__(self):
+        for piece in self.pieces:
+            yield piece
+
+
+@pytest.mark.parametrize(("replayable", "status", "sent"), [(True, 200, 2), (False, 307, 1)])
+async def test_a_body_is_sent_again_only_if_it_can_be_read_again(
+    transport, replayable, status, sent
+):
+    body = Pieces(b"one", b"two", size=6, replayable=replayable)
+    async with FaultServer([answer(b"", "Location: /b", status="307 Moved")], [OK]) as server:
+        response = await transport.send(request(server.url, body=body))
+        response.close()
+        assert [seen.body for seen in server.requests] == [b"onetwo"] * sent
+        assert server.requests[0].header("Content-Length") == "6"
+    assert response.status == status
+
+
 async def test_circles_end():
     moved = answer(b"", "Location: /x", status="308 Moved")
     async with FaultServer([moved]) as server, client(server.url) as zai:
@@ -340,9 +368,21 @@ async def test_a_decompression_bomb_is_left_unread():
     bomb = b"".join([packer.compress(b" " * 2**20) for _ in range(64)]) + packer.flush()
     script = [answer(bomb, "Content-Encoding: gzip")]
     async with FaultServer(script) as server, client(server.url, max_response_bytes=2**20) as zai:
-        with pytest.raises(LimitError) as caught:
+        with pytest.raises(LimitError) as caught, held_at_most(16 * 2**20):
             await ask(zai)
     assert caught.value.limit == 2**20
+
+
+@contextmanager
+def held_at_most(size):
+    """Look at the memory that is in use at once."""
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < size
 
 
 ENDLESS = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -352,7 +392,10 @@ CHUNK = b"10000\r\n" + b" " * 2**16 + b"\r\n"
 async def test_an_endless_answer_is_cut_off():
     script = [b"HTTP/1.1 200 OK\r\n" + ENDLESS, repeat(CHUNK)]
     async with FaultServer(script) as server, client(server.url, max_response_bytes=2**20) as zai:
-        with pytest.raises(LimitError, match="larger than 1048576 bytes"):
+        with (
+            pytest.raises(LimitError, match="larger than 1048576 bytes"),
+            held_at_most(8 * 2**20),
+        ):
             await ask(zai)
         assert server.written < 16 * 2**20
 
@@ -360,7 +403,7 @@ async def test_an_endless_answer_is_cut_off():
 async def test_of_an_endless_error_the_beginning_is_read():
     script = [b"HTTP/1.1 502 Bad Gateway\r\n" + ENDLESS, repeat(CHUNK)]
     async with FaultServer(script) as server, client(server.url) as zai:
-        with pytest.raises(APIError) as caught:
+        with pytest.raises(APIError) as caught, held_at_most(8 * 2**20):
             await ask(zai)
         assert server.written < 16 * 2**20
     assert caught.value.status_code == 502

@@ -187,7 +187,7 @@ class AiohttpTransport:
         for _ in range(1 + _MOST_REDIRECTS):
             response = await self._send(request, url)
             target = _redirect(response, url)
-            if target is None:
+            if target is None or not getattr(request.body, "replayable", True):
                 return response
             response.close()
             url = target
