@@ -73,6 +73,9 @@ LOWCODEAPI_CODING = msgspec.structs.replace(
 """The Coding Plan endpoint through LowCodeAPI: chat only, explicit choice."""
 
 
+_FAMILIES = ("paas/v4", "v1", "monitor")
+
+
 def truto(integrated_account_id: str, *, resources: Mapping[str, str] | None = None) -> Provider:
     """Describe Truto, which forwards to the Z.AI account that was integrated under this id.
 
@@ -90,7 +93,7 @@ def truto(integrated_account_id: str, *, resources: Mapping[str, str] | None = N
     return Provider(
         name="truto",
         base_url="https://api.truto.one",
-        families=MappingProxyType({"paas/v4": "custom/paas/v4", "v1": "custom/v1"}),
+        families=MappingProxyType({name: f"custom/{name}" for name in _FAMILIES}),
         paths=MappingProxyType(paths),
         key_variables=("TRUTO_API_TOKEN",),
         url_variables=("TRUTO_BASE_URL",),
