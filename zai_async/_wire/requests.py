@@ -182,10 +182,11 @@ def _in_dialect(endpoint: Endpoint[Any], provider: Provider, body: Body) -> Body
 
 def _plain_prompt(endpoint: Endpoint[Any], messages: Any) -> str:
     """Return the text of a conversation that is one plain question."""
-    text = messages[0].get("content") if len(messages) == 1 else None
-    if not isinstance(text, str):
-        raise ConfigurationError(f"{endpoint.name}(): here messages must be one plain text")
-    return text
+    match messages:
+        case [{"content": str(text)}]:
+            return text
+        case _:
+            raise ConfigurationError(f"{endpoint.name}(): here messages must be one plain text")
 
 
 def _with_query(url: str, query: Body) -> str:
