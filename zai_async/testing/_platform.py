@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from zai_async.testing._audio import Audio
 from zai_async.testing._cdn import Cdn
 from zai_async.testing._chat import Chat
+from zai_async.testing._checks import Checks
 from zai_async.testing._files import Files
 from zai_async.testing._images import Images
+from zai_async.testing._layout import Layout
 from zai_async.testing._ledger import RecordedRequest
 from zai_async.testing._models import ModelList
 from zai_async.testing._operation import Access, Call, Operation, Table
@@ -17,8 +19,10 @@ from zai_async.testing._prose import random_for
 from zai_async.testing._refusal import WRONG_PATH, Refusal
 from zai_async.testing._reply import Reply
 from zai_async.testing._tasks import Tasks
+from zai_async.testing._vectors import Vectors
 from zai_async.testing._videos import Videos
 from zai_async.testing._voices import Voices
+from zai_async.testing._web import Web
 
 
 class Platform:
@@ -45,6 +49,10 @@ class Platform:
             self.files,
             self._voices,
             self.audio,
+            Web(),
+            Vectors(),
+            Checks(),
+            Layout(),
             Cdn(),
         )
         for group in groups:
