@@ -133,6 +133,19 @@ def test_sessions_of_closed_loops_are_dropped():
     assert forgotten(caught) == []
 
 
+def test_a_loop_that_was_closed_by_hand(zai_emulator, caplog):
+    zai = client(zai_emulator.url)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(ask(zai))
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # asyncio on its own transports
+        asyncio.run(ask(zai))
+        gc.collect()
+    assert caplog.records == []
+    zai_emulator.wait_closed().result()
+
+
 # Closing
 
 

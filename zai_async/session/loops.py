@@ -135,11 +135,13 @@ class Sessions:
 def _drop_unusable(sessions: _Open) -> None:
     """Drop the sessions of closed loops, and after a fork those of the parent process."""
     for loop, session in tuple(sessions.items()):
-        foreign = session.process != os.getpid()
-        if foreign:
+        if session.process != os.getpid():
             _INHERITED.append(session)
-        if foreign or loop.is_closed():
-            sessions.pop(loop, None)  # another thread may have been faster
+        elif loop.is_closed():
+            session.close_now()  # nothing is left to do unless it was closed by hand
+        else:
+            continue
+        sessions.pop(loop, None)  # another thread may have been faster
 
 
 def _take(sessions: _Open) -> tuple[LoopSession, ...]:
