@@ -249,8 +249,7 @@ async def test_progress_is_reported():
 
 async def json_of(value):
     text = encode(value)
-    marks = {str(each): each for each in find(value)}
-    body = JSONBody(text, marks)
+    body = JSONBody(text, list(find(value)))
     data = await sent(body)
     assert body.size in {len(data), None}
     return json.loads(data), body
@@ -313,13 +312,28 @@ async def test_an_image_has_two_forms_where_nobody_decided():
         image(PNG)["image_url"]["url"],
         image(PNG, encoding="data_url")["image_url"]["url"],
     )
-    body = JSONBody(encode([free, bound]), {str(free): free, str(bound): bound})
+    body = JSONBody(encode([free, bound]), [free, bound])
     first = json.loads(await sent(body))
     assert body.alternate()
     second = json.loads(await sent(body))
     assert not body.alternate()
     plain = base64.b64encode(PNG).decode()
     assert second == [plain, first[1]] == [plain, f"data:image/png;base64,{plain}"]
+
+
+async def test_one_file_may_stand_in_two_places():
+    part = image(PNG)
+    value, _ = await json_of([part, part])
+    assert value[0] == value[1]
+    assert MARK not in str(value)
+
+
+async def test_a_form_without_a_file():
+    body = MultipartBody({"model": "m"}, None, ANY)
+    data = await sent(body)
+    assert body.size == len(data)
+    assert body.replayable
+    assert [(name, content) for name, content, _ in parse(body, data)] == [("model", b"m")]
 
 
 def test_a_file_in_a_message_prints_as_a_mark():

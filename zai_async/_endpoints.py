@@ -171,11 +171,27 @@ CHAT_RESULT = _operation(_TASK, _TASK_PATH, ChatResult, TaskIdParams, method="GE
 VIDEO_RESULT = _operation(_TASK, _TASK_PATH, Video, TaskIdParams, method="GET")
 IMAGE_RESULT = _operation(_TASK, _TASK_PATH, ImageResult, TaskIdParams, method="GET")
 
+
+def _recording(body: Body) -> Body:
+    if body.get("file") is None and not body.get("file_base64"):
+        raise ConfigurationError(f"{_TRANSCRIBE}(): one of file and file_base64 is needed")
+    return body
+
+
+def _recording_streamed(body: Body) -> Body:
+    return _streamed(_recording(body))
+
+
 _TRANSCRIBE = "audio.transcriptions.create"
 _TRANSCRIBE_PATH = "paas/v4/audio/transcriptions"
 
 TRANSCRIPTION = _operation(
-    _TRANSCRIBE, _TRANSCRIBE_PATH, Transcription, TranscriptionParams, upload=_SOUND
+    _TRANSCRIBE,
+    _TRANSCRIBE_PATH,
+    Transcription,
+    TranscriptionParams,
+    upload=_SOUND,
+    prepare=_recording,
 )
 TRANSCRIPTION_STREAM = _operation(
     _TRANSCRIBE,
@@ -184,7 +200,7 @@ TRANSCRIPTION_STREAM = _operation(
     TranscriptionParams,
     stream=True,
     upload=_SOUND,
-    prepare=_streamed,
+    prepare=_recording_streamed,
 )
 
 _SPEAK = "audio.speech.create"

@@ -242,7 +242,7 @@ def _encoded(
 ) -> bytes | BodyStream | None:
     if endpoint.method != "POST":
         return None
-    if endpoint.upload is not None and body.get(endpoint.upload[0]) is not None:
+    if endpoint.upload is not None:
         return _form(body, *endpoint.upload, progress)
     try:
         text = encode(body)
@@ -250,12 +250,13 @@ def _encoded(
         raise ConfigurationError(f"{endpoint.name}(): {error}") from None
     if MARK.encode() not in text:
         return text
-    return JSONBody(text, {str(each): each for each in _media(body)}, progress)
+    return JSONBody(text, list(_media(body)), progress)
 
 
 def _form(body: Body, field: str, limits: FileLimits, progress: Progress | None) -> BodyStream:
     rest = {name: value for name, value in body.items() if name != field}
-    return MultipartBody(rest, (field, body[field]), limits, progress)
+    file = (field, body[field]) if body.get(field) is not None else None
+    return MultipartBody(rest, file, limits, progress)
 
 
 def _media(value: object) -> Iterator[Media]:

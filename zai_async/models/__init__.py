@@ -45,6 +45,7 @@ from zai_async.models.batches import (
     BatchParams,
     BatchRequestCounts,
 )
+from zai_async.models.binary import BinaryReply
 from zai_async.models.catalogue import (
     Model,
 )
@@ -240,6 +241,7 @@ __all__ = [
     "BatchListParams",
     "BatchParams",
     "BatchRequestCounts",
+    "BinaryReply",
     "CallOptions",
     "CallParams",
     "ChatCompletion",

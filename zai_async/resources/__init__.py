@@ -5,15 +5,18 @@ from typing import Unpack
 from zai_async import _endpoints as ep
 from zai_async.models import CallParams, Quota
 from zai_async.resources.agents import Agents
+from zai_async.resources.audio import Audio, Speech, Transcriptions
 from zai_async.resources.batches import Batches
 from zai_async.resources.chat import Chat, Completions
 from zai_async.resources.embeddings import Embeddings
+from zai_async.resources.file_parser import FileParser
 from zai_async.resources.files import Files
 from zai_async.resources.images import Images
 from zai_async.resources.layout_parsing import LayoutParsing
 from zai_async.resources.listing import Listing
 from zai_async.resources.models import Models
 from zai_async.resources.moderations import Moderations
+from zai_async.resources.ocr import OCR
 from zai_async.resources.reader import Reader
 from zai_async.resources.rerank import Rerank
 from zai_async.resources.tokenizer import Tokenizer
@@ -22,11 +25,14 @@ from zai_async.resources.web_search import WebSearch
 from zai_async.session import SessionManager
 
 __all__ = [
+    "OCR",
     "Agents",
+    "Audio",
     "Batches",
     "Chat",
     "Completions",
     "Embeddings",
+    "FileParser",
     "Files",
     "Images",
     "LayoutParsing",
@@ -36,7 +42,9 @@ __all__ = [
     "Reader",
     "Rerank",
     "Resources",
+    "Speech",
     "Tokenizer",
+    "Transcriptions",
     "Voices",
     "WebSearch",
 ]
@@ -46,14 +54,17 @@ class Resources:
     """Give a client one attribute for each group of operations."""
 
     agents: Agents
+    audio: Audio
     batches: Batches
     chat: Chat
     embeddings: Embeddings
+    file_parser: FileParser
     files: Files
     images: Images
     layout_parsing: LayoutParsing
     models: Models
     moderations: Moderations
+    ocr: OCR
     reader: Reader
     rerank: Rerank
     tokenizer: Tokenizer
@@ -63,14 +74,17 @@ class Resources:
     def _attach(self, manager: SessionManager) -> None:
         self._manager = manager
         self.agents = Agents(manager)
+        self.audio = Audio(manager)
         self.batches = Batches(manager)
         self.chat = Chat(manager)
         self.embeddings = Embeddings(manager)
+        self.file_parser = FileParser(manager)
         self.files = Files(manager)
         self.images = Images(manager)
         self.layout_parsing = LayoutParsing(manager)
         self.models = Models(manager)
         self.moderations = Moderations(manager)
+        self.ocr = OCR(manager)
         self.reader = Reader(manager)
         self.rerank = Rerank(manager)
         self.tokenizer = Tokenizer(manager)

@@ -5,6 +5,7 @@ from typing import Unpack
 from zai_async import _endpoints as ep
 from zai_async.models import AgentConversationParams, AgentParams, AgentReply
 from zai_async.resources.resource import Resource
+from zai_async.streams import AgentStream
 
 __all__ = ["Agents"]
 
@@ -21,6 +22,16 @@ class Agents(Resource):
         Source: https://docs.z.ai/api-reference/agents/agent
         """
         return await self._manager.call(ep.AGENT, params)
+
+    def stream(self, **params: Unpack[AgentParams]) -> AgentStream:
+        """Call an agent and receive its work while it goes on.
+
+        Nothing is sent before the stream is entered with ``async with`` or read. The slides agent
+        can only be streamed.
+
+        Source: https://docs.z.ai/api-reference/agents/agent
+        """
+        return AgentStream(self._manager.begin(ep.AGENT_STREAM, params))
 
     async def conversation(self, **params: Unpack[AgentConversationParams]) -> AgentReply:
         """Fetch the slides of a conversation with ``slides_glm_agent``.

@@ -8,7 +8,7 @@ from zai_async._wire import error_in_body, not_the_api, open_envelope
 from zai_async.errors import LimitError, TransportError
 from zai_async.session.settings import Settings
 
-__all__ = ["expect_stream", "read_body"]
+__all__ = ["expect_stream", "raise_error", "read_body"]
 
 
 async def read_body(response: Response, settings: Settings) -> bytes:
@@ -48,14 +48,24 @@ async def expect_stream(
     kind = response.headers.get("Content-Type", "").lower()
     if response.status < 300 and not ("json" in kind or "html" in kind):
         return response
-    body = open_envelope(settings.provider, dict, await read_body(response, settings))
+    body = await read_body(response, settings)
+    raise_error(response, body, settings, secrets)
+    raise not_the_api(body, status=response.status, headers=response.headers, secrets=secrets)
+
+
+def raise_error(
+    response: Response, body: bytes, settings: Settings, secrets: Iterable[Secret]
+) -> None:
+    """Raise the error that came in place of a stream or of bytes, if one did."""
+    kind = response.headers.get("Content-Type", "").lower()
+    if response.status < 300 and "json" not in kind:
+        return
     error = error_in_body(
-        body,
+        open_envelope(settings.provider, dict, body),
         status=response.status,
         headers=response.headers,
         now=settings.clock.wall(),
         secrets=secrets,
     )
-    raise error or not_the_api(
-        body, status=response.status, headers=response.headers, secrets=secrets
-    )
+    if error is not None:
+        raise error

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 from zai_async._transport import Response
 from zai_async._wire import Endpoint, parse_reply
-from zai_async.models import Reply
+from zai_async.models import BinaryReply, Reply
 from zai_async.models.reply import attach_call
-from zai_async.session.bodies import read_body
+from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call
 from zai_async.session.loops import Sessions
 from zai_async.session.settings import Settings
@@ -43,6 +43,21 @@ class SessionManager:
         result = await call.run(finish)
         if isinstance(result, Reply):
             attach_call(result, attempts=call.attempts)
+        return result
+
+    async def fetch(self, endpoint: Endpoint[bytes], params: Mapping[str, Any]) -> BinaryReply:
+        """Make a call whose answer is no JSON, and return the bytes."""
+        call = self.begin(endpoint, params)
+
+        async def finish(response: Response) -> BinaryReply:
+            body = await read_body(response, self.settings)
+            raise_error(response, body, self.settings, call.secrets)
+            kind = response.headers.get("Content-Type", "application/octet-stream")
+            request_id = response.headers.get("X-Log-Id")
+            return BinaryReply(content=body, content_type=kind, request_id=request_id)
+
+        result = await call.run(finish)
+        attach_call(result, attempts=call.attempts)
         return result
 
     def begin(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> Call:

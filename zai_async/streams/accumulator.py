@@ -1,6 +1,5 @@
 """Adding up the pieces of a chat answer."""
 
-from collections.abc import Iterable
 
 import msgspec
 
@@ -105,7 +104,7 @@ class ChatAccumulator:
                 delta = choice.delta
                 if delta is None or delta.tool_calls or choice.finish_reason or choice.index:
                     progress += self._add_choice(choice)
-                elif (text := delta.content) and text.__class__ is str:
+                elif (text := delta.content) and isinstance(text, str):
                     add_text(text)
                     progress += 1
                     if delta.reasoning_content:

@@ -76,39 +76,33 @@ class _Body(abc.ABC):
 
 
 class MultipartBody(_Body):
-    """A ``multipart/form-data`` body with one file (RFC 7578)."""
+    """A ``multipart/form-data`` body with one file at most (RFC 7578)."""
 
     def __init__(
         self,
         fields: Mapping[str, Any],
-        file: tuple[str, Any],
+        file: tuple[str, Any] | None,
         limits: FileLimits,
         progress: Progress | None = None,
     ) -> None:
         super().__init__(progress)
-        self._field, given = file
-        name, content, kind = _unpacked(given)
-        self._source = open_source(content)
-        self._name: str = name or self._source.name
-        self._kind: str | None = kind
-        self._limits = limits
         self._boundary = secrets.token_hex(16)
         self._fields = b"".join(self._part(name, value) for name, value in _flat(fields))
-        self.replayable = self._source.replayable
+        self._file = _Attachment(*file, limits) if file is not None else None
+        self.replayable = self._file is None or self._file.source.replayable
         self.content_type = f"multipart/form-data; boundary={self._boundary}"
-        self._head = self._tail = b""
+        self._head = self._fields
+        self._tail = f"--{self._boundary}--\r\n".encode()
 
     async def prepare(self) -> None:
         """Look at the file, and raise InvalidFileError before anything is sent."""
-        size, head = await self._source.inspect()
-        self._limits.check_type(self._name, head)
-        if size is not None:
-            self._limits.check_size(self._name, size)
-            self._limits.check_length(self._name, head, size)
-        guess = _MIME_TYPES.guess_type(self._name)[0] or "application/octet-stream"
-        kind = self._kind or media_type(head) or guess
-        self._head = self._fields + self._part(self._field, b"", self._name, kind)[:-2]
-        self._tail = f"\r\n--{self._boundary}--\r\n".encode()
+        size: int | None = 0
+        if self._file is not None:
+            size, kind = await self._file.inspect()
+            part = self._part(self._file.field, b"", self._file.name, kind)
+            # What closes the part follows the content.
+            self._head = self._fields + part.removesuffix(b"\r\n")
+            self._tail = f"\r\n--{self._boundary}--\r\n".encode()
         self.size = None if size is None else len(self._head) + size + len(self._tail)
 
     def _part(self, name: str, value: bytes, file: str | None = None, kind: str = "") -> bytes:
@@ -119,12 +113,40 @@ class MultipartBody(_Body):
 
     async def _stream(self) -> AsyncIterator[bytes]:
         yield self._head
-        sent = 0
-        async for piece in self._source.pieces(_PIECE):
-            sent += len(piece)
-            self._limits.check_size(self._name, sent)
-            yield piece
+        if self._file is not None:
+            async for piece in self._file.pieces():
+                yield piece
         yield self._tail
+
+
+class _Attachment:
+    """The file of a form."""
+
+    def __init__(self, field: str, given: Any, limits: FileLimits) -> None:
+        name, content, kind = _unpacked(given)
+        self.field = field
+        self.source = open_source(content)
+        self.name: str = name or self.source.name
+        self._kind = kind
+        self._limits = limits
+
+    async def inspect(self) -> tuple[int | None, str]:
+        """Check the file; return its size, None if nobody knows it, and its media type."""
+        size, head = await self.source.inspect()
+        self._limits.check_type(self.name, head)
+        if size is not None:
+            self._limits.check_size(self.name, size)
+            self._limits.check_length(self.name, head, size)
+        guess = _MIME_TYPES.guess_type(self.name)[0] or "application/octet-stream"
+        return size, self._kind or media_type(head) or guess
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the content; one of unknown size is counted on the way."""
+        sent = 0
+        async for piece in self.source.pieces(_PIECE):
+            sent += len(piece)
+            self._limits.check_size(self.name, sent)
+            yield piece
 
 
 def _unpacked(file: Any) -> tuple[str | None, Any, str | None]:
@@ -162,15 +184,15 @@ class JSONBody(_Body):
     content_type = "application/json"
 
     def __init__(
-        self, text: bytes, media: Mapping[str, Media], progress: Progress | None = None
+        self, text: bytes, media: Sequence[Media], progress: Progress | None = None
     ) -> None:
         super().__init__(progress)
         self._parts: list[bytes | Media] = []
-        for mark, each in media.items():
-            before, _, text = text.partition(mark.encode())
+        for each in media:
+            before, _, text = text.partition(each.encode())
             self._parts += [before, each]
         self._parts.append(text)
-        self.replayable = all(each.source.replayable for each in media.values())
+        self.replayable = all(each.source.replayable for each in media)
 
     def alternate(self) -> bool:
         """Write images in the other form, once, where nobody has decided on one."""
