@@ -2,21 +2,624 @@
 
 from __future__ import annotations
 
-from zai_async.limiter import Limits, Window
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from zai_async.limiter import (
+    AdaptiveSize,
+    Bucket,
+    FixedSize,
+    Limiter,
+    Limits,
+    Snapshot,
+    Ticket,
+    Window,
+    WindowKey,
+)
 
 
-def test_window_opens_as_requests_pass_and_shrinks_to_what_was_fine() -> None:
-    window = Window(Limits(start=2))
-    for _ in range(20):
+def window_with(waiting: int, **limits: object) -> Window:
+    window = Window(Limits(**limits))
+    for _ in range(waiting):
         window.request()
-    first = window.admit(0.0)
-    assert len(first) == 2
-    for ticket in first:
+    return window
+
+
+def accept(window: Window, tickets: Iterable[Ticket]) -> None:
+    for ticket in tickets:
         window.accepted(ticket)
-    second = window.admit(0.1)
-    assert len(second) == 2
-    for ticket in second:
-        window.rejected(ticket, 0.2, "throttle", chance=0.0)
-    assert window.admit(0.2) == []
-    assert window.snapshot().limit == 2
-    assert window.snapshot().waiting == 18
+
+
+def refuse(window: Window, tickets: Iterable[Ticket], now: float, kind: str = "throttle") -> None:
+    for ticket in tickets:
+        window.rejected(ticket, now, kind, chance=0.0)
+
+
+def release(window: Window, tickets: Iterable[Ticket]) -> None:
+    for ticket in tickets:
+        window.released(ticket)
+
+
+def limit_of(window: Window) -> int | None:
+    return window.snapshot().limit
+
+
+def settled_at(limit: int, waiting: int = 1000) -> tuple[Window, list[Ticket]]:
+    """Return a window that has found a limit, and the requests that are in flight."""
+    window = window_with(waiting, start=limit)
+    running = window.admit(0.0)
+    accept(window, running)
+    refused = window.admit(0.0)
+    refuse(window, refused, 0.1)
+    release(window, [*refused, running[0]])
+    running = [*running[1:], *window.admit(0.1)]
+    accept(window, running)
+    assert limit_of(window) == len(running) == limit
+    return window, running
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("short", "limits"),
+        [
+            (None, Limits()),
+            ("adaptive", Limits()),
+            (7, Limits(mode="fixed", start=7)),
+            (False, Limits(mode="off")),
+            ("off", Limits(mode="off")),
+            (Limits(most=9), Limits(most=9)),
+        ],
+    )
+    def test_short_forms(self, short: object, limits: Limits) -> None:
+        assert Limits.of(short) == limits
+
+    @pytest.mark.parametrize("wrong", [True, "on", 0, -1])
+    def test_nonsense_is_refused(self, wrong: object) -> None:
+        with pytest.raises(ValueError, match=r"limits must|is none of"):
+            Limits.of(wrong)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"start": 0, "least": 0},
+            {"least": 5},
+            {"most": 3},
+            {"requests_per_minute": 0},
+            {"tokens_per_minute": math.inf},
+            {"tokens_per_minute": math.nan},
+        ],
+    )
+    def test_contradictions_are_refused(self, wrong: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match=r"least <= start|above 0"):
+            Limits(**wrong)
+
+    @given(most=st.integers(1, 500), parts=st.integers(1, 20))
+    def test_parts_add_up(self, most: int, parts: int) -> None:
+        whole = Limits(most=max(most, 4), requests_per_minute=60)
+        if whole.most < parts:
+            with pytest.raises(ValueError, match="cannot be divided"):
+                whole.share(parts=parts, index=0)
+            return
+        shares = [whole.share(parts=parts, index=index) for index in range(parts)]
+        assert sum(share.most for share in shares) == whole.most
+        assert max(share.most for share in shares) - min(share.most for share in shares) <= 1
+        assert sum(share.requests_per_minute for share in shares) == pytest.approx(60)
+        assert {share.tokens_per_minute for share in shares} == {None}
+
+    def test_fixed_limit_is_divided_without_a_most(self) -> None:
+        shares = [Limits.of(7).share(parts=2, index=index) for index in (0, 1)]
+        assert [(share.start, share.most) for share in shares] == [(4, None), (3, None)]
+
+    @pytest.mark.parametrize("index", [-1, 2])
+    def test_part_must_exist(self, index: int) -> None:
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            Limits(most=8).share(parts=2, index=index)
+
+    def test_unknown_limit_cannot_be_divided(self) -> None:
+        with pytest.raises(ValueError, match="limit of None"):
+            Limits().share(parts=2, index=0)
+
+
+class TestBucket:
+    def test_minute_may_go_at_once_and_then_flows_in(self) -> None:
+        bucket = Bucket(30)
+        bucket.take(30, 100.0)
+        assert bucket.ready_at(1) == 102.0
+        assert bucket.ready_at(15) == 130.0
+
+    def test_more_than_it_holds_waits_for_a_full_one(self) -> None:
+        bucket = Bucket(30)
+        bucket.take(30, 0.0)
+        assert bucket.ready_at(1000) == 60.0
+        bucket.take(1000, 60.0)
+        assert bucket.ready_at(1) == 2002.0
+
+    def test_wrong_estimate_is_corrected(self) -> None:
+        bucket = Bucket(60)
+        bucket.take(60, 0.0)
+        bucket.correct(-20)
+        assert bucket.ready_at(20) == 0.0
+        bucket.correct(5)
+        assert bucket.ready_at(20) == 5.0
+
+    @given(
+        rate=st.floats(1, 1e6),
+        steps=st.lists(st.tuples(st.floats(0, 30), st.floats(0, 1e6)), max_size=50),
+    )
+    def test_no_more_than_rate_and_a_minutes_worth_goes(
+        self, rate: float, steps: list[tuple[float, float]]
+    ) -> None:
+        bucket, now, taken = Bucket(rate), 0.0, 0.0
+        for pause, amount in steps:
+            now += pause
+            if amount <= rate and bucket.ready_at(amount) <= now:
+                bucket.take(amount, now)
+                taken += amount
+        assert taken <= (rate + now * rate / 60) * (1 + 1e-9)
+
+    def test_window_waits_for_requests_and_tokens(self) -> None:
+        window = Window(Limits(start=9, requests_per_minute=2, tokens_per_minute=60))
+        tickets = [window.request(tokens=20) for _ in range(4)]
+        assert window.admit(0.0) == tickets[:2]
+        assert window.next_at(0.0) == 30.0
+        assert window.admit(30.0) == tickets[2:3]
+        window.released(tickets[2], tokens=60)
+        assert window.next_at(30.0) == 60.0
+        release(window, tickets)
+
+    def test_tokens_of_a_refused_request_were_not_used(self) -> None:
+        window = Window(Limits(tokens_per_minute=60))
+        first, second = window.request(tokens=60), window.request(tokens=50)
+        assert window.admit(0.0) == [first]
+        window.accepted(first)
+        window.rejected(first, 0.0, "throttle", chance=0.0)
+        window.released(first, tokens=60)
+        assert window.admit(1.0) == [second]
+
+
+class TestSearch:
+    def test_window_doubles_while_everything_passes(self) -> None:
+        window = window_with(1000)
+        sizes = []
+        for now in range(6):
+            going = window.admit(float(now))
+            accept(window, going)
+            sizes.append(len(going))
+        assert sizes == [4, 4, 8, 16, 32, 64]
+
+    def test_idle_window_does_not_grow(self) -> None:
+        window = window_with(0)
+        for now in range(50):
+            window.request()
+            going = window.admit(float(now))
+            accept(window, going)
+            release(window, going)
+        assert limit_of(window) == 4
+
+    def test_silence_counts_as_acceptance(self) -> None:
+        """An answer without headers takes long, a refusal never does."""
+        window = window_with(100)
+        assert len(window.admit(0.0)) == 4
+        assert window.next_at(0.0) == 1.0
+        assert window.admit(0.9) == []
+        assert len(window.admit(1.0)) == 4
+
+    def test_silence_counts_later_where_refusals_are_slow(self) -> None:
+        window = window_with(100)
+        first = window.admit(0.0)
+        refuse(window, first[3:], 0.9)
+        assert window.next_at(0.9) == 1.8
+
+    def test_full_window_without_doubt_waits_for_an_event(self) -> None:
+        window, running = settled_at(5)
+        assert window.admit(9.0) == []
+        assert window.next_at(9.0) is None
+        release(window, running[:1])
+        assert len(window.admit(9.0)) == 1
+
+    def test_refusal_shrinks_to_what_is_in_flight(self) -> None:
+        window = window_with(100, start=16)
+        going = window.admit(0.0)
+        refuse(window, going[11:], 0.2)
+        accept(window, going[:11])
+        assert window.admit(0.2) == []
+        assert window.snapshot() == Snapshot(
+            limit=11, in_flight=11, waiting=89, rejected=5, paused_until=None
+        )
+
+    def test_those_that_ended_meanwhile_were_fine(self) -> None:
+        window = window_with(16, start=16)
+        going = window.admit(0.0)
+        release(window, going[:11])
+        refuse(window, going[15:], 0.2)
+        assert limit_of(window) == 15
+
+    def test_least_and_most_hold(self) -> None:
+        window = window_with(100, least=3, start=3, most=5)
+        accept(window, window.admit(0.0))
+        accept(window, window.admit(0.0))
+        assert limit_of(window) == 5
+        assert window.snapshot().in_flight == 5
+        assert window.admit(9.0) == []
+        window = window_with(100, least=3, start=3)
+        refuse(window, window.admit(0.0), 0.1)
+        assert limit_of(window) == 3
+
+    def test_probe_waits_until_refusals_are_paid_for(self) -> None:
+        window, running = settled_at(4)
+        passed = 0
+        while limit_of(window) == 4:
+            release(window, running[:1])
+            running = running[1:] + window.admit(10.0)
+            accept(window, running)
+            passed += 1
+        assert passed == 4 * 50  # the search had cost four refusals
+
+    def test_successful_probe_searches_in_growing_steps(self) -> None:
+        size = AdaptiveSize(Limits(start=8))
+        size.refused(5, in_a_row=1)
+        for _ in range(50):
+            assert not size.grow()
+            size.accepted(5)
+        limits = []
+        for _ in range(5):
+            assert size.grow()
+            limits.append(size.limit)
+            for _ in range(100):
+                size.accepted(int(size.limit))
+        assert limits == [6, 8, 12, 20, 36]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4, 10, 50, 200])
+    def test_limit_is_found_within_a_few_round_trips(self, limit: int) -> None:
+        window, running = window_with(5000), []
+        rounds = 4 + math.ceil(math.log2(limit))
+        for now in range(rounds):
+            going = window.admit(float(now))
+            room = limit - len(running)
+            refuse(window, going[room:], now + 0.4)
+            accept(window, going[:room])
+            running += going[:room]
+        assert limit_of(window) == window.snapshot().in_flight == limit
+
+
+class TestTrouble:
+    def test_window_shrinks_once_for_what_was_sent_before(self) -> None:
+        window, running = settled_at(64)
+        release(window, running[:8])
+        going = window.admit(5.0)
+        refuse(window, going, 5.1)
+        assert limit_of(window) == 56
+        assert window.snapshot().in_flight == 56
+
+    def test_third_refusal_in_a_row_shrinks_by_a_factor(self) -> None:
+        window, running = settled_at(64)
+        for now, expected in ((5.0, 63), (5.1, 62), (5.2, 43)):
+            release(window, running[:1])
+            running = running[1:]
+            refuse(window, window.admit(now), now)
+            assert limit_of(window) == expected
+
+    def test_window_returns_quickly_to_what_had_worked(self) -> None:
+        window, running = settled_at(64)
+        for now in (5.0, 5.1, 5.2):
+            release(window, running[:1])
+            running = running[1:]
+            refuse(window, window.admit(now), now)
+        release(window, running[:30])
+        for now in range(8, 16):
+            accept(window, window.admit(float(now)))
+        assert limit_of(window) == 64
+
+    def test_outage_is_asked_by_one_request_per_growing_pause(self) -> None:
+        window = window_with(200)
+        refuse(window, window.admit(0.0), 0.1)
+        now, sent = 0.1, []
+        while now < 30:
+            assert window.admit(now) == []
+            assert window.snapshot().paused_until > now
+            now = window.next_at(now)
+            going = window.admit(now)
+            sent.append(now)
+            assert len(going) == 1
+            assert window.admit(now) == []
+            refuse(window, going, now)
+        assert len(sent) <= 12
+        assert sorted(sent) == sent
+
+    def test_outage_ends_with_a_search_and_not_with_a_burst(self) -> None:
+        window = window_with(200)
+        refuse(window, window.admit(0.0), 0.1)
+        now, sizes = window.next_at(0.1), []
+        for _ in range(5):
+            going = window.admit(now)
+            sizes.append(len(going))
+            accept(window, going)
+        assert sizes == [1, 1, 2, 4, 8]
+        assert window.snapshot().paused_until is None
+
+    def test_request_that_was_asked_for_is_given_up(self) -> None:
+        """The one that asks may be cancelled: then another one asks."""
+        window = window_with(3)
+        refuse(window, window.admit(0.0), 0.1)
+        (first,) = window.admit(1.0)
+        window.released(first)
+        assert len(window.admit(1.0)) == 1
+
+    def test_refused_request_comes_first_after_others_had_their_turn(self) -> None:
+        window, running = settled_at(3)
+        release(window, running[:1])
+        (refused,) = window.admit(1.0)
+        refuse(window, [refused], 1.1)
+        release(window, running[1:2])
+        assert refused not in window.admit(1.2)
+        release(window, running[2:3])
+        assert window.admit(2.2) == [refused]
+
+    def test_poisoned_request_leaves_the_window_alone(self) -> None:
+        window, running = settled_at(10)
+        poisoned = self.refuse_among_others(window, running, "overload", times=3)
+        assert poisoned.suspect == "request-specific"
+        assert limit_of(window) == 10  # it had been taken for a sign at first, but was looked into
+
+    def test_throttled_request_is_no_suspect(self) -> None:
+        window, running = settled_at(10)
+        assert self.refuse_among_others(window, running, "throttle", times=5).suspect is None
+
+    @staticmethod
+    def refuse_among_others(window: Window, running: list[Ticket], kind: str, times: int) -> Ticket:
+        """Refuse the same request again and again, while others pass."""
+        poisoned = window.request()
+        window._waiting.move_to_end(poisoned, last=False)
+        for now in range(100, 100 + 100 * times, 100):
+            release(window, running[:1])
+            assert poisoned in window.admit(float(now))
+            refuse(window, [poisoned], now, kind)
+            release(window, running[1:2])
+            others = window.admit(now + 0.1)
+            accept(window, others)
+            running = running[2:] + others
+        return poisoned
+
+    def test_same_request_again_is_no_further_evidence(self) -> None:
+        window, running = settled_at(10)
+        release(window, running[:1])
+        (only,) = window.admit(5.0)
+        refuse(window, [only], 5.1)
+        release(window, running[1:2])
+        assert window.admit(9.0) == [only]
+        refuse(window, [only], 9.1)
+        assert limit_of(window) == 9
+
+
+class TestModes:
+    def test_fixed_window_stays(self) -> None:
+        window = window_with(50, mode="fixed", start=9)
+        going = window.admit(0.0)
+        accept(window, going[:5])
+        refuse(window, going[5:], 0.1)
+        assert len(window.admit(0.1)) == 4
+        assert limit_of(window) == 9
+
+    def test_fixed_window_pauses_in_an_outage(self) -> None:
+        window = window_with(50, mode="fixed", start=9)
+        refuse(window, window.admit(0.0), 0.1)
+        assert window.admit(0.1) == []
+        assert len(window.admit(window.next_at(0.1))) == 1
+
+    def test_off_sends_everything(self) -> None:
+        window = window_with(5000, mode="off")
+        going = window.admit(0.0)
+        assert len(going) == 5000
+        refuse(window, going, 0.1)
+        assert window.admit(0.1) == []
+        assert len(window.admit(window.next_at(0.1))) == 5000
+        assert window.snapshot() == Snapshot(
+            limit=None, in_flight=5000, waiting=0, rejected=5000, paused_until=None
+        )
+
+    def test_fixed_size_ignores_all_news(self) -> None:
+        size = FixedSize(3)
+        size.accepted(3)
+        size.refused(0, in_a_row=5)
+        size.settle(0)
+        size.collapse()
+        size.look_again()
+        assert not size.grow()
+        assert size.limit == 3
+
+
+class TestTickets:
+    def test_thousand_cancelled_callers_leave_nothing(self) -> None:
+        window = window_with(0)
+        tickets = [window.request() for _ in range(1000)]
+        window.admit(0.0)
+        release(window, tickets)
+        release(window, tickets)
+        assert window.snapshot().in_flight == window.snapshot().waiting == 0
+        assert window.next_at(0.0) is None
+
+    def test_late_news_about_a_released_request_are_ignored(self) -> None:
+        window = window_with(1)
+        (ticket,) = window.admit(0.0)
+        window.released(ticket, tokens=5)
+        window.accepted(ticket)
+        refuse(window, [ticket], 0.1)
+        assert window.snapshot().waiting == window.snapshot().rejected == 0
+
+    def test_models_have_windows_of_their_own(self) -> None:
+        limiter = Limiter(Limits(start=2))
+        keys = [WindowKey("https://host", "account", model) for model in ("a", "b")]
+        first, second = map(limiter.window, keys)
+        assert limiter.window(keys[0]) is first is not second
+        for _ in range(3):
+            first.request()
+        first.admit(0.0)
+        assert [figures.in_flight for figures in limiter.snapshot().values()] == [2, 0]
+        assert list(limiter.snapshot()) == keys
+
+
+class Account(RuleBasedStateMachine):
+    """A platform whose limit changes, callers who come, go and give up, news in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.window = Window(Limits(most=20))
+        self.limit = 5
+        self.serving: list[Ticket] = []
+        self.doomed: list[Ticket] = []
+        self.waiting: deque[Ticket] = deque()
+        self.refused: set[int] = set()
+
+    def pump(self) -> None:
+        for ticket in self.window.admit(self.now):
+            if id(ticket) in self.refused:
+                self.refused.discard(id(ticket))
+            else:
+                assert ticket is self.waiting.popleft(), "first come, first served"
+            (self.serving if len(self.serving) < self.limit else self.doomed).append(ticket)
+
+    @rule(count=st.integers(1, 30))
+    def callers_come(self, count: int) -> None:
+        self.waiting.extend(self.window.request() for _ in range(count))
+        self.pump()
+
+    @rule(limit=st.integers(0, 25))
+    def limit_changes(self, limit: int) -> None:
+        self.limit = limit
+
+    @precondition(lambda self: self.doomed)
+    @rule(data=st.data(), kind=st.sampled_from(["throttle", "overload"]), chance=st.floats(0, 0.99))
+    def refusal_arrives(self, data: st.DataObject, kind: str, chance: float) -> None:
+        ticket = self.doomed.pop(data.draw(st.integers(0, len(self.doomed) - 1)))
+        self.refused.add(id(ticket))
+        self.window.rejected(ticket, self.now, kind, chance=chance)
+        self.pump()
+
+    @precondition(lambda self: self.serving)
+    @rule(data=st.data())
+    def headers_arrive(self, data: st.DataObject) -> None:
+        self.window.accepted(data.draw(st.sampled_from(self.serving)))
+        self.pump()
+
+    @precondition(lambda self: self.serving)
+    @rule(data=st.data(), accepted=st.booleans())
+    def stream_is_closed(self, data: st.DataObject, accepted: bool) -> None:
+        ticket = self.serving.pop(data.draw(st.integers(0, len(self.serving) - 1)))
+        if accepted:
+            self.window.accepted(ticket)
+        self.window.released(ticket)
+        self.pump()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def caller_gives_up(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(list(self.waiting)))
+        self.waiting.remove(ticket)
+        self.window.released(ticket)
+        self.pump()
+
+    @rule(seconds=st.floats(0.01, 60))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.pump()
+
+    @invariant()
+    def cap_holds(self) -> None:
+        figures = self.window.snapshot()
+        assert 1 <= figures.limit <= 20
+        assert figures.in_flight == len(self.serving) + len(self.doomed) <= 20
+        assert figures.waiting == len(self.waiting) + len(self.refused)
+
+    @invariant()
+    def nobody_waits_for_nothing(self) -> None:
+        figures = self.window.snapshot()
+        if figures.waiting and not figures.in_flight:
+            assert self.now < self.window.next_at(self.now) < self.now + 31
+
+    def teardown(self) -> None:
+        """Everybody is served in the end, and nothing stays behind."""
+        self.limit = 3
+        for _ in range(2000):
+            for ticket in self.serving + self.doomed:
+                if ticket in self.doomed:
+                    self.refused.add(id(ticket))
+                    self.window.rejected(ticket, self.now, "throttle", chance=0.5)
+                else:
+                    self.window.accepted(ticket)
+                    self.window.released(ticket)
+            self.serving, self.doomed = [], []
+            self.now = max(self.now, self.window.next_at(self.now) or self.now)
+            self.pump()
+            if not self.serving and not self.doomed:
+                break
+        figures = self.window.snapshot()
+        assert (figures.in_flight, figures.waiting) == (0, 0)
+
+
+TestAccount = Account.TestCase
+TestAccount.settings = settings(max_examples=50, stateful_step_count=50)
+
+
+class Simulation:
+    """A platform in steps of 0.1 s, with random times to answer and without headers."""
+
+    def __init__(self, window: Window, limit: Callable[[int], int], seed: int) -> None:
+        self.window = window
+        self.limit = limit
+        self.random = random.Random(seed)
+        self.serving: dict[Ticket, int] = {}
+        self.doomed: list[Ticket] = []
+        self.done = 0
+        self.sent = 0
+
+    def step(self, moment: int) -> None:
+        for ticket in [ticket for ticket, end in self.serving.items() if end <= moment]:
+            del self.serving[ticket]
+            self.window.accepted(ticket)
+            self.window.released(ticket)
+            self.done += 1
+        refuse(self.window, self.doomed, moment / 10)
+        going = self.window.admit(moment / 10)
+        room = max(self.limit(moment) - len(self.serving), 0)
+        self.serving |= {ticket: moment + self.random.randint(2, 40) for ticket in going[:room]}
+        self.doomed = going[room:]
+        self.sent += len(going)
+
+
+class TestConvergence:
+    @given(limit=st.integers(1, 60), seed=st.integers(0, 2**32))
+    @settings(max_examples=25)
+    def test_steady_limit_is_used_and_hardly_exceeded(self, limit: int, seed: int) -> None:
+        simulation = Simulation(window_with(40 * limit + 100), lambda _: limit, seed)
+        busy = 0
+        for moment in range(500):
+            simulation.step(moment)
+            busy += len(simulation.serving) if moment >= 100 else 0
+        assert busy >= 0.95 * 400 * limit
+        assert simulation.window.snapshot().rejected <= 0.05 * simulation.sent + limit + 4
+
+    @given(seed=st.integers(0, 2**32), before=st.integers(10, 60), after=st.integers(1, 9))
+    @settings(max_examples=25)
+    def test_fallen_limit_is_found_in_few_refusals(
+        self, seed: int, before: int, after: int
+    ) -> None:
+        simulation = Simulation(
+            window_with(4000), lambda moment: before if moment < 200 else after, seed
+        )
+        for moment in range(200):
+            simulation.step(moment)
+        known = simulation.window.snapshot().rejected
+        busy = 0
+        for moment in range(200, 700):
+            simulation.step(moment)
+            busy += len(simulation.serving) if moment >= 300 else 0
+        assert simulation.window.snapshot().rejected - known <= 40
+        assert busy >= 0.8 * 400 * after

@@ -79,7 +79,7 @@ class AdaptiveSize:
         self._proven: float = 0
         self._proven_before: float = 0
         self._passed = 0
-        self._step: float = limits.start
+        self._step = limits.start
         self._debt = 0
 
     def accepted(self, load: int) -> None:
@@ -138,9 +138,11 @@ class AdaptiveSize:
         if self._proven < self.limit or self.limit >= self._most:
             return False
         room = self._ceiling - self.limit
-        if room <= 0 and self._debt > 0:
-            return False
-        self.limit += min(self._step, self.limit, room) if room > 0 else 1
+        if room <= 0:
+            if self._debt > 0:
+                return False
+            room = self._step = 1
+        self.limit += min(self._step, self.limit, room)
         self._step *= 2
         self._passed = 0
         return True

@@ -30,14 +30,17 @@ class Ticket(msgspec.Struct, eq=False):
     """How often it was refused."""
     suspect: Literal["request-specific"] | None = None
     """Set when it is refused again and again while others pass."""
+    rests_until: float = -math.inf
+    """Until when others go first."""
+    exceptions: int = 0
+    """Refusals that say nothing about the window, since others passed."""
     sent_at: float = 0.0
     load: int = 0
     """Requests in flight when it was last sent, itself included."""
     round: int = 0
+    """How often the window had shrunk by then."""
     rejected_before: int = 0
-    rests_until: float = -math.inf
-    exceptions: int = 0
-    """Refusals that others passing at the same time contradict."""
+    """Refusals of the whole window by then."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +60,8 @@ class Window:
     """The requests of one model: who waits, who is in flight, and who may go."""
 
     def __init__(self, limits: Limits, size: Size | None = None) -> None:
-        self._adaptive = limits.mode == "adaptive"
         self._size = size or _size_of(limits)
+        self._pausing = limits.mode != "off"
         self._requests = Bucket(limits.requests_per_minute or math.inf)
         self._tokens = Bucket(limits.tokens_per_minute or math.inf)
         self._waiting: OrderedDict[Ticket, None] = OrderedDict()
@@ -66,6 +69,8 @@ class Window:
         self._unsure: OrderedDict[Ticket, None] = OrderedDict()
         self._round = 0
         self._in_a_row = 0
+        # What one request says twice in a row is said once.
+        self._last_witness: Ticket | None = None
         self._rejected = 0
         self._pauses = 0
         self._paused_until = -math.inf
@@ -112,8 +117,11 @@ class Window:
     def rejected(self, ticket: Ticket, now: float, kind: Refusal, *, chance: float) -> None:
         """Report a refusal and put the request back to the head of the queue.
 
-        ``chance`` in [0, 1) spreads the pauses of several processes.
+        ``chance`` in [0, 1) spreads the pauses of several processes. A request that has been
+        released stays so.
         """
+        if ticket not in self._running:
+            return
         fine = self._fine(ticket)
         self._leave(ticket)
         self._tokens.correct(-ticket.tokens)
@@ -122,9 +130,11 @@ class Window:
         self._patience = min(max(self._patience, 2 * (now - ticket.sent_at)), _LONGEST_PATIENCE)
         if ticket.refusals > 1 and not self._in_a_row:
             self._except(ticket, kind)
-        else:
-            self._shrink(ticket, fine, now, chance)
-        ticket.rests_until = now + self._rest(ticket, chance)
+        elif ticket is not self._last_witness:
+            self._shrink(ticket, fine)
+        if self._pausing and self._in_a_row and not self._running:
+            self._pause(now, chance)
+        ticket.rests_until = now + _wait(ticket.refusals, _FIRST_REST, _LONGEST_REST, chance)
         self._waiting[ticket] = None
         self._waiting.move_to_end(ticket, last=False)
 
@@ -206,22 +216,20 @@ class Window:
         refused_since = self._rejected - ticket.rejected_before
         return max(len(self._running) - 1, ticket.load - 1 - refused_since)
 
-    def _shrink(self, ticket: Ticket, fine: int, now: float, chance: float) -> None:
+    def _shrink(self, ticket: Ticket, fine: int) -> None:
         if ticket.round == self._round and ticket.load <= self._size.limit:
             self._round += 1
             self._in_a_row += 1
+            self._last_witness = ticket
             self._size.refused(fine, in_a_row=self._in_a_row)
         else:
             self._size.settle(fine)
-        if not self._running:
-            self._pause(now, chance)
 
     def _pause(self, now: float, chance: float) -> None:
         """Let one request ask after a while, as nothing in flight will tell when to go on."""
         self._size.collapse()
-        pause = min(_FIRST_PAUSE * 2.0 ** min(self._pauses, 32), _LONGEST_PAUSE)
         self._pauses += 1
-        self._paused_until = now + pause * (1 + chance) / 2
+        self._paused_until = now + _wait(self._pauses, _FIRST_PAUSE, _LONGEST_PAUSE, chance)
 
     def _except(self, ticket: Ticket, kind: Refusal) -> None:
         """Hold a refusal against the request and not against the window: others have passed."""
@@ -231,18 +239,13 @@ class Window:
         if kind == "overload" and ticket.exceptions >= _SUSPICIOUS:
             ticket.suspect = "request-specific"
 
-    def _rest(self, ticket: Ticket, chance: float) -> float:
-        """Return seconds for which a refused request lets others pass.
-
-        The first refusal needs none where the window has shrunk.
-        """
-        rests = ticket.refusals - self._adaptive
-        if rests == 0:
-            return 0.0
-        return min(_FIRST_REST * 2.0 ** min(rests - 1, 32), _LONGEST_REST) * (1 + chance) / 2
-
 
 def _size_of(limits: Limits) -> Size:
     if limits.mode == "adaptive":
         return AdaptiveSize(limits)
     return FixedSize(limits.start if limits.mode == "fixed" else math.inf)
+
+
+def _wait(repetition: int, first: float, longest: float, chance: float) -> float:
+    """Return seconds that double with each repetition; the later half of them is chance."""
+    return min(first * 2.0 ** min(repetition - 1, 32), longest) * (1 + chance) / 2
