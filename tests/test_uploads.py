@@ -229,6 +229,16 @@ async def test_forms_of_any_content(data, cut):
     assert content == (data[:cut] or b"x") + data[cut:]
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [(wav(0), "file.wav"), (b"ID3", "file.mp3"), (b"GIF8", "file"), (("a.b", wav(0)), "a.b")],
+)
+async def test_a_file_without_a_name_gets_one_that_tells_its_type(file, name):
+    body = MultipartBody({}, ("file", file), ANY)
+    [(_, _, part)] = parse(body, await sent(body))
+    assert part.get_filename() == name
+
+
 async def test_progress_is_reported():
     seen = []
 

@@ -9,6 +9,7 @@ import inspect
 import mimetypes
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Final, Protocol
 
 from zai_async.models.uploads import Progress
@@ -24,6 +25,14 @@ _PIECE: Final = 3 * 2**16 * 3 // 4
 
 # The tables of the standard library alone: those of the machine would have to be read from disk.
 _MIME_TYPES: Final = mimetypes.MimeTypes(())
+_SUFFIXES: Final = {
+    "audio/wav": ".wav",
+    "audio/mpeg": ".mp3",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "video/mp4": ".mp4",
+    "application/pdf": ".pdf",
+}
 
 
 class BodyStream(Protocol):
@@ -137,8 +146,11 @@ class _Attachment:
         if size is not None:
             self._limits.check_size(self.name, size)
             self._limits.check_length(self.name, head, size)
-        guess = _MIME_TYPES.guess_type(self.name)[0] or "application/octet-stream"
-        return size, self._kind or media_type(head) or guess
+        kind = self._kind or media_type(head) or _MIME_TYPES.guess_type(self.name)[0]
+        if kind is not None and not PurePath(self.name).suffix:
+            # The platform goes by the name where it wants to know the format.
+            self.name += _SUFFIXES.get(kind, "")
+        return size, kind or "application/octet-stream"
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the content; one of unknown size is counted on the way."""
