@@ -404,8 +404,9 @@ def test_the_status_of_an_agent_is_its_own():
         ),
     ],
 )
-async def test_the_words_of_lowcodeapi_about_a_task(sent, status, state, url):
-    answer, _ = await make("result", "lowcodeapi", FakeReply.json({"data": sent}))
+def test_the_words_of_lowcodeapi_about_a_task(sent, status, state, url):
+    body = json.dumps({"data": sent}).encode()
+    answer = ep.VIDEO_RESULT.decoder.decode(open_envelope(LOWCODEAPI, ep.VIDEO_RESULT.result, body))
     assert (answer.task_status, answer.state, answer.url) == (status, state, url)
 
 
