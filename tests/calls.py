@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
-from zai_async import AsyncZai, RetryPolicy
+from zai_async import AsyncZai, ConnectionLostError, RetryPolicy
+from zai_async._transport import Request
 from zai_async.models import ChatCompletion
+from zai_async.testing import FakeReply, FakeTransport
 
 KEY = "canary0123456789.secret9876543210"
 ONCE = RetryPolicy(retries=0)
@@ -17,6 +19,9 @@ COMPLETION = {
     ],
 }
 BODY = json.dumps(COMPLETION).encode()
+FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")
+BUSY = FakeReply.json({"error": {"code": "1302"}}, status=429, X_Log_Id="log-0")
+LOST = FakeReply(failure=ConnectionLostError("gone"))
 
 
 def client(url: str = "http://127.0.0.1:9/api/paas/v4", **changes: Any) -> AsyncZai:
@@ -48,3 +53,16 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def scripted(*script: Any, **changes: Any) -> tuple[AsyncZai, FakeTransport]:
+    """Return a client that tries again, without waiting, and the transport that answers it."""
+    transport = FakeTransport(*script)
+    fields = {"retry": RetryPolicy(), "clock": FakeClock()} | changes
+    return client(transport=transport, **fields), transport
+
+
+def raw_request(url: str, **changes: Any) -> Request:
+    """Return what a transport sends."""
+    fields = {"operation": "test", "method": "POST", "url": url, "headers": {}, "body": b"{}"}
+    return Request(**fields | changes)
