@@ -1,0 +1,137 @@
+"""Waiting for a slot: the limiter decides who may go, this room lets them wait."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+from zai_async._clock import Clock
+from zai_async.limiter import Limiter, Refusal, Snapshot, Ticket, Window, WindowKey
+
+__all__ = ["Gate", "Gates", "LimitsView"]
+
+
+class Gate:
+    """The way into one window, for the tasks of any number of event loops."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        # A client may be used by several threads; nothing is awaited while it is held.
+        self._lock = threading.Lock()
+        self._waiters: dict[Ticket, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def enter(self, clock: Clock) -> Ticket:
+        """Wait for a slot and take it."""
+        with self._lock:
+            ticket = self._window.request()
+            admitted = self._window.admit(clock.monotonic())
+            if admitted == [ticket]:
+                return ticket
+            waiter = self._wait_for(ticket, admitted, clock)
+        await self._waited(ticket, waiter, clock)
+        return ticket
+
+    async def return_to(self, ticket: Ticket, kind: Refusal, clock: Clock) -> None:
+        """Give the slot of a refused request back, and wait at the head of the queue."""
+        with self._lock:
+            now = clock.monotonic()
+            self._window.rejected(ticket, now, kind, chance=clock.random())
+            waiter = self._wait_for(ticket, self._window.admit(now), clock)
+        await self._waited(ticket, waiter, clock)
+
+    def accepted(self, ticket: Ticket) -> None:
+        """Report that a request was not refused."""
+        with self._lock:
+            self._window.accepted(ticket)
+
+    def leave(self, ticket: Ticket, clock: Clock) -> None:
+        """Give a slot back, or the place in the queue; again is harmless."""
+        with self._lock:
+            self._waiters.pop(ticket, None)
+            self._window.released(ticket)
+            if self._waiters:
+                self._let_in(self._window.admit(clock.monotonic()), clock)
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures of this moment."""
+        with self._lock:
+            return self._window.snapshot()
+
+    def _wait_for(
+        self, ticket: Ticket, admitted: list[Ticket], clock: Clock
+    ) -> asyncio.Future[None]:
+        waiter = self._waiters[ticket] = asyncio.get_running_loop().create_future()
+        self._let_in(admitted, clock)
+        return waiter
+
+    async def _waited(self, ticket: Ticket, waiter: asyncio.Future[None], clock: Clock) -> None:
+        try:
+            await waiter
+        except BaseException:
+            self.leave(ticket, clock)
+            raise
+
+    def _let_in(self, admitted: list[Ticket], clock: Clock) -> None:
+        for ticket in admitted:
+            _wake(self._waiters.pop(ticket))
+        self._look_again(clock)
+
+    def _look_again(self, clock: Clock) -> None:
+        """Come back when time alone may let somebody in."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = clock.monotonic()
+        moment = self._window.next_at(now)
+        if moment is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, moment - now), self._look, clock)
+
+    def _look(self, clock: Clock) -> None:
+        with self._lock:
+            self._timer = None
+            self._let_in(self._window.admit(clock.monotonic()), clock)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    loop = waiter.get_loop()
+    if loop is asyncio.get_running_loop():
+        _resolve(waiter)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(_resolve, waiter)
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    # A cancelled waiter gives its slot back itself.
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Gates:
+    """The gates of a client, one for each window of its limiter."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._gates: dict[WindowKey, Gate] = {}
+
+    def gate(self, key: WindowKey) -> Gate:
+        """Return the gate of a model."""
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates.setdefault(key, Gate(self._limiter.window(key)))
+        return gate
+
+    def snapshot(self) -> Mapping[WindowKey, Snapshot]:
+        """Return the figures of every window."""
+        return {key: gate.snapshot() for key, gate in self._gates.items()}
+
+
+class LimitsView:
+    """``zai.limits``: what the limiter has found out."""
+
+    def __init__(self, gates: Gates) -> None:
+        self._gates = gates
+
+    def snapshot(self) -> Mapping[str, Snapshot]:
+        """Return for each model how many requests may be, are, and wait to be in flight."""
+        return {key.model: figures for key, figures in self._gates.snapshot().items()}
