@@ -49,8 +49,14 @@ class Gate:
         with self._lock:
             self._waiters.pop(ticket, None)
             self._window.released(ticket)
-            if self._waiters:
-                self._let_in(self._window.admit(clock.monotonic()), clock)
+            waiter = next(iter(self._waiters.values()), None)
+        if waiter is None:
+            return
+        if _running_loop() is not None:
+            self._look(clock)
+        elif not waiter.get_loop().is_closed():
+            # Nobody's task: the garbage collector gives back what was forgotten.
+            waiter.get_loop().call_soon_threadsafe(self._look, clock)
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
@@ -95,10 +101,17 @@ class Gate:
 
 def _wake(waiter: asyncio.Future[None]) -> None:
     loop = waiter.get_loop()
-    if loop is asyncio.get_running_loop():
+    if loop is _running_loop():
         _resolve(waiter)
     elif not loop.is_closed():
         loop.call_soon_threadsafe(_resolve, waiter)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:
