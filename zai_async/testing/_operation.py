@@ -6,18 +6,19 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from zai_async.testing._json import Json
+from zai_async.testing._keys import Access
 from zai_async.testing._ledger import RecordedRequest
 from zai_async.testing._reading import read_body, read_fields
+from zai_async.testing._refusal import Refusal
 from zai_async.testing._reply import DONE, STREAM_TYPE, Reply, frame
 
 _S = TypeVar("_S", bound=Struct)
-Access = Literal["bearer", "key", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,18 @@ class Call:
         return f"http://{self.request.headers['Host']}/{path}"
 
 
+def error(call: Call, refusal: Refusal) -> Reply:
+    """Answer with the usual shape of an error."""
+    return Reply(pieces=(refusal.body,), log_id=call.id, status=refusal.status)
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """Name one operation; ``path`` is relative to the root and may hold ``{parameters}``.
 
     A path with a leading slash is absolute. ``access`` says what ``Authorization`` must hold:
     ``"bearer"`` and the key, the ``"key"`` with or without that word, or anything (``"open"``).
+    ``refused`` words its errors.
     """
 
     name: str
@@ -81,6 +88,7 @@ class Operation:
     path: str
     answer: Callable[[Call], Reply]
     access: Access = "bearer"
+    refused: Callable[[Call, Refusal], Reply] = error
 
 
 class Table:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from zai_async.testing._account import Account
+from zai_async.testing._agents import Agents
 from zai_async.testing._audio import Audio
 from zai_async.testing._cdn import Cdn
 from zai_async.testing._chat import Chat
 from zai_async.testing._checks import Checks
 from zai_async.testing._files import Files
 from zai_async.testing._images import Images
+from zai_async.testing._keys import Keys
 from zai_async.testing._layout import Layout
 from zai_async.testing._ledger import RecordedRequest
 from zai_async.testing._models import ModelList
-from zai_async.testing._operation import Access, Call, Operation, Table
+from zai_async.testing._operation import Call, Operation, Table
 from zai_async.testing._prose import random_for
 from zai_async.testing._refusal import WRONG_PATH, Refusal
 from zai_async.testing._reply import Reply
@@ -29,13 +32,15 @@ class Platform:
     """Hold the operations, what they remember, and the only key they accept."""
 
     def __init__(self, api_key: str | None, seed: int) -> None:
-        self._api_key = api_key
+        self._keys = Keys(api_key)
         self._seed = seed
+        self.account = Account()
         self.tasks = Tasks()
         self.chat = Chat(seed, self.tasks)
         self.files = Files()
         self._voices = Voices(self.files)
         self.audio = Audio(self._voices)
+        self._agents = Agents(self.tasks, self.files)
         self._table = Table(self._operations())
         self._random = random_for(seed, "ids")
 
@@ -45,10 +50,12 @@ class Platform:
             self.tasks,
             Images(self.tasks),
             Videos(self.tasks),
+            self.account,
             ModelList(),
             self.files,
             self._voices,
             self.audio,
+            self._agents,
             Web(),
             Vectors(),
             Checks(),
@@ -60,7 +67,15 @@ class Platform:
 
     def reset(self) -> None:
         """Forget everything that was scripted, uploaded and created."""
-        for memory in (self.chat, self.tasks, self.files, self._voices, self.audio):
+        for memory in (
+            self.account,
+            self.chat,
+            self.tasks,
+            self.files,
+            self._voices,
+            self.audio,
+            self._agents,
+        ):
             memory.reset()
         self._random = random_for(self._seed, "ids")
 
@@ -76,21 +91,13 @@ class Platform:
         if found is None:
             return Reply(pieces=(WRONG_PATH,), log_id=log_id)
         operation, parameters = found
+        call = Call(request=request, id=log_id, parameters=parameters)
         try:
-            self._authorize(request, operation.access)
-            return operation.answer(Call(request=request, id=log_id, parameters=parameters))
+            self._keys.check(request.headers.get("Authorization", ""), operation.access)
+            self.account.admit(request)
+            return operation.answer(call)
         except Refusal as refusal:
-            return Reply(pieces=(refusal.body,), log_id=log_id, status=refusal.status)
-
-    def _authorize(self, request: RecordedRequest, access: Access) -> None:
-        if access == "open":
-            return
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if not scheme:
-            raise Refusal("1001")
-        known = key == self._api_key if self._api_key else not key.startswith("bad")
-        if scheme != "Bearer" or not key or not known:
-            raise Refusal("1000")
+            return operation.refused(call, refusal)
 
     def new_id(self) -> str:
         """Make an id like the platform's: local time of Beijing and sixteen hex digits."""

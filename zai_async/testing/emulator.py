@@ -43,15 +43,18 @@ class Emulator:
     waiting work from any thread.
 
     Args:
-        api_key: The only accepted key. ``None`` accepts every key that does not begin with
-            ``bad``; a wrong key is answered with 401 and code 1000, a missing one with 1001.
+        api_key: The only accepted key; ``id.secret`` is also accepted as a JWT signed with it.
+            ``None`` accepts every key that does not begin with ``bad``. A wrong key is answered
+            with 401 and code 1000, a missing one with 1001, a token with 1002 to 1004.
         seed: Answers depend on it and on the messages, on nothing else.
         pace: 0 answers at full speed, 1 as fast as a real model (60 tokens per second), 2 takes
             twice as long.
         port: The port to listen on; 0 picks a free one.
         host: The address to listen on.
 
-    ``chat`` scripts answers; without a script the emulator writes its own. ``fault`` makes requests
+    ``chat`` scripts answers; without a script the emulator writes its own. ``tasks`` scripts how
+    videos, images and asynchronous chats end, ``audio`` what is heard in recordings, ``files``
+    holds what was uploaded. ``account`` limits what clients may do. ``fault`` makes requests
     fail; ``faults`` lists the armed ones in order, and the first that fits a request hits it.
     """
 
@@ -65,6 +68,7 @@ class Emulator:
         host: str = "127.0.0.1",
     ) -> None:
         self._platform = Platform(api_key, seed)
+        self.account = self._platform.account
         self.chat = self._platform.chat
         self.tasks = self._platform.tasks
         self.files = self._platform.files
@@ -218,6 +222,7 @@ class Emulator:
                 raise
             return web.Response()  # nobody is there to read it
         finally:
+            self.account.leave(record)
             ledger.finish()
         return response
 

@@ -1,0 +1,201 @@
+"""Agents: translation, video templates and slides; they live under ``/api/v1``.
+
+What an agent cannot do it answers with HTTP 200 and ``"status": "failed"``, as recorded live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from zai_async.testing._cdn import film_link
+from zai_async.testing._files import Files
+from zai_async.testing._json import Json, is_object
+from zai_async.testing._operation import Call, Operation, error
+from zai_async.testing._prose import tokens
+from zai_async.testing._reading import read_fields, require
+from zai_async.testing._refusal import Refusal
+from zai_async.testing._reply import Reply
+from zai_async.testing._slides import Slides
+from zai_async.testing._tasks import Tasks
+
+_CODES = (
+    "zh-CN zh-TW wyw yue en en-GB en-US ja ko fr de es ru pt it ar hi bg cs da el et fi hu id lt lv"
+    " nl no pl ro sk sl sv th tr uk vi my ms Pinyin IPA auto"
+)
+_LANGUAGES = frozenset(_CODES.split())
+
+
+class AgentMessage(Struct):
+    """Hold one message to an agent; content may be a text, a part or a list of parts."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str | dict[str, Any] | list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """Join the texts of the message."""
+        if isinstance(self.content, str):
+            return self.content
+        parts = [self.content] if isinstance(self.content, dict) else self.content
+        return "".join(str(part.get("text", "")) for part in parts)
+
+
+class AgentRequest(Struct):
+    """Hold a request to any agent; https://docs.z.ai/api-reference/agents/agent."""
+
+    agent_id: str
+    messages: Annotated[list[AgentMessage], Meta(min_length=1)]
+    stream: bool = False
+    custom_variables: dict[str, Any] | None = None
+    conversation_id: str | None = None
+    request_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Join the texts of all messages."""
+        return "\n".join(message.text for message in self.messages)
+
+
+class _ResultRequest(Struct):
+    agent_id: str
+    async_id: str
+    custom_variables: dict[str, Any] | None = None
+
+
+class _ConversationRequest(Struct):
+    agent_id: Literal["slides_glm_agent"]
+    conversation_id: str
+    custom_variables: dict[str, Any] | None = None
+
+
+class _Translation(Struct):
+    source_lang: str = "auto"
+    target_lang: str = "zh-CN"
+    glossary: str | None = None
+    strategy: Literal["general", "paraphrase", "two_step", "three_step", "reflection", "cot"] = (
+        "general"
+    )
+    strategy_config: dict[str, Any] | None = None
+
+
+class _Template(Struct):
+    template: Literal["french_kiss", "bodyshake", "sexy_me"]
+
+
+class Agents:
+    """Answer for ``general_translation``, ``vidu_template_agent`` and ``slides_glm_agent``."""
+
+    def __init__(self, tasks: Tasks, files: Files) -> None:
+        self._tasks = tasks
+        self._files = files
+        self._agents: Mapping[str, Callable[[Call, AgentRequest], Reply]] = {
+            "general_translation": self.translate,
+            "vidu_template_agent": self.film,
+            "slides_glm_agent": self.draw,
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget films and slides."""
+        self._films: dict[str, str] = {}
+        self._seen: dict[str, int] = {}
+        self._slides = Slides()
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        agents = partial(Operation, refused=_failed)
+        result, conversation = "v1/agents/async-result", "v1/agents/conversation"
+        return [
+            agents("agents.invoke", "POST", "v1/agents", self.invoke),
+            agents("agents.async_result", "POST", result, self.result),
+            agents("agents.conversation", "POST", conversation, self.conversation),
+        ]
+
+    def invoke(self, call: Call) -> Reply:
+        """Hand the request to its agent."""
+        request = call.read(AgentRequest)
+        require(request.agent_id in self._agents, f"agent {request.agent_id} not found", "1211")
+        return self._agents[request.agent_id](call, request)
+
+    def translate(self, call: Call, request: AgentRequest) -> Reply:
+        """Put the target language in front of the text, at once or as a stream."""
+        wishes = read_fields(request.custom_variables or {}, _Translation)
+        require({wishes.source_lang, wishes.target_lang} <= _LANGUAGES, "unknown language")
+        if wishes.glossary is not None:
+            self._files.find(wishes.glossary)
+        text = f"[{wishes.target_lang}] {request.text}"
+        used = len(tokens(request.text)), len(tokens(text))
+        return (_streamed if request.stream else _whole)(call, request.agent_id, text, used)
+
+    def film(self, call: Call, request: AgentRequest) -> Reply:
+        """Start a film; it is asked for with ``async_id``."""
+        wishes = read_fields(request.custom_variables or {}, _Template)
+        self._films[call.id] = film_link(call, f"{wishes.template}\n{request.text}", 4)
+        return call.reply({"async_id": call.id, "agent_id": request.agent_id, "status": "pending"})
+
+    def draw(self, call: Call, request: AgentRequest) -> Reply:
+        """Draw slides: three, as many as the text names, or one more in a conversation."""
+        require(request.stream, "stream: slides only come as a stream")
+        return call.stream(self._slides.draw(call, request.text, request.conversation_id), 0.4, 0.1)
+
+    def result(self, call: Call) -> Reply:
+        """Answer a poll; ``emulator.tasks.polls`` says how many it takes."""
+        request = call.read(_ResultRequest)
+        require(request.async_id in self._films, "async_id not found", "400")
+        seen = self._seen[request.async_id] = self._seen.get(request.async_id, 0) + 1
+        head = {"agent_id": request.agent_id, "async_id": request.async_id}
+        if seen < self._tasks.polls:
+            return call.reply(head | {"status": "pending"})
+        part = {"type": "video_url", "video_url": self._films[request.async_id]}
+        message = {"role": "assistant", "content": [part]}
+        choice = {"index": 0, "finish_reason": "stop", "message": [message]}
+        done = {"status": "success", "choices": [choice], "usage": {"total_tokens": 100}}
+        return call.reply(head | done)
+
+    def conversation(self, call: Call) -> Reply:
+        """List the slides of a conversation as pictures, and as a PDF when that is wanted."""
+        request = call.read(_ConversationRequest)
+        wishes = request.custom_variables or {}
+        pdf = wishes.get("include_pdf") is True
+        return call.reply(self._slides.export(call, request.conversation_id, pdf=pdf))
+
+
+def _failed(call: Call, refusal: Refusal) -> Reply:
+    """Answer with HTTP 200 and the ids of the request, if it has any; a wrong key is no failure."""
+    if refusal.status == 401:
+        return error(call, refusal)
+    sent: Json = call.request.json if is_object(call.request.json) else {}
+    known = {name: sent[name] for name in ("agent_id", "async_id") if name in sent}
+    reason = {"code": refusal.code, "message": refusal.message}
+    return call.reply({"id": call.id} | known | {"status": "failed", "error": reason})
+
+
+def _usage(prompt: int, written: int) -> Json:
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": written,
+        "total_tokens": prompt + written,
+        "total_calls": 1,
+    }
+
+
+def _whole(call: Call, agent: str, text: str, used: tuple[int, int]) -> Reply:
+    message = {"role": "assistant", "content": {"type": "text", "text": text}}
+    choice = {"index": 0, "finish_reason": "stop", "messages": message}
+    head = {"id": call.id, "agent_id": agent, "status": "success"}
+    return call.reply(head | {"choices": [choice], "usage": _usage(*used)})
+
+
+def _streamed(call: Call, agent: str, text: str, used: tuple[int, int]) -> Reply:
+    head = {"id": call.id, "agent_id": agent}
+    documents: list[Json] = []
+    for index, piece in enumerate(tokens(text)):
+        message = {"role": "assistant", "content": {"type": "text", "text": piece}}
+        documents.append(head | {"choices": [{"index": index, "messages": [message]}]})
+    documents[-1]["choices"][0]["finish_reason"] = "stop"
+    documents[-1]["usage"] = _usage(*used)
+    return call.stream(documents, 0.4, 1 / 60)
