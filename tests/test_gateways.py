@@ -354,6 +354,7 @@ OBJECT = b'{"created": 1}'
     [
         (b'{"data": {"created": 1}}', OBJECT),
         (b'{"a": 1, "result": {"created": 1}}', OBJECT),
+        (b'{"request_id": "r", "result": {"created": 1}}', OBJECT),
         (b'{"data": {"created": 1}, "result": {}}', None),
         (b'{"created": 2, "result": {"created": 1}}', None),
         (b'{"data": [{"url": "u"}]}', None),
