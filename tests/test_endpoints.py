@@ -22,7 +22,9 @@ SAMPLES: dict[str, Any] = {
 
 
 def sample(row: Endpoint[Any]) -> dict[str, Any]:
-    return {name: SAMPLES.get(name, "text") for name in row.required}
+    # A recording may come in one of two fields, so that neither is required on its own.
+    names = row.required | ({"file"} if row.upload else set())
+    return {name: SAMPLES.get(name, "text") for name in names}
 
 
 def request(row: Endpoint[Any], **params: Any):
