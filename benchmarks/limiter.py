@@ -13,6 +13,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from benchmarks.limiter_policies import Oracle, Policy, Semaphore, Windowed
@@ -103,7 +104,7 @@ def play(scenario: Scenario, make: Maker) -> Result:
     policies = {model: make(world, platform, scenario.expected) for model in scenario.models}
     rows = list(scenario.make_rows())
     for row in rows:
-        world.at(row.begins, lambda row=row: policies[row.model].submit(row))
+        world.at(row.begins, partial(policies[row.model].submit, row))
     for policy in policies.values():
         if isinstance(policy, Oracle):
             schedule(world, policy, scenario.changes)

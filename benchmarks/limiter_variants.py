@@ -3,15 +3,15 @@
 import math
 from abc import ABC, abstractmethod
 
-from zai_async.limiter import AdaptiveSize, Limits
+from zai_async.limiter import Size
 
 
-class Variant(ABC):
+class Variant(Size, ABC):
     """A window that starts at 4, doubles until the first refusal, and then follows a rule."""
 
     def __init__(self) -> None:
-        self.size = 4.0
-        self.limit: float = 4
+        super().__init__(start=4, least=1, most=math.inf)
+        self.size = self.limit
         self.searching = True
         self.passed = 0
 
@@ -40,13 +40,13 @@ class Variant(ABC):
         self.resize(self.reduced())
         self.passed = 0
 
-    def settle(self, fine: int) -> None:  # noqa: B027 - not abstract, empty
+    def settle(self, fine: int) -> None:
         """Shrink once per round trip only."""
 
     def collapse(self) -> None:
         self.resize(1.0)
 
-    def look_again(self) -> None:  # noqa: B027 - not abstract, empty
+    def look_again(self) -> None:
         """Probing goes on anyway."""
 
     def grow(self) -> bool:
@@ -94,11 +94,11 @@ class Gradient(Variant):
         return self.size * max(0.5, self.passed / (self.passed + 1 + math.sqrt(self.size)))
 
 
-class Halving(AdaptiveSize):
+class Halving(Size):
     """The search and the paced probes of the package, blind to what is in flight."""
 
     def __init__(self) -> None:
-        super().__init__(Limits())
+        super().__init__(start=4, least=1, most=math.inf)
 
     def refused(self, fine: int, *, in_a_row: int) -> None:
         super().refused(min(fine, int(self.limit / 2)), in_a_row=in_a_row)

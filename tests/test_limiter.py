@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from zai_async.limiter import (
-    AdaptiveSize,
     Bucket,
-    FixedSize,
     Limiter,
     Limits,
+    Size,
     Snapshot,
     Ticket,
     Window,
@@ -263,7 +262,7 @@ class TestSearch:
         assert passed == 4 * 50  # the search had cost four refusals
 
     def test_successful_probe_searches_in_growing_steps(self) -> None:
-        size = AdaptiveSize(Limits(start=8))
+        size = Size(start=8, least=1, most=math.inf)
         size.refused(5, in_a_row=1)
         for _ in range(50):
             assert not size.grow()
@@ -424,15 +423,17 @@ class TestModes:
             limit=None, in_flight=5000, waiting=0, rejected=5000, paused_until=None
         )
 
-    def test_fixed_size_ignores_all_news(self) -> None:
-        size = FixedSize(3)
-        size.accepted(3)
-        size.refused(0, in_a_row=5)
-        size.settle(0)
-        size.collapse()
-        size.look_again()
-        assert not size.grow()
-        assert size.limit == 3
+    @pytest.mark.parametrize("limit", [3, math.inf])
+    def test_no_news_change_a_fixed_size(self, limit: float) -> None:
+        size = Size(limit, limit, limit)
+        for in_a_row in range(1, 5):
+            size.accepted(3)
+            size.refused(0, in_a_row=in_a_row)
+            size.settle(0)
+            size.collapse()
+            size.look_again()
+            assert not size.grow()
+            assert size.limit == limit
 
 
 class TestTickets:

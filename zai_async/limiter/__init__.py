@@ -7,15 +7,20 @@ refusal tells the limit itself, not merely a direction:
 
 * A search doubles the window while everything passes. The first refusal ends it: the window
   becomes the number of requests that were in flight and fine. It is not halved.
-* From then on a single request probes for more room, the rarer the more often it failed. One that
-  passes starts a new search, in steps of 1, 2, 4, ...
-* A refusal of what was sent after the window shrank, with nothing accepted in between, means that
-  the number in flight is no guide: the limit fell, or everything is refused. The window shrinks by
-  a factor, and doubles back to what had worked once something passes.
-* When nothing at all is in flight any more, one request per growing pause asks whether it is over.
+* From then on single requests probe for more room. Each refusal has to be paid for by 50 requests
+  that pass, which keeps refusals at 2 %. A probe that passes starts a search, in steps of 1, 2, 4.
+* The third refusal in a row, of requests sent after the window shrank and with none passing in
+  between, means that the number in flight is no guide: the limit fell, or everything is refused.
+  The window shrinks by a factor, and doubles back to what had worked once something passes.
+* With nothing left in flight, one request after each growing pause asks whether it is over.
+* A request that is refused while others pass is to blame itself: it waits, and the window stays.
 
-Nothing here waits or reads a clock. A caller reports what happened, then asks ``admit()`` who may
-go and ``next_at()`` when to ask again.
+`benchmarks/limiter.py` compares this with AIMD, CUBIC, a gradient and fixed numbers.
+
+Nothing here waits or reads a clock. Whoever sends the requests reports what happened, asks
+``admit()`` after each report who may go now, and ``next_at()`` when to ask although nothing
+happened. One fact is not reported: a refusal comes at once, so whoever has not been refused for a
+second is taken to have passed.
 """
 
 from collections.abc import Mapping
@@ -23,13 +28,11 @@ from typing import NamedTuple
 
 from zai_async.limiter.bucket import Bucket
 from zai_async.limiter.settings import Limits
-from zai_async.limiter.size import AdaptiveSize, FixedSize, Size
+from zai_async.limiter.size import Size
 from zai_async.limiter.window import Refusal, Snapshot, Ticket, Window
 
 __all__ = [
-    "AdaptiveSize",
     "Bucket",
-    "FixedSize",
     "Limiter",
     "Limits",
     "Refusal",

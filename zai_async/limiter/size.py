@@ -1,89 +1,40 @@
 """How large a window is: the search for a limit that nobody tells."""
 
-from typing import Protocol
-
-from zai_async.limiter.settings import Limits
-
-__all__ = ["AdaptiveSize", "FixedSize", "Size"]
+__all__ = ["Size"]
 
 _PRICE = 50
-"""Requests accepted for each one refused, before a probe: it keeps refusals below 2 %."""
+"""Requests that pass for each one refused, before the next probe."""
 _LONGEST_DEBT = 10 * _PRICE
-_SHRINK = 0.7
+"""A search may have cost more, but a limit that rises should be noticed before long."""
 _BELIEVED = 2
+"""Refusals in a row that are taken for a sign of the limit."""
+_SHRINK = 0.7
+"""What the next ones leave of the window; CUBIC's factor."""
 
 
-class Size(Protocol):
-    """Decide how large a window is."""
+class Size:
+    """The size of a window, found as the head of the package describes.
 
-    limit: float
+    Args:
+        start: The size before anything is known.
+        least: It does not become smaller.
+        most: It does not become larger.
+    """
 
-    def accepted(self, load: int) -> None:
-        """Learn that a request passed which made ``load`` of them in flight."""
-
-    def refused(self, fine: int, *, in_a_row: int) -> None:
-        """Learn that a request was refused while ``fine`` others were in flight.
-
-        ``in_a_row`` counts how often the window was told so since a request passed.
-        """
-
-    def settle(self, fine: int) -> None:
-        """Learn that one more was refused of those sent before the window last shrank."""
-
-    def collapse(self) -> None:
-        """Learn that nothing is left in flight, and the last request was refused."""
-
-    def look_again(self) -> None:
-        """Learn that a refusal had another reason than the number in flight."""
-
-    def grow(self) -> bool:
-        """Make room for one more request at least, if that is due."""
-        ...
-
-
-class FixedSize:
-    """Keep a window as it is."""
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-
-    def accepted(self, load: int) -> None:
-        """Ignore it."""
-
-    def refused(self, fine: int, *, in_a_row: int) -> None:
-        """Ignore it."""
-
-    def settle(self, fine: int) -> None:
-        """Ignore it."""
-
-    def collapse(self) -> None:
-        """Ignore it."""
-
-    def look_again(self) -> None:
-        """Ignore it."""
-
-    def grow(self) -> bool:
-        """Refuse."""
-        return False
-
-
-class AdaptiveSize:
-    """Find the limit of the account, as the head of this module describes."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limit: float = limits.start
-        self._least = limits.least
-        self._most = limits.ceiling
+    def __init__(self, start: float, least: float, most: float) -> None:
+        self.limit = start
+        self._least = least
+        self._most = most
         # Growth up to the ceiling needs no probe; there is none until something is refused.
         self._ceiling = self._most
         self._proven: float = 0
         self._proven_before: float = 0
         self._passed = 0
-        self._step = limits.start
+        self._step = start
         self._debt = 0
 
     def accepted(self, load: int) -> None:
-        """Count towards the next probe, and towards the proof of the present window."""
+        """Learn that a request passed which made ``load`` of them in flight."""
         self._debt = max(0, self._debt - 1)
         self._passed += load > self._proven
         if self._proven < self.limit <= self._proven + self._passed:
@@ -95,10 +46,13 @@ class AdaptiveSize:
             self._ceiling = self._most
 
     def refused(self, fine: int, *, in_a_row: int) -> None:
-        """Shrink to what was fine, or by a factor if that did not help."""
+        """Learn that a request was refused while ``fine`` others were in flight.
+
+        ``in_a_row`` counts how often that has happened since a request passed.
+        """
         self._owe()
         if in_a_row > _BELIEVED:
-            reduced = min(fine, int(self.limit * _SHRINK))
+            reduced = int(min(fine, self.limit * _SHRINK))
             self._shrink_to(reduced, ceiling=max(self.limit, self._proven_before))
             return
         if in_a_row == 1:
@@ -106,7 +60,7 @@ class AdaptiveSize:
         self._settle(fine)
 
     def settle(self, fine: int) -> None:
-        """Shrink to what was fine."""
+        """Learn that one more was refused of those sent to a larger window."""
         self._owe()
         self._settle(fine)
 
@@ -119,14 +73,14 @@ class AdaptiveSize:
             self._proven = self.limit
 
     def collapse(self) -> None:
-        """Begin anew, quickly up to what had been proven."""
+        """Learn that the last request in flight was refused; what was proven is soon regained."""
         self._shrink_to(0, ceiling=self._proven_before or self._most)
 
     def look_again(self) -> None:
-        """Probe at once."""
+        """Learn that a refusal had another reason, so that a probe is due."""
         self._debt = 0
 
-    def _shrink_to(self, limit: int, *, ceiling: float) -> None:
+    def _shrink_to(self, limit: float, *, ceiling: float) -> None:
         self.limit = max(self._least, limit)
         self._ceiling = max(self.limit, ceiling)
         self._proven = self.limit - 1
@@ -134,7 +88,7 @@ class AdaptiveSize:
         self._step = 1
 
     def grow(self) -> bool:
-        """Grow if the present window is proven, below the ceiling at once, else when due."""
+        """Make room if that is due, and tell so: below the ceiling at once, else for a probe."""
         if self._proven < self.limit or self.limit >= self._most:
             return False
         room = self._ceiling - self.limit

@@ -8,7 +8,7 @@ import msgspec
 
 from zai_async.limiter.bucket import Bucket
 from zai_async.limiter.settings import Limits
-from zai_async.limiter.size import AdaptiveSize, FixedSize, Size
+from zai_async.limiter.size import Size
 
 __all__ = ["Refusal", "Snapshot", "Ticket", "Window"]
 
@@ -57,7 +57,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window:
-    """The requests of one model: who waits, who is in flight, and who may go."""
+    """The requests of one model: who waits, who is in flight, and who may go.
+
+    Args:
+        limits: What the user has said about it.
+        size: Another way to size the window, for comparison.
+    """
 
     def __init__(self, limits: Limits, size: Size | None = None) -> None:
         self._size = size or _size_of(limits)
@@ -242,8 +247,9 @@ class Window:
 
 def _size_of(limits: Limits) -> Size:
     if limits.mode == "adaptive":
-        return AdaptiveSize(limits)
-    return FixedSize(limits.start if limits.mode == "fixed" else math.inf)
+        return Size(limits.start, limits.least, limits.ceiling)
+    fixed = limits.start if limits.mode == "fixed" else math.inf
+    return Size(start=fixed, least=fixed, most=fixed)
 
 
 def _wait(repetition: int, first: float, longest: float, chance: float) -> float:
