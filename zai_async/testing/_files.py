@@ -108,6 +108,10 @@ class Files:
         require(id in self._files, f"file: {id} does not exist")
         return self._files[id]
 
+    def discard(self, id: str) -> None:
+        """Forget a file, if it is still there."""
+        self._files.pop(id, None)
+
     def upload(self, call: Call) -> Reply:
         """Store what was sent."""
         request = call.read_form(_UploadRequest)
@@ -132,7 +136,7 @@ class Files:
     def delete(self, call: Call) -> Reply:
         """Forget a file."""
         file = self.find(call.parameters["id"])
-        del self._files[file.id]
+        self.discard(file.id)
         return call.reply({"id": file.id, "object": "file", "deleted": True})
 
     def content(self, call: Call) -> Reply:

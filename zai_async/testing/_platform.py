@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from zai_async.testing._account import Account
 from zai_async.testing._agents import Agents
 from zai_async.testing._audio import Audio
+from zai_async.testing._batches import Batches
 from zai_async.testing._cdn import Cdn
 from zai_async.testing._chat import Chat
 from zai_async.testing._checks import Checks
@@ -18,6 +20,7 @@ from zai_async.testing._layout import Layout
 from zai_async.testing._ledger import RecordedRequest
 from zai_async.testing._models import ModelList
 from zai_async.testing._operation import Call, Operation, Table
+from zai_async.testing._parser import Parser
 from zai_async.testing._prose import random_for
 from zai_async.testing._refusal import WRONG_PATH, Refusal
 from zai_async.testing._reply import Reply
@@ -26,6 +29,14 @@ from zai_async.testing._vectors import Vectors
 from zai_async.testing._videos import Videos
 from zai_async.testing._voices import Voices
 from zai_async.testing._web import Web
+
+
+class Memory(Protocol):
+    """Anything that a reset concerns."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
 
 
 class Platform:
@@ -41,6 +52,8 @@ class Platform:
         self._voices = Voices(self.files)
         self.audio = Audio(self._voices)
         self._agents = Agents(self.tasks, self.files)
+        self._batches = Batches(self.chat, self.files, self.tasks)
+        self._parser = Parser(self.tasks)
         self._table = Table(self._operations())
         self._random = random_for(seed, "ids")
 
@@ -56,6 +69,8 @@ class Platform:
             self._voices,
             self.audio,
             self._agents,
+            self._batches,
+            self._parser,
             Web(),
             Vectors(),
             Checks(),
@@ -65,17 +80,13 @@ class Platform:
         for group in groups:
             yield from group.operations()
 
+    def _memories(self) -> Iterator[Memory]:
+        yield from (self.account, self.chat, self.tasks, self.files, self.audio)
+        yield from (self._voices, self._agents, self._batches, self._parser)
+
     def reset(self) -> None:
         """Forget everything that was scripted, uploaded and created."""
-        for memory in (
-            self.account,
-            self.chat,
-            self.tasks,
-            self.files,
-            self._voices,
-            self.audio,
-            self._agents,
-        ):
+        for memory in self._memories():
             memory.reset()
         self._random = random_for(self._seed, "ids")
 

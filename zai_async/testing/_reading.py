@@ -56,7 +56,7 @@ def _refusal(problem: str) -> Refusal:
     """Choose the code: missing is 1213, wrong in the conversation 1214, in a setting 1210."""
     if problem.startswith("Object missing required field"):
         return Refusal("1213", f"A parameter was not received: {problem}")
-    if "`$.m" in problem and "`$.max_tokens" not in problem:
+    if "`$.messages" in problem or "`$.model" in problem:
         return Refusal("1214", f"A parameter is not valid: {problem}")
     return Refusal("1210", f"API parameters are wrong: {problem}")
 
