@@ -86,9 +86,12 @@ def test_a_plain_prompt_becomes_a_conversation(row):
     assert sent["messages"] == [{"role": "user", "content": "Hi"}]
 
 
-def test_handwriting_names_its_tool_unless_the_caller_does():
-    assert ep.HANDWRITING.prepare({"file": b"x"})["tool_type"] == "hand_write"
-    assert ep.HANDWRITING.prepare({"file": b"x", "tool_type": "other"})["tool_type"] == "other"
+@pytest.mark.parametrize(
+    ("row", "tool"), [(ep.HANDWRITING, "hand_write"), (ep.FILE_PARSER, "prime-sync")], ids=range(2)
+)
+def test_the_only_tool_is_named_unless_the_caller_names_another(row, tool):
+    assert row.prepare({"file": b"x"})["tool_type"] == tool
+    assert row.prepare({"file": b"x", "tool_type": "other"})["tool_type"] == "other"
 
 
 @pytest.mark.parametrize("value", [5, True, 0.0, b"x"], ids=repr)

@@ -29,6 +29,7 @@ from zai_async.models import (
     FileListParams,
     FileParserParams,
     FileParserResultParams,
+    FileParserSubmitParams,
     FileParserTask,
     FileUploadParams,
     Handwriting,
@@ -266,7 +267,7 @@ FILE_PARSER_SUBMIT = _operation(
     "file_parser.submit",
     "paas/v4/files/parser/create",
     FileParserTask,
-    FileParserParams,
+    FileParserSubmitParams,
     repeatable=False,
     upload=FileLimits(),
 )
@@ -277,12 +278,19 @@ FILE_PARSER_RESULT = _operation(
     FileParserResultParams,
     method="GET",
 )
+
+
+def _parsed_at_once(body: Body) -> Body:
+    return {"tool_type": "prime-sync", **body}
+
+
 FILE_PARSER = _operation(
     "file_parser.parse",
     "paas/v4/files/parser/sync",
     ParsedFile,
     FileParserParams,
     upload=FileLimits(),
+    prepare=_parsed_at_once,
 )
 
 

@@ -4,6 +4,7 @@ Commands: `mypy tests/typing` and `basedpyright tests/typing`.
 """
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 from zai_async import AsyncZai
@@ -13,12 +14,15 @@ from zai_async.models import (
     AgentReply,
     Batch,
     BatchErrors,
+    BinaryReply,
     ClonedVoice,
     ContentFilter,
     Embedding,
     EmbeddingResponse,
     File,
     FileDeletion,
+    Handwriting,
+    HandwritingLine,
     Image,
     ImagesResponse,
     Layout,
@@ -27,6 +31,7 @@ from zai_async.models import (
     ModerationResponse,
     ModerationResult,
     Page,
+    ParsedFile,
     Quota,
     QuotaLimit,
     ReaderResponse,
@@ -36,6 +41,7 @@ from zai_async.models import (
     SearchResult,
     TaskState,
     TokenCount,
+    Transcription,
     Voice,
     VoiceDeletion,
     VoiceList,
@@ -107,6 +113,22 @@ async def files(zai: AsyncZai) -> None:
         assert_type(file, File)
         assert_type(file.created, datetime | None)
     assert_type(await zai.files.delete("f-1"), FileDeletion)
+    assert_type(await zai.files.create(file=b"x", purpose="agent"), File)
+    assert_type(await zai.files.content("f-1"), BinaryReply)
+    parsed = await zai.file_parser.parse(file=Path("a.pdf"), file_type="PDF")
+    assert_type(parsed, ParsedFile)
+    assert_type(parsed.state, TaskState)
+    written = await zai.ocr.handwriting(file=("a.png", b"x", "image/png"), probability=True)
+    assert_type(written, Handwriting)
+    assert_type(written.lines, list[HandwritingLine])
+
+
+async def audio(zai: AsyncZai) -> None:
+    said = await zai.audio.transcriptions.create(model="glm-asr-2512", file="a.wav")
+    assert_type(said, Transcription)
+    assert_type(said.text, str)
+    spoken = await zai.audio.speech.create(model="glm-tts", input="Hello", response_format="wav")
+    assert_type(spoken, BinaryReply)
 
 
 async def batches(zai: AsyncZai) -> None:

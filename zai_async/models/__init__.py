@@ -149,6 +149,7 @@ from zai_async.models.pages import (
 from zai_async.models.parser import (
     FileParserParams,
     FileParserResultParams,
+    FileParserSubmitParams,
     FileParserTask,
     ParsedFile,
 )
@@ -270,6 +271,7 @@ __all__ = [
     "FileParam",
     "FileParserParams",
     "FileParserResultParams",
+    "FileParserSubmitParams",
     "FileParserTask",
     "FilePartParam",
     "FileURLPartParam",

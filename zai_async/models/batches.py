@@ -1,4 +1,4 @@
-"""Batches of requests at half the price (bigmodel.cn): https://docs.bigmodel.cn/cn/guide/tools/batch."""
+"""Batches of requests (bigmodel.cn): https://docs.bigmodel.cn/cn/guide/tools/batch."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -9,14 +9,24 @@ from zai_async.models.uploads import FileInput, UploadParams
 
 
 class FileParserParams(UploadParams, total=False):
-    """Hold the file and the parser that shall read it."""
+    """Hold the file that shall be read at once."""
 
     file: Required[FileInput]
-    tool_type: Required[Literal["lite", "expert", "prime", "prime-sync"]]
-    """``prime-sync`` for an answer at once, the others for a task."""
     file_type: str
     """The suffix in capitals, such as ``PDF``, ``DOCX``, ``PPTX``, ``PNG`` or ``MD``; documented
     as optional, yet an answer at once is refused without it."""
+    tool_type: Literal["prime-sync"]
+    """The only one that answers at once, sent when it is left out."""
+
+
+class FileParserSubmitParams(UploadParams, total=False):
+    """Hold the file and the parser that shall read it."""
+
+    file: Required[FileInput]
+    tool_type: Required[Literal["lite", "expert", "prime"]]
+    """How thoroughly it is read."""
+    file_type: str
+    """The suffix in capitals, such as ``PDF``, ``DOCX``, ``PPTX``, ``PNG`` or ``MD``."""
 
 
 class FileParserResultParams(CallParams):
