@@ -179,7 +179,9 @@ def outage(service: Service, limit: int) -> Scenario:
 
 def percent(result: Result, best: Result) -> str:
     lost = sum(not row.done and not row.poisoned for row in result.rows) / len(result.rows)
-    throughput = f"lost {lost:.0%}" if lost else f"{result.throughput / best.throughput:.0%}"
+    throughput = (
+        f"lost {max(lost, 0.01):.0%}" if lost else f"{result.throughput / best.throughput:.0%}"
+    )
     return f"{throughput} ({result.share_refused:.1%})"
 
 

@@ -1,6 +1,7 @@
 """The queue of one model, and the way of a call through it."""
 
 import math
+from bisect import bisect_right, insort
 from collections import OrderedDict
 from typing import Literal
 
@@ -70,6 +71,7 @@ class Window:
         self._requests = Bucket(limits.requests_per_minute or math.inf)
         self._tokens = Bucket(limits.tokens_per_minute or math.inf)
         self._waiting: OrderedDict[Ticket, None] = OrderedDict()
+        self._resting: list[Ticket] = []  # by the end of their rest
         self._running: set[Ticket] = set()
         self._unsure: OrderedDict[Ticket, None] = OrderedDict()
         self._round = 0
@@ -90,6 +92,7 @@ class Window:
     def admit(self, now: float) -> list[Ticket]:
         """Return the requests to be sent now, in their order; they are in flight from here on."""
         self._believe(now)
+        self._awaken(now)
         going: list[Ticket] = []
         while (ticket := self._first(now)) is not None:
             self._send(ticket, now)
@@ -101,13 +104,12 @@ class Window:
 
         To be asked after ``admit()``.
         """
-        if not self._waiting:
+        if not (self._waiting or self._resting):
             return None
-        if self._is_full():
-            oldest = next(iter(self._unsure), None)
-            return None if oldest is None else oldest.sent_at + self._patience
-        ticket = self._next_in_line(now)
-        return max(self._paused_until, ticket.rests_until, self._funded_at(ticket))
+        if not self._is_full():
+            return max(now, self._paused_until, self._next_turn())
+        oldest = next(iter(self._unsure), None)
+        return None if oldest is None else max(now, oldest.sent_at + self._patience)
 
     def accepted(self, ticket: Ticket) -> None:
         """Report that a request was not refused: a status came, or any other proof of work."""
@@ -120,7 +122,7 @@ class Window:
             self._size.accepted(ticket.load)
 
     def rejected(self, ticket: Ticket, now: float, kind: Refusal, *, chance: float) -> None:
-        """Report a refusal and put the request back to the head of the queue.
+        """Report a refusal; after a rest the request returns to the head of the queue.
 
         ``chance`` in [0, 1) spreads the pauses of several processes. A request that has been
         released stays so.
@@ -140,8 +142,7 @@ class Window:
         if self._pausing and self._in_a_row and not self._running:
             self._pause(now, chance)
         ticket.rests_until = now + _wait(ticket.refusals, _FIRST_REST, _LONGEST_REST, chance)
-        self._waiting[ticket] = None
-        self._waiting.move_to_end(ticket, last=False)
+        insort(self._resting, ticket, key=_end_of_rest)
 
     def released(self, ticket: Ticket, *, tokens: float | None = None) -> None:
         """Report that a call is over, in whichever way; again is harmless.
@@ -151,6 +152,8 @@ class Window:
         known = ticket in self._running
         self._leave(ticket)
         self._waiting.pop(ticket, None)
+        if ticket in self._resting:
+            self._resting.remove(ticket)
         if known and tokens is not None:
             self._tokens.correct(tokens - ticket.tokens)
 
@@ -160,7 +163,7 @@ class Window:
         return Snapshot(
             limit=None if limit == math.inf else int(limit),
             in_flight=len(self._running),
-            waiting=len(self._waiting),
+            waiting=len(self._waiting) + len(self._resting),
             rejected=self._rejected,
             paused_until=self._paused_until if self._pauses else None,
         )
@@ -173,20 +176,27 @@ class Window:
                 return
             self.accepted(oldest)
 
+    def _awaken(self, now: float) -> None:
+        """Put those who have rested to the head of the queue."""
+        ended = bisect_right(self._resting, now, key=_end_of_rest)
+        for ticket in reversed(self._resting[:ended]):
+            self._waiting[ticket] = None
+            self._waiting.move_to_end(ticket, last=False)
+        del self._resting[:ended]
+
     def _first(self, now: float) -> Ticket | None:
         """Return the first that may go now, None if nobody may."""
         if not self._waiting or now < self._paused_until:
             return None
-        ticket = self._next_in_line(now)
-        if ticket.rests_until > now or self._funded_at(ticket) > now:
+        ticket = next(iter(self._waiting))
+        if self._funded_at(ticket) > now:
             return None
         return ticket if not self._is_full() or self._grow() else None
 
-    def _next_in_line(self, now: float) -> Ticket:
-        for ticket in self._waiting:
-            if ticket.rests_until <= now:
-                return ticket
-        return min(self._waiting, key=lambda ticket: ticket.rests_until)
+    def _next_turn(self) -> float:
+        if self._waiting:
+            return self._funded_at(next(iter(self._waiting)))
+        return self._resting[0].rests_until
 
     def _funded_at(self, ticket: Ticket) -> float:
         return max(self._requests.ready_at(1), self._tokens.ready_at(ticket.tokens))
@@ -250,6 +260,10 @@ def _size_of(limits: Limits) -> Size:
         return Size(limits.start, limits.least, limits.ceiling)
     fixed = limits.start if limits.mode == "fixed" else math.inf
     return Size(start=fixed, least=fixed, most=fixed)
+
+
+def _end_of_rest(ticket: Ticket) -> float:
+    return ticket.rests_until
 
 
 def _wait(repetition: int, first: float, longest: float, chance: float) -> float:
