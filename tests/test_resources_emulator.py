@@ -1,5 +1,6 @@
 """The simple operations over a real socket, answered by an emulator that is written apart."""
 
+import json
 import math
 
 import pytest
@@ -113,3 +114,28 @@ async def test_an_agent_that_takes_longer_names_its_task(zai):
 async def test_an_unknown_conversation_is_refused(zai):
     with pytest.raises(BadRequestError, match="conversation_id"):
         await zai.agents.conversation(agent_id="slides_glm_agent", conversation_id="none")
+
+
+async def test_a_batch_is_followed_to_its_end(zai):
+    rows = [
+        {
+            "custom_id": f"row-{number:04}",
+            "method": "POST",
+            "url": "/v4/chat/completions",
+            "body": {"model": "glm-4.5", "messages": [{"role": "user", "content": "Hi"}]},
+        }
+        for number in range(2)
+    ]
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    source = await zai.files.create(file=("in.jsonl", lines), purpose="batch")
+    batch = await zai.batches.create(input_file_id=source.id, endpoint="/v4/chat/completions")
+    assert (batch.state, batch.ended) == ("processing", None)
+    for _ in range(20):
+        batch = await zai.batches.retrieve(batch.id)
+        if batch.state != "processing":
+            break
+    assert (batch.state, batch.request_counts.completed) == ("succeeded", 2)
+    assert batch.created <= batch.ended
+    assert batch.id in [each.id async for each in zai.batches.list()]
+    output = await zai.files.content(batch.output_file_id)
+    assert len(output.content.splitlines()) == 2
