@@ -23,7 +23,7 @@ FLOORS = (
     {"_sse", "models", "providers", "uploads"},
     {"_endpoints", "_wire", "limiter", "retry"},
     {"_transport"},
-    {"session", "streams", "tasks"},
+    {"downloads", "session", "streams", "tasks"},
     {"__init__", "client", "resources"},
     {"__main__", "batch", "cli", "integrations", "structured", "testing", "tools", "web"},
 )

@@ -40,6 +40,10 @@ OWN_FACTS = {
     "EventTooLargeError": {"limit": 10},
     "StreamRestartedError": {"old_id": "a", "new_id": "b"},
     "StreamStalledError": {"phase": "first_progress", "waited": 1.5},
+    "SubmitUnknownError": {"task": "t"},
+    "TaskError": {"task": "t"},
+    "TaskFailedError": {"task": "t"},
+    "TaskTimeoutError": {"task": "t"},
     "ToolCallError": {"name": "f", "call_id": "c", "raw": "{"},
     "ToolCallIncompleteError": {"name": "f", "call_id": "c", "raw": "{"},
     "ToolCallMalformedError": {"name": "f", "call_id": "c", "raw": "{"},
@@ -122,6 +126,7 @@ def test_what_programs_decide_by_is_one_of_the_known_words(cls):
         ("ConnectTimeoutError", TimeoutError),
         ("DeadlineError", TimeoutError),
         ("StreamStalledError", TimeoutError),
+        ("TaskTimeoutError", TimeoutError),
         ("ToolCallIncompleteError", errors.StreamTruncatedError),
     ],
 )

@@ -37,6 +37,10 @@ from zai_async.errors import (
     StreamRestartedError,
     StreamStalledError,
     StreamTruncatedError,
+    SubmitUnknownError,
+    TaskError,
+    TaskFailedError,
+    TaskTimeoutError,
     TLSError,
     ToolCallError,
     ToolCallIncompleteError,
@@ -77,6 +81,7 @@ from zai_async.streams.events import (
     ToolCallStarted,
     WebSearch,
 )
+from zai_async.tasks import Task, as_completed, wait_all
 from zai_async.uploads import audio_part, file_part, image, video_part
 
 __all__ = [
@@ -138,7 +143,12 @@ __all__ = [
     "StreamRestartedError",
     "StreamStalledError",
     "StreamTruncatedError",
+    "SubmitUnknownError",
     "TLSError",
+    "Task",
+    "TaskError",
+    "TaskFailedError",
+    "TaskTimeoutError",
     "TextDelta",
     "ThinkingDelta",
     "Timeout",
@@ -153,9 +163,11 @@ __all__ = [
     "WebSearch",
     "ZaiError",
     "__version__",
+    "as_completed",
     "audio_part",
     "file_part",
     "image",
     "truto",
     "video_part",
+    "wait_all",
 ]

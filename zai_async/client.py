@@ -3,8 +3,9 @@
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -19,12 +20,14 @@ from zai_async._transport import (
     usable_proxy,
 )
 from zai_async.errors import ConfigurationError, MissingKeyError
-from zai_async.models import Timeout
+from zai_async.models import Reply, Timeout
+from zai_async.models.downloads import DownloadOptions
 from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
 from zai_async.resources.check import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
 from zai_async.session import Hooks, SessionManager, Sessions, Settings
+from zai_async.tasks import Task
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession  # noqa: TID251 - for the type checker only
 
 __all__ = ["AsyncZai"]
+
+R = TypeVar("R", bound=Reply)
 
 
 class Changes(TypedDict, total=False):
@@ -145,6 +150,34 @@ class AsyncZai(Resources):
     def provider(self) -> Provider:
         """The gateway that this client talks to."""
         return self._manager.settings.provider
+
+    def attach(self, task: Task[R]) -> Task[R]:
+        """Return the same task in the hands of this client, for example out of a pickle."""
+        return task.attached_to(self._manager)
+
+    async def download(
+        self, url: str, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
+    ) -> Path:
+        """Fetch a file from anywhere, streamed to disk, and return where it lies.
+
+        The key is not sent along. The file appears under its name when it is whole, or not at
+        all, and replaces one of that name.
+
+        Args:
+            url: An ``http`` or ``https`` address, such as that of a video.
+            to: A path, or a directory in which the file is called as its server says; one that
+                ends in ``/`` is made if it does not exist.
+            **options: ``max_bytes``, 2 GiB by default, and ``on_progress``, which is called with
+                the bytes so far and the total, or None.
+
+        Raises:
+            ConfigurationError: The address is of another kind; nothing was sent.
+            ResponseError: Something else came instead of the file.
+            LimitError: The file is larger than allowed.
+            TransportError: The connection failed or broke.
+            OSError: The file cannot be written.
+        """
+        return await self._manager.download(url, to, **options)
 
     async def check(self) -> tuple[EndpointCheck, ...]:
         """Find out which of the platform's endpoints accept the key; nothing is generated or paid.

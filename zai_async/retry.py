@@ -6,12 +6,15 @@ repeated only if it was refused, or if the caller of the policy says that repeat
 """
 
 import math
+import re
 
 import msgspec
 
-from zai_async.errors import ZaiError
+from zai_async.errors import APIError, ConfigurationError, TransportError, ZaiError
 
-__all__ = ["Backoff", "RetryPolicy"]
+__all__ = ["Backoff", "RetryPolicy", "surely_refused"]
+
+_BUSINESS_CODE = re.compile(r"\d{4}", re.ASCII)
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -76,3 +79,17 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def _backoff(self, error: ZaiError) -> Backoff | None:
         known = {"short": self.short, "throttle": self.throttle, "overload": self.overload}
         return known.get(error.repeat)
+
+
+def surely_refused(error: ZaiError) -> bool:
+    """Tell whether a request that failed like this has surely begun nothing.
+
+    A failure of the platform without one of its own codes may be that of a proxy, behind which
+    the request was accepted.
+    """
+    if isinstance(error, TransportError):
+        return not error.request_sent
+    if isinstance(error, APIError):
+        refused = 300 <= (error.status_code or 0) < 500
+        return refused or bool(_BUSINESS_CODE.fullmatch(error.code or ""))
+    return isinstance(error, ConfigurationError)

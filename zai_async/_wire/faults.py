@@ -74,6 +74,8 @@ def _failed(document: Object, status: int) -> bool:
         return True
     if document.get("status") == "failed" and "agent_id" in document:
         return True
+    if _text(document.get("task_status")).upper() == "FAIL":
+        return True
     speaks = "message" in document or "msg" in document
     return speaks and "choices" not in document and _text(document.get("code")) not in _FINE
 

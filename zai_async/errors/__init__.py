@@ -39,6 +39,10 @@
     │   └── ToolCallError                         a tool call that cannot be used; ``raw``
     │       ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
     │       └── ToolCallMalformedError            ... because its arguments are no JSON object
+    ├── TaskError                                 about a task; ``task``
+    │   ├── TaskFailedError                       the task has ended without a result
+    │   ├── TaskTimeoutError (TimeoutError)       waited for long enough; can be waited for again
+    │   └── SubmitUnknownError                    nobody knows whether the task was accepted
     └── StreamConsumedError (RuntimeError)        a stream is read twice, or by two tasks
 
 All attributes are plain data, so that every error survives pickle, copy and another process.
@@ -92,6 +96,12 @@ from zai_async.errors.root import (
     StreamConsumedError,
     ZaiError,
 )
+from zai_async.errors.tasks import (
+    SubmitUnknownError,
+    TaskError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
 
 __all__ = [
     "APIError",
@@ -127,7 +137,11 @@ __all__ = [
     "StreamRestartedError",
     "StreamStalledError",
     "StreamTruncatedError",
+    "SubmitUnknownError",
     "TLSError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskTimeoutError",
     "ToolCallError",
     "ToolCallIncompleteError",
     "ToolCallMalformedError",

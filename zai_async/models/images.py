@@ -5,6 +5,7 @@ from typing import Literal, Required
 from msgspec import Struct, field
 
 from zai_async.models.chat import ContentFilter
+from zai_async.models.downloads import Downloadable
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskStatus
@@ -37,7 +38,7 @@ class Image(Struct, kw_only=True):
     """Lives for 30 days."""
 
 
-class ImagesResponse(Reply, kw_only=True):
+class ImagesResponse(Downloadable, Reply, kw_only=True):
     """Hold generated images."""
 
     created: int = 0
@@ -56,7 +57,7 @@ class ImagesResponse(Reply, kw_only=True):
         return _urls(self.data)
 
 
-class ImageResult(TaskStatus, kw_only=True):
+class ImageResult(Downloadable, TaskStatus, kw_only=True):
     """Hold the result of an image task, empty until the task is done."""
 
     image_result: list[Image] = field(default_factory=list)

@@ -12,7 +12,8 @@ class Reply(Struct, kw_only=True, dict=True):
     """Carry what all answers share.
 
     What the SDK adds lives in the instance's ``__dict__``, outside the fields: no key of the wire
-    can collide with it and encoding leaves it out, while copies and pickles take it along.
+    can collide with it and encoding leaves it out, while copies and pickles take it along, except
+    for the way to the network.
     """
 
     request_id: str | None = None
@@ -31,7 +32,8 @@ class Reply(Struct, kw_only=True, dict=True):
         return outcome
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (*super().__reduce__(), vars(self))
+        kept = {name: value for name, value in vars(self).items() if name != "downloader"}
+        return (*super().__reduce__(), kept)
 
     def __copy__(self) -> Self:
         rebuild, arguments, state = self.__reduce__()

@@ -10,6 +10,12 @@ TaskState = Literal["processing", "succeeded", "failed"]
 """How far a task is, in one vocabulary for all operations."""
 
 _STATES: dict[str, TaskState] = {
+    "processing": "processing",
+    "pending": "processing",
+    "validating": "processing",
+    "in_progress": "processing",
+    "finalizing": "processing",
+    "cancelling": "processing",
     "success": "succeeded",
     "succeeded": "succeeded",
     "completed": "succeeded",
@@ -23,6 +29,11 @@ _STATES: dict[str, TaskState] = {
 def state_of(status: str) -> TaskState:
     """Name the state that a status of the API stands for; one that is not known still runs."""
     return _STATES.get(status.lower(), "processing")
+
+
+def is_known(status: str) -> bool:
+    """Tell whether a status of the API is one of those that are documented or were seen."""
+    return status.lower() in _STATES
 
 
 class TaskIdParams(CallParams):

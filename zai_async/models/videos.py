@@ -5,6 +5,7 @@ from typing import Literal, Required
 
 from msgspec import Struct, field
 
+from zai_async.models.downloads import Downloadable
 from zai_async.models.options import CallParams
 from zai_async.models.tasks import TaskStatus
 
@@ -53,7 +54,7 @@ class VideoFile(Struct, kw_only=True):
     cover_image_url: str = ""
 
 
-class Video(TaskStatus, kw_only=True):
+class Video(Downloadable, TaskStatus, kw_only=True):
     """Hold the result of a video task, empty until the task is done."""
 
     video_result: list[VideoFile] = field(default_factory=list)

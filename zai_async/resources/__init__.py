@@ -20,6 +20,7 @@ from zai_async.resources.ocr import OCR
 from zai_async.resources.reader import Reader
 from zai_async.resources.rerank import Rerank
 from zai_async.resources.tokenizer import Tokenizer
+from zai_async.resources.videos import Videos
 from zai_async.resources.voices import Voices
 from zai_async.resources.web_search import WebSearch
 from zai_async.session import SessionManager
@@ -45,6 +46,7 @@ __all__ = [
     "Speech",
     "Tokenizer",
     "Transcriptions",
+    "Videos",
     "Voices",
     "WebSearch",
 ]
@@ -68,6 +70,7 @@ class Resources:
     reader: Reader
     rerank: Rerank
     tokenizer: Tokenizer
+    videos: Videos
     voices: Voices
     web_search: WebSearch
 
@@ -88,6 +91,7 @@ class Resources:
         self.reader = Reader(manager)
         self.rerank = Rerank(manager)
         self.tokenizer = Tokenizer(manager)
+        self.videos = Videos(manager)
         self.voices = Voices(manager)
         self.web_search = WebSearch(manager)
 

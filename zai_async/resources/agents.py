@@ -3,9 +3,15 @@
 from typing import Unpack
 
 from zai_async import _endpoints as ep
-from zai_async.models import AgentConversationParams, AgentParams, AgentReply
+from zai_async.models import (
+    AgentConversationParams,
+    AgentParams,
+    AgentReply,
+    AgentResultParams,
+)
 from zai_async.resources.resource import Resource
 from zai_async.streams import AgentStream
+from zai_async.tasks import AGENTS, Task, submit_agent
 
 __all__ = ["Agents"]
 
@@ -32,6 +38,23 @@ class Agents(Resource):
         Source: https://docs.z.ai/api-reference/agents/agent
         """
         return AgentStream(self._manager.begin(ep.AGENT_STREAM, params))
+
+    async def submit(self, **params: Unpack[AgentParams]) -> Task[AgentReply]:
+        """Submit work to an agent, such as a video; one that answers at once is done at once.
+
+        Raises:
+            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+
+        Source: https://docs.z.ai/api-reference/agents/agent
+        """
+        return await submit_agent(self._manager, ep.AGENT, params)
+
+    def task(self, **params: Unpack[AgentResultParams]) -> Task[AgentReply]:
+        """Return the handle of a task that was submitted elsewhere; nothing is asked yet.
+
+        Source: https://docs.z.ai/api-reference/agents/get-async-result
+        """
+        return Task(AGENTS, params, engine=self._manager)
 
     async def conversation(self, **params: Unpack[AgentConversationParams]) -> AgentReply:
         """Fetch the slides of a conversation with ``slides_glm_agent``.

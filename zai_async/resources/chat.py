@@ -4,10 +4,11 @@ from typing import Any, Literal, Unpack, overload
 
 from zai_async import _endpoints as ep
 from zai_async.errors import ZaiError
-from zai_async.models import CallOptions, ChatCompletion, ChatParams
+from zai_async.models import CallOptions, ChatCompletion, ChatParams, ChatResult
 from zai_async.models.reply import attach_call
 from zai_async.session import SessionManager
 from zai_async.streams import ChatStream, ensure_proper_end
+from zai_async.tasks import CHATS, Task, submit
 
 __all__ = ["Chat", "Completions"]
 
@@ -52,6 +53,20 @@ class Completions:
         Source: https://docs.z.ai/guides/capabilities/streaming
         """
         return ChatStream(self._manager.begin(ep.CHAT_STREAM, params))
+
+    async def submit(self, **params: Unpack[ChatParams]) -> Task[ChatResult]:
+        """Submit a completion that is written while nobody waits (bigmodel.cn).
+
+        Raises:
+            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+
+        Source: https://docs.bigmodel.cn/api-reference
+        """
+        return await submit(self._manager, ep.CHAT_SUBMIT, params, CHATS)
+
+    def task(self, id: str) -> Task[ChatResult]:
+        """Return the handle of a task that was submitted elsewhere; nothing is asked yet."""
+        return Task(CHATS, {"id": id}, engine=self._manager)
 
 
 class Chat:

@@ -23,6 +23,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import CallOptions, Timeout
+from zai_async.retry import surely_refused
 from zai_async.session.bodies import expect_stream
 from zai_async.session.hooks import RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
@@ -253,7 +254,7 @@ class Call:
         return self.endpoint.repeatable and self._replayable() and self._retry.retries != 0
 
     def _may_repeat(self, error: ZaiError) -> bool:
-        return self._replayable() and (self.endpoint.repeatable or _refused(error))
+        return self._replayable() and (self.endpoint.repeatable or surely_refused(error))
 
     def _replayable(self) -> bool:
         return self._files is None or self._files.replayable

@@ -1,11 +1,16 @@
 """The engine of a client: it turns keywords into an answer, or into an open stream."""
 
+import os
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, Unpack
 
+from zai_async._clock import Clock
 from zai_async._transport import Response
 from zai_async._wire import Endpoint, parse_reply
+from zai_async.downloads import download
 from zai_async.models import BinaryReply, Reply
+from zai_async.models.downloads import Downloadable, DownloadOptions, attach_downloader
 from zai_async.models.reply import attach_call
 from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call
@@ -43,6 +48,8 @@ class SessionManager:
         result = await call.run(finish)
         if isinstance(result, Reply):
             attach_call(result, attempts=call.attempts)
+        if isinstance(result, Downloadable):
+            attach_downloader(result, self.download)
         return result
 
     async def fetch(self, endpoint: Endpoint[bytes], params: Mapping[str, Any]) -> BinaryReply:
@@ -59,6 +66,18 @@ class SessionManager:
         result = await call.run(finish)
         attach_call(result, attempts=call.attempts)
         return result
+
+    async def download(
+        self, url: str, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
+    ) -> Path:
+        """Fetch a file from anywhere, with no key."""
+        session = await self.sessions.current()
+        return await download(session.transport, url, to, timeout=self.settings.timeout, **options)
+
+    @property
+    def clock(self) -> Clock:
+        """Time and chance."""
+        return self.settings.clock
 
     def begin(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""

@@ -1,0 +1,79 @@
+"""A file that appears under its name when it is whole, or not at all."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import anyio
+
+__all__ = ["PartialFile", "to_the_end"]
+
+
+class PartialFile:
+    """Write to a file beside the wanted one, which takes its name when the block ends well."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+        self._file: BinaryIO | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await to_the_end(self._open)
+        except BaseException:
+            await to_the_end(self._drop)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await to_the_end(self._keep if kind is None else self._drop)
+
+    async def write(self, piece: bytes) -> None:
+        """Append a piece."""
+        file = self._file
+        if file is not None:
+            await to_the_end(lambda: file.write(piece))
+
+    def _open(self) -> None:
+        self._file = self._path.open("xb")
+
+    def _keep(self) -> None:
+        try:
+            self._close()
+            self._path.replace(self._target)
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        try:
+            self._close()
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+async def to_the_end(work: Callable[[], object]) -> None:
+    """Run blocking work in a thread, to its end also when this task is cancelled meanwhile.
+
+    Left behind, the thread would open a file that nobody knows of, or write to one that is gone.
+    """
+    with anyio.CancelScope(shield=True):
+        doing = asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            # A cancel() of asyncio's own, which no shield keeps out.
+            await asyncio.wait([doing])
+            raise
