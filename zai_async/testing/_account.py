@@ -59,7 +59,7 @@ class Account:
     def reset(self) -> None:
         """Lift all limits."""
         self._limits: dict[str | None, int] = {}
-        self._active: list[RecordedRequest] = []
+        self._active: dict[RecordedRequest, str] = {}
         self._troubles: list[_Trouble] = []
         self._quota: _Quota | None = None
         self._balance = math.inf
@@ -108,8 +108,11 @@ class Account:
 
     # Serving
 
-    def admit(self, request: RecordedRequest) -> None:
-        """Let a request in, or raise ``Refusal``; ``leave`` makes room again."""
+    def admit(self, request: RecordedRequest, holder: RecordedRequest) -> None:
+        """Let a request in, or raise ``Refusal``; ``leave`` makes room again.
+
+        ``holder`` is the request as it arrived, before a gateway translated it.
+        """
         if request.method != "POST":
             return
         if self._balance <= 0:
@@ -118,12 +121,11 @@ class Account:
             raise Refusal(self._quota.code, self._quota.message, 429)
         self._check_troubles(request)
         self._check_limits(request)
-        self._active.append(request)
+        self._active[holder] = model_of(request)
 
-    def leave(self, request: RecordedRequest) -> None:
+    def leave(self, holder: RecordedRequest) -> None:
         """Note that a request has been answered."""
-        if request in self._active:
-            self._active.remove(request)
+        self._active.pop(holder, None)
 
     def _check_troubles(self, request: RecordedRequest) -> None:
         for trouble in self._troubles:
@@ -133,7 +135,7 @@ class Account:
 
     def _check_limits(self, request: RecordedRequest) -> None:
         for model in (None, model_of(request)):
-            counted = [one for one in self._active if model in {None, model_of(one)}]
+            counted = [one for one in self._active.values() if model in {None, one}]
             if len(counted) >= self._limits.get(model, math.inf):
                 raise Refusal("1302")
 

@@ -97,6 +97,11 @@ class Fault:
         return self.drops or self.hang or any(part is not None for part in own)
 
     @property
+    def verbatim(self) -> bool:
+        """Say whether the reply is made of scripted bytes, which no gateway may wrap."""
+        return self.body is not None or self.raw_frames is not None
+
+    @property
     def _for_streams(self) -> bool:
         changes = (self.error_in_stream, self.no_done, self.restart_at, self.late_end)
         return any(changes) and not self.answers
@@ -123,7 +128,7 @@ class Fault:
 
     def _error(self) -> tuple[int, str, bytes]:
         code = self.code or CODE_OF_STATUS.get(self.status or 0)
-        if self.body is not None or self.raw_frames is not None:
+        if self.verbatim:
             return self.status or 200, JSON_TYPE, b""
         if code is None:
             status = self.status or 500

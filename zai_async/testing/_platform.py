@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -13,7 +14,9 @@ from zai_async.testing._batches import Batches
 from zai_async.testing._cdn import Cdn
 from zai_async.testing._chat import Chat
 from zai_async.testing._checks import Checks
+from zai_async.testing._fault import Fault
 from zai_async.testing._files import Files
+from zai_async.testing._gateways import Direct, LowCodeApi, Truto, Turned
 from zai_async.testing._images import Images
 from zai_async.testing._keys import Keys
 from zai_async.testing._layout import Layout
@@ -44,8 +47,11 @@ class Platform:
 
     def __init__(self, api_key: str | None, seed: int) -> None:
         self._keys = Keys(api_key)
+        self._direct = Direct()
         self._seed = seed
         self.account = Account()
+        key = api_key or "gateway.key"
+        self.lowcodeapi, self.truto = LowCodeApi(key), Truto(key)
         self.tasks = Tasks()
         self.chat = Chat(seed, self.tasks)
         self.files = Files()
@@ -81,7 +87,15 @@ class Platform:
             yield from group.operations()
 
     def _memories(self) -> Iterator[Memory]:
-        yield from (self.account, self.chat, self.tasks, self.files, self.audio)
+        yield from (
+            self.lowcodeapi,
+            self.truto,
+            self.account,
+            self.chat,
+            self.tasks,
+            self.files,
+            self.audio,
+        )
         yield from (self._voices, self._agents, self._batches, self._parser)
 
     def reset(self) -> None:
@@ -92,11 +106,33 @@ class Platform:
 
     def name(self, request: RecordedRequest) -> str:
         """Name the operation of a request; empty when there is none."""
-        found = self._table.find(request.method, request.path)
-        return found[0].name if found else ""
+        with suppress(Turned):
+            native = self._gateway(request).forward(request)
+            found = self._table.find(native.method, native.path)
+            return found[0].name if found else ""
+        return ""
 
-    def reply(self, request: RecordedRequest) -> Reply:
-        """Answer a request, with a refusal if need be."""
+    def _gateway(self, request: RecordedRequest) -> Direct:
+        name = request.path.split("/")[1]
+        return {"lowcodeapi": self.lowcodeapi, "truto": self.truto}.get(name, self._direct)
+
+    def reply(self, request: RecordedRequest, fault: Fault) -> Reply:
+        """Answer a request, through its gateway if there is one, with a fault if there is one.
+
+        Bytes that were scripted as they are stay so.
+        """
+        gateway = self._gateway(request)
+        try:
+            native = gateway.forward(request)
+        except Turned as turned:
+            return turned.reply(self.new_id())
+        if fault.answers:
+            reply = fault.reply(self.new_id())
+            return reply if fault.verbatim else gateway.wrap(request, reply)
+        reply = fault.changed(self._answer(native, request), self.new_id())
+        return gateway.wrap(request, reply)
+
+    def _answer(self, request: RecordedRequest, holder: RecordedRequest) -> Reply:
         log_id = self.new_id()
         found = self._table.find(request.method, request.path)
         if found is None:
@@ -105,7 +141,7 @@ class Platform:
         call = Call(request=request, id=log_id, parameters=parameters)
         try:
             self._keys.check(request.headers.get("Authorization", ""), operation.access)
-            self.account.admit(request)
+            self.account.admit(request, holder)
             return operation.answer(call)
         except Refusal as refusal:
             return operation.refused(call, refusal)

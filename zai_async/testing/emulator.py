@@ -18,7 +18,6 @@ from zai_async.testing._fault import Fault
 from zai_async.testing._ledger import Ledger, RecordedRequest, Waiting
 from zai_async.testing._listener import Listener, Peer
 from zai_async.testing._platform import Platform
-from zai_async.testing._reply import Reply
 
 _P = ParamSpec("_P")
 
@@ -54,8 +53,10 @@ class Emulator:
 
     ``chat`` scripts answers; without a script the emulator writes its own. ``tasks`` scripts how
     videos, images and asynchronous chats end, ``audio`` what is heard in recordings, ``files``
-    holds what was uploaded. ``account`` limits what clients may do. ``fault`` makes requests
-    fail; ``faults`` lists the armed ones in order, and the first that fits a request hits it.
+    holds what was uploaded. Results point to files that the emulator serves itself and that need
+    no key; who sends one all the same shows in ``requests`` (operation ``cdn``). ``account`` limits what clients may do. ``lowcodeapi`` and ``truto``
+    choose between the forms those gateways have. ``fault`` makes requests fail; ``faults`` lists
+    the armed ones in order, and the first that fits a request hits it.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class Emulator:
         self.chat = self._platform.chat
         self.tasks = self._platform.tasks
         self.files = self._platform.files
+        self.lowcodeapi = self._platform.lowcodeapi
+        self.truto = self._platform.truto
         self.audio = self._platform.audio
         self._pace = pace
         self._host, self._wanted_port = host, port
@@ -120,14 +123,28 @@ class Emulator:
     @property
     def root_url(self) -> str:
         """Give the root of all operations, ending in ``/api``."""
+        return f"{self._origin}/api"
+
+    @property
+    def _origin(self) -> str:
         if self._port is None:
             raise RuntimeError("the emulator is not running; enter it with `with` or `async with`")
-        return f"http://{self._host}:{self._port}/api"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def url(self) -> str:
         """Give the base URL for clients, ending in ``/api/paas/v4``."""
         return f"{self.root_url}/paas/v4"
+
+    @property
+    def lowcodeapi_url(self) -> str:
+        """Give the base URL at which LowCodeAPI's dialect is spoken."""
+        return f"{self._origin}/lowcodeapi"
+
+    @property
+    def truto_url(self) -> str:
+        """Give the base URL at which Truto's dialect is spoken."""
+        return f"{self._origin}/truto"
 
     def reset(self) -> None:
         """Forget scripts, faults, requests and figures, and reset open connections.
@@ -236,7 +253,7 @@ class Emulator:
             await anyio.sleep_forever()
         if fault.drops:
             return await _drop(peer, fault)
-        reply = self._reply(fault, record)
+        reply = self._platform.reply(record, fault)
         record.status = reply.status
         return await Delivery(request, peer, fault, self._pace).send(reply)
 
@@ -246,11 +263,6 @@ class Emulator:
                 fault.seen += 1
                 return fault
         return Fault()
-
-    def _reply(self, fault: Fault, record: RecordedRequest) -> Reply:
-        if fault.answers:
-            return fault.reply(self._platform.new_id())
-        return fault.changed(self._platform.reply(record), self._platform.new_id())
 
 
 def _record(request: web.BaseRequest, peer: Peer, now: float) -> RecordedRequest:

@@ -1,0 +1,215 @@
+"""Gateways of other companies, in front of the same platform: LowCodeAPI and Truto."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from zai_async.testing._json import Json, is_object
+from zai_async.testing._ledger import RecordedRequest
+from zai_async.testing._reply import JSON_TYPE, Reply
+
+
+class Turned(Exception):  # noqa: N818 - not an error of this program but an answer to a client
+    """Leave a gateway with its own answer; the platform never hears of the request."""
+
+    def __init__(self, status: int, document: Json) -> None:
+        super().__init__(status)
+        self.status = status
+        self.document = document
+
+    def reply(self, log_id: str) -> Reply:
+        """Build the answer."""
+        body = msgspec.json.encode(self.document)
+        return Reply(pieces=(body,), log_id=log_id, status=self.status)
+
+
+class Direct:
+    """Be no gateway: requests and replies stay as they are."""
+
+    def forward(self, request: RecordedRequest) -> RecordedRequest:
+        """Give the request that the platform sees; raise ``Turned`` when there is none."""
+        return request
+
+    def wrap(self, request: RecordedRequest, reply: Reply) -> Reply:  # noqa: ARG002
+        """Give the reply that the client sees."""
+        return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Alias:
+    path: str
+    renames: Mapping[str, str] | None = None
+
+
+_SEARCH = {"query": "search_query", "max_results": "count"}
+_ALIASES: Mapping[str, _Alias] = {
+    "POST /api/paas/v4/chat/completions": _Alias("paas/v4/chat/completions"),
+    "POST /api/coding/paas/v4/chat/completions": _Alias("coding/paas/v4/chat/completions"),
+    "POST /api/paas/v4/videos/generations": _Alias("paas/v4/videos/generations"),
+    "GET /api/paas/v4/async-result/id": _Alias("paas/v4/async-result/{id}"),
+    "POST /api/paas/v4/generate/image": _Alias("paas/v4/images/generations"),
+    "POST /api/paas/v4/audio/transcriptions": _Alias("paas/v4/audio/transcriptions"),
+    "POST /paas/v4/tokenizer": _Alias("paas/v4/tokenizer", {"input": "messages"}),
+    "POST /paas/v4/web_search": _Alias("paas/v4/web_search", _SEARCH),
+    "POST /paas/v4/reader": _Alias("paas/v4/reader"),
+    "POST /api/paas/v4/files": _Alias("paas/v4/files"),
+    "POST /v1/agents": _Alias("v1/agents"),
+    "POST /api/v1/agents/async-result": _Alias("v1/agents/async-result", {"task_id": "async_id"}),
+    "POST /api/v1/agents/conversation": _Alias("v1/agents/conversation"),
+}
+
+
+class LowCodeApi(Direct):
+    """Speak LowCodeAPI's dialect below ``emulator.lowcodeapi_url``.
+
+    The token travels as ``api_token`` in the query and begins with ``at_``. Operations have
+    aliases, some fields other names (``query``, ``max_results``, ``input``, ``task_id``); the
+    platform's own names for those do not reach it. Streams come in one piece. JSON is wrapped:
+    ``envelope`` is ``"result"``, which its server sends, or ``"data"``, which its documentation
+    shows; errors are nested in ``error``.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget which envelope was chosen."""
+        self.envelope: Literal["result", "data"] = "result"
+
+    def forward(self, request: RecordedRequest) -> RecordedRequest:
+        """Check the token, find the alias, give the fields their own names."""
+        if not request.query.get("api_token", "").startswith("at_"):
+            message = "A valid API token is required to access this API."
+            raise Turned(401, {"message": message})
+        alias = _ALIASES.get(f"{request.method} {request.path.removeprefix('/lowcodeapi')}")
+        if alias is None:
+            raise Turned(404, {"message": "The requested API does not exist."})
+        path = alias.path.replace("{id}", quote(request.query.get("id", "-"), safe=""))
+        query = {name: value for name, value in request.query.items() if name != "api_token"}
+        native = _rerouted(request, path, query=query, key=self._key)
+        if alias.renames is not None and is_object(request.json):
+            native.body = msgspec.json.encode(_renamed(request.json, alias.renames))
+        return native
+
+    def wrap(self, request: RecordedRequest, reply: Reply) -> Reply:  # noqa: ARG002
+        """Wrap JSON, hold streams back until they are complete."""
+        if reply.streams:
+            wait = reply.latency + reply.pause * len(reply.pieces)
+            return replace(reply, pieces=(b"".join(reply.pieces),), latency=wait, pause=0.0)
+        if reply.content_type != JSON_TYPE:
+            return reply
+        body = msgspec.Raw(b"".join(reply.pieces))
+        return _with_body(reply, self._envelope(reply, body))
+
+    def _envelope(self, reply: Reply, body: msgspec.Raw) -> Json:
+        headers = {"x-log-id": reply.log_id}
+        if reply.status >= 400:
+            message = "Error received from the zai API"
+            return {"message": message, "provider": "zai", "error": body, "headers": headers}
+        if self.envelope == "data":
+            return {"data": body}
+        head = {"message": "Request completed", "provider": "zai"}
+        return head | {"result": body, "response_headers": headers}
+
+
+_RESOURCES = {
+    "chat_completions": "paas/v4/chat/completions",
+    "videos_generations": "paas/v4/videos/generations",
+    "async_results/{id}": "paas/v4/async-result/{id}",
+    "images_generations": "paas/v4/images/generations",
+    "async_images_generations": "paas/v4/async/images/generations",
+    "audio_transcriptions": "paas/v4/audio/transcriptions",
+    "tokenizers": "paas/v4/tokenizer",
+    "layout_parsings": "paas/v4/layout_parsing",
+    "web_searches": "paas/v4/web_search",
+    "readers": "paas/v4/reader",
+    "files": "paas/v4/files",
+    "agents": "v1/agents",
+    "agents_async_results": "v1/agents/async-result",
+    "agents_conversations": "v1/agents/conversation",
+}
+
+
+class Truto(Direct):
+    """Speak Truto's dialect below ``emulator.truto_url``.
+
+    ``integrated_account_id`` is required in the query. ``custom/{path}`` takes the platform's
+    paths, ``proxy/{resource}`` those of ``resources``, a table of your own if need be, for Truto
+    does not publish its names. JSON is wrapped in ``result``, but a single ``GET`` through
+    ``proxy`` is not. ``errors`` is ``"platform"`` for errors that pass unchanged, or ``"truto"``
+    for its own: ``statusCode``, ``message``, and the platform's in ``details``.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget which errors and resources were chosen."""
+        self.errors: Literal["platform", "truto"] = "platform"
+        self.resources = dict(_RESOURCES)
+
+    def forward(self, request: RecordedRequest) -> RecordedRequest:
+        """Check the account, find the path."""
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token or token.startswith("bad"):
+            raise _turned(401, "The token is not valid")
+        query = dict(request.query)
+        if not query.pop("integrated_account_id", ""):
+            raise _turned(400, "integrated_account_id is required")
+        kind, _, rest = request.path.removeprefix("/truto/").partition("/")
+        path = rest if kind == "custom" else self._resource(rest)
+        return _rerouted(request, path, query=query, key=self._key)
+
+    def _resource(self, asked: str) -> str:
+        for resource, path in self.resources.items():
+            pattern = re.escape(resource).replace(r"\{id\}", "(?P<id>[^/]+)")
+            if match := re.fullmatch(pattern, asked):
+                return path.format_map(
+                    {name: quote(text) for name, text in match.groupdict().items()}
+                )
+        raise _turned(404, f"The resource {asked} does not exist")
+
+    def wrap(self, request: RecordedRequest, reply: Reply) -> Reply:
+        """Wrap JSON; streams and files pass unchanged."""
+        if reply.content_type != JSON_TYPE:
+            return reply
+        body = msgspec.Raw(b"".join(reply.pieces))
+        if reply.status >= 400:
+            message = "The integrated account answered with an error"
+            own = {"statusCode": reply.status, "message": message, "details": body}
+            return _with_body(reply, own) if self.errors == "truto" else reply
+        single = request.method == "GET" and request.path.startswith("/truto/proxy/")
+        return reply if single else _with_body(reply, {"result": body})
+
+
+def _turned(status: int, message: str) -> Turned:
+    return Turned(status, {"statusCode": status, "message": message})
+
+
+def _rerouted(
+    request: RecordedRequest, path: str, *, query: Mapping[str, str], key: str
+) -> RecordedRequest:
+    headers = {name.title(): value for name, value in request.headers.items()}
+    headers["Authorization"] = f"Bearer {key}"
+    return replace(request, path=f"/api/{path}", query=query, headers=headers)
+
+
+def _renamed(body: Json, names: Mapping[str, str]) -> Json:
+    """Give fields the platform's names, and drop what already had one of those."""
+    kept = {name: value for name, value in body.items() if name not in names.values()}
+    renamed = {names.get(name, name): value for name, value in kept.items()}
+    if isinstance(renamed.get("messages"), str):
+        renamed["messages"] = [{"role": "user", "content": renamed["messages"]}]
+    return renamed
+
+
+def _with_body(reply: Reply, document: Mapping[str, Any]) -> Reply:
+    return replace(reply, pieces=(msgspec.json.encode(document),))
