@@ -53,10 +53,12 @@ class Emulator:
 
     ``chat`` scripts answers; without a script the emulator writes its own. ``tasks`` scripts how
     videos, images and asynchronous chats end, ``audio`` what is heard in recordings, ``files``
-    holds what was uploaded. Results point to files that the emulator serves itself and that need
-    no key; who sends one all the same shows in ``requests`` (operation ``cdn``). ``account`` limits what clients may do. ``lowcodeapi`` and ``truto``
+    holds what was uploaded. ``account`` limits what clients may do. ``lowcodeapi`` and ``truto``
     choose between the forms those gateways have. ``fault`` makes requests fail; ``faults`` lists
     the armed ones in order, and the first that fits a request hits it.
+
+    Results point to files that the emulator serves itself and that need no key; who sends one all
+    the same shows in ``requests`` (operation ``cdn``).
     """
 
     def __init__(
