@@ -26,7 +26,8 @@ LOST = FakeReply(failure=ConnectionLostError("gone"))
 
 def client(url: str = "http://127.0.0.1:9/api/paas/v4", **changes: Any) -> AsyncZai:
     return AsyncZai(
-        **{"api_key": KEY, "base_url": url, "trust_env": False, "retry": ONCE} | changes
+        **{"api_key": KEY, "base_url": url, "trust_env": False, "retry": ONCE, "limits": "off"}
+        | changes
     )
 
 

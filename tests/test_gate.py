@@ -9,7 +9,7 @@ import pytest
 
 from tests import virtual_loop
 from zai_async._clock import SystemClock
-from zai_async.limiter import Limiter, Limits, WindowKey
+from zai_async.limiter import Limits, WindowKey
 from zai_async.session.gate import Gate, Gates, LimitsView
 
 CLOCK = SystemClock()
@@ -18,7 +18,7 @@ KEY = WindowKey("https://x", "a", "glm")
 
 def gate(limit=1, **options):
     limits = Limits(mode="fixed", start=limit, **options)
-    return Gates(Limiter(limits)).gate(KEY)
+    return Gates(limits).gate(KEY)
 
 
 def test_slots_are_taken_in_order():
@@ -183,7 +183,7 @@ def test_a_slot_can_be_given_back_outside_a_loop():
 
 
 def test_what_the_limiter_knows_is_told_by_model():
-    gates = Gates(Limiter(Limits(mode="fixed", start=7)))
+    gates = Gates(Limits(mode="fixed", start=7))
     assert isinstance(gates.gate(KEY), Gate)
     assert gates.gate(KEY) is gates.gate(KEY)
     assert LimitsView(gates).snapshot()["glm"].limit == 7

@@ -41,9 +41,20 @@ def frames(*events, done=True):
     return wire + DONE * done
 
 
+clients = []
+
+
+@pytest.fixture(autouse=True)
+async def closed_clients():
+    yield
+    while clients:
+        await clients.pop().aclose()
+
+
 def opened(kind, endpoint, wire, *args, **params):
-    reply = wire if isinstance(wire, FakeReply) else FakeReply.stream(wire, X_Log_Id="log-1")
+    reply = FakeReply.stream(wire, X_Log_Id="log-1")
     zai = AsyncZai(api_key="k", transport=FakeTransport(reply), retry=RetryPolicy(retries=0))
+    clients.append(zai)
     return kind(zai._manager.begin(endpoint, params), *args)
 
 

@@ -20,13 +20,14 @@ from zai_async._transport import (
     usable_proxy,
 )
 from zai_async.errors import ConfigurationError, MissingKeyError
+from zai_async.limiter import Limits
 from zai_async.models import Reply, Timeout
 from zai_async.models.downloads import DownloadOptions
 from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
 from zai_async.resources.check import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
-from zai_async.session import Hooks, SessionManager, Sessions, Settings
+from zai_async.session import Hooks, LimitsView, SessionManager, Sessions, Settings
 from zai_async.tasks import Task
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class AsyncZai(Resources):
         retry: When a refused request is sent again.
         headers: Header fields for every request.
         hooks: Functions that watch every call.
+        limits: How many requests of a model may be in flight: found out by default, a number, or
+            ``"off"``; see ``Limits``.
         proxy: Address of a proxy for every request; it may hold a password.
         trust_env: Whether ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` count.
         ssl: A context of your own, or False to verify nothing.
@@ -94,6 +97,7 @@ class AsyncZai(Resources):
         retry: RetryPolicy | None = None,
         headers: Mapping[str, str] | None = None,
         hooks: Hooks | None = None,
+        limits: Limits | int | Literal["adaptive", "off"] | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
         ssl: "SSLContext | bool | None" = None,
@@ -125,7 +129,9 @@ class AsyncZai(Resources):
             ssl=ssl if ca_file is None else trust_file(ca_file),
             session=session,
         )
-        sessions = Sessions(_opener(network, transport), made_at=_creation_site())
+        sessions = Sessions(
+            _opener(network, transport), made_at=_creation_site(), limits=_limits(limits)
+        )
         self._attach(SessionManager(settings, sessions))
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
@@ -150,6 +156,11 @@ class AsyncZai(Resources):
     def provider(self) -> Provider:
         """The gateway that this client talks to."""
         return self._manager.settings.provider
+
+    @property
+    def limits(self) -> LimitsView:
+        """What the limiter has found out, for this client and all that are derived from it."""
+        return LimitsView(self._manager.sessions.gates)
 
     def attach(self, task: Task[R]) -> Task[R]:
         """Return the same task in the hands of this client, for example out of a pickle."""
@@ -216,6 +227,13 @@ def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
     if base_url is None:
         base_url = next(filter(None, map(os.environ.get, known.url_variables)), None)
     return resolve_provider(known, base_url)
+
+
+def _limits(limits: Limits | int | str | None) -> Limits:
+    try:
+        return Limits.of(limits)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _authenticated(provider: Provider, auth: str) -> Provider:

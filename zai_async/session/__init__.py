@@ -1,6 +1,7 @@
 """The engine: connections for each event loop, and calls with their attempts and deadlines."""
 
 from zai_async.session.call import Call
+from zai_async.session.gate import LimitsView
 from zai_async.session.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent
 from zai_async.session.loops import LoopSession, Sessions
 from zai_async.session.manager import SessionManager
@@ -9,6 +10,7 @@ from zai_async.session.settings import Settings
 __all__ = [
     "Call",
     "Hooks",
+    "LimitsView",
     "LoopSession",
     "RequestEvent",
     "ResponseEvent",

@@ -28,6 +28,7 @@ from zai_async.session.bodies import expect_stream
 from zai_async.session.hooks import RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
 from zai_async.session.settings import Settings
+from zai_async.session.turn import turn_of
 from zai_async.uploads import BodyStream
 
 __all__ = ["Call"]
@@ -37,6 +38,8 @@ T = TypeVar("T")
 _log = logging.getLogger("zai_async")
 
 _STALE_TOKEN = frozenset({"1003", "1004"})
+_CROWDED = 429
+_SUSPECT = "Others of this model pass: something in this very request may be the reason."
 _ABOUT_IMAGES = re.compile(r"图片|image", re.IGNORECASE)
 
 
@@ -61,6 +64,7 @@ class Call:
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._retry = settings.retry_for(options)
         self._sessions = sessions
+        self._turn = turn_of(settings, sessions.gates, endpoint.name, params)
         self._attempts: list[Attempt] = []
         self._begun: float | None = None
         self._sent = 0.0
@@ -88,17 +92,39 @@ class Call:
         return self._begun + self.options.deadline
 
     async def run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
-        """Send requests until ``finish`` accepts an answer; it closes what it does not keep."""
-        while True:
-            self.session = await self._sessions.current()
-            await self._prepare()
-            self._start()
-            try:
-                return await self._attempt(finish)
-            except ConfigurationError:
-                raise  # nothing was sent
-            except ZaiError as error:
-                await self.recover(error)
+        """Send requests until ``finish`` accepts an answer; it closes what it does not keep.
+
+        The slot of the limiter is kept until ``leave()``, or until this fails.
+        """
+        try:
+            while True:
+                self.session = await self._sessions.current()
+                await self._prepare()
+                try:
+                    await self._take_turn()
+                    self._start()
+                    return await self._attempt(finish)
+                except ConfigurationError:
+                    raise  # nothing was sent
+                except ZaiError as error:
+                    await self.recover(error)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the slot of the limiter back; again is harmless."""
+        self._turn.leave()
+
+    async def _take_turn(self) -> None:
+        if self._begun is None:
+            self._begun = self.settings.clock.monotonic()
+        if self._turn.try_take():
+            return
+        with anyio.CancelScope(deadline=self._until(None)):
+            await self._turn.take()
+            return
+        raise self._too_late()
 
     async def _prepare(self) -> None:
         """Look at the files that the body is made of."""
@@ -129,7 +155,25 @@ class Call:
         error.operation = self.endpoint.name
         await self._tell(error, wait)
         self._wait = wait
-        await self.settings.clock.sleep(wait)
+        await self._pause(error, wait)
+
+    async def _pause(self, error: ZaiError, wait: float) -> None:
+        """Wait as long as the policy says, or for a slot if there were too many requests."""
+        if not self._turn.counts(error):
+            self.leave()
+            await self.settings.clock.sleep(wait)
+            return
+        with anyio.move_on_after(self._time_left()) as scope:
+            await self._turn.again(error)
+            await self.settings.clock.sleep(error.retry_after or 0.0)
+        if scope.cancelled_caught:
+            self.note(error)
+            raise error
+
+    def _time_left(self) -> float:
+        """Return the seconds within which a repetition may begin."""
+        elapsed = self.settings.clock.monotonic() - (self._begun or 0.0)
+        return min(self._retry.budget, self.options.deadline or math.inf) - elapsed
 
     async def _tell(self, error: ZaiError, wait: float) -> None:
         """Say that the request will be sent again: one line in the log, one event to the hook."""
@@ -149,7 +193,8 @@ class Call:
         provider = self.settings.provider
         own = provider.hints.get(error.kind)
         where = f"The address was {_shown(self.request)}." if error.kind == "not_found" else None
-        return " ".join(filter(None, (error.hint, own, where))) or None
+        suspect = _SUSPECT if self._turn.suspect else None
+        return " ".join(filter(None, (error.hint, own, where, suspect))) or None
 
     def _decide(self, error: ZaiError) -> float | None:
         if not self._may_repeat(error):
@@ -166,9 +211,9 @@ class Call:
             chance=clock.random(),
         )
         deadline = self.options.deadline
-        if wait is not None and deadline is not None and elapsed + wait >= deadline:
-            return None
-        return wait
+        if wait is None or deadline is None or self._turn.counts(error):
+            return wait
+        return wait if elapsed + wait < deadline else None
 
     def _sign_again(self, error: ZaiError) -> bool:
         """Try another token, once, if the platform found that this one had come too late."""
@@ -201,8 +246,7 @@ class Call:
 
     def _start(self) -> None:
         now = self.settings.clock.monotonic()
-        if self._begun is None:
-            self._begun = now
+        self._begun = now if self._begun is None else self._begun
         self._sent = now
         self._attempts.append(
             Attempt(
@@ -275,6 +319,8 @@ class Call:
             request_id=response.headers.get("X-Log-Id"),
             connection_reused=response.connection_reused,
         )
+        if response.status != _CROWDED:
+            self._turn.accepted()
         attempt = self._attempts[-1]
         event = ResponseEvent(
             operation=self.endpoint.name,
@@ -290,6 +336,8 @@ class Call:
 
     def _record(self, error: ZaiError) -> None:
         """Write down how the current attempt failed; what its headers told stays."""
+        if not self._attempts:
+            return  # the deadline passed in the queue
         known = self._attempts[-1]
         stale = isinstance(error, ConnectionLostError) and error.stale
         self._update(

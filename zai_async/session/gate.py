@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 
 from zai_async._clock import Clock
-from zai_async.limiter import Limiter, Refusal, Snapshot, Ticket, Window, WindowKey
+from zai_async.limiter import Limiter, Limits, Refusal, Snapshot, Ticket, Window, WindowKey
 
 __all__ = ["Gate", "Gates", "LimitsView"]
 
@@ -20,13 +20,22 @@ class Gate:
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    def try_enter(self, clock: Clock) -> Ticket | None:
+        """Take a slot if one is free and nobody waits for it."""
+        with self._lock:
+            if self._waiters:
+                return None
+            ticket = self._window.request()
+            if self._window.admit(clock.monotonic()):
+                return ticket
+            self._window.released(ticket)
+            return None
+
     async def enter(self, clock: Clock) -> Ticket:
         """Wait for a slot and take it."""
         with self._lock:
             ticket = self._window.request()
             admitted = self._window.admit(clock.monotonic())
-            if admitted == [ticket]:
-                return ticket
             waiter = self._wait_for(ticket, admitted, clock)
         await self._waited(ticket, waiter, clock)
         return ticket
@@ -123,8 +132,10 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
 class Gates:
     """The gates of a client, one for each window of its limiter."""
 
-    def __init__(self, limiter: Limiter) -> None:
-        self._limiter = limiter
+    def __init__(self, limits: Limits) -> None:
+        self.queues = limits.mode != "off"
+        """Whether a refused request waits for a slot; else it waits as the retry policy says."""
+        self._limiter = Limiter(limits)
         self._gates: dict[WindowKey, Gate] = {}
 
     def gate(self, key: WindowKey) -> Gate:

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError
+from zai_async.limiter import Limits
+from zai_async.session.gate import Gates
 from zai_async.session.watchdog import Watchdog
 
 __all__ = ["LoopSession", "Sessions"]
@@ -95,8 +97,15 @@ class Sessions:
     gone and nobody has closed them, a warning names the place where the client was made.
     """
 
-    def __init__(self, open_transport: Callable[[], Transport], *, made_at: str) -> None:
+    def __init__(
+        self,
+        open_transport: Callable[[], Transport],
+        *,
+        made_at: str,
+        limits: Limits | None = None,
+    ) -> None:
         self._open_transport = open_transport
+        self.gates = Gates(limits or Limits())
         self._open: _Open = {}
         self.closed = False
         weakref.finalize(self, _forgotten, self._open, made_at)

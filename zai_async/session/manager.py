@@ -1,7 +1,7 @@
 """The engine of a client: it turns keywords into an answer, or into an open stream."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -45,7 +45,7 @@ class SessionManager:
                 provider=self.settings.provider,
             )
 
-        result = await call.run(finish)
+        result = await _run(call, finish)
         if isinstance(result, Reply):
             attach_call(result, attempts=call.attempts)
         if isinstance(result, Downloadable):
@@ -63,7 +63,7 @@ class SessionManager:
             request_id = response.headers.get("X-Log-Id")
             return BinaryReply(content=body, content_type=kind, request_id=request_id)
 
-        result = await call.run(finish)
+        result = await _run(call, finish)
         attach_call(result, attempts=call.attempts)
         return result
 
@@ -82,3 +82,10 @@ class SessionManager:
     def begin(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""
         return Call(self.settings, self.sessions, endpoint, params)
+
+
+async def _run(call: Call, finish: Callable[[Response], Awaitable[T]]) -> T:
+    """Run a call whose answer is read whole, so that its slot is free afterwards."""
+    result = await call.run(finish)
+    call.leave()
+    return result

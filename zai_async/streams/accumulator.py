@@ -1,6 +1,5 @@
 """Adding up the pieces of a chat answer."""
 
-
 import msgspec
 
 from zai_async.models import (

@@ -133,7 +133,7 @@ class EventStream(abc.ABC, Generic[T]):
         """Close the stream and its connection at once, from any task."""
         self._ended = True
         self._pending = iter(())
-        self._release()
+        self._leave()
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -183,6 +183,7 @@ class EventStream(abc.ABC, Generic[T]):
         response = getattr(self, "_response", None)
         if response is not None:
             response.close()
+            self._source.leave()
             text = f"{type(self).__name__} was never closed; use 'async with'"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 
@@ -228,7 +229,7 @@ class EventStream(abc.ABC, Generic[T]):
         except BaseException:
             # Nobody else will close a stream that was not entered as a context.
             if not self._entered:
-                self._release()
+                self._leave()
             raise
         finally:
             self._reading = False
@@ -281,7 +282,12 @@ class EventStream(abc.ABC, Generic[T]):
         if response is not None and not response.at_end():
             self._response = None
             self._source.session.spawn(_drain(response), response.close)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Drop the connection, and give the slot of the limiter back."""
         self._release()
+        self._source.leave()
 
     def _release(self) -> None:
         response, self._response = self._response, None
@@ -320,6 +326,7 @@ class EventStream(abc.ABC, Generic[T]):
             error.partial = self._partial()
         error.request_id = error.request_id or self._request_id
         self._outcome = error.outcome if isinstance(error, IncompleteError) else "error"
+        self._leave()
         self._error = error
         self._ended = True
         self._pending = iter(())

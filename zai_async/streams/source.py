@@ -112,3 +112,7 @@ class Source(Protocol):
     def note(self, error: ZaiError) -> None:
         """Write a failure down that will not be tried again."""
         ...
+
+    def leave(self) -> None:
+        """Give the slot of the limiter back; again is harmless."""
+        ...
