@@ -9,6 +9,7 @@ import msgspec
 from zai_async import _endpoints as ep
 from zai_async._wire import Endpoint
 from zai_async.models import Reply
+from zai_async.streams import ensure_proper_end
 from zai_async.tasks.pace import Schedule
 
 __all__ = ["AGENTS", "BATCHES", "CHATS", "FAMILIES", "IMAGES", "PARSED_FILES", "VIDEOS", "Family"]
@@ -27,6 +28,8 @@ class Family(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     schedule: Schedule
     has_result: Callable[[R], bool]
     """Whether the answer about a task that succeeded holds what it was submitted for."""
+    judge: Callable[[R], object] = bool
+    """Raises if the result is none that one can use."""
     status_field: str = "status"
     fails_like_refusals: bool = False
     """Whether a question that is refused looks like a task that failed."""
@@ -54,6 +57,7 @@ CHATS: Final = Family(
     key="id",
     schedule=Schedule(3.0, 10.0),
     has_result=lambda answer: bool(answer.choices),
+    judge=ensure_proper_end,
     status_field="task_status",
 )
 AGENTS: Final = Family(

@@ -42,7 +42,7 @@ class Pace:
     def submitted(self, now: float, chance: float) -> None:
         """Note that the task is new: not every part of the platform knows it yet."""
         self._absences = 0
-        self._plan(now, self._interval, chance)
+        self.ask(now, chance)
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next question, 0 or less if it is due."""
@@ -50,12 +50,12 @@ class Pace:
 
     def ask(self, now: float, chance: float) -> None:
         """Note that a question is sent, which puts the next one off."""
-        self._plan(now, self._interval, chance)
+        self._due = now + _spread(self._interval, chance)
+        self._interval = min(self._interval * _GROWTH, self._schedule.cap)
 
     def answered(self) -> None:
         """Note that the platform knew the task."""
         self._absences = _TOLERATED_ABSENCES
-        self._interval = min(self._interval * _GROWTH, self._schedule.cap)
         self._forgive()
 
     def forgives(self, error: ZaiError, now: float, chance: float, patience: float) -> bool:
@@ -68,8 +68,9 @@ class Pace:
         if self._missing_since is None:
             self._missing_since = now
         self._misses += 1
-        backoff = min(self._interval * 2.0 ** min(self._misses, 32), _LONGEST_MISS)
-        self._plan(now, max(backoff, self._interval, error.retry_after or 0.0), chance)
+        backoff = min(self._schedule.start * 2.0 ** min(self._misses, 32), _LONGEST_MISS)
+        wait = max(backoff, error.retry_after or 0.0)
+        self._due = max(self._due, now + _spread(wait, chance))
         if self._due - self._missing_since <= patience:
             return True
         self._forgive()
@@ -86,5 +87,6 @@ class Pace:
         self._missing_since = None
         self._misses = 0
 
-    def _plan(self, now: float, seconds: float, chance: float) -> None:
-        self._due = now + seconds * (1.0 + _JITTER * chance)
+
+def _spread(seconds: float, chance: float) -> float:
+    return seconds * (1.0 + _JITTER * chance)

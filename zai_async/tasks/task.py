@@ -83,6 +83,7 @@ class Task(Generic[R]):
         self._pace = pace or Pace(family.schedule)
         self._result = result
         self._error: Exception | None = None
+        self._ended = result is not None
         self._oddities: set[str] = set()
 
     @property
@@ -93,7 +94,7 @@ class Task(Generic[R]):
     @property
     def done(self) -> bool:
         """Whether the task is known to have ended, well or not; nothing is asked."""
-        return self._result is not None or isinstance(self._error, TaskFailedError)
+        return self._ended
 
     def result(self) -> R:
         """Return the result, or raise why the last wait ended without one; nothing is asked.
@@ -153,12 +154,14 @@ class Task(Generic[R]):
         Raises:
             TaskTimeoutError: The time is over; wait again whenever you like.
             TaskFailedError: The task ended without a result.
+            IncompleteError: Its result is a chat answer without a proper end; see ``partial``.
             ZaiError: It cannot be asked about.
         """
         try:
             return await self._wait(timeout, on_update, patience)
         except Exception as error:
-            self._error = error
+            if not self._ended:
+                self._error = error
             raise
 
     async def _wait(
@@ -167,8 +170,6 @@ class Task(Generic[R]):
         on_update: OnUpdate[R] | None,
         patience: float,
     ) -> R:
-        if not self.done:
-            self._error = None
         with anyio.move_on_after(timeout):
             async for update in self.updates(patience=patience):
                 await _tell(on_update, update)
@@ -224,13 +225,23 @@ class Task(Generic[R]):
             raise self._fail(_bad_end(self, answer, "the task succeeded without a result"))
         self._pace.answered()
         if state == "succeeded":
-            self._result = answer
+            self._succeed(answer)
         elif not is_known(self.status):
             self._wonder()
         return answer
 
+    def _succeed(self, answer: R) -> None:
+        self._ended = True
+        try:
+            self._family.judge(answer)
+        except ZaiError as error:
+            self._error = error
+            error.attempts, error.operation = answer.attempts, self._family.endpoint.name
+            raise
+        self._result = answer
+
     def _fail(self, error: TaskFailedError) -> TaskFailedError:
-        self._error = error
+        self._error, self._ended = error, True
         return error
 
     def _wonder(self) -> None:

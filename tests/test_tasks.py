@@ -1,0 +1,659 @@
+"""Tasks: when they are asked about, what ends them, and what no more than delays their end."""
+
+import asyncio
+import copy
+import logging
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.calls import KEY
+from tests.task_wire import (
+    BROKEN,
+    BUSY,
+    DONE,
+    FAILED,
+    HEAD,
+    LOST,
+    MISSING,
+    RECEIPT,
+    RUNNING,
+    UNKNOWN,
+    URL,
+    VIDEO,
+    generated,
+    played,
+)
+from zai_async import (
+    AccountError,
+    AsyncZai,
+    AuthenticationError,
+    BillingError,
+    ConfigurationError,
+    ConnectionLostError,
+    GenerationFailedError,
+    NotFoundError,
+    QuotaError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    Task,
+    TaskError,
+    TaskFailedError,
+    TaskTimeoutError,
+    TLSError,
+    TransportError,
+    ZaiError,
+)
+from zai_async.testing import Emulator, FakeReply
+
+
+def failing(work, *script, **changes):
+    """Run work that must raise; return the error and the wire."""
+
+    async def caught(zai):
+        with pytest.raises(ZaiError) as info:
+            await work(zai)
+        return info.value
+
+    return played(caught, *script, **changes)
+
+
+async def found(zai, **params):
+    return await zai.videos.task("t-1").wait(**params)
+
+
+def error(code, status=200, **more):
+    return FakeReply.json({"error": {"code": code, "message": "no"}}, status=status, **more)
+
+
+# What was promised for the sequences that pollers get wrong
+
+
+@pytest.mark.parametrize(
+    "polls",
+    [
+        [BUSY, BUSY, BROKEN, RUNNING, DONE],
+        [MISSING, MISSING, RUNNING, DONE],
+        [UNKNOWN, UNKNOWN, UNKNOWN, DONE],
+        [LOST, RUNNING, LOST, LOST, DONE],
+        [FakeReply(delay=100.0), DONE],
+        [FakeReply(steps=(b'{"task_sta', ConnectionLostError("cut"))), DONE],
+        [FakeReply(status=408), FakeReply(status=503), FakeReply(status=502), DONE],
+        [error("1305"), error("1234"), DONE],
+        [FakeReply.json({**HEAD, "task_status": "QUEUED_ON_THE_MOON"}), DONE],
+        [FakeReply.json({}), DONE],
+        [
+            FakeReply.json(
+                {**HEAD, "model": "m", "task_status": "success", "video_result": {"url": URL}}
+            )
+        ],
+    ],
+    ids=range(11),
+)
+def test_a_video_comes_in_the_end(polls):
+    video, wire = played(generated, RECEIPT, *polls)
+    assert video.url == URL
+    assert wire.submissions == 1
+    assert len(wire.requests) == 1 + len(polls)
+    assert {request.url for request in wire.requests[1:]} == {
+        "https://api.z.ai/api/paas/v4/async-result/t-1"
+    }
+
+
+@pytest.mark.parametrize(
+    ("last", "kind", "body"),
+    [
+        (FAILED, "task", '"task_status":"FAIL"'),
+        (FakeReply.json({**HEAD, "task_status": "fail", "extra": "known"}), "task", "known"),
+        (
+            FakeReply.json({**HEAD, "task_status": "FAIL", "error": {"code": "1301"}}),
+            "content",
+            '"1301"',
+        ),
+        (FakeReply.json({**HEAD, "task_status": "SUCCESS"}), "task", "SUCCESS"),
+        (FakeReply.json({**HEAD, "task_status": "SUCCESS", "video_result": [{}]}), "task", "url"),
+        (FakeReply.json({**HEAD, "task_status": "cancelled"}), "task", "cancelled"),
+    ],
+    ids=range(6),
+)
+def test_a_failure_is_raised_at_once(last, kind, body):
+    failure, wire = failing(generated, RECEIPT, RUNNING, last, DONE)
+    assert type(failure) is TaskFailedError
+    assert (failure.kind, failure.task.id) == (kind, "t-1")
+    assert failure.task.done
+    assert body in failure.body
+    assert wire.submissions == 1
+    assert len(wire.requests) == 3
+
+
+def test_a_failure_says_how_it_was_found_out():
+    failure, _ = failing(generated, RECEIPT, FAILED)
+    assert failure.operation == "tasks.result"
+    assert [attempt.status_code for attempt in failure.attempts] == [200]
+    assert failure.task.status == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("reply", "cls"),
+    [
+        (error("1000", 401), AuthenticationError),
+        (error("1113", 429), BillingError),
+        (error("1310", 429), QuotaError),
+        (error("1309", 429), AccountError),
+        (error("1120", 429), AccountError),
+        (FakeReply(failure=TLSError("no")), TLSError),
+        (FakeReply(status=200, steps=(b"<html>",)), ResponseError),
+    ],
+    ids=str,
+)
+def test_what_will_not_pass_is_raised_at_once(reply, cls):
+    failure, wire = failing(generated, RECEIPT, reply, DONE)
+    assert type(failure) is cls
+    assert len(wire.requests) == 2
+
+
+def test_a_new_task_may_be_unknown_three_times():
+    failure, wire = failing(generated, RECEIPT, *[MISSING] * 4, DONE)
+    assert type(failure) is NotFoundError
+    assert len(wire.requests) == 5
+
+
+@pytest.mark.parametrize(
+    ("work", "script"), [(found, [MISSING]), (generated, [RECEIPT, RUNNING, MISSING])]
+)
+def test_a_known_task_must_not_be_unknown(work, script):
+    failure, wire = failing(work, *script, DONE)
+    assert type(failure) is NotFoundError
+    assert len(wire.requests) == len(script)
+
+
+# When they are asked about
+
+
+async def submitted(zai, group, **params):
+    return await (await group.submit(**params)).wait()
+
+
+FAMILIES = {
+    "videos": (generated, RUNNING, DONE, [5, 12.5, 23.75, 38.75, 53.75]),
+    "images": (
+        lambda zai: submitted(zai, zai.images, model="glm-image", prompt="A cat"),
+        RUNNING,
+        FakeReply.json({**HEAD, "task_status": "SUCCESS", "image_result": [{"url": URL}]}),
+        [2, 5, 9.5, 16.25, 24.25],
+    ),
+    "chats": (
+        lambda zai: submitted(zai, zai.chat.completions, model="glm-5.3", messages="Hi"),
+        RUNNING,
+        FakeReply.json(
+            {
+                **HEAD,
+                "task_status": "SUCCESS",
+                "choices": [
+                    {"finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}
+                ],
+            }
+        ),
+        [3, 7.5, 14.25, 24.25, 34.25],
+    ),
+    "agents": (
+        lambda zai: submitted(zai, zai.agents, agent_id="vidu_template_agent", messages=[{}]),
+        FakeReply.json({"agent_id": "a", "async_id": "t-1", "status": "pending"}),
+        FakeReply.json(
+            {
+                "async_id": "t-1",
+                "status": "success",
+                "choices": [{"message": [{"content": [{"type": "video_url", "video_url": URL}]}]}],
+            }
+        ),
+        [3, 7.5, 14.25, 24.25, 34.25],
+    ),
+    "files": (
+        lambda zai: submitted(zai, zai.file_parser, file=b"%PDF-1.7", tool_type="lite"),
+        FakeReply.json({"task_id": "t-1", "status": "processing"}),
+        FakeReply.json({"task_id": "t-1", "status": "succeeded", "content": ""}),
+        [2, 5, 9.5, 16.25, 26.25],
+    ),
+    "batches": (
+        lambda zai: zai.batches.wait("t-1"),
+        FakeReply.json({"id": "t-1", "status": "in_progress"}),
+        FakeReply.json({"id": "t-1", "status": "completed", "output_file_id": "f-1"}),
+        [0, 10, 25, 47.5, 81.25],
+    ),
+}
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_questions_become_rarer(name, chance):
+    work, running, done, expected = FAMILIES[name]
+    polls = [running] * 4 + [done]
+    receipt = running if name != "batches" else None
+    script = [receipt, *polls] if receipt else polls
+    result, wire = played(work, *script, chance=chance)
+    assert result.state == "succeeded"
+    assert [time / (1 + 0.2 * chance) for time in wire.times[-5:]] == pytest.approx(expected)
+
+
+def test_a_failed_question_is_asked_again_later_and_later():
+    script = [RECEIPT, LOST, BUSY, LOST, LOST, RUNNING, DONE]
+    _, wire = played(generated, *script)
+    gaps = [b - a for a, b in zip(wire.times, wire.times[1:], strict=False)]
+    assert gaps == [5, 10, 20, 40, 60, 15]
+
+
+def test_the_server_may_ask_for_a_longer_wait():
+    wait = error("1302", 429, Retry_After="90")
+    _, wire = played(generated, RECEIPT, wait, DONE)
+    assert wire.times == [0, 5, 95]
+
+
+def test_failures_without_end_are_raised_after_some_patience():
+    failure, wire = failing(generated, RECEIPT, BUSY)
+    assert type(failure) is RateLimitError
+    assert wire.times == [0, 5, 15, 35, 75, 135, 195, 255]
+
+
+def test_an_answer_in_between_renews_the_patience():
+    script = [RECEIPT, *([LOST] * 5 + [RUNNING]) * 4, DONE]
+    video, wire = played(generated, *script)
+    assert video.url == URL
+    assert len(wire.requests) == len(script)
+
+
+def test_a_wait_that_is_asked_for_too_long_is_raised_at_once():
+    wait = error("1302", 429, Retry_After="3600")
+    failure, wire = failing(generated, RECEIPT, wait)
+    assert type(failure) is RateLimitError
+    assert wire.times == [0, 5]
+
+
+def test_patience_can_be_chosen_and_a_task_can_be_waited_for_again():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        with pytest.raises(ServerError):
+            await task.wait(patience=20)
+        with pytest.raises(ServerError):
+            task.result()
+        assert not task.done
+        return await task.wait(patience=20)
+
+    video, wire = played(work, BROKEN, BROKEN, BROKEN, DONE)
+    assert video.url == URL
+    assert wire.times == [0, 10, 30, 41.25]
+
+
+# Timeouts and cancelling
+
+
+def test_a_timeout_is_exact_and_names_the_task():
+    async def work(zai):
+        task = await zai.videos.submit(**VIDEO)
+        with pytest.raises(TaskTimeoutError, match=r"within 7 s") as info:
+            await task.wait(7)
+        assert asyncio.get_running_loop().time() == 7
+        assert info.value.task is task
+        assert isinstance(info.value, TimeoutError)
+        return await info.value.task.wait(100)
+
+    video, wire = played(work, RECEIPT, RUNNING, DONE)
+    assert video.url == URL
+    assert wire.times == [0, 5, 12.5]
+
+
+def test_a_timeout_interrupts_a_question_that_hangs():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        with pytest.raises(TaskTimeoutError):
+            await task.wait(1)
+        return asyncio.get_running_loop().time(), await task.wait()
+
+    (moment, video), wire = played(work, FakeReply(delay=1e6), DONE)
+    assert (moment, video.url, wire.times) == (1, URL, [0, 5])
+
+
+def test_a_timeout_of_generate_keeps_the_task():
+    failure, wire = failing(lambda zai: generated(zai, timeout=6), RECEIPT, RUNNING)
+    assert (type(failure), failure.task.id, wire.submissions) == (TaskTimeoutError, "t-1", 1)
+
+
+async def test_cancelling_a_wait_at_any_moment_leaves_the_task_alone():
+    async with Emulator() as emulator:
+        url = emulator.url
+        async with AsyncZai(api_key=KEY, base_url=url, trust_env=False, clock=Hasty()) as zai:
+            task = await zai.videos.submit(**VIDEO)
+            for steps in range(1000):
+                wait = asyncio.create_task(task.wait())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                if wait.done():
+                    break
+                wait.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await wait
+            video = await wait
+    operations = [request.operation for request in emulator.requests]
+    assert operations.count("videos.create") == 1
+    assert set(operations) == {"videos.create", "tasks.retrieve"}
+    assert video.url
+
+
+class Hasty:
+    """Does not wait at all."""
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time()
+
+    def wall(self):
+        return 1_790_000_000.0
+
+    def random(self):
+        return 0.0
+
+    async def sleep(self, seconds):
+        self.monotonic = lambda: 1e9 + seconds
+        await asyncio.sleep(0)
+        del self.monotonic
+
+
+def test_an_outer_scope_is_not_a_timeout_of_the_task():
+    async def work(zai):
+        with anyio.move_on_after(6) as scope:
+            await generated(zai, timeout=100)
+        return scope.cancelled_caught
+
+    assert played(work, RECEIPT, RUNNING)[0]
+
+
+# Updates
+
+
+def test_updates_are_every_answer_and_end_with_the_result():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        seen = [update.task_status async for update in task.updates()]
+        again = [update.url async for update in task.updates()]
+        return seen, again, task.result().url, await task.fetch() is await task.wait()
+
+    result, wire = played(work, RUNNING, LOST, RUNNING, DONE)
+    assert result == (["PROCESSING", "PROCESSING", "SUCCESS"], [URL], URL, True)
+    assert len(wire.requests) == 4
+
+
+def test_updates_are_over_when_they_are_over():
+    async def work(zai):
+        updates = zai.videos.task("t-1").updates()
+        await anext(updates)
+        return [update async for update in updates]
+
+    assert played(work, DONE)[0] == []
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_on_update_sees_every_answer(asynchronous):
+    seen = []
+
+    async def slow(update):
+        await asyncio.sleep(1)
+        seen.append(update.task_status)
+
+    watch = slow if asynchronous else lambda update: seen.append(update.task_status)
+    played(lambda zai: generated(zai, on_update=watch), RECEIPT, RUNNING, DONE)
+    assert seen == ["PROCESSING", "SUCCESS"]
+
+
+def test_what_on_update_raises_ends_the_wait_and_not_the_task():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        with pytest.raises(ZeroDivisionError):
+            await task.wait(on_update=lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            task.result()
+        with pytest.raises(ZeroDivisionError):
+            await task.wait(on_update=lambda _: 1 / 0)
+        return task.done, task.result().url
+
+    assert played(work, RUNNING, DONE)[0] == (True, URL)
+
+
+def test_many_who_wait_share_the_questions():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(task.wait)
+        return task.result().url
+
+    url, wire = played(work, RUNNING, RUNNING, DONE)
+    assert (url, wire.times) == (URL, [0, 5, 12.5])
+
+
+def test_an_unknown_status_is_reported_once(caplog):
+    odd = FakeReply.json({**HEAD, "task_status": "PAUSED"})
+    other = FakeReply.json({**HEAD, "task_status": "RESUMED"})
+    with caplog.at_level(logging.WARNING, "zai_async"):
+        played(generated, RECEIPT, odd, odd, RUNNING, odd, other, DONE)
+    assert caplog.messages == [
+        "<Task videos 't-1'> has the unknown status 'PAUSED'; asking on",
+        "<Task videos 't-1'> has the unknown status 'RESUMED'; asking on",
+    ]
+
+
+# Results
+
+
+def test_nothing_is_known_before_anything_was_asked():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        with pytest.raises(TaskError, match="not done") as info:
+            task.result()
+        return info.value.task is task, task.done, task.status
+
+    (same, done, status), wire = played(work, DONE)
+    assert (same, done, status, wire.requests) == (True, False, "", [])
+
+
+def test_a_failure_stays():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        errors = []
+        for ask in (task.wait, task.wait, task.fetch, task.result):
+            with pytest.raises(TaskFailedError) as info:
+                await ask() if ask != task.result else ask()
+            errors.append(info.value)
+        return errors
+
+    errors, wire = played(work, FAILED)
+    assert len({id(each) for each in errors}) == 1
+    assert len(wire.requests) == 1
+
+
+def test_a_lost_completion_is_not_handed_out_as_a_result():
+    lost = {"finish_reason": "network_error", "message": {"role": "assistant", "content": "Hal"}}
+    reply = FakeReply.json({**HEAD, "task_status": "SUCCESS", "choices": [lost]})
+
+    async def work(zai):
+        task = zai.chat.completions.task("t-1")
+        with pytest.raises(GenerationFailedError) as info:
+            await task.wait()
+        assert task.done
+        return info.value
+
+    failure, _ = played(work, reply)
+    assert (failure.partial.text, failure.operation) == ("Hal", "tasks.result")
+    assert len(failure.attempts) == 1
+
+
+def test_a_batch_that_failed_can_be_looked_at():
+    expired = FakeReply.json(
+        {"id": "b-1", "status": "expired", "request_counts": {"total": 2, "completed": 1}}
+    )
+    failure, _ = failing(lambda zai: zai.batches.wait("b-1"), expired)
+    assert (failure.message, failure.partial.request_counts.completed) == (
+        "the task ended as 'expired'",
+        1,
+    )
+
+
+def test_a_file_that_could_not_be_parsed_says_why():
+    failed = FakeReply.json({"task_id": "t-1", "status": "failed", "message": "encrypted"})
+    failure, _ = failing(lambda zai: zai.file_parser.task("t-1").wait(), failed)
+    assert failure.message == "the task ended as 'failed': encrypted"
+
+
+AGENT = {"agent_id": "a", "async_id": "x-1"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [("1301", "no"), ("400", "custom_variables is required")]
+)
+def test_an_agent_that_fails_is_believed(code, message):
+    body = {**AGENT, "status": "failed", "error": {"code": code, "message": message}}
+    failure, wire = failing(lambda zai: zai.agents.task(**AGENT).wait(), FakeReply.json(body))
+    assert (type(failure), failure.code, failure.message) == (TaskFailedError, code, message)
+    assert wire.bodies == [AGENT]
+
+
+def test_an_agent_that_is_busy_is_asked_again():
+    busy = {**AGENT, "status": "failed", "error": {"code": "1302", "message": "busy"}}
+    done = {**AGENT, "status": "success", "choices": [{"message": [{"content": "Hi"}]}]}
+    script = [FakeReply.json(busy), FakeReply.json(done)]
+    reply, wire = played(lambda zai: zai.agents.task(**AGENT).wait(), *script)
+    assert (reply.text, len(wire.requests)) == ("Hi", 2)
+
+
+# Handles
+
+
+def handle():
+    return AsyncZai(api_key=KEY, base_url="http://127.0.0.1:9").videos.task("t-1")
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda zai: zai.videos.task("t-1"),
+        lambda zai: zai.images.task("t-1"),
+        lambda zai: zai.chat.completions.task("t-1"),
+        lambda zai: zai.agents.task(agent_id="a", async_id="x"),
+        lambda zai: zai.file_parser.task("t-1", "download_link"),
+        lambda zai: zai.batches.task("t-1"),
+    ],
+    ids=range(6),
+)
+def test_a_handle_survives_a_pickle(make, protocol):
+    async def work(zai):
+        task = make(zai)
+        data = pickle.dumps(task, protocol)
+        assert KEY.encode() not in data
+        other = pickle.loads(data)
+        assert other == task
+        assert hash(other) == hash(task)
+        assert repr(other) == repr(task)
+        with pytest.raises(ConfigurationError, match=r"zai\.attach\(task\)"):
+            await other.wait()
+        with pytest.raises(ConfigurationError, match=r"zai\.attach\(task\)"):
+            await other.fetch()
+
+    assert played(work, RUNNING)[1].requests == []
+
+
+def test_a_handle_is_attached_in_another_client():
+    async def work(zai):
+        task = await zai.videos.submit(**VIDEO)
+        copied = zai.attach(copy.copy(task))
+        assert (copied.model, copied.request_id) == ("cogvideox-3", "r-1")
+        return await copied.wait()
+
+    assert played(work, RECEIPT, DONE)[0].url == URL
+
+
+def test_handles_of_different_tasks_differ():
+    async def work(zai):
+        videos, images = zai.videos, zai.images
+        assert videos.task("t-1") == videos.task("t-1")
+        assert videos.task("t-1") != videos.task("t-2")
+        assert videos.task("t-1") != images.task("t-1")
+        assert videos.task("t-1") != "t-1"
+        assert len({videos.task("t-1"), videos.task("t-1")}) == 1
+
+    played(work, RUNNING)
+
+
+def waited_elsewhere(task: Task, url: str) -> str:
+    async def work():
+        async with AsyncZai(api_key=KEY, base_url=url, trust_env=False) as zai:
+            return (await zai.attach(task).wait()).url
+
+    return asyncio.run(work())
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_task_is_waited_for_in_another_process():
+    async def work(url):
+        async with AsyncZai(api_key=KEY, base_url=url, trust_env=False) as zai:
+            return await zai.videos.submit(**VIDEO)
+
+    with Emulator() as emulator:
+        emulator.tasks.polls = 1
+        task = asyncio.run(work(emulator.url))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            url = pool.submit(waited_elsewhere, task, emulator.url).result(timeout=25)
+    assert url.endswith(".mp4")
+
+
+# All of it at once
+
+
+POLLS = {
+    "running": RUNNING,
+    "odd": FakeReply.json({**HEAD, "task_status": "ODD"}),
+    "busy": BUSY,
+    "broken": BROKEN,
+    "lost": LOST,
+    "missing": MISSING,
+    "denied": error("1000", 401),
+    "failed": FAILED,
+    "empty": FakeReply.json({**HEAD, "task_status": "SUCCESS"}),
+    "page": FakeReply(steps=(b"<html>",)),
+    "hangs": FakeReply(delay=1e5),
+    "done": DONE,
+}
+
+
+@given(
+    polls=st.lists(st.sampled_from(sorted(POLLS)), min_size=1, max_size=12),
+    chance=st.floats(0, 1, exclude_max=True),
+)
+def test_whatever_happens_there_is_one_end_and_one_submission(polls, chance):
+    async def work(zai):
+        task = await zai.videos.submit(**VIDEO)
+        try:
+            end = (await task.wait(1e4)).url
+        except TaskFailedError as error:
+            end = error
+        except TaskTimeoutError:
+            return "timeout", task.done
+        except (NotFoundError, AuthenticationError, ResponseError, ServerError) as error:
+            return type(error).__name__, task.done
+        except (RateLimitError, TransportError) as error:
+            return type(error).__name__, task.done
+        return ("done" if end == URL else "failed"), task.done
+
+    (end, done), wire = played(work, RECEIPT, *(POLLS[name] for name in polls), chance=chance)
+    assert wire.submissions == 1
+    assert done == (end in {"done", "failed"})
+    asked = polls[: len(wire.requests) - 1]
+    if end == "done":
+        assert asked.index("done") == len(asked) - 1
+    if end == "failed":
+        assert asked[-1] in {"failed", "empty"}
+    gaps = [b - a for a, b in zip(wire.times, wire.times[1:], strict=False)]
+    assert all(gap >= 5 for gap in gaps)
