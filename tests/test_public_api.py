@@ -1,3 +1,4 @@
+import ast
 import re
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import zai_async
 from zai_async import AsyncZai, errors, models, session, streams, testing
 
 ROOT = Path(__file__).parents[1]
-MODULES = [zai_async, errors, models, session, streams]
+MODULES = [errors, models, session, streams]
+NAMES = {name: getattr(zai_async, name) for name in zai_async.__all__}
 
 # Each line with a comment is wrong in the way that the comment names.
 MISUSES = """
@@ -62,9 +64,37 @@ def test_the_test_room_has_nothing_else():
         testing.Emulater  # noqa: B018
 
 
-@pytest.mark.parametrize("name", zai_async.__all__)
+def imported_for_type_checkers(module):
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return [alias.name for node in block.body for alias in node.names]
+
+
+def test_type_checkers_see_what_there_is():
+    assert sorted(imported_for_type_checkers(zai_async)) == sorted(set(NAMES) - {"__version__"})
+
+
+def test_the_package_has_nothing_else():
+    with pytest.raises(AttributeError, match="'zai_async' has no attribute 'AsyncZia'"):
+        zai_async.AsyncZia  # noqa: B018
+
+
+def test_the_package_lists_names_that_are_not_loaded_yet():
+    program = "import zai_async; print(*dir(zai_async))"
+    output = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert set(output.split()) >= set(NAMES)
+
+
+def test_importing_the_package_loads_no_client():
+    program = "import sys, zai_async; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert "zai_async" in loaded
+    assert loaded.isdisjoint({"anyio", "asyncio", "msgspec", "zai_async.client"})
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_is_ours_and_described(name):
-    value = getattr(zai_async, name)
+    value = NAMES[name]
     if isinstance(value, type):
         assert value.__module__.partition(".")[0] == "zai_async"
         assert vars(value)["__doc__"].strip()
@@ -72,7 +102,7 @@ def test_a_public_name_is_ours_and_described(name):
 
 @pytest.mark.parametrize(
     "cls",
-    [value for value in vars(zai_async).values() if isinstance(value, type)],
+    [value for value in NAMES.values() if isinstance(value, type)],
     ids=lambda cls: cls.__name__,
 )
 def test_public_methods_are_described(cls):

@@ -1,88 +1,98 @@
-"""The asyncio client for the Z.AI platform."""
+"""The asyncio client for the Z.AI platform.
 
-from zai_async._codes import Outcome
+Names are imported when first used: a command line that shows its help, or a module that only
+catches our errors, does not pay for the client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from zai_async._version import __version__
-from zai_async.client import AsyncZai
-from zai_async.errors import (
-    AccountError,
-    APIError,
-    Attempt,
-    AuthenticationError,
-    BadRequestError,
-    BillingError,
-    ClientClosedError,
-    ConfigurationError,
-    ConnectError,
-    ConnectionLostError,
-    ConnectTimeoutError,
-    ContentPolicyError,
-    DeadlineError,
-    EmptyAnswerError,
-    EventTooLargeError,
-    GenerationFailedError,
-    IncompleteError,
-    InvalidFileError,
-    LimitError,
-    MissingKeyError,
-    NotFoundError,
-    PermissionDeniedError,
-    ProxyError,
-    QuotaError,
-    RateLimitError,
-    RequestTimeoutError,
-    ResponseError,
-    ServerError,
-    StreamConsumedError,
-    StreamMalformedError,
-    StreamRestartedError,
-    StreamStalledError,
-    StreamTruncatedError,
-    SubmitUnknownError,
-    TaskError,
-    TaskFailedError,
-    TaskTimeoutError,
-    TLSError,
-    ToolCallError,
-    ToolCallIncompleteError,
-    ToolCallMalformedError,
-    TransportError,
-    ZaiError,
-)
-from zai_async.models import (
-    CallOptions,
-    ChatCompletion,
-    ChatCompletionChunk,
-    Message,
-    Timeout,
-    ToolCall,
-    Usage,
-)
-from zai_async.providers import (
-    BIGMODEL,
-    BIGMODEL_CODING,
-    LOWCODEAPI,
-    LOWCODEAPI_CODING,
-    ZAI,
-    ZAI_CODING,
-    Provider,
-    truto,
-)
-from zai_async.resources.check import EndpointCheck
-from zai_async.retry import Backoff, RetryPolicy
-from zai_async.session import Hooks, RequestEvent, ResponseEvent, RetryEvent
-from zai_async.streams import ChatStream, EventStream
-from zai_async.streams.events import (
-    ChatEvent,
-    Finished,
-    Reset,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDelta,
-    ToolCallStarted,
-    WebSearch,
-)
-from zai_async.tasks import Task, as_completed, wait_all
-from zai_async.uploads import audio_part, file_part, image, video_part
+
+if TYPE_CHECKING:
+    from zai_async._codes import Outcome
+    from zai_async.client import AsyncZai
+    from zai_async.errors import (
+        AccountError,
+        APIError,
+        Attempt,
+        AuthenticationError,
+        BadRequestError,
+        BillingError,
+        ClientClosedError,
+    ClientDrainingError,
+        ConfigurationError,
+        ConnectError,
+        ConnectionLostError,
+        ConnectTimeoutError,
+        ContentPolicyError,
+        DeadlineError,
+        EmptyAnswerError,
+        EventTooLargeError,
+        GenerationFailedError,
+        IncompleteError,
+        InvalidFileError,
+        LimitError,
+        MissingKeyError,
+        NotFoundError,
+        PermissionDeniedError,
+        ProxyError,
+        QuotaError,
+        RateLimitError,
+        RequestTimeoutError,
+        ResponseError,
+        ServerError,
+        StreamConsumedError,
+        StreamMalformedError,
+        StreamRestartedError,
+        StreamStalledError,
+        StreamTruncatedError,
+        SubmitUnknownError,
+        TaskError,
+        TaskFailedError,
+        TaskTimeoutError,
+        TLSError,
+        ToolCallError,
+        ToolCallIncompleteError,
+        ToolCallMalformedError,
+        TransportError,
+        ZaiError,
+    )
+    from zai_async.models import (
+        CallOptions,
+        ChatCompletion,
+        ChatCompletionChunk,
+        Message,
+        Timeout,
+        ToolCall,
+        Usage,
+    )
+    from zai_async.providers import (
+        BIGMODEL,
+        BIGMODEL_CODING,
+        LOWCODEAPI,
+        LOWCODEAPI_CODING,
+        ZAI,
+        ZAI_CODING,
+        Provider,
+        truto,
+    )
+    from zai_async.resources.check import EndpointCheck
+    from zai_async.retry import Backoff, RetryPolicy
+    from zai_async.session import Hooks, RequestEvent, ResponseEvent, RetryEvent
+    from zai_async.streams import ChatStream, EventStream
+    from zai_async.streams.events import (
+        ChatEvent,
+        Finished,
+        Reset,
+        TextDelta,
+        ThinkingDelta,
+        ToolCallDelta,
+        ToolCallStarted,
+        WebSearch,
+    )
+    from zai_async.tasks import Task, as_completed, wait_all
+    from zai_async.uploads import audio_part, file_part, image, video_part
 
 __all__ = [
     "BIGMODEL",
@@ -105,6 +115,7 @@ __all__ = [
     "ChatEvent",
     "ChatStream",
     "ClientClosedError",
+    "ClientDrainingError",
     "ConfigurationError",
     "ConnectError",
     "ConnectTimeoutError",
@@ -171,3 +182,32 @@ __all__ = [
     "video_part",
     "wait_all",
 ]
+
+# Where the names live, the cheapest room first.
+_HOMES = (
+    "_codes",
+    "errors",
+    "providers",
+    "retry",
+    "models",
+    "uploads",
+    "streams.events",
+    "session",
+    "streams",
+    "tasks",
+    "resources.check",
+    "client",
+)
+
+
+def __getattr__(name: str) -> Any:
+    for home in _HOMES if name in __all__ else ():
+        module = import_module(f"{__name__}.{home}")
+        if name in module.__all__:
+            value = globals()[name] = getattr(module, name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | set(__all__))

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from zai_async._version import __version__
-from zai_async.cli.failures import BROKEN_PIPE, INTERRUPTED, USAGE, report
+import zai_async
+from zai_async.cli.statuses import BROKEN_PIPE, INTERRUPTED, USAGE
 from zai_async.cli.terminal import Terminal
-from zai_async.errors import ZaiError
 
 __all__ = ["main"]
 
@@ -30,20 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     terminal = Terminal()
     try:
-        return _guarded(sys.argv[1:] if argv is None else argv, terminal)
+        return _dispatch(sys.argv[1:] if argv is None else argv, terminal)
     except BrokenPipeError:
         terminal.abandon()
         return BROKEN_PIPE
-
-
-def _guarded(argv: Sequence[str], terminal: Terminal) -> int:
-    try:
-        return _dispatch(argv, terminal)
-    except KeyboardInterrupt:
-        terminal.interrupted()
-        return INTERRUPTED
-    except ZaiError as error:
-        return report(error, terminal)
 
 
 def _dispatch(argv: Sequence[str], terminal: Terminal) -> int:
@@ -52,8 +41,21 @@ def _dispatch(argv: Sequence[str], terminal: Terminal) -> int:
     if name is None:
         parser.print_help(sys.stderr)
         return USAGE
-    run: Callable[[Sequence[str], Terminal], int] = import_module(f"{__name__}.{name}").run
-    return run(argv[1:], terminal)
+    return _run(name, argv[1:], terminal)
+
+
+def _run(name: str, argv: Sequence[str], terminal: Terminal) -> int:
+    try:
+        run: Callable[[Sequence[str], Terminal], int] = import_module(f"{__name__}.{name}").run
+        return run(argv, terminal)
+    except KeyboardInterrupt:
+        terminal.interrupted()
+        return INTERRUPTED
+    except zai_async.ZaiError as error:
+        # Late, because help is shown without any of our errors.
+        from zai_async.cli.failures import report  # noqa: PLC0415
+
+        return report(error, terminal)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="\n".join(["commands:", *commands]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"zai-async {__version__}")
+    parser.add_argument("--version", action="version", version=f"zai-async {zai_async.__version__}")
     parser.add_argument(
         "command", nargs="?", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS
     )

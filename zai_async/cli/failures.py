@@ -1,7 +1,6 @@
-"""What the command line says about an error, and the exit status that scripts see."""
+"""What the command line says about an error, and with which exit status."""
 
-from typing import Final
-
+from zai_async.cli.statuses import FAILED, LIMITED, NO_ACCESS, TOO_LATE, USAGE
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import (
     AccountError,
@@ -16,16 +15,7 @@ from zai_async.errors import (
     ZaiError,
 )
 
-__all__ = ["BROKEN_PIPE", "INTERRUPTED", "USAGE", "report"]
-
-FAILED: Final = 1
-USAGE: Final = 2
-NO_ACCESS: Final = 3
-LIMITED: Final = 4
-TOO_LATE: Final = 124
-INTERRUPTED: Final = 130
-# What shells report for a program that SIGPIPE ended; only `set -o pipefail` makes it visible.
-BROKEN_PIPE: Final = 141
+__all__ = ["report"]
 
 # The first class that fits counts: MissingKeyError is a ConfigurationError too.
 _STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
