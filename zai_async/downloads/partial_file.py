@@ -3,6 +3,8 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -18,7 +20,8 @@ class PartialFile:
     def __init__(self, target: Path) -> None:
         self._target = target
         self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-        self._file: BinaryIO | None = None
+        self._files = ExitStack()
+        self._file: BinaryIO
 
     async def __aenter__(self) -> Self:
         try:
@@ -38,16 +41,14 @@ class PartialFile:
 
     async def write(self, piece: bytes) -> None:
         """Append a piece."""
-        file = self._file
-        if file is not None:
-            await to_the_end(lambda: file.write(piece))
+        await to_the_end(partial(self._file.write, piece))
 
     def _open(self) -> None:
-        self._file = self._path.open("xb")
+        self._file = self._files.enter_context(self._path.open("xb"))
 
     def _keep(self) -> None:
         try:
-            self._close()
+            self._files.close()
             self._path.replace(self._target)
         except BaseException:
             self._drop()
@@ -55,13 +56,9 @@ class PartialFile:
 
     def _drop(self) -> None:
         try:
-            self._close()
+            self._files.close()
         finally:
             self._path.unlink(missing_ok=True)
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 async def to_the_end(work: Callable[[], object]) -> None:
