@@ -1,5 +1,6 @@
 """Chat streams as the platform writes them, for tests: built from the grammar, not captured."""
 
+import itertools
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -81,4 +82,4 @@ def stream(zai: AsyncZai, **options: Any) -> Any:
 
 def cuts(data: bytes, *positions: int) -> tuple[bytes, ...]:
     edges = [0, *sorted(positions), len(data)]
-    return tuple(data[a:b] for a, b in zip(edges, edges[1:], strict=False))
+    return tuple(data[a:b] for a, b in itertools.pairwise(edges))

@@ -5,6 +5,7 @@ import gc
 import warnings
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.chat_wire import DONE, GOOD, GOOD_TEXT, body, client, frame, last, stream, texts
@@ -142,7 +143,7 @@ async def test_every_point_at_which_a_stream_can_be_cancelled(zai_emulator):
         for steps in range(60):
             task = asyncio.create_task(read())
             for _ in range(steps):
-                await asyncio.sleep(0)  # noqa: TID251 - one step of the loop
+                await asyncio.sleep(0)
             task.cancel()
             try:
                 assert await task == whole
@@ -161,7 +162,7 @@ async def test_two_tasks_cannot_read_one_stream():
     async with client(SLOW) as zai, stream(zai) as answer:
         await anext(answer)
         first = asyncio.create_task(anext(answer))
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         with pytest.raises(StreamConsumedError, match="another task"):
             await anext(answer)
         # The mistake of one task is no harm to the other.
@@ -247,7 +248,7 @@ async def test_what_follows_the_end_mark_is_read_within_bounds(rest):
         async with stream(zai) as answer:
             assert (await answer.completion()).text == GOOD_TEXT
         with anyio.fail_after(5):
-            while transport_of(zai).open_responses:
+            while transport_of(zai).open_responses:  # noqa: ASYNC110 - nothing tells of it
                 await anyio.sleep(0.01)
 
 
