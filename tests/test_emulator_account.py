@@ -8,9 +8,13 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.emulator_wire import error_of, wire
 from zai_async.testing import Emulator
+from zai_async.testing._keys import Keys
+from zai_async.testing._refusal import Refusal
 from zai_async.testing._tones import pcm, wav
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}
@@ -198,6 +202,14 @@ async def test_a_key_may_come_as_a_token(key, answer):
             reply = await chat(client)
     assert (200 if answer == 200 else error_of(reply)) == answer
     assert reply.status_code == (200 if answer == 200 else 401)
+
+
+@given(st.text(alphabet=st.characters(exclude_characters=" ")), st.sampled_from([".", "a"]))
+def test_no_key_breaks_the_check(text, dot):
+    key = dot.join([text, text, text])
+    with pytest.raises(Refusal) as refused:
+        Keys("id.secret").check(f"Bearer {key}", "bearer")
+    assert refused.value.code in {"1000", "1002"}
 
 
 async def test_any_token_does_where_any_key_does(emulator):

@@ -132,6 +132,16 @@ def test_every_form_is_read_as_it_was_meant(texts, files):
     assert {upload.content_type for upload in form.files.values()} <= {"x/y"}
 
 
+@given(st.text(), st.binary())
+def test_no_body_breaks_the_reader(name, data):
+    text = name.replace("\r", "").encode(errors="replace")
+    head = b'Content-Disposition: form-data; name="' + text + b'"'
+    body = b"--b\r\n" + head + b"\r\n\r\n" + data + b"\r\n--b--\r\n"
+    for whole in (body, data):
+        form = read_form("multipart/form-data; boundary=b", whole)
+        assert len(form.fields) + len(form.files) <= 1 + data.count(b"--b")
+
+
 @pytest.mark.parametrize("kind", ["", "application/json", "multipart/form-data", "multipart/mixed"])
 def test_other_bodies_give_an_empty_form(kind):
     form = read_form(kind, b"--x\r\n")

@@ -193,6 +193,13 @@ async def test_scripts_are_used_in_order_and_up(emulator, client):
     assert ends == ["FAIL", "FAIL", "ODD", "SUCCESS"]
 
 
+async def test_a_script_may_hold_for_good_and_end_at_once(emulator, client):
+    emulator.tasks.script("FAIL", polls=0, times=None)
+    for _ in range(3):
+        task = await started(client)
+        assert (await polled(client, task)).json()["task_status"] == "FAIL"
+
+
 async def test_a_task_may_not_be_found_at_first(emulator, client):
     emulator.tasks.script(missing=2, polls=2)
     task = await started(client)

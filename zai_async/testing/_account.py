@@ -93,10 +93,11 @@ class Account:
         self._balance = amount
 
     def overload(
-        self, model: str | None = None, *, seconds: float = math.inf, requests: float = math.inf
+        self, model: str | None = None, *, seconds: float = math.inf, requests: int | None = None
     ) -> None:
         """Answer 429 and 1305 for some seconds or requests, for one model or for all."""
-        trouble = _Trouble(lambda request: model in {None, model_of(request)}, requests)
+        left = math.inf if requests is None else requests
+        trouble = _Trouble(lambda request: model in {None, model_of(request)}, left)
         trouble.until = time.monotonic() + seconds
         self._troubles.append(trouble)
 

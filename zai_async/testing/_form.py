@@ -35,11 +35,11 @@ def read_form(content_type: str, body: bytes) -> Form:
         return Form()
     texts: dict[str, list[str]] = {}
     files: dict[str, Upload] = {}
-    for part, data in _parts(boundary.encode(), body):
+    for part, data in _parts(boundary.encode(errors="replace"), body):
         name = str(part.get_param("name", "", "Content-Disposition")).removesuffix("[]")
         filename = part.get_filename()
         if filename is None:
-            texts.setdefault(name, []).append(data.decode())
+            texts.setdefault(name, []).append(data.decode(errors="replace"))
         else:
             files[name] = Upload(filename, data, part.get_content_type())
     return Form({name: _one(name, values) for name, values in texts.items()}, files)
@@ -48,7 +48,7 @@ def read_form(content_type: str, body: bytes) -> Form:
 def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[Message, bytes]]:
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
         head, _, data = part.partition(b"\r\n\r\n")
-        yield HeaderParser().parsestr(head.decode().strip()), data
+        yield HeaderParser().parsestr(head.decode(errors="replace").strip()), data
 
 
 def _one(name: str, values: list[str]) -> Any:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from zai_async.testing._cdn import Seen, picture_link
 from zai_async.testing._operation import Call, Operation
-from zai_async.testing._reading import find_model, require
+from zai_async.testing._reading import UserId, find_model, require
 from zai_async.testing._reply import Reply
 from zai_async.testing._tasks import Tasks
-
-UserId = Annotated[str, Meta(min_length=6, max_length=128)]
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 _LARGE = frozenset({"1728x960", "960x1728"})  # offered although a side is below the limit

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from zai_async.testing._cdn import picture_link
-from zai_async.testing._images import UserId
 from zai_async.testing._json import Json
 from zai_async.testing._operation import Call, Operation
-from zai_async.testing._reading import find_model, require
+from zai_async.testing._reading import UserId, find_model, require
 from zai_async.testing._reply import Reply
 
 _WIDTH, _HEIGHT = 595, 842  # A4 in points

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from zai_async.testing._catalogue import MODELS, Kind, Model
 from zai_async.testing._json import is_object
 from zai_async.testing._refusal import Refusal
+
+UserId = Annotated[str, Meta(min_length=6, max_length=128)]
+"""What every operation takes as ``user_id``."""
 
 _S = TypeVar("_S", bound=Struct)
 

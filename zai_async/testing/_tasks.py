@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ class Tasks:
         result: Mapping[str, Any] | None = None,
         polls: int | None = None,
         missing: int = 0,
-        times: float = 1,
+        times: int | None = 1,
     ) -> None:
         """Script how the next tasks end; scripts are used in the order in which they were made.
 
@@ -67,10 +68,11 @@ class Tasks:
                 Without it a success has its result and anything else nothing.
             polls: At which poll it is finished, instead of ``tasks.polls``.
             missing: How many polls, before all others, find no task (404).
-            times: How many tasks end like this.
+            times: How many tasks end like this; ``None`` for every one from now on.
         """
+        left = math.inf if times is None else times
         self._scripts.append(
-            _Outcome(status=status, result=result, polls=polls, missing=missing, left=times)
+            _Outcome(status=status, result=result, polls=polls, missing=missing, left=left)
         )
 
     def operations(self) -> list[Operation]:
@@ -102,7 +104,8 @@ class Tasks:
         task.seen += 1
         if task.seen <= task.outcome.missing:
             raise _unknown(task.id, status=404)
-        if task.seen - task.outcome.missing < (task.outcome.polls or self.polls):
+        polls = self.polls if task.outcome.polls is None else task.outcome.polls
+        if task.seen - task.outcome.missing < polls:
             # a task that still runs does not name its model
             running = {"id": task.id, "request_id": task.head["request_id"]}
             return call.reply(running | {"task_status": "PROCESSING"})

@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._images import UserId
 from zai_async.testing._json import Json
 from zai_async.testing._operation import Call, Operation
 from zai_async.testing._prose import random_for, tokens
-from zai_async.testing._reading import find_model, require
+from zai_async.testing._reading import UserId, find_model, require
 from zai_async.testing._reply import Reply
 
 _WORD = re.compile(r"\w+")

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from zai_async.testing._cdn import film_link, picture_link
-from zai_async.testing._images import UserId
 from zai_async.testing._operation import Call, Operation
-from zai_async.testing._reading import find_model, require
+from zai_async.testing._reading import UserId, find_model, require
 from zai_async.testing._reply import Reply
 from zai_async.testing._tasks import Tasks
 

@@ -7,11 +7,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._images import UserId
 from zai_async.testing._json import Json
 from zai_async.testing._operation import Call, Operation
 from zai_async.testing._prose import topic_of
-from zai_async.testing._reading import require
+from zai_async.testing._reading import UserId, require
 from zai_async.testing._reply import Reply
 
 _Engine = Literal[
