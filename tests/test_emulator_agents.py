@@ -126,7 +126,9 @@ async def test_slides_go_on_in_a_conversation_and_can_be_exported(client, post):
     assert [part["type"] for part in message["content"]] == ["image_url"] * 3
     wishes = {"include_pdf": True, "pages": [{"position": 1, "width": 960, "height": 540}]}
     export = (await post(body | {"custom_variables": wishes}, "/conversation")).json()
-    paper = await client.get(export["choices"][0]["message"][0]["content"][3]["file_url"])
+    (message,) = export["choices"][0]["message"]
+    assert [part["type"] for part in message["content"]] == ["image_url", "file_url"]
+    paper = await client.get(message["content"][1]["file_url"])
     assert (paper.headers["Content-Type"], paper.content[:5]) == ("application/pdf", b"%PDF-")
 
 

@@ -86,6 +86,17 @@ class _Template(Struct):
     template: Literal["french_kiss", "bodyshake", "sexy_me"]
 
 
+class _Page(Struct):
+    position: Annotated[int, Meta(ge=1)]
+    width: float | None = None
+    height: float | None = None
+
+
+class _Export(Struct):
+    include_pdf: bool = False
+    pages: list[_Page] = []
+
+
 class Agents:
     """Answer for ``general_translation``, ``vidu_template_agent`` and ``slides_glm_agent``."""
 
@@ -157,11 +168,18 @@ class Agents:
         return call.reply(head | done)
 
     def conversation(self, call: Call) -> Reply:
-        """List the slides of a conversation as pictures, and as a PDF when that is wanted."""
+        """List the slides of a conversation as pictures, and as a PDF when that is wanted.
+
+        ``pages`` picks slides by ``position``, counted from 1.
+        """
         request = call.read(_ConversationRequest)
-        wishes = request.custom_variables or {}
-        pdf = wishes.get("include_pdf") is True
-        return call.reply(self._slides.export(call, request.conversation_id, pdf=pdf))
+        wishes = read_fields(request.custom_variables or {}, _Export)
+        positions = [page.position for page in wishes.pages]
+        return call.reply(
+            self._slides.export(
+                call, request.conversation_id, positions=positions, pdf=wishes.include_pdf
+            )
+        )
 
 
 def _failed(call: Call, refusal: Refusal) -> Reply:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+_FIVE_HOURS = "Usage limit reached for 5 hour. Your limit will reset at 2030-01-01 00:00:00"
+_SEVEN_DAYS = "Weekly/Monthly Limit Exhausted. Your limit will reset at 2030-01-01 00:00:00"
+
 CODES: dict[str, tuple[int, str]] = {
     "500": (500, "Internal error"),
     "1000": (401, "Authentication failed"),
@@ -11,7 +14,10 @@ CODES: dict[str, tuple[int, str]] = {
     "1002": (401, "The token is not valid"),
     "1003": (401, "The token has expired"),
     "1004": (401, "The token could not be verified"),
+    "1005": (401, "The login needs a second factor"),
+    "1100": (429, "The account cannot be read or written"),
     "1110": (429, "The account is not active"),
+    "1111": (429, "The account does not exist"),
     "1112": (429, "The account is locked"),
     "1113": (429, "Insufficient balance or no resource package, please recharge"),
     "1120": (429, "The account cannot be reached at the moment"),
@@ -24,8 +30,10 @@ CODES: dict[str, tuple[int, str]] = {
     "1214": (400, "A parameter is not valid"),
     "1215": (400, "Two parameters exclude each other"),
     "1220": (403, "No permission for this API"),
+    "1221": (400, "The API is offline"),
     "1222": (400, "The API does not exist"),
     "1230": (500, "The API call did not get through its process"),
+    "1231": (400, "A request with this request_id is still running"),
     "1233": (400, "The task does not exist"),
     "1234": (500, "Network error, please try again later"),
     "1261": (400, "The prompt is too long"),
@@ -35,15 +43,20 @@ CODES: dict[str, tuple[int, str]] = {
     "1303": (429, "Requests come too often"),
     "1304": (429, "The daily quota of this API is used up"),
     "1305": (429, "The model is overloaded at the moment, please try again later"),
-    "1308": (429, "Usage limit reached for 5 hour. Your limit will reset at 2030-01-01 00:00:00"),
+    "1308": (429, _FIVE_HOURS),
     "1309": (429, "The Coding Plan has expired"),
-    "1310": (
-        429,
-        "Weekly/Monthly Limit Exhausted. Your limit will reset at 2030-01-01 00:00:00",
-    ),
+    "1310": (429, _SEVEN_DAYS),
     "1311": (429, "The plan does not include this model"),
     "1312": (429, "The model is under high traffic, please use another one"),
     "1313": (429, "The account is restricted by the fair use policy"),
+    "1314": (429, "The enterprise plan is not valid"),
+    "1315": (429, "The key is only for the enterprise Coding Plan"),
+    "1316": (429, _FIVE_HOURS),
+    "1317": (429, _SEVEN_DAYS),
+    "1318": (429, _FIVE_HOURS),
+    "1319": (429, _SEVEN_DAYS),
+    "1320": (429, _FIVE_HOURS),
+    "1321": (429, _SEVEN_DAYS),
 }
 """Business code -> (HTTP status, message); https://docs.z.ai/api-reference/api-code."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zai_async.testing._cdn import Seen, paper_link, picture_link
@@ -43,12 +43,13 @@ class Slides:
         events[-1]["usage"] = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
         return events
 
-    def export(self, call: Call, conversation: str, *, pdf: bool) -> Json:
-        """Give the addresses of the pages, and of one PDF."""
+    def export(self, call: Call, conversation: str, *, positions: Sequence[int], pdf: bool) -> Json:
+        """Give the addresses of the pages at some positions (none: all), and of one PDF."""
         require(conversation in self._pages, "conversation_id not found", "400")
         parts = [
             {"type": "image_url", "image_url": picture_link(call, title, _SIZE), **_tag("image")}
-            for title in self._pages[conversation]
+            for position, title in enumerate(self._pages[conversation], 1)
+            if not positions or position in positions
         ]
         if pdf:
             link = paper_link(call, conversation)
