@@ -290,3 +290,12 @@ def test_what_an_endpoint_knows_of_its_keywords():
     assert ITEM.keywords == {"id", "options", "extra"}
     assert LIST.required == frozenset()
     assert ITEM.decoder.decode(b'{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+def test_credentials_of_the_caller_win_and_are_kept_as_safe_as_the_key(name):
+    options = CallOptions(headers={name: "Basic canary", "Cookie": "canary=1"})
+    request = build(model="m", messages="hi", options=options)
+    secrets = {name.lower(): secret.reveal() for name, secret in request.secret_headers.items()}
+    assert secrets == {"authorization": "Basic canary", "cookie": "canary=1"}
+    assert "canary" not in repr(request)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 Body = dict[str, Any]
 
 _USER_AGENT = f"zai-async/{__version__}"
+# Header fields of the caller's own that are kept as safe as the key; theirs wins over ours.
+_SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie"})
 _BESIDE_THE_BODY = frozenset({"options", "extra", "on_progress"})
 
 
@@ -118,12 +120,15 @@ def build_request(
     query = {**provider.query, **({} if endpoint.method == "POST" else body)}
     sent = _encoded(endpoint, body, params.get("on_progress"))
     fields = _merged(_headers(endpoint, sent), headers, _own_headers(params))
+    own_secrets = {
+        name: Secret(fields.pop(name)) for name in [*fields] if name.lower() in _SECRET_FIELDS
+    }
     return Request(
         operation=endpoint.name,
         method=endpoint.method,
         url=_with_query(f"{provider.base_url}/{path}", query),
         headers=fields,
-        secret_headers=_secret_headers(provider, key),
+        secret_headers=_merged(_secret_headers(provider, key), own_secrets),
         secret_query=_secret_query(provider, key),
         body=sent,
     )
@@ -205,7 +210,7 @@ def _headers(endpoint: Endpoint[Any], body: bytes | BodyStream | None) -> dict[s
     return headers
 
 
-def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
+def _merged(*layers: Mapping[str, T]) -> dict[str, T]:
     """Merge header fields, the last one wins; names that differ in case only are the same."""
     fields = {name.lower(): (name, text) for layer in layers for name, text in layer.items()}
     return dict(fields.values())

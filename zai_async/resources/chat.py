@@ -27,6 +27,10 @@ class Completions:
     async def create(
         self, *, stream: Literal[True], **params: Unpack[ChatParams]
     ) -> ChatStream: ...
+    @overload
+    async def create(
+        self, *, stream: bool, **params: Unpack[ChatParams]
+    ) -> ChatCompletion | ChatStream: ...
     async def create(self, *, stream: bool = False, **params: Any) -> ChatCompletion | ChatStream:
         """Create a completion and wait for the whole answer.
 
