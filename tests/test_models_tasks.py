@@ -11,6 +11,7 @@ from zai_async.models import (
     Video,
     VideoFile,
 )
+from zai_async.models.tasks import is_known
 
 RECEIPT = {
     "model": "cogvideox-3",
@@ -50,6 +51,21 @@ def test_a_receipt_names_the_task():
 @pytest.mark.parametrize("kind", [TaskStatus, Video, ImageResult, ChatResult])
 def test_the_state_of_a_task(kind, status, state):
     assert read(kind, {"task_status": status}).state == state
+
+
+@pytest.mark.parametrize(
+    ("status", "known"),
+    [
+        ("PROCESSING", True),
+        ("pending", True),
+        ("validating", True),
+        ("FAIL", True),
+        ("QUEUED_ON_THE_MOON", False),
+        ("", False),
+    ],
+)
+def test_whether_a_status_is_known(status, known):
+    assert is_known(status) is known
 
 
 def test_a_task_in_progress_has_no_result_and_may_lack_its_model():

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from zai_async import errors
 from zai_async._codes import CODES
 from zai_async._wire import find_fault, to_error
-from zai_async.retry import Backoff, RetryPolicy
+from zai_async.errors import (
+    APIError,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineError,
+    ResponseError,
+)
+from zai_async.retry import Backoff, RetryPolicy, surely_refused
 
 CHANCES = st.floats(0, 1, exclude_max=True)
 SECONDS = st.floats(0, 1e6)
@@ -186,6 +194,29 @@ def test_a_policy_cannot_be_changed():
         RetryPolicy().budget = 1.0
     with pytest.raises(AttributeError):
         Backoff(1.0, 2.0).first = 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "sure"),
+    [
+        (APIError("", status_code=429), True),
+        (APIError("", status_code=400), True),
+        (APIError("", status_code=500, code="1234"), True),
+        (APIError("", status_code=200, code="1302"), True),
+        (APIError("", status_code=500), False),
+        (APIError("", status_code=502, code="502"), False),
+        (APIError("", status_code=200), False),
+        (APIError(""), False),
+        (ConnectError(""), True),
+        (ConnectionLostError(""), False),
+        (ConfigurationError(""), True),
+        (ResponseError("", status_code=200), False),
+        (DeadlineError(""), False),
+    ],
+    ids=range(13),
+)
+def test_what_surely_was_not_accepted(error, sure):
+    assert surely_refused(error) is sure
 
 
 @given(

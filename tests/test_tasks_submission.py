@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from tests.task_wire import DONE, RECEIPT, URL, VIDEO, played
+from tests.task_wire import RECEIPT, VIDEO, played
 from zai_async import (
     BadRequestError,
     BillingError,
     CallOptions,
+    ClientClosedError,
     ConfigurationError,
     ConnectError,
     ConnectionLostError,
@@ -116,6 +117,15 @@ def test_what_was_not_sent_is_no_unknown_submission():
     assert (type(failure), wire.requests) == (ConfigurationError, [])
 
 
+def test_a_closed_client_has_submitted_nothing():
+    async def work(zai):
+        await zai.aclose()
+        await submit(zai)
+
+    failure, wire = refused(RECEIPT, work=work, cls=ClientClosedError)
+    assert (failure.attempts, wire.requests) == ((), [])
+
+
 def test_a_receipt_without_a_name_is_no_receipt():
     failure, wire = refused(FakeReply.json({"task_status": "PROCESSING", "request_id": "r-9"}))
     assert (failure.request_id, len(failure.attempts), len(wire.requests)) == ("r-9", 1, 1)
@@ -184,6 +194,5 @@ def test_a_file_task_without_a_name_is_unknown():
 
 
 def test_a_model_that_is_not_named_is_the_one_that_was_asked():
-    task, _ = played(submit, FakeReply.json({"id": "t-1"}), DONE)
+    task, _ = played(submit, FakeReply.json({"id": "t-1"}))
     assert task.model == "cogvideox-3"
-    assert URL

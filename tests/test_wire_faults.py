@@ -127,6 +127,8 @@ def error_of(body, status=200, headers=None, secrets=()):
         ({"error": {"code": "<html>", "message": "x"}}, (None, "x", None)),
         ({"error": {"code": "1302"}}, ("1302", '{"code":"1302"}', None)),
         ({"success": False}, (None, "", None)),
+        ({"id": "1", "task_status": "FAIL"}, (None, "", "1")),
+        ({"task_status": "fail", "error": {"code": "1301", "message": "no"}}, ("1301", "no", None)),
     ],
 )
 def test_every_shape_is_read_the_same_with_status_200(body, fault):
@@ -176,6 +178,9 @@ def test_with_an_error_status_any_object_is_an_error(body, message):
         {"code": 1302},
         {"status": "failed"},
         {"agent_id": "a", "status": "success"},
+        {"task_status": "PROCESSING"},
+        {"task_status": "FAILOVER"},
+        {"task_status": None},
     ],
 )
 def test_what_is_no_error_with_status_200(document):

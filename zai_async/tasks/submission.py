@@ -71,7 +71,7 @@ async def _send(engine: Engine, endpoint: Endpoint[T], params: Mapping[str, Any]
     try:
         return await engine.call(endpoint, params)
     except ZaiError as error:
-        if surely_refused(error):
+        if not error.attempts or surely_refused(error):
             raise
         raise _unknown(error) from error
 
