@@ -117,6 +117,7 @@ def test_what_programs_decide_by_is_one_of_the_known_words(cls):
         ("ConfigurationError", ValueError),
         ("MissingKeyError", ValueError),
         ("ClientClosedError", RuntimeError),
+        ("ClientDrainingError", RuntimeError),
         ("StreamConsumedError", RuntimeError),
         ("ConnectError", ConnectionError),
         ("TLSError", OSError),

@@ -201,6 +201,15 @@ class AsyncZai(Resources):
         """
         return await check_endpoints(self._manager)
 
+    async def drain(self, grace: float = 30.0) -> None:
+        """Close when all calls and streams have ended, for a graceful shutdown.
+
+        New calls are refused at once, those of derived clients included. What has not ended
+        after ``grace`` seconds is cut off: its caller gets a ``ClientDrainingError``, that of a
+        stream with everything that has arrived in ``partial``. Tasks go on at the platform.
+        """
+        await self._manager.sessions.drain(grace)
+
     async def aclose(self) -> None:
         """Close all connections, those of derived clients included."""
         await self._manager.sessions.aclose()

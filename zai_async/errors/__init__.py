@@ -7,6 +7,7 @@
     │   ├── MissingKeyError                       no API key was given or found
     │   └── InvalidFileError                      a file breaks a documented limit
     ├── ClientClosedError (RuntimeError)          the client has been closed
+    │   └── ClientDrainingError                   ... or is about to be
     ├── TransportError                            the network failed
     │   ├── ConnectError (ConnectionError)        no connection came about
     │   │   ├── TLSError                          the certificate or the handshake is not good
@@ -89,6 +90,7 @@ from zai_async.errors.network import (
 from zai_async.errors.root import (
     Attempt,
     ClientClosedError,
+    ClientDrainingError,
     ConfigurationError,
     DeadlineError,
     InvalidFileError,
@@ -111,6 +113,7 @@ __all__ = [
     "BadRequestError",
     "BillingError",
     "ClientClosedError",
+    "ClientDrainingError",
     "ConfigurationError",
     "ConnectError",
     "ConnectTimeoutError",

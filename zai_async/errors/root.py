@@ -10,6 +10,7 @@ from zai_async._codes import Kind, Repeat
 __all__ = [
     "Attempt",
     "ClientClosedError",
+    "ClientDrainingError",
     "ConfigurationError",
     "DeadlineError",
     "InvalidFileError",
@@ -124,6 +125,10 @@ class ClientClosedError(ZaiError, RuntimeError):
     """The client has been closed."""
 
     kind: Kind = "config"
+
+
+class ClientDrainingError(ClientClosedError):
+    """The client is being drained: the call is too late, or took longer than the grace."""
 
 
 class StreamConsumedError(ZaiError, RuntimeError):

@@ -15,6 +15,7 @@ from zai_async._wire import Endpoint, authorized, build_request
 from zai_async.errors import (
     APIError,
     Attempt,
+    ClientDrainingError,
     ConfigurationError,
     ConnectionLostError,
     DeadlineError,
@@ -29,6 +30,7 @@ from zai_async.session.hooks import RequestEvent, ResponseEvent, RetryEvent, emi
 from zai_async.session.loops import LoopSession, Sessions
 from zai_async.session.settings import Settings
 from zai_async.session.turn import turn_of
+from zai_async.session.visits import Visit
 from zai_async.uploads import BodyStream
 
 __all__ = ["Call"]
@@ -64,6 +66,7 @@ class Call:
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._retry = settings.retry_for(options)
         self._sessions = sessions
+        self._visit = Visit(sessions.visits)
         self._turn = turn_of(settings, sessions.gates, endpoint.name, params)
         self._attempts: list[Attempt] = []
         self._begun: float | None = None
@@ -96,25 +99,35 @@ class Call:
 
         The slot of the limiter is kept until ``leave()``, or until this fails.
         """
+        self._visit.enter()
+        return await self._stay(self._run(finish))
+
+    async def _run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
+        while True:
+            self.session = await self._sessions.current()
+            await self._prepare()
+            try:
+                await self._take_turn()
+                self._start()
+                return await self._attempt(finish)
+            except ConfigurationError:
+                raise  # nothing was sent
+            except ZaiError as error:
+                await self._recover(error)
+
+    async def _stay(self, work: Awaitable[T]) -> T:
         try:
-            while True:
-                self.session = await self._sessions.current()
-                await self._prepare()
-                try:
-                    await self._take_turn()
-                    self._start()
-                    return await self._attempt(finish)
-                except ConfigurationError:
-                    raise  # nothing was sent
-                except ZaiError as error:
-                    await self.recover(error)
-        except BaseException:
+            return await self._visit.stay(work)
+        except BaseException as error:
             self.leave()
+            if isinstance(error, ClientDrainingError):
+                self.note(error)
             raise
 
     def leave(self) -> None:
-        """Give the slot of the limiter back; again is harmless."""
+        """Be over, and give the slot of the limiter back; again is harmless."""
         self._turn.leave()
+        self._visit.leave()
 
     async def _take_turn(self) -> None:
         if self._begun is None:
@@ -147,6 +160,9 @@ class Call:
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again; raise the error when it may not."""
+        await self._stay(self._recover(error))
+
+    async def _recover(self, error: ZaiError) -> None:
         wait = self._decide(error)
         if wait is None:
             self.note(error)
@@ -160,7 +176,7 @@ class Call:
     async def _pause(self, error: ZaiError, wait: float) -> None:
         """Wait as long as the policy says, or for a slot if there were too many requests."""
         if not self._turn.counts(error):
-            self.leave()
+            self._turn.leave()
             await self.settings.clock.sleep(wait)
             return
         with anyio.move_on_after(self._time_left()) as scope:

@@ -17,6 +17,7 @@ from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError
 from zai_async.limiter import Limits
 from zai_async.session.gate import Gates
+from zai_async.session.visits import Visits, call_in
 from zai_async.session.watchdog import Watchdog
 
 __all__ = ["LoopSession", "Sessions"]
@@ -106,6 +107,7 @@ class Sessions:
     ) -> None:
         self._open_transport = open_transport
         self.gates = Gates(limits or Limits())
+        self.visits = Visits()
         self._open: _Open = {}
         self.closed = False
         weakref.finalize(self, _forgotten, self._open, made_at)
@@ -129,6 +131,13 @@ class Sessions:
         session = self._open[loop] = LoopSession(loop, self._open_transport())
         await session.start()
         return session
+
+    async def drain(self, grace: float) -> None:
+        """Close when all calls have ended; after ``grace`` seconds cut off those that have not."""
+        await self.visits.end(grace)
+        for session in tuple(self._open.values()):
+            call_in(session.loop, session.watchdog.interrupt)
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the session of the running loop, and ask other loops to close theirs."""

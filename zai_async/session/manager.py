@@ -16,6 +16,7 @@ from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call
 from zai_async.session.loops import Sessions
 from zai_async.session.settings import Settings
+from zai_async.session.visits import Visit
 
 __all__ = ["SessionManager"]
 
@@ -71,8 +72,13 @@ class SessionManager:
         self, url: str, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
     ) -> Path:
         """Fetch a file from anywhere, with no key."""
-        session = await self.sessions.current()
-        return await download(session.transport, url, to, timeout=self.settings.timeout, **options)
+        visit = Visit(self.sessions.visits)
+        visit.enter()
+        try:
+            transport, timeout = (await self.sessions.current()).transport, self.settings.timeout
+            return await visit.stay(download(transport, url, to, timeout=timeout, **options))
+        finally:
+            visit.leave()
 
     @property
     def clock(self) -> Clock:

@@ -26,6 +26,10 @@ class Watched(Protocol):
         """Check the limits ``passed`` seconds after the look before."""
         ...
 
+    def interrupt(self) -> None:
+        """End, because the client is drained."""
+        ...
+
 
 class Watchdog:
     """Looks after everything that waits, on one event loop."""
@@ -50,6 +54,11 @@ class Watchdog:
         if not self._watched and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def interrupt(self) -> None:
+        """End everything that is looked after."""
+        for watched in tuple(self._watched):
+            watched.interrupt()
 
     def _pace(self) -> float:
         patience = min((watched.patience for watched in self._watched), default=_LONGEST)

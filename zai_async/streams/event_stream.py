@@ -19,6 +19,7 @@ from zai_async._sse import SSEParser
 from zai_async._transport import Response
 from zai_async.errors import (
     Attempt,
+    ClientDrainingError,
     DeadlineError,
     IncompleteError,
     StreamConsumedError,
@@ -355,6 +356,11 @@ class EventStream(abc.ABC, Generic[T]):
         elif self._reading:
             self._waited += passed
             self._check_silence()
+
+    def interrupt(self) -> None:
+        """Break off, because the client is drained; what has arrived whole is whole."""
+        text = "the client was drained before the stream had ended"
+        self._interrupt(None if self._finished() else ClientDrainingError(text))
 
     def _check_silence(self) -> None:
         phase = "between_progress" if self._progress else "first_progress"
