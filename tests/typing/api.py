@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, assert_never, assert_type
 
 from zai_async import (
@@ -30,6 +31,8 @@ from zai_async import (
     RetryPolicy,
     StreamRestartedError,
     StreamStalledError,
+    Task,
+    TaskTimeoutError,
     TextDelta,
     ThinkingDelta,
     Timeout,
@@ -40,8 +43,20 @@ from zai_async import (
     Usage,
     WebSearch,
     ZaiError,
+    as_completed,
+    wait_all,
 )
-from zai_async.models import FunctionToolParam, MessageParam, SearchResult
+from zai_async.models import (
+    AgentReply,
+    Batch,
+    ChatResult,
+    FunctionToolParam,
+    ImageResult,
+    MessageParam,
+    ParsedFile,
+    SearchResult,
+    Video,
+)
 
 
 class Weather:
@@ -88,6 +103,31 @@ async def answer_is_whole(zai: AsyncZai) -> None:
         assert_type(call.parse(Weather), Weather)
         assert_type(call.function.parse(), dict[str, Any])
         assert_type(call.function.parse(list[int]), list[int])
+
+
+async def tasks_know_their_results(zai: AsyncZai) -> None:
+    task = await zai.videos.submit(model="cogvideox-3", prompt="A cat")
+    assert_type(task, Task[Video])
+    assert_type(zai.attach(task), Task[Video])
+    assert_type(await task.wait(60, on_update=lambda video: None), Video)
+    assert_type(task.result(), Video)
+    async for update in task.updates():
+        assert_type(update, Video)
+    assert_type(await zai.videos.generate(model="cogvideox-3", timeout=60), Video)
+    assert_type(await zai.images.submit(model="glm-image", prompt="A cat"), Task[ImageResult])
+    assert_type(zai.chat.completions.task("1"), Task[ChatResult])
+    assert_type(zai.agents.task(agent_id="a", async_id="1"), Task[AgentReply])
+    assert_type(zai.file_parser.task("1", "download_link"), Task[ParsedFile])
+    assert_type(await zai.batches.wait("1", 60), Batch)
+    assert_type(await wait_all([task]), list[Video])
+    assert_type(await wait_all([task], return_errors=True), list[Video | Exception])
+    async for done in as_completed([task]):
+        assert_type(done, Task[Video])
+    try:
+        assert_type(await task.result().download("out/", max_bytes=1), Path)
+        assert_type(await zai.download("https://example.org/a.png", Path("a.png")), Path)
+    except TaskTimeoutError as error:
+        assert_type(error.retryable, bool)
 
 
 async def answer_is_continued(zai: AsyncZai) -> None:
