@@ -82,7 +82,8 @@ async def executed(code: CodeType, names: dict) -> None:
 
 
 @pytest.mark.parametrize("source", SCRIPTS)
-async def test_snippet_runs(run, source, zai_emulator):
+async def test_snippet_runs(run, source, zai_emulator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(None):
         await run(source)
     assert zai_emulator.requests or "transport" in source
