@@ -1,0 +1,29 @@
+"""zai-async, with every protection on; the limit is fixed, so that all streams may be open."""
+
+from benchmarks.contestants import MODEL
+from zai_async import AsyncZai
+from zai_async._sse import SSEParser
+
+
+class Contestant(AsyncZai):
+    imports = "import zai_async"
+    opens = "zai_async.AsyncZai(api_key='benchmark.key')"
+
+    def __init__(self, url):
+        super().__init__(api_key="benchmark.key", base_url=url, limits=10_000)
+
+    async def stream(self, seen):
+        async with self.chat.completions.stream(model=MODEL, messages="Hi") as stream:
+            async for _ in stream:
+                seen()
+
+    async def ask(self):
+        return (await self.chat.completions.create(model=MODEL, messages="Hi")).text
+
+    async def upload(self, path):
+        await self.files.create(file=path, purpose="batch")
+
+    @staticmethod
+    def parse(reads):
+        parser = SSEParser()
+        return sum(len(parser.payloads(read)) for read in reads)
