@@ -8,6 +8,7 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -432,6 +433,20 @@ def test_many_who_wait_share_the_questions():
 
     url, wire = played(work, RUNNING, RUNNING, DONE)
     assert (url, wire.times) == (URL, [0, 5, 12.5])
+
+
+def test_a_question_that_fails_after_the_end_was_found_is_of_no_interest():
+    late = FakeReply.json({"error": {"code": "1000", "message": "no"}}, status=401)
+
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        async with anyio.create_task_group() as group:
+            group.start_soon(task.wait)
+            group.start_soon(task.wait)
+        return asyncio.get_running_loop().time(), task.result().url
+
+    slow = [msgspec.structs.replace(DONE, delay=12.0), msgspec.structs.replace(late, delay=10.0)]
+    assert played(work, *slow)[0] == (15, URL)
 
 
 def test_an_unknown_status_is_reported_once(caplog):

@@ -184,7 +184,8 @@ class Task(Generic[R]):
             try:
                 return await self.fetch()
             except ZaiError as error:
-                if self.done or not self._forgives(error, patience):
+                # Another may have found the end meanwhile.
+                if error is self._error or not (self.done or self._forgives(error, patience)):
                     raise
 
     async def _turn(self) -> None:
