@@ -19,9 +19,9 @@ PACKAGE = Path(__file__).parents[1] / "zai_async"
 
 # A module or package directly under zai_async is a room. It imports from its own floor and below.
 FLOORS = (
-    {"_clock", "_codes", "_secrets", "_version", "errors"},
+    {"_clock", "_codes", "_secrets", "_threads", "_version", "errors"},
     {"_sse", "models", "providers", "uploads"},
-    {"_endpoints", "_wire", "limiter", "retry"},
+    {"_endpoints", "_wire", "ledger", "limiter", "retry"},
     {"_transport"},
     {"downloads", "session", "streams", "tasks"},
     {"__init__", "client", "resources"},

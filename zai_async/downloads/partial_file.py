@@ -1,17 +1,15 @@
 """A file that appears under its name when it is whole, or not at all."""
 
-import asyncio
 import secrets
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-import anyio
+from zai_async._threads import to_the_end
 
-__all__ = ["PartialFile", "to_the_end"]
+__all__ = ["PartialFile"]
 
 
 class PartialFile:
@@ -59,18 +57,3 @@ class PartialFile:
             self._files.close()
         finally:
             self._path.unlink(missing_ok=True)
-
-
-async def to_the_end(work: Callable[[], object]) -> None:
-    """Run blocking work in a thread, to its end also when this task is cancelled meanwhile.
-
-    Left behind, the thread would open a file that nobody knows of, or write to one that is gone.
-    """
-    with anyio.CancelScope(shield=True):
-        doing = asyncio.get_running_loop().run_in_executor(None, work)
-        try:
-            await asyncio.shield(doing)
-        except asyncio.CancelledError:
-            # A cancel() of asyncio's own, which no shield keeps out.
-            await asyncio.wait([doing])
-            raise

@@ -4,10 +4,12 @@ import base64
 import binascii
 import os
 import struct
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
-import anyio
-
+from zai_async._threads import to_the_end
 from zai_async.models import Outcome, SpeechChoice, SpeechChunk
 from zai_async.streams.json_stream import JSONStream
 from zai_async.streams.source import Source
@@ -44,12 +46,14 @@ class SpeechStream(JSONStream[bytes]):
     async def save(self, path: str | os.PathLike[str]) -> int:
         """Write what is left to a WAV file and return its length in bytes."""
         size = 0
-        async with await anyio.open_file(path, "wb") as file:
-            await file.write(wav_header(_ENDLESS, self.sample_rate))
+        with ExitStack() as files:
+            file = await to_the_end(lambda: files.enter_context(Path(path).open("wb")))
+            await to_the_end(partial(file.write, wav_header(_ENDLESS, self.sample_rate)))
             async for piece in self:
-                size += await file.write(piece)
-            await file.seek(0)
-            await file.write(wav_header(size, self.sample_rate))
+                size += await to_the_end(partial(file.write, piece))
+            await to_the_end(partial(file.seek, 0))
+            await to_the_end(partial(file.write, wav_header(size, self.sample_rate)))
+            await to_the_end(file.close)
         return size + len(wav_header(size, self.sample_rate))
 
     def _accept(self, data: bytes) -> bytes | None:

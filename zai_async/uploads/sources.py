@@ -5,13 +5,13 @@ Files are read in worker threads, a piece at a time; nothing is ever held whole.
 
 import io
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, cast
 
-import anyio
-import anyio.to_thread
-
+from zai_async._threads import to_the_end
 from zai_async.errors import ConfigurationError
 
 __all__ = ["Source", "open_source"]
@@ -53,21 +53,24 @@ class _Path:
     replayable = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = anyio.Path(path)
-        self.name = Path(path).name
+        self._path = Path(path)
+        self.name = self._path.name
 
     async def inspect(self) -> tuple[int | None, bytes]:
         try:
-            async with await anyio.open_file(self._path, "rb") as file:
-                head = await file.read(HEAD)
-            return (await self._path.stat()).st_size, head
+            return await to_the_end(self._look)
         except OSError as error:
             text = f"{self._path}: {error.strerror or error}"
             raise ConfigurationError(text) from error
 
+    def _look(self) -> tuple[int, bytes]:
+        with self._path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size, file.read(HEAD)
+
     async def pieces(self, length: int) -> AsyncIterator[bytes]:
-        async with await anyio.open_file(self._path, "rb") as file:
-            while piece := await file.read(length):
+        with ExitStack() as files:
+            file = await to_the_end(lambda: files.enter_context(self._path.open("rb")))
+            while piece := await to_the_end(partial(file.read, length)):
                 yield piece
 
 
@@ -83,9 +86,8 @@ class _File:
 
     async def inspect(self) -> tuple[int | None, bytes]:
         if self.replayable:
-            size, head = await _in_thread(self._measure)
-            return size, head
-        self._head = await _in_thread(self._file.read, HEAD)
+            return await to_the_end(self._measure)
+        self._head = await to_the_end(partial(self._file.read, HEAD))
         return None, self._head
 
     def _measure(self) -> tuple[int, bytes]:
@@ -95,10 +97,10 @@ class _File:
 
     async def pieces(self, length: int) -> AsyncIterator[bytes]:
         if self.replayable:
-            await _in_thread(self._file.seek, self._start)
+            await to_the_end(partial(self._file.seek, self._start))
         elif self._head:
             yield self._head
-        while piece := await _in_thread(self._file.read, length):
+        while piece := await to_the_end(partial(self._file.read, length)):
             yield piece
 
 
@@ -121,10 +123,6 @@ class _Pieces:
         yield self._first
         async for piece in self._pieces:
             yield piece
-
-
-async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await anyio.to_thread.run_sync(function, *args)
 
 
 def open_source(content: object) -> Source:
