@@ -3,7 +3,7 @@
 from typing import Literal, Unpack
 
 from zai_async import _endpoints as ep
-from zai_async.models import FileParserParams, ParsedFile
+from zai_async.models import FileParserParams, FileParserSubmitParams, ParsedFile
 from zai_async.resources.resource import Resource
 from zai_async.tasks import PARSED_FILES, Task, submit_file
 
@@ -24,7 +24,7 @@ class FileParser(Resource):
         self,
         *,
         format_type: Literal["text", "download_link"] = "text",
-        **params: Unpack[FileParserParams],
+        **params: Unpack[FileParserSubmitParams],
     ) -> Task[ParsedFile]:
         """Submit a document; its result is text, or the address of text and pictures (bigmodel.cn).
 
