@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.command_line import Screen, sent, surround, watch
 from zai_async import errors
 from zai_async.cli import COMMANDS, main, repl
 from zai_async.cli.failures import report
@@ -21,33 +22,17 @@ from zai_async.cli.terminal import Terminal
 from zai_async.providers import PROVIDERS
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
-OPTIONS = "".join(line for line in REFERENCE.splitlines() if line.startswith("| `-"))
+# The first table row by row, because sentences name the options of other programs.
+SECTIONS = {
+    title: "".join(line for line in text.splitlines() if line.startswith("| `"))
+    for title, _, text in (section.partition("\n") for section in REFERENCE.split("\n## "))
+}
 GONE = "http://127.0.0.1:9/api"
-
-
-class Screen(io.StringIO):
-    """A stream that a person watches."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, zai_emulator):
-    """Point the command at the emulator, with nobody watching and nothing piped in."""
-    for name in ("NO_COLOR", "ZAI_MODEL", "ZHIPUAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("ZAI_API_KEY", "id.secret")
-    monkeypatch.setenv("ZAI_BASE_URL", zai_emulator.url)
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-
-
-def watch(monkeypatch):
-    """Put a person in front of stderr; not a fixture, because pytest sets stderr after those."""
-    screen = Screen()
-    monkeypatch.setattr(sys, "stderr", screen)
-    return screen
+    surround(monkeypatch, zai_emulator)
 
 
 @pytest.fixture
@@ -68,10 +53,6 @@ def strike(key):
     if isinstance(key, BaseException):
         raise key
     return key
-
-
-def sent(emulator, number=-1):
-    return emulator.requests[number].json
 
 
 # Commands
@@ -111,11 +92,23 @@ def test_every_command_explains_itself(name, capsys):
     assert f"zai {name}" in capsys.readouterr().out
 
 
-def test_reference_knows_every_option(capsys):
-    with pytest.raises(SystemExit):
-        main(["chat", "--help"])
-    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    assert options == set(re.findall(r"--[a-z-]+", OPTIONS)) | {"--help"}
+def options_in(text):
+    return set(re.findall(r"(?<![\w-])--[a-z-]+", text))
+
+
+def help_of(capsys, *words):
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--help"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"emulator"}))
+def test_reference_knows_every_option(command, capsys):
+    output = help_of(capsys, command)
+    actions = re.findall(r"(?m)^    ([a-z]+)\b", output) if " ACTION" in output else []
+    known = options_in(output + "".join(help_of(capsys, command, each) for each in actions))
+    documented = SECTIONS[f"zai {command}"] + SECTIONS["Common options"]
+    assert known == options_in(documented) | {"--help"}
 
 
 # Asking

@@ -10,14 +10,28 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import zai_async
-from zai_async.cli.statuses import BROKEN_PIPE, INTERRUPTED, USAGE
+from zai_async.cli.statuses import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE
 from zai_async.cli.terminal import Terminal
 
 __all__ = ["main"]
 
 COMMANDS = {
+    "agents": "let an agent translate, or do other work",
     "chat": "ask a model, or talk with it",
+    "check": "find out which endpoints accept the key",
     "emulator": "serve an emulated platform on this machine",
+    "files": "upload, list, fetch and delete files",
+    "image": "make an image",
+    "models": "list the models",
+    "ocr": "read a picture or a pdf",
+    "quota": "show what is left of a Coding Plan",
+    "read": "read a web page",
+    "search": "search the web",
+    "speech": "speak a text",
+    "task": "ask about a task, or wait for it",
+    "tokens": "count the tokens of a text",
+    "transcribe": "write down what is said",
+    "video": "make a video",
 }
 
 
@@ -33,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         terminal.abandon()
         return BROKEN_PIPE
+    except OSError as error:
+        return _unwritten(error, terminal)
 
 
 def _dispatch(argv: Sequence[str], terminal: Terminal) -> int:
@@ -48,14 +64,22 @@ def _run(name: str, argv: Sequence[str], terminal: Terminal) -> int:
     try:
         run: Callable[[Sequence[str], Terminal], int] = import_module(f"{__name__}.{name}").run
         return run(argv, terminal)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         terminal.interrupted()
+        terminal.notes(interrupt)
         return INTERRUPTED
     except zai_async.ZaiError as error:
         # Late, because help is shown without any of our errors.
         from zai_async.cli.failures import report  # noqa: PLC0415
 
         return report(error, terminal)
+
+
+def _unwritten(error: OSError, terminal: Terminal) -> int:
+    """Say which file it was, as far as that is known."""
+    terminal.note(f"zai: {': '.join(filter(None, (error.filename, error.strerror or str(error))))}")
+    terminal.notes(error)
+    return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,25 +1,63 @@
 """What the words of a command line may mean."""
 
 import argparse
+import json
 import math
+import os
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-__all__ = ["count", "number", "parse", "seconds", "text"]
+__all__ = [
+    "add_words",
+    "count",
+    "given",
+    "number",
+    "parse",
+    "place",
+    "said",
+    "seconds",
+    "setting",
+    "text",
+]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
+def add_words(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    """Add the words that are no options; together they are one text."""
+    parser.add_argument("words", nargs="*", type=text, metavar=name, help=meaning)
+
+
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse options and the words of ``prompt`` in any order; after ``--`` all is prompt.
+    """Parse options and words in any order; after ``--`` all is words.
 
     Raises:
         SystemExit: The arguments are wrong, or only help was asked for.
     """
     end = argv.index("--") if "--" in argv else len(argv)
     arguments = parser.parse_intermixed_args(argv[:end])
-    arguments.prompt += map(text, argv[end + 1 :])
+    arguments.words += map(text, argv[end + 1 :])
     return arguments
+
+
+def said(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
+    """Return the words as one text; a single ``-`` stands for what is piped in.
+
+    Raises:
+        SystemExit: There is no text.
+    """
+    whole = sys.stdin.read().strip() if list(words) == ["-"] else " ".join(words)
+    if not whole:
+        parser.error("no text: give it as arguments, or - for stdin")
+    return whole
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields of a request that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def text(word: str) -> str:
@@ -63,3 +101,29 @@ def count(word: str) -> int:
     if not (word.isascii() and word.isdigit()):
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
     return int(word)
+
+
+def setting(word: str) -> tuple[str, Any]:
+    """Read a name and a value: what is JSON is taken as such, and all else as text.
+
+    Raises:
+        ArgumentTypeError: There is no name, or no value.
+    """
+    name, equals, value = text(word).partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{word!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def place(word: str) -> str:
+    """Take a path for what is still to be made, and paid for.
+
+    Raises:
+        ArgumentTypeError: Nothing can be written there, for want of a directory.
+    """
+    if not word.endswith(("/", os.sep)) and not Path(word).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {str(Path(word).parent)!r}")
+    return word

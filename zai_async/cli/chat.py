@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from zai_async.cli import repl
-from zai_async.cli.arguments import count, number, parse, text
+from zai_async.cli.arguments import add_words, count, given, number, parse, text
 from zai_async.cli.connection import add_options, connect
 from zai_async.cli.conversation import Conversation
 from zai_async.cli.display import Display
@@ -36,9 +36,9 @@ def run(argv: Sequence[str], terminal: Terminal) -> int:
             settings=_settings(arguments),
             stream=arguments.stream,
         )
-        if terminal.interactive and not arguments.prompt:
+        if terminal.interactive and not arguments.words:
             return repl.converse(conversation, terminal)
-        prompt = _prompt(arguments.prompt)
+        prompt = _prompt(arguments.words)
         if not prompt:
             parser.error("no prompt: give it as arguments or on stdin")
         conversation.ask(prompt)
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="zai chat", usage="zai chat [OPTION ...] [PROMPT ...]", description=_DESCRIPTION
     )
-    parser.add_argument("prompt", nargs="*", type=text, metavar="PROMPT", help="what to ask")
+    add_words(parser, "PROMPT", "what to ask")
     _add_request(parser)
     _add_output(parser)
     add_options(parser)
@@ -107,10 +107,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of the request that were given."""
     thinking = {True: {"type": "enabled"}, False: {"type": "disabled"}, None: None}
-    settings = {
-        "thinking": thinking[arguments.thinking],
-        "reasoning_effort": arguments.effort,
-        "max_tokens": arguments.max_tokens,
-        "temperature": arguments.temperature,
-    }
-    return {name: value for name, value in settings.items() if value is not None}
+    return given(
+        thinking=thinking[arguments.thinking],
+        reasoning_effort=arguments.effort,
+        max_tokens=arguments.max_tokens,
+        temperature=arguments.temperature,
+    )

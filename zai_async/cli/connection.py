@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -29,6 +30,13 @@ class Connection:
         self.options = options
         """For every call."""
         self._runner = runner
+        self._begun = time.monotonic()
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, None without one."""
+        deadline = self.options.deadline
+        return None if deadline is None else max(0.0, self._begun + deadline - time.monotonic())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for a call; Ctrl-C cancels it and is raised as KeyboardInterrupt."""
@@ -65,7 +73,7 @@ def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Conn
         MissingKeyError: There is no key, and the emulator was not asked for.
         ConfigurationError: An option or an environment variable cannot be meant.
     """
-    _log_to_stderr(arguments, watched=terminal.watched)
+    _log_to_stderr(arguments, terminal)
     options = CallOptions(deadline=arguments.deadline, retries=arguments.retries)
     with ExitStack() as stack:
         zai = _emulated(arguments, stack) if arguments.emulate else _client(arguments)
@@ -97,9 +105,20 @@ def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
     )
 
 
-def _log_to_stderr(arguments: argparse.Namespace, *, watched: bool) -> None:
+def _log_to_stderr(arguments: argparse.Namespace, terminal: Terminal) -> None:
     """Tell a person why it takes so long: retries on a terminal, every request with -v."""
-    if arguments.verbose or (watched and not arguments.quiet):
-        logging.basicConfig(format="zai: %(message)s")
+    if arguments.verbose or (terminal.watched and not arguments.quiet):
+        logging.basicConfig(format="zai: %(message)s", handlers=[_Notes(terminal)])
         level = logging.DEBUG if arguments.verbose else logging.INFO
         logging.getLogger("zai_async").setLevel(level)
+
+
+class _Notes(logging.Handler):
+    """Write log records as lines of their own, beside what else is on the screen."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._terminal.note(self.format(record))

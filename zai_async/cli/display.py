@@ -1,10 +1,8 @@
 """How an answer looks: thinking aside, the text or JSON as data, then what it cost."""
 
-import json
 import time
 
-import msgspec
-
+from zai_async.cli.output import to_json
 from zai_async.cli.terminal import Terminal
 from zai_async.models import ChatCompletion
 
@@ -54,7 +52,7 @@ class Display:
         """Show what can be said only at the end."""
         seconds = time.monotonic() - self._begun
         if self._as_json:
-            self._data(f"{_as_json(answer)}\n")
+            self._data(f"{to_json(answer)}\n")
         elif not answer.text.endswith("\n"):
             self._data("\n")
         if answer.outcome in _WARNINGS:
@@ -73,11 +71,6 @@ class Display:
         if self._kind not in {"", kind}:
             self._terminal.paragraph()
         self._kind = kind
-
-
-def _as_json(answer: ChatCompletion) -> str:
-    # Escapes, because data must arrive whole whatever the encoding of the pipe.
-    return json.dumps(msgspec.to_builtins(answer))
 
 
 def _summary(answer: ChatCompletion, seconds: float) -> str:

@@ -12,6 +12,7 @@ from zai_async.errors import (
     PermissionDeniedError,
     QuotaError,
     RateLimitError,
+    TaskTimeoutError,
     ZaiError,
 )
 
@@ -27,6 +28,7 @@ _STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
     (RateLimitError, LIMITED),
     (QuotaError, LIMITED),
     (DeadlineError, TOO_LATE),
+    (TaskTimeoutError, TOO_LATE),
     (ConfigurationError, USAGE),
 )
 
@@ -37,4 +39,5 @@ def report(error: ZaiError, terminal: Terminal) -> int:
     if error.emitted:
         text = f"{text.removesuffix('.')}. What was printed is not the whole answer."
     terminal.note(f"zai: {text}")
+    terminal.notes(error)
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), FAILED)

@@ -2,13 +2,14 @@
 
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TextIO
 
 __all__ = ["Terminal"]
 
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+_DIM, _PLAIN, _ERASE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
 # A model may write anything, escape sequences that drive a terminal included. Files get it as it
 # is; a terminal gets a mark instead.
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
@@ -24,6 +25,12 @@ class Terminal:
         _prepare("stderr", "w")
         self._unfinished: TextIO | None = None
         self._apart = True
+        self._passing = False
+
+    @property
+    def redraws(self) -> bool:
+        """Whether a line on stderr can be replaced by another."""
+        return self.watched and os.environ.get("TERM") != "dumb"
 
     @property
     def watched(self) -> bool:
@@ -39,6 +46,14 @@ class Terminal:
         """Write a piece of data to stdout at once."""
         self._write(sys.stdout, text)
 
+    def content(self, piece: bytes) -> None:
+        """Write a piece of data that may be no text to stdout at once."""
+        if sys.stdout.isatty():
+            self.data(piece.decode(errors="replace"))
+            return
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
     def aside(self, text: str) -> None:
         """Write a piece of what is not data to stderr, dimmed on a terminal."""
         self._write(sys.stderr, text, dimmed=_has_colours(sys.stderr))
@@ -48,8 +63,32 @@ class Terminal:
         self.end_line()
         self._write(sys.stderr, f"{text}\n")
 
+    def notes(self, error: BaseException) -> None:
+        """Write what an error says besides, such as how to come back to a task."""
+        for note in getattr(error, "__notes__", ()):
+            self.note(f"zai: {note}")
+
+    def progress(self, text: str) -> None:
+        """Show on stderr how far something is, in a line that the next output replaces."""
+        if not self.redraws:
+            self.note(text)
+            return
+        self.end_line()
+        columns = shutil.get_terminal_size().columns
+        self._write(sys.stderr, text[: columns - 1], dimmed=_has_colours(sys.stderr))
+        self._passing = True
+
+    def erase(self) -> None:
+        """Take the line of progress away."""
+        if self._passing:
+            self._passing = False
+            self._unfinished = None
+            sys.stderr.write(_ERASE)
+            sys.stderr.flush()
+
     def end_line(self) -> None:
         """Begin a new line on the screen unless the last one is complete."""
+        self.erase()
         if self._unfinished is not None:
             self._write(self._unfinished, "\n")
 
@@ -62,6 +101,7 @@ class Terminal:
 
     def interrupted(self) -> None:
         """Leave the line on which the terminal has echoed ^C."""
+        self._passing = False
         if self._unfinished is not None or self.watched:
             self._write(self._unfinished or sys.stderr, "\n")
 
@@ -72,6 +112,7 @@ class Terminal:
             os.dup2(nowhere, stream.fileno())
 
     def _write(self, stream: TextIO, text: str, *, dimmed: bool = False) -> None:
+        self.erase()
         shown = text.translate(_HARMLESS) if stream.isatty() else text
         stream.write(f"{_DIM}{shown}{_PLAIN}" if dimmed else shown)
         stream.flush()
