@@ -96,7 +96,9 @@ def test_the_docstring_draws_the_tree():
 
 
 def test_every_class_is_exported_and_described():
-    assert {cls.__name__ for cls in CLASSES} | {"Attempt", "api_error_class"} == set(errors.__all__)
+    assert {cls.__name__ for cls in CLASSES} | {"Attempt", "Timing", "api_error_class"} == set(
+        errors.__all__
+    )
     for cls in CLASSES:
         assert cls.__doc__
         assert cls.__doc__ != (cls.__bases__[0].__doc__ or "")

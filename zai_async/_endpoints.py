@@ -104,6 +104,7 @@ def _operation(
     method: str = "POST",
     stream: bool = False,
     repeatable: bool = True,
+    free: bool = False,
     upload: FileLimits | None = None,
     prepare: Prepare = _unchanged,
 ) -> Endpoint[T]:
@@ -115,6 +116,7 @@ def _operation(
         method=method,
         stream=stream,
         repeatable=repeatable,
+        free=free,
         upload=None if upload is None else ("file", upload),
         prepare=lambda body: _filled(name, params, prepare(body)),
     )
@@ -233,7 +235,12 @@ VOICE_LIST = _operation(
 VOICE_DELETE = _operation("voices.delete", "paas/v4/voice/delete", VoiceDeletion, VoiceDeleteParams)
 
 TOKENIZER = _operation(
-    "tokenizer.count", "paas/v4/tokenizer", TokenCount, TokenizerParams, prepare=_conversation
+    "tokenizer.count",
+    "paas/v4/tokenizer",
+    TokenCount,
+    TokenizerParams,
+    free=True,
+    prepare=_conversation,
 )
 LAYOUT = _operation("layout_parsing.parse", "paas/v4/layout_parsing", Layout, LayoutParams)
 SEARCH = _operation("web_search.create", "paas/v4/web_search", SearchResponse, SearchParams)
@@ -329,9 +336,15 @@ AGENT_STREAM = _operation(
     repeatable=False,
     prepare=_streamed,
 )
-AGENT_RESULT = _operation("agents.result", "v1/agents/async-result", AgentReply, AgentResultParams)
+AGENT_RESULT = _operation(
+    "agents.result", "v1/agents/async-result", AgentReply, AgentResultParams, free=True
+)
 AGENT_CONVERSATION = _operation(
-    "agents.conversation", "v1/agents/conversation", AgentReply, AgentConversationParams
+    "agents.conversation",
+    "v1/agents/conversation",
+    AgentReply,
+    AgentConversationParams,
+    free=True,
 )
 
 MODELS = _operation("models.list", "paas/v4/models", Page[Model], CallParams, method="GET")

@@ -20,14 +20,22 @@ from zai_async._transport import (
     usable_proxy,
 )
 from zai_async.errors import ConfigurationError, MissingKeyError
+from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
-from zai_async.models import Reply, Timeout
+from zai_async.models import Budget, Price, Reply, Timeout
 from zai_async.models.downloads import DownloadOptions
 from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
 from zai_async.resources.check import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
-from zai_async.session import Hooks, LimitsView, SessionManager, Sessions, Settings
+from zai_async.session import (
+    Coordinator,
+    Hooks,
+    LimitsView,
+    SessionManager,
+    Sessions,
+    Settings,
+)
 from zai_async.tasks import Task
 
 if TYPE_CHECKING:
@@ -47,6 +55,8 @@ class Changes(TypedDict, total=False):
     retry: RetryPolicy
     headers: Mapping[str, str]
     hooks: Hooks
+    budget: Budget | None
+    wait_for_quota: bool
     max_response_bytes: int
     max_event_bytes: int
 
@@ -71,6 +81,10 @@ class AsyncZai(Resources):
         hooks: Functions that watch every call.
         limits: How many requests of a model may be in flight: found out by default, a number, or
             ``"off"``; see ``Limits``.
+        coordinator: Shares a number of requests in flight, ``limits=n``, between processes.
+        budget: Refuses calls when so much is spent.
+        prices: What models cost, for ``zai.usage`` and for budgets in money.
+        wait_for_quota: Whether to wait, within the deadline, until a plan allows calls again.
         proxy: Address of a proxy for every request; it may hold a password.
         trust_env: Whether ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` count.
         ssl: A context of your own, or False to verify nothing.
@@ -98,6 +112,10 @@ class AsyncZai(Resources):
         headers: Mapping[str, str] | None = None,
         hooks: Hooks | None = None,
         limits: Limits | int | Literal["adaptive", "off"] | None = None,
+        coordinator: Coordinator | None = None,
+        budget: Budget | None = None,
+        prices: Mapping[str, Price] | None = None,
+        wait_for_quota: bool = False,
         proxy: str | None = None,
         trust_env: bool = True,
         ssl: "SSLContext | bool | None" = None,
@@ -120,6 +138,8 @@ class AsyncZai(Resources):
             headers=dict(headers or {}),
             hooks=hooks or Hooks(),
             clock=clock or SystemClock(),
+            budget=budget,
+            wait_for_quota=wait_for_quota,
             max_response_bytes=max_response_bytes,
             max_event_bytes=max_event_bytes,
         )
@@ -130,7 +150,11 @@ class AsyncZai(Resources):
             session=session,
         )
         sessions = Sessions(
-            _opener(network, transport), made_at=_creation_site(), limits=_limits(limits)
+            _opener(network, transport),
+            made_at=_creation_site(),
+            limits=_limits(limits, coordinator),
+            coordinator=coordinator,
+            prices=prices,
         )
         self._attach(SessionManager(settings, sessions))
 
@@ -161,6 +185,11 @@ class AsyncZai(Resources):
     def limits(self) -> LimitsView:
         """What the limiter has found out, for this client and all that are derived from it."""
         return LimitsView(self._manager.sessions.gates)
+
+    @property
+    def usage(self) -> Ledger:
+        """What calls have used, of this client and of all that are derived from it."""
+        return self._manager.sessions.ledger
 
     def attach(self, task: Task[R]) -> Task[R]:
         """Return the same task in the hands of this client, for example out of a pickle."""
@@ -238,11 +267,14 @@ def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
     return resolve_provider(known, base_url)
 
 
-def _limits(limits: Limits | int | str | None) -> Limits:
+def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) -> Limits:
     try:
-        return Limits.of(limits)
+        known = Limits.of(limits)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+    if coordinator is not None and known.mode != "fixed":
+        raise ConfigurationError("a coordinator shares a number that is known: limits=...")
+    return known
 
 
 def _authenticated(provider: Provider, auth: str) -> Provider:

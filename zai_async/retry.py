@@ -12,7 +12,7 @@ import msgspec
 
 from zai_async.errors import APIError, ConfigurationError, TransportError, ZaiError
 
-__all__ = ["Backoff", "RetryPolicy", "surely_refused"]
+__all__ = ["Backoff", "RetryPolicy", "RetryReserve", "surely_refused"]
 
 _BUSINESS_CODE = re.compile(r"\d{4}", re.ASCII)
 
@@ -79,6 +79,31 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def _backoff(self, error: ZaiError) -> Backoff | None:
         known = {"short": self.short, "throttle": self.throttle, "overload": self.overload}
         return known.get(error.repeat)
+
+
+class RetryReserve:
+    """Bound the repetitions of all calls of a client together.
+
+    A server that is down answers nobody, and is not helped by twice the requests. A repetition
+    draws from the reserve; one that is answered gives back what it drew, and every other answer a
+    tenth. With nothing left, calls fail at their first request until some succeed again. The AWS
+    SDKs and gRPC keep such a reserve, too (https://github.com/grpc/proposal, A6).
+    """
+
+    def __init__(self, most: float = 100.0) -> None:
+        self._most = most
+        self._left = most
+
+    def draw(self) -> bool:
+        """Take one repetition out, and tell whether there was one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def refill(self, *, helped: bool) -> None:
+        """Note that a request was answered; ``helped`` if it was a repetition."""
+        self._left = min(self._most, self._left + (1.0 if helped else 0.1))
 
 
 def surely_refused(error: ZaiError) -> bool:

@@ -52,6 +52,7 @@ class Endpoint(Generic[T]):
         method: str = "POST",
         stream: bool = False,
         repeatable: bool = True,
+        free: bool = False,
         upload: tuple[str, FileLimits] | None = None,
         prepare: Callable[[Body], Body] = _unchanged,
     ) -> None:
@@ -63,6 +64,8 @@ class Endpoint(Generic[T]):
         self.stream = stream
         self.repeatable = repeatable
         """Whether the request may be sent again when nobody knows if the first one arrived."""
+        self.spends = method == "POST" and not free
+        """Whether a call may use tokens."""
         self.upload = upload
         """The field that is a file, which makes the body a form, and what is accepted there."""
         self.prepare = prepare

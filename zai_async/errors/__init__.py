@@ -6,6 +6,7 @@
     ├── ConfigurationError (ValueError)           an argument is wrong; nothing was sent
     │   ├── MissingKeyError                       no API key was given or found
     │   └── InvalidFileError                      a file breaks a documented limit
+    ├── BudgetExceededError                       a budget is used up; nothing was sent
     ├── ClientClosedError (RuntimeError)          the client has been closed
     │   └── ClientDrainingError                   ... or is about to be
     ├── TransportError                            the network failed
@@ -89,6 +90,7 @@ from zai_async.errors.network import (
 )
 from zai_async.errors.root import (
     Attempt,
+    BudgetExceededError,
     ClientClosedError,
     ClientDrainingError,
     ConfigurationError,
@@ -96,6 +98,7 @@ from zai_async.errors.root import (
     InvalidFileError,
     MissingKeyError,
     StreamConsumedError,
+    Timing,
     ZaiError,
 )
 from zai_async.errors.tasks import (
@@ -112,6 +115,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BillingError",
+    "BudgetExceededError",
     "ClientClosedError",
     "ClientDrainingError",
     "ConfigurationError",
@@ -145,6 +149,7 @@ __all__ = [
     "TaskError",
     "TaskFailedError",
     "TaskTimeoutError",
+    "Timing",
     "ToolCallError",
     "ToolCallIncompleteError",
     "ToolCallMalformedError",

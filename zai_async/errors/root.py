@@ -9,6 +9,7 @@ from zai_async._codes import Kind, Repeat
 
 __all__ = [
     "Attempt",
+    "BudgetExceededError",
     "ClientClosedError",
     "ClientDrainingError",
     "ConfigurationError",
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidFileError",
     "MissingKeyError",
     "StreamConsumedError",
+    "Timing",
     "ZaiError",
 ]
 
@@ -40,6 +42,19 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the connection had served an earlier request; None where unknown."""
     maybe_billed: bool = False
     """Whether the server may have done paid work although no answer arrived."""
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how long a call took, in seconds since its beginning; None for what did not happen."""
+
+    queued: float = 0.0
+    """Spent waiting for slots of the limiter, after refusals included."""
+    first_byte: float | None = None
+    """Until the headers of the last answer."""
+    first_token: float | None = None
+    """Until the first content of a stream, thinking included."""
+    total: float = 0.0
+    """Until its end, or until now."""
 
 
 class ZaiError(Exception):
@@ -79,6 +94,7 @@ class ZaiError(Exception):
         self.body = body
         self.partial = partial
         self.attempts: tuple[Attempt, ...] = ()
+        self.timing = Timing()
         self.operation: str | None = None
         self.in_stream = False
         self.emitted = False
@@ -119,6 +135,12 @@ class InvalidFileError(ConfigurationError):
     def __init__(self, message: str, *, limit: str = "", **facts: Any) -> None:
         super().__init__(message, **facts)
         self.limit = limit
+
+
+class BudgetExceededError(ZaiError):
+    """A budget is used up; the request was not sent."""
+
+    kind: Kind = "limit"
 
 
 class ClientClosedError(ZaiError, RuntimeError):

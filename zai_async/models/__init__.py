@@ -46,6 +46,7 @@ from zai_async.models.batches import (
     BatchRequestCounts,
 )
 from zai_async.models.binary import BinaryReply
+from zai_async.models.budget import Budget, Price
 from zai_async.models.catalogue import (
     Model,
 )
@@ -243,6 +244,7 @@ __all__ = [
     "BatchParams",
     "BatchRequestCounts",
     "BinaryReply",
+    "Budget",
     "CallOptions",
     "CallParams",
     "ChatCompletion",
@@ -310,6 +312,7 @@ __all__ = [
     "Outcome",
     "Page",
     "ParsedFile",
+    "Price",
     "Progress",
     "PromptTokensDetails",
     "Quota",

@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 from msgspec import Struct
 
 from zai_async._codes import Outcome
+from zai_async.models.budget import Budget
 
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 _BY_FINISH_REASON: dict[str, Outcome] = {
@@ -70,6 +71,10 @@ class CallOptions(Struct, frozen=True):
     """When the service begins its answer anew: fail, or drop what came and go on."""
     tag: str | None = None
     """A label under which the usage ledger and the hooks count this call."""
+    budget: Budget | None = None
+    """What this call is charged to, besides the budget of the client; usually several share it."""
+    wait_for_quota: bool | None = None
+    """Whether to wait, within the deadline, for a plan's allowance; None keeps the client's."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.timeout, Timeout):

@@ -5,7 +5,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from zai_async._codes import Outcome
-from zai_async.errors import Attempt
+from zai_async.errors import Attempt, Timing
 
 
 class Reply(Struct, kw_only=True, dict=True):
@@ -26,6 +26,12 @@ class Reply(Struct, kw_only=True, dict=True):
         return attempts
 
     @property
+    def timing(self) -> Timing:
+        """How long the call took."""
+        timing: Timing = vars(self).get("timing") or Timing()
+        return timing
+
+    @property
     def outcome(self) -> Outcome:
         """How the call ended, in the SDK's words."""
         outcome: Outcome = vars(self).get("outcome", "completed")
@@ -43,9 +49,13 @@ class Reply(Struct, kw_only=True, dict=True):
 
 
 def attach_call(
-    reply: Reply, *, attempts: tuple[Attempt, ...], outcome: Outcome | None = None
+    reply: Reply,
+    *,
+    attempts: tuple[Attempt, ...],
+    timing: Timing | None = None,
+    outcome: Outcome | None = None,
 ) -> None:
     """Record on a reply how it was fetched; without ``outcome`` the reply judges for itself."""
-    vars(reply)["attempts"] = attempts
+    vars(reply).update(attempts=attempts, timing=timing)
     if outcome is not None:
         vars(reply)["outcome"] = outcome

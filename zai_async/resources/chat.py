@@ -86,8 +86,8 @@ def _checked(answer: ChatCompletion, options: CallOptions | None) -> ChatComplet
     try:
         outcome = ensure_proper_end(answer, options.allow if options else ())
     except ZaiError as error:
-        error.attempts = answer.attempts
+        error.attempts, error.timing = answer.attempts, answer.timing
         error.operation = ep.CHAT.name
         raise
-    attach_call(answer, attempts=answer.attempts, outcome=outcome)
+    attach_call(answer, attempts=answer.attempts, timing=answer.timing, outcome=outcome)
     return answer

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -13,21 +12,23 @@ from zai_async._secrets import Secret
 from zai_async._transport import Request, Response
 from zai_async._wire import Endpoint, authorized, build_request
 from zai_async.errors import (
-    APIError,
     Attempt,
+    BudgetExceededError,
     ClientDrainingError,
     ConfigurationError,
     ConnectionLostError,
     DeadlineError,
     RequestTimeoutError,
-    TransportError,
+    Timing,
     ZaiError,
 )
-from zai_async.models import CallOptions, Timeout
-from zai_async.retry import surely_refused
+from zai_async.models import CallOptions, Timeout, Usage
+from zai_async.session.attempts import AttemptLog
 from zai_async.session.bodies import expect_stream
-from zai_async.session.hooks import RequestEvent, ResponseEvent, RetryEvent, emit
+from zai_async.session.hooks import QueueEvent, RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session.record import CallRecord
+from zai_async.session.repetition import Repetition
 from zai_async.session.settings import Settings
 from zai_async.session.turn import turn_of
 from zai_async.session.visits import Visit
@@ -39,10 +40,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("zai_async")
 
-_STALE_TOKEN = frozenset({"1003", "1004"})
 _CROWDED = 429
 _SUSPECT = "Others of this model pass: something in this very request may be the reason."
-_ABOUT_IMAGES = re.compile(r"图片|image", re.IGNORECASE)
 
 
 class Call:
@@ -64,23 +63,25 @@ class Call:
         self.request = msgspec.structs.replace(request, connect_timeout=self.timeout.connect)
         body = request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
-        self._retry = settings.retry_for(options)
         self._sessions = sessions
         self._visit = Visit(sessions.visits)
-        self._turn = turn_of(settings, sessions.gates, endpoint.name, params)
-        self._attempts: list[Attempt] = []
-        self._begun: float | None = None
-        self._sent = 0.0
-        self._wait = 0.0
-        self._resent = 0
+        self._record = CallRecord(settings, sessions.ledger, endpoint, params, options)
+        self._turn = turn_of(settings, sessions.gates, self._record.model)
+        self._log = AttemptLog(settings.clock)
+        self._repetition = Repetition(settings, sessions.reserve, options, endpoint, self._files)
+        self._failure: Exception | None = None
         self._last_chance = False
-        self._signed_again = False
         self.session: LoopSession
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every request of the call so far."""
-        return tuple(self._attempts)
+        return self._log.entries
+
+    @property
+    def timing(self) -> Timing:
+        """How long everything took so far."""
+        return self._record.timing
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -90,9 +91,9 @@ class Call:
     @property
     def deadline_at(self) -> float | None:
         """When everything must be over, on the monotonic clock; None without a deadline."""
-        if self.options.deadline is None or self._begun is None:
+        if self.options.deadline is None or self._record.begun is None:
             return None
-        return self._begun + self.options.deadline
+        return self._record.begun + self.options.deadline
 
     async def run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
         """Send requests until ``finish`` accepts an answer; it closes what it does not keep.
@@ -100,7 +101,12 @@ class Call:
         The slot of the limiter is kept until ``leave()``, or until this fails.
         """
         self._visit.enter()
-        return await self._stay(self._run(finish))
+        try:
+            await self._record.begin()
+            return await self._stay(self._run(finish))
+        except BaseException:
+            self.leave()
+            raise
 
     async def _run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
         while True:
@@ -108,9 +114,10 @@ class Call:
             await self._prepare()
             try:
                 await self._take_turn()
-                self._start()
+                self._record.require_means()
+                self._log.start(self._begun)
                 return await self._attempt(finish)
-            except ConfigurationError:
+            except (ConfigurationError, BudgetExceededError):
                 raise  # nothing was sent
             except ZaiError as error:
                 await self._recover(error)
@@ -119,25 +126,54 @@ class Call:
         try:
             return await self._visit.stay(work)
         except BaseException as error:
-            self.leave()
+            self._give_back()
             if isinstance(error, ClientDrainingError):
                 self.note(error)
+            self._failure = error if isinstance(error, Exception) else None
             raise
 
-    def leave(self) -> None:
-        """Be over, and give the slot of the limiter back; again is harmless."""
+    def leave(self, usage: Usage | None = None, *, completed: bool = False) -> None:
+        """Be over, and give the slot of the limiter back; again is harmless.
+
+        ``usage`` is what the answer says about tokens; None if that is nothing.
+        """
+        self._give_back()
+        self._record.end(self.attempts, usage, completed=completed, error=self._failure)
+
+    def progressed(self) -> None:
+        """Note that the first content of a stream has arrived."""
+        self._record.progressed()
+
+    def _give_back(self) -> None:
         self._turn.leave()
         self._visit.leave()
 
+    @property
+    def _begun(self) -> float:
+        return self._record.begun or 0.0
+
     async def _take_turn(self) -> None:
-        if self._begun is None:
-            self._begun = self.settings.clock.monotonic()
         if self._turn.try_take():
             return
-        with anyio.CancelScope(deadline=self._until(None)):
+        await self._tell_wait()
+        with self._record.queueing(), anyio.CancelScope(deadline=self._until(None)):
             await self._turn.take()
             return
         raise self._too_late()
+
+    async def _tell_wait(self) -> None:
+        """Say that the call waits: one line in the log, one event to the hook."""
+        figures = self._turn.figures
+        _log.debug("%s: %s; waiting", self.endpoint.name, self._turn.situation)
+        event = QueueEvent(
+            operation=self.endpoint.name,
+            model=self._record.model,
+            limit=figures.limit,
+            in_flight=figures.in_flight,
+            waiting=figures.waiting,
+            tag=self.options.tag,
+        )
+        await emit(self.settings.hooks.on_queue, event)
 
     async def _prepare(self) -> None:
         """Look at the files that the body is made of."""
@@ -153,24 +189,37 @@ class Call:
 
     def note(self, error: ZaiError) -> None:
         """Write down that the call has failed for good."""
-        self._record(error)
+        self._failure = error
+        self._log.fail(error)
         error.operation = self.endpoint.name
         error.attempts = self.attempts
+        error.timing = self.timing
         error.hint = self._hint(error)
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again; raise the error when it may not."""
-        await self._stay(self._recover(error))
+        try:
+            await self._stay(self._recover(error))
+        except ZaiError:
+            raise  # the stream leaves, and knows what was used
+        except BaseException:
+            self.leave()
+            raise
 
     async def _recover(self, error: ZaiError) -> None:
-        wait = self._decide(error)
+        wait = self._repetition.decide(
+            error,
+            attempts=len(self._log),
+            elapsed=self.settings.clock.monotonic() - self._begun,
+            queues=self._turn.counts(error),
+        )
         if wait is None:
             self.note(error)
             raise error
-        self._record(error)
+        self._log.fail(error)
         error.operation = self.endpoint.name
         await self._tell(error, wait)
-        self._wait = wait
+        self._log.wait = wait
         await self._pause(error, wait)
 
     async def _pause(self, error: ZaiError, wait: float) -> None:
@@ -179,7 +228,7 @@ class Call:
             self._turn.leave()
             await self.settings.clock.sleep(wait)
             return
-        with anyio.move_on_after(self._time_left()) as scope:
+        with self._record.queueing(), anyio.move_on_after(self._time_left()) as scope:
             await self._turn.again(error)
             await self.settings.clock.sleep(error.retry_after or 0.0)
         if scope.cancelled_caught:
@@ -188,16 +237,17 @@ class Call:
 
     def _time_left(self) -> float:
         """Return the seconds within which a repetition may begin."""
-        elapsed = self.settings.clock.monotonic() - (self._begun or 0.0)
-        return min(self._retry.budget, self.options.deadline or math.inf) - elapsed
+        elapsed = self.settings.clock.monotonic() - self._begun
+        return min(self._repetition.policy.budget, self.options.deadline or math.inf) - elapsed
 
     async def _tell(self, error: ZaiError, wait: float) -> None:
         """Say that the request will be sent again: one line in the log, one event to the hook."""
         what = f"{type(error).__name__} (code {error.code})"
-        _log.info("%s: %s; again in %.2f s", self.endpoint.name, what, wait)
+        when = "when a slot is free" if self._turn.counts(error) else f"in {wait:.2f} s"
+        _log.info("%s: %s; again %s", self.endpoint.name, what, when)
         event = RetryEvent(
             operation=self.endpoint.name,
-            attempt=len(self._attempts),
+            attempt=len(self._log),
             wait=wait,
             error=error,
             tag=self.options.tag,
@@ -210,34 +260,8 @@ class Call:
         own = provider.hints.get(error.kind)
         where = f"The address was {_shown(self.request)}." if error.kind == "not_found" else None
         suspect = _SUSPECT if self._turn.suspect else None
-        return " ".join(filter(None, (error.hint, own, where, suspect))) or None
-
-    def _decide(self, error: ZaiError) -> float | None:
-        if not self._may_repeat(error):
-            return None
-        if self._sign_again(error) or self._write_otherwise(error):
-            self._resent += 1
-            return 0.0
-        clock = self.settings.clock
-        elapsed = clock.monotonic() - (self._begun or 0.0)
-        wait = self._retry.decide(
-            error,
-            repetition=len(self._attempts) - self._resent,
-            elapsed=elapsed,
-            chance=clock.random(),
-        )
-        deadline = self.options.deadline
-        if wait is None or deadline is None or self._turn.counts(error):
-            return wait
-        return wait if elapsed + wait < deadline else None
-
-    def _sign_again(self, error: ZaiError) -> bool:
-        """Try another token, once, if the platform found that this one had come too late."""
-        signs = self.settings.provider.key_in == "jwt" and self._retry.retries != 0
-        if not signs or error.code not in _STALE_TOKEN or self._signed_again:
-            return False
-        self._signed_again = True
-        return True
+        reasons = (error.hint, own, where, suspect, self._repetition.hint)
+        return " ".join(filter(None, reasons)) or None
 
     async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
         with anyio.CancelScope(deadline=self._until(self.timeout.first_byte)) as scope:
@@ -250,7 +274,8 @@ class Call:
             except BaseException:
                 response.close()
                 raise
-            self._update()
+            self._log.update()
+            self._repetition.succeeded()
             return result
         raise self._too_late()
 
@@ -258,19 +283,6 @@ class Call:
         settings = self.settings
         self.request = authorized(
             self.request, settings.provider, settings.key, settings.clock.wall()
-        )
-
-    def _start(self) -> None:
-        now = self.settings.clock.monotonic()
-        self._begun = now if self._begun is None else self._begun
-        self._sent = now
-        self._attempts.append(
-            Attempt(
-                number=len(self._attempts) + 1,
-                started=now - self._begun,
-                duration=0.0,
-                wait=self._wait,
-            )
         )
 
     def _until(self, limit: float | None) -> float:
@@ -285,7 +297,7 @@ class Call:
     def _too_late(self) -> ZaiError:
         if self._last_chance and self.options.deadline is not None:
             return DeadlineError(f"the deadline of {self.options.deadline:g} s has passed")
-        waited = self.settings.clock.monotonic() - self._sent
+        waited = self.settings.clock.monotonic() - self._log.sent_at
         return RequestTimeoutError(f"no answer for {waited:.1f} s")
 
     async def _send(self, request: Request) -> Response:
@@ -293,7 +305,7 @@ class Call:
             operation=self.endpoint.name,
             method=request.method,
             url=_shown(request),
-            attempt=len(self._attempts),
+            attempt=len(self._log),
             tag=self.options.tag,
         )
         await emit(self.settings.hooks.on_request, event)
@@ -301,43 +313,24 @@ class Call:
         try:
             return await self.session.transport.send(request)
         except ConnectionLostError as error:
-            if not error.stale or request.fresh or not self._may_resend():
+            if not error.stale or request.fresh or not self._repetition.may_resend():
                 raise
-            self._record(error)
+            self._log.fail(error)
         # The connection had idled for too long; the request did not reach anybody.
-        self._resent += 1
-        self._wait = 0.0
-        self._start()
+        self._log.wait = 0.0
+        self._log.start(self._begun)
         return await self._send(msgspec.structs.replace(request, fresh=True))
 
-    def _may_resend(self) -> bool:
-        return self.endpoint.repeatable and self._replayable() and self._retry.retries != 0
-
-    def _may_repeat(self, error: ZaiError) -> bool:
-        return self._replayable() and (self.endpoint.repeatable or surely_refused(error))
-
-    def _replayable(self) -> bool:
-        return self._files is None or self._files.replayable
-
-    def _write_otherwise(self, error: ZaiError) -> bool:
-        """Write images in the other form, once, if the platform could not read them.
-
-        Some models take base64 as it is, some only as a data URL, and no page says which.
-        """
-        refused = error.code == "1210" and bool(_ABOUT_IMAGES.search(error.message))
-        if not refused or self._files is None or self._retry.retries == 0:
-            return False
-        return self._files.alternate()
-
     async def _answered(self, response: Response) -> None:
-        self._update(
+        self._record.answered()
+        self._log.update(
             status_code=response.status,
             request_id=response.headers.get("X-Log-Id"),
             connection_reused=response.connection_reused,
         )
         if response.status != _CROWDED:
             self._turn.accepted()
-        attempt = self._attempts[-1]
+        attempt = self._log.last
         event = ResponseEvent(
             operation=self.endpoint.name,
             attempt=attempt.number,
@@ -350,36 +343,10 @@ class Call:
         _log.debug("%s: HTTP %d in %.3f s", event.operation, event.status_code, event.duration)
         await emit(self.settings.hooks.on_response, event)
 
-    def _record(self, error: ZaiError) -> None:
-        """Write down how the current attempt failed; what its headers told stays."""
-        if not self._attempts:
-            return  # the deadline passed in the queue
-        known = self._attempts[-1]
-        stale = isinstance(error, ConnectionLostError) and error.stale
-        self._update(
-            status_code=error.status_code or known.status_code,
-            code=error.code,
-            error=type(error).__name__,
-            request_id=error.request_id or known.request_id,
-            connection_reused=stale or known.connection_reused,
-            maybe_billed=not _refused(error),
-        )
-
-    def _update(self, **facts: Any) -> None:
-        duration = self.settings.clock.monotonic() - self._sent
-        self._attempts[-1] = msgspec.structs.replace(self._attempts[-1], duration=duration, **facts)
-
 
 def _shown(request: Request) -> str:
     """Return the address without its query, which may hold a key."""
     return request.url.partition("?")[0]
-
-
-def _refused(error: ZaiError) -> bool:
-    """Tell whether the server surely did no paid work for the failed request."""
-    if isinstance(error, TransportError):
-        return not error.request_sent
-    return isinstance(error, APIError | ConfigurationError)
 
 
 def _timeout(options: CallOptions, settings: Settings) -> Timeout:

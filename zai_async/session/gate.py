@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from zai_async._clock import Clock
 from zai_async.limiter import Limiter, Limits, Refusal, Snapshot, Ticket, Window, WindowKey
+from zai_async.session.coordination import Coordinator
 
 __all__ = ["Gate", "Gates", "LimitsView"]
 
@@ -132,7 +133,10 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
 class Gates:
     """The gates of a client, one for each window of its limiter."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, coordinator: Coordinator | None = None) -> None:
+        self.coordinator = coordinator
+        """Who else hands out slots; each window has ``slots`` of them."""
+        self.slots = limits.start
         self.queues = limits.mode != "off"
         """Whether a refused request waits for a slot; else it waits as the retry policy says."""
         self._limiter = Limiter(limits)

@@ -9,13 +9,17 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError
+from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
+from zai_async.models import Price
+from zai_async.retry import RetryReserve
+from zai_async.session.coordination import Coordinator
 from zai_async.session.gate import Gates
 from zai_async.session.visits import Visits, call_in
 from zai_async.session.watchdog import Watchdog
@@ -104,9 +108,13 @@ class Sessions:
         *,
         made_at: str,
         limits: Limits | None = None,
+        coordinator: Coordinator | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self._open_transport = open_transport
-        self.gates = Gates(limits or Limits())
+        self.gates = Gates(limits or Limits(), coordinator)
+        self.ledger = Ledger(prices)
+        self.reserve = RetryReserve()
         self.visits = Visits()
         self._open: _Open = {}
         self.closed = False

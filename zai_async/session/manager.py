@@ -15,6 +15,7 @@ from zai_async.models.reply import attach_call
 from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call
 from zai_async.session.loops import Sessions
+from zai_async.session.record import usage_of
 from zai_async.session.settings import Settings
 from zai_async.session.visits import Visit
 
@@ -48,7 +49,7 @@ class SessionManager:
 
         result = await _run(call, finish)
         if isinstance(result, Reply):
-            attach_call(result, attempts=call.attempts)
+            attach_call(result, attempts=call.attempts, timing=call.timing)
         if isinstance(result, Downloadable):
             attach_downloader(result, self.download)
         return result
@@ -65,7 +66,7 @@ class SessionManager:
             return BinaryReply(content=body, content_type=kind, request_id=request_id)
 
         result = await _run(call, finish)
-        attach_call(result, attempts=call.attempts)
+        attach_call(result, attempts=call.attempts, timing=call.timing)
         return result
 
     async def download(
@@ -93,5 +94,5 @@ class SessionManager:
 async def _run(call: Call, finish: Callable[[Response], Awaitable[T]]) -> T:
     """Run a call whose answer is read whole, so that its slot is free afterwards."""
     result = await call.run(finish)
-    call.leave()
+    call.leave(usage_of(result), completed=True)
     return result

@@ -13,6 +13,7 @@ from zai_async.models import (
     AgentToolUse,
     AgentUsage,
     Outcome,
+    Usage,
 )
 from zai_async.models.options import outcome_of
 from zai_async.models.reply import attach_call
@@ -87,7 +88,7 @@ class AgentStream(JSONStream[AgentChunk]):
             choices=[choice],
             usage=self._usage or AgentUsage(),
         )
-        attach_call(reply, attempts=self.attempts, outcome=self._outcome)
+        attach_call(reply, attempts=self.attempts, timing=self.timing, outcome=self._outcome)
         return reply
 
     async def reply(self) -> AgentReply:
@@ -137,6 +138,14 @@ class AgentStream(JSONStream[AgentChunk]):
 
     def _finished(self) -> bool:
         return self._finish_reason is not None
+
+    def _spent(self) -> Usage:
+        told = self._usage or AgentUsage()
+        return Usage(
+            prompt_tokens=told.prompt_tokens,
+            completion_tokens=told.completion_tokens,
+            total_tokens=told.total_tokens,
+        )
 
     def _partial(self) -> AgentReply:
         return self.snapshot

@@ -81,7 +81,7 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
         """The answer as far as it has been read, with whole tool calls only."""
         answer = self._answer.completion()
         answer.request_id = answer.request_id or self._request_id
-        attach_call(answer, attempts=self.attempts, outcome=self._outcome)
+        attach_call(answer, attempts=self.attempts, timing=self.timing, outcome=self._outcome)
         return answer
 
     @property
@@ -190,6 +190,9 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
 
     def _finished(self) -> bool:
         return self._answer.finish_reason is not None
+
+    def _spent(self) -> Usage:
+        return self._answer.usage or Usage()
 
     def _partial(self) -> ChatCompletion:
         return self.snapshot

@@ -13,8 +13,6 @@ from itertools import chain
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-import anyio
-
 from zai_async._sse import SSEParser
 from zai_async._transport import Response
 from zai_async.errors import (
@@ -25,18 +23,18 @@ from zai_async.errors import (
     StreamConsumedError,
     StreamStalledError,
     StreamTruncatedError,
+    Timing,
     TransportError,
     ZaiError,
 )
-from zai_async.models import Outcome
+from zai_async.models import Outcome, Usage
+from zai_async.streams.remainder import drain
 from zai_async.streams.source import Source
 
 __all__ = ["EventStream"]
 
 T = TypeVar("T")
 
-_DRAIN_SECONDS: Final = 0.25
-_DRAIN_BYTES: Final = 2**16
 # How long a stream may stay silent between its finish reason and its end mark.
 _GRACE_SECONDS: Final = 10.0
 # With a deadline, the looks of the watchdog are a tenth of a second apart.
@@ -76,6 +74,7 @@ class EventStream(abc.ABC, Generic[T]):
         self._seen = 0
         self._waited = 0.0
         self._verdict: ZaiError | None = None
+        self._early = True
 
     # What each kind of stream defines.
 
@@ -102,6 +101,10 @@ class EventStream(abc.ABC, Generic[T]):
     def _settle(self) -> None:
         """Take note of what was put off; ``_progress`` counts it from here on."""
 
+    def _spent(self) -> Usage | None:
+        """Return what the platform told about tokens; None if it counts none here."""
+        return None
+
     # What a caller sees.
 
     @property
@@ -123,6 +126,11 @@ class EventStream(abc.ABC, Generic[T]):
     def attempts(self) -> tuple[Attempt, ...]:
         """Every request that was sent for this stream."""
         return self._source.attempts
+
+    @property
+    def timing(self) -> Timing:
+        """How long everything took so far."""
+        return self._source.timing
 
     async def open(self) -> Self:
         """Send the request and wait for the headers; entering the context does the same."""
@@ -184,7 +192,7 @@ class EventStream(abc.ABC, Generic[T]):
         response = getattr(self, "_response", None)
         if response is not None:
             response.close()
-            self._source.leave()
+            self._source.leave(self._spent())
             text = f"{type(self).__name__} was never closed; use 'async with'"
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 
@@ -214,9 +222,19 @@ class EventStream(abc.ABC, Generic[T]):
         elif not self._opened:
             await self._connect()
         elif data := await self._next_piece():
-            self._pending = map(self._accept, self._parser.payloads(data))
+            accept = self._accept_early if self._early else self._accept
+            self._pending = map(accept, self._parser.payloads(data))
         else:
             self._end_of_input()
+
+    def _accept_early(self, data: bytes) -> T | None:
+        """Accept an event before which there was no content; later ones need not be looked at."""
+        item = self._accept(data)
+        self._settle()
+        if self._early and self._progress:
+            self._early = False
+            self._source.progressed()
+        return item
 
     async def _next_piece(self) -> bytes:
         response = self._response
@@ -282,13 +300,14 @@ class EventStream(abc.ABC, Generic[T]):
         response = self._response
         if response is not None and not response.at_end():
             self._response = None
-            self._source.session.spawn(_drain(response), response.close)
+            self._source.session.spawn(drain(response), response.close)
         self._leave()
 
     def _leave(self) -> None:
-        """Drop the connection, and give the slot of the limiter back."""
+        """Drop the connection, and be over."""
         self._release()
-        self._source.leave()
+        completed = self._outcome is not None and self._error is None
+        self._source.leave(self._spent(), completed=completed)
 
     def _release(self) -> None:
         response, self._response = self._response, None
@@ -327,8 +346,8 @@ class EventStream(abc.ABC, Generic[T]):
             error.partial = self._partial()
         error.request_id = error.request_id or self._request_id
         self._outcome = error.outcome if isinstance(error, IncompleteError) else "error"
-        self._leave()
         self._error = error
+        self._leave()
         self._ended = True
         self._pending = iter(())
 
@@ -376,13 +395,3 @@ class EventStream(abc.ABC, Generic[T]):
         self._verdict = verdict
         if self._response is not None:
             self._response.close()
-
-
-async def _drain(response: Response) -> None:
-    size = 0
-    try:
-        with anyio.move_on_after(_DRAIN_SECONDS):
-            while size < _DRAIN_BYTES and (piece := await response.read()):
-                size += len(piece)
-    except TransportError:
-        return  # the answer was complete; that its connection is lost concerns nobody

@@ -7,8 +7,8 @@ from zai_async._clock import Clock
 from zai_async._secrets import Secret
 from zai_async._transport import Response
 from zai_async._wire import Endpoint
-from zai_async.errors import Attempt, ZaiError
-from zai_async.models import CallOptions, Timeout
+from zai_async.errors import Attempt, Timing, ZaiError
+from zai_async.models import CallOptions, Timeout, Usage
 from zai_async.providers import Provider
 
 __all__ = ["Source"]
@@ -92,6 +92,11 @@ class Source(Protocol):
         ...
 
     @property
+    def timing(self) -> Timing:
+        """How long everything took so far."""
+        ...
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         """What must not be repeated in a message."""
         ...
@@ -113,6 +118,10 @@ class Source(Protocol):
         """Write a failure down that will not be tried again."""
         ...
 
-    def leave(self) -> None:
-        """Give the slot of the limiter back; again is harmless."""
+    def progressed(self) -> None:
+        """Note that the first content has arrived."""
+        ...
+
+    def leave(self, usage: Usage | None = None, *, completed: bool = False) -> None:
+        """Be over, and give the slot of the limiter back; again is harmless."""
         ...

@@ -41,7 +41,7 @@ class TranscriptionStream(JSONStream[TranscriptionEvent]):
             model=first.model,
             text="".join(self._pieces),
         )
-        attach_call(result, attempts=self.attempts, outcome=self._outcome)
+        attach_call(result, attempts=self.attempts, timing=self.timing, outcome=self._outcome)
         return result
 
     async def transcription(self) -> Transcription:

@@ -1,0 +1,183 @@
+"""What a call leaves behind: its times, a line in the ledger, and the events of its two ends."""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from zai_async._wire import Endpoint
+from zai_async.errors import Attempt, ConfigurationError, Timing
+from zai_async.ledger import Ledger
+from zai_async.models import AgentUsage, CallOptions, Usage
+from zai_async.session.hooks import CallEnd, FinishEvent, StartEvent, emit
+from zai_async.session.settings import Settings
+
+__all__ = ["CallRecord", "model_of", "usage_of"]
+
+_NAMES: Final = ("model", "agent_id")
+
+
+class CallRecord:
+    """Follows one call from its beginning to its end, of which there is exactly one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        endpoint: Endpoint[Any],
+        params: Mapping[str, Any],
+        options: CallOptions,
+    ) -> None:
+        self.operation = endpoint.name
+        self.model = model_of(endpoint.name, params)
+        self.tag = options.tag
+        self.begun: float | None = None
+        self._generates = endpoint.spends and self.model != endpoint.name
+        self._budgets = tuple(filter(None, (settings.budget, options.budget)))
+        self._ledger = ledger
+        self._hooks = settings.hooks
+        self._clock = settings.clock
+        self._open = False
+        self._written = 0
+        self._queued = 0.0
+        self._latest = 0.0
+        self._answered: float | None = None
+        self._progressed: float | None = None
+
+    async def begin(self) -> None:
+        """Note that the call begins, or goes on."""
+        if self._open:
+            return
+        self._open = True
+        self.begun = self._now() if self.begun is None else self.begun
+        event = StartEvent(operation=self.operation, model=self.model, tag=self.tag)
+        await emit(self._hooks.on_start, event)
+
+    def require_means(self) -> None:
+        """Look at the budgets, before a request that costs something.
+
+        Raises:
+            BudgetExceededError: One is used up.
+            ConfigurationError: One is in money, and the price is not known.
+        """
+        for budget in self._budgets if self._generates else ():
+            budget.require_rest()
+            if budget.cost is not None and self._ledger.price(self.model) is None:
+                text = f"a budget in money needs the price of {self.model!r}: AsyncZai(prices=...)"
+                raise ConfigurationError(text)
+
+    @contextmanager
+    def queueing(self) -> Generator[None]:
+        """Count the time spent inside as queueing."""
+        since = self._now()
+        try:
+            yield
+        finally:
+            self._queued += self._now() - since
+
+    def answered(self) -> None:
+        """Note that the headers of an answer are here."""
+        self._answered = self._now()
+        self._progressed = None
+
+    def progressed(self) -> None:
+        """Note that the first content of a stream is here."""
+        self._progressed = self._now()
+
+    @property
+    def timing(self) -> Timing:
+        """How long everything took so far."""
+        if self.begun is None:
+            return Timing()
+        return Timing(
+            queued=self._queued,
+            first_byte=None if self._answered is None else self._answered - self.begun,
+            first_token=None if self._progressed is None else self._progressed - self.begun,
+            total=(self._now() if self._open else self._latest) - self.begun,
+        )
+
+    def end(
+        self,
+        attempts: Sequence[Attempt],
+        usage: Usage | None,
+        *,
+        completed: bool,
+        error: Exception | None,
+    ) -> None:
+        """Note that the call is over; again is harmless."""
+        if not self._open:
+            return
+        self._now()
+        self._open = False
+        sent, self._written = attempts[self._written :], len(attempts)
+        if sent:
+            unknown = self._generates and _is_unknown(sent, usage, completed=completed)
+            self._ledger.record(
+                self.model,
+                self.tag,
+                attempts=len(sent),
+                usage=usage,
+                unknown=unknown,
+                budgets=self._budgets,
+            )
+        self._finish(sent, usage, "completed" if completed else _end_by(error), error)
+
+    def _finish(
+        self,
+        attempts: Sequence[Attempt],
+        usage: Usage | None,
+        end: CallEnd,
+        error: Exception | None,
+    ) -> None:
+        if self._hooks.on_finish is None:
+            return
+        event = FinishEvent(
+            operation=self.operation,
+            model=self.model,
+            end=end,
+            attempts=tuple(attempts),
+            timing=self.timing,
+            usage=usage,
+            error=None if end == "completed" else error,
+            tag=self.tag,
+        )
+        self._hooks.on_finish(event)
+
+    def _now(self) -> float:
+        try:
+            self._latest = self._clock.monotonic()
+        except RuntimeError:
+            # No loop runs: the garbage collector ends a stream that was forgotten.
+            return self._latest
+        return self._latest
+
+
+def model_of(operation: str, params: Mapping[str, Any]) -> str:
+    """Return what a call is counted under: its model, its agent, or else the operation."""
+    return next((str(params[name]) for name in _NAMES if params.get(name)), operation)
+
+
+def usage_of(answer: object) -> Usage | None:
+    """Return the tokens that an answer reports; None for one that is not counted in tokens."""
+    told = getattr(answer, "usage", None)
+    if isinstance(told, AgentUsage) and told.total_tokens:
+        return Usage(
+            prompt_tokens=told.prompt_tokens,
+            completion_tokens=told.completion_tokens,
+            total_tokens=told.total_tokens,
+        )
+    return told if isinstance(told, Usage) else None
+
+
+def _end_by(error: Exception | None) -> CallEnd:
+    return "abandoned" if error is None else "failed"
+
+
+def _is_unknown(sent: Sequence[Attempt], usage: Usage | None, *, completed: bool) -> bool:
+    """Tell whether tokens may have been used that nobody reported."""
+    lost = any(attempt.maybe_billed for attempt in sent[:-1])
+    if usage is not None and usage.total_tokens:
+        return lost
+    if completed:
+        return lost or usage is not None
+    last = sent[-1]
+    return lost or last.error is None or last.maybe_billed
