@@ -383,6 +383,33 @@ async def test_pictures_are_downloaded(emulator, tmp_path):
     assert [path.read_bytes()[:8] for path in paths] == [b"\x89PNG\r\n\x1a\n"] * 2
 
 
+@pytest.mark.parametrize(
+    ("work", "answer"),
+    [
+        (lambda zai: zai.images.generate(model="m", prompt="p"), {"data": [{"url": URL}] * 2}),
+        (
+            lambda zai: zai.images.task("1").fetch(),
+            {"task_status": "SUCCESS", "image_result": [{"url": URL}] * 2},
+        ),
+        (
+            lambda zai: zai.videos.task("1").fetch(),
+            {"task_status": "SUCCESS", "video_result": [{"url": URL}] * 2},
+        ),
+    ],
+    ids=["images", "image task", "video task"],
+)
+async def test_each_of_several_files_is_downloaded(tmp_path, work, answer):
+    transport = FakeTransport(FakeReply.json(answer), data())
+    async with client(transport) as zai:
+        found = await work(zai)
+        paths = [
+            await file.download(tmp_path / str(number)) for number, file in enumerate(found.files)
+        ]
+        with pytest.raises(ConfigurationError):
+            await pickle.loads(pickle.dumps(found)).files[0].download(tmp_path)
+    assert [path.stat().st_size for path in paths] == [SIZE, SIZE]
+
+
 async def test_an_address_that_leads_nowhere_is_refused(emulator, tmp_path):
     async with real(emulator) as zai:
         with pytest.raises(ResponseError, match="404"):

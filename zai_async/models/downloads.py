@@ -1,6 +1,7 @@
 """Results that are files somewhere else."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypedDict, Unpack
 
@@ -33,9 +34,14 @@ class _Addressed(Protocol):
 
 
 class Downloadable:
-    """Give an answer that names a file a way to fetch it."""
+    """Give an answer that names a file, or the part of it that does, a way to fetch it."""
 
     __slots__ = ()
+
+    @property
+    def files(self) -> Sequence["Downloadable"]:
+        """The files of the answer, each with a ``download`` of its own."""
+        return ()
 
     async def download(
         self: _Addressed, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
@@ -48,11 +54,13 @@ class Downloadable:
         fetch: Downloader | None = vars(self).get("downloader")
         if fetch is None:
             raise ConfigurationError("a copy has no connection: use zai.download(answer.url, to)")
-        if self.url is None:
+        if not self.url:
             raise ConfigurationError("there is nothing to download: the answer names no address")
         return await fetch(self.url, to, **options)
 
 
 def attach_downloader(answer: Downloadable, fetch: Downloader) -> None:
-    """Give an answer the network that its file is fetched through."""
+    """Give an answer the network that its files are fetched through."""
     vars(answer)["downloader"] = fetch
+    for file in answer.files:
+        attach_downloader(file, fetch)

@@ -31,7 +31,7 @@ class ImageParams(CallParams, total=False):
     """Whether the image is marked; false needs a signed statement (bigmodel.cn)."""
 
 
-class Image(Struct, kw_only=True):
+class Image(Downloadable, Struct, kw_only=True, dict=True):
     """Say where one image lies."""
 
     url: str = ""
@@ -45,6 +45,11 @@ class ImagesResponse(Downloadable, Reply, kw_only=True):
     """Unix seconds."""
     data: list[Image] = field(default_factory=list)
     content_filter: list[ContentFilter] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Image]:
+        """The images, each with a ``download`` of its own."""
+        return self.data
 
     @property
     def url(self) -> str | None:
@@ -61,6 +66,11 @@ class ImageResult(Downloadable, TaskStatus, kw_only=True):
     """Hold the result of an image task, empty until the task is done."""
 
     image_result: list[Image] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Image]:
+        """The images, each with a ``download`` of its own."""
+        return self.image_result
 
     @property
     def url(self) -> str | None:

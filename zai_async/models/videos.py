@@ -46,7 +46,7 @@ class VideoParams(CallParams, total=False):
     """Your id for the end user, 6 to 128 characters."""
 
 
-class VideoFile(Struct, kw_only=True):
+class VideoFile(Downloadable, Struct, kw_only=True, dict=True):
     """Say where one finished video lies."""
 
     url: str = ""
@@ -58,6 +58,11 @@ class Video(Downloadable, TaskStatus, kw_only=True):
     """Hold the result of a video task, empty until the task is done."""
 
     video_result: list[VideoFile] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[VideoFile]:
+        """The videos, each with a ``download`` of its own."""
+        return self.video_result
 
     @property
     def url(self) -> str | None:
