@@ -157,9 +157,17 @@ def assert_zai_understands(line, shell):
     if "chat " in line:
         assert shell(line.replace("--emulate", "--emulate --pace 0")).strip()
         return
-    _, command, *options = line.split()  # it would wait for a person, or serve for ever
-    described = shell(f"zai {command} --help")
-    assert all(word in described for word in options if word.startswith("--"))
+    for part in line.split(" | "):
+        assert_has_options(*part.split(), shell=shell)
+
+
+def assert_has_options(program, command, *words, shell):
+    """Only look at the help: the command would wait for a person or a file, or serve for ever."""
+    if program == "zai":
+        described = shell(f"zai {command} --help")
+        if " ACTION" in described:
+            described = shell(f"zai {command} {words[0]} --help")
+        assert all(word in described for word in words if word.startswith("--"))
 
 
 def assert_is_part_of_the_project(program, first, *others):
