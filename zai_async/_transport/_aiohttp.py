@@ -91,6 +91,11 @@ class _Protocol(ResponseHandler):
         self.begun = True
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading if that was paused; aiohttp asks after each piece that is taken out."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
 
 class _Note:
     """What the pool tells about the connection of the current request."""

@@ -93,23 +93,33 @@ class ChatAccumulator:
         One loop over many chunks, and no call for the usual ones: this runs for every token.
         """
         progress = 0
+        known = self.id
         add_text, add_thinking = self.text.append, self.thinking.append
         for chunk in chunks:
-            if chunk.id != self.id or not self.id:
+            if chunk.id != known or not known:
                 self._introduce(chunk)
+                known = self.id
             if chunk.usage is not None or chunk.web_search or chunk.content_filter:
                 self._add_findings(chunk)
             for choice in chunk.choices or ():
                 delta = choice.delta
-                if delta is None or delta.tool_calls or choice.finish_reason or choice.index:
+                if (
+                    delta is None
+                    or delta.tool_calls
+                    or delta.audio is not None
+                    or choice.finish_reason
+                    or choice.index
+                    or choice.usage is not None
+                ):
                     progress += self._add_choice(choice)
-                elif (text := delta.content) and isinstance(text, str):
-                    add_text(text)
+                    continue
+                text, thought = delta.content, delta.reasoning_content
+                if thought:
+                    add_thinking(thought)
                     progress += 1
-                    if delta.reasoning_content:
-                        add_thinking(delta.reasoning_content)
-                else:
-                    progress += self._add_choice(choice)
+                if text is not None:
+                    add_text(text if isinstance(text, str) else text_of(text))
+                    progress += bool(text)
         self.chunks += len(chunks)
         return progress
 

@@ -1,7 +1,9 @@
 """The chat stream: one object, read as chunks, as text, as thinking, or as events."""
 
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from operator import attrgetter, length_hint
 
 import msgspec
 
@@ -25,7 +27,9 @@ from zai_async.streams.source import Source
 __all__ = ["ChatStream"]
 
 _LOST = -1
-_MOST_UNREAD = 64
+# How many events are decoded, or added up, in one go.
+_BATCH = 64
+_choices = attrgetter("choices")
 
 
 class ChatStream(JSONStream[ChatCompletionChunk]):
@@ -51,6 +55,8 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
     def _start_over(self) -> None:
         """Forget all that has been read of the answer."""
         self._unread: list[ChatCompletionChunk] = []
+        self._batch: list[ChatCompletionChunk] = []
+        self._handed_out = iter(self._batch)
         self._sum = ChatAccumulator()
         self._narrator = Narrator()
         self._damaged = b""
@@ -120,18 +126,41 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
         if not chunk.choices or self._suspicion:
             return self._accept_unusual(data, chunk)
         self._unread.append(chunk)
-        if len(self._unread) >= _MOST_UNREAD:
+        if len(self._unread) >= _BATCH:
             self._settle()
         return chunk
 
+    def _accepted(self, payloads: list[bytes]) -> Iterator[ChatCompletionChunk | None]:
+        if self._early or len(payloads) == 1:
+            return super()._accepted(payloads)
+        starts = range(0, len(payloads), _BATCH)
+        batches = (payloads[start : start + _BATCH] for start in starts)
+        return chain.from_iterable(map(self._accepted_at_once, batches))
+
+    def _accepted_at_once(self, payloads: list[bytes]) -> Iterator[ChatCompletionChunk | None]:
+        """Decode a batch in one go; what is not ordinary throughout is accepted one by one."""
+        self._settle()
+        try:
+            batch = list(map(self._decode, payloads))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return map(self._accept, payloads)
+        if self._suspicion or not all(map(_choices, batch)):
+            return map(self._accept, payloads)
+        self._batch, self._handed_out = batch, iter(batch)
+        return self._handed_out
+
     def _settle(self) -> None:
-        unread, self._unread = self._unread, []
-        self._progress += self._sum.add(unread)
+        # Of a batch, only what has been handed out counts.
+        rest = length_hint(self._handed_out)
+        known = self._batch[: len(self._batch) - rest] + self._unread
+        self._batch = self._batch[-rest:] if rest else []
+        self._unread = []
+        self._progress += self._sum.add(known)
 
     @property
     def _answer(self) -> ChatAccumulator:
         """What has been read, added up."""
-        if self._unread:
+        if self._unread or self._batch:
             self._settle()
         return self._sum
 

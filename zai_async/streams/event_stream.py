@@ -6,12 +6,13 @@ socket's own flow control is the only back-pressure there is, and the only one t
 """
 
 import abc
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
+
+from anyio.lowlevel import checkpoint
 
 from zai_async._sse import SSEParser
 from zai_async._transport import Response
@@ -21,7 +22,6 @@ from zai_async.errors import (
     DeadlineError,
     IncompleteError,
     StreamConsumedError,
-    StreamStalledError,
     StreamTruncatedError,
     Timing,
     TransportError,
@@ -29,16 +29,15 @@ from zai_async.errors import (
 )
 from zai_async.models import Outcome, Usage
 from zai_async.streams.remainder import drain
+from zai_async.streams.silence import GRACE_SECONDS, patience_of, stalled
 from zai_async.streams.source import Source
 
 __all__ = ["EventStream"]
 
 T = TypeVar("T")
 
-# How long a stream may stay silent between its finish reason and its end mark.
-_GRACE_SECONDS: Final = 10.0
-# With a deadline, the looks of the watchdog are a tenth of a second apart.
-_DEADLINE_PATIENCE: Final = 0.8
+# After a piece this large, which is hundreds of events, other tasks run before it is handed out.
+_LARGE: Final = 2**16
 
 
 class EventStream(abc.ABC, Generic[T]):
@@ -211,6 +210,31 @@ class EventStream(abc.ABC, Generic[T]):
 
     async def _read(self) -> None:
         """Wait for the next piece of the body, and cut it into events."""
+        response = self._response
+        if response is None or self._reading or self._input_ended or self._parser.stray:
+            await self._go_on()
+            return
+        self._reading = True
+        try:
+            data = await response.read()
+            if len(data) >= _LARGE:
+                await checkpoint()
+        except TransportError as error:
+            data = self._broken_off(error)
+        except BaseException:
+            # Nobody else will close a stream that was not entered as a context.
+            if not self._entered:
+                self._leave()
+            raise
+        finally:
+            self._reading = False
+        if data:
+            self._pending = self._accepted(self._parser.payloads(data))
+        else:
+            self._end_of_input()
+
+    async def _go_on(self) -> None:
+        """Do what is next when it is not reading."""
         if self._ended:
             raise self._error or StopAsyncIteration
         if self._reading:
@@ -221,11 +245,12 @@ class EventStream(abc.ABC, Generic[T]):
             self._finish(done=False)
         elif not self._opened:
             await self._connect()
-        elif data := await self._next_piece():
-            accept = self._accept_early if self._early else self._accept
-            self._pending = map(accept, self._parser.payloads(data))
         else:
-            self._end_of_input()
+            raise self._verdict or StreamConsumedError("the stream is closed")
+
+    def _accepted(self, payloads: list[bytes]) -> Iterator[T | None]:
+        """Accept the events of a read, each at the moment at which it is handed out."""
+        return map(self._accept_early if self._early else self._accept, payloads)
 
     def _accept_early(self, data: bytes) -> T | None:
         """Accept an event before which there was no content; later ones need not be looked at."""
@@ -235,23 +260,6 @@ class EventStream(abc.ABC, Generic[T]):
             self._early = False
             self._source.progressed()
         return item
-
-    async def _next_piece(self) -> bytes:
-        response = self._response
-        if response is None:
-            raise self._verdict or StreamConsumedError("the stream is closed")
-        self._reading = True
-        try:
-            return await response.read()
-        except TransportError as error:
-            return self._broken_off(error)
-        except BaseException:
-            # Nobody else will close a stream that was not entered as a context.
-            if not self._entered:
-                self._leave()
-            raise
-        finally:
-            self._reading = False
 
     def _broken_off(self, error: TransportError) -> bytes:
         """Say why the body broke off; after the finish reason that is an end like any other."""
@@ -356,11 +364,8 @@ class EventStream(abc.ABC, Generic[T]):
     @property
     def patience(self) -> float:
         """Seconds of the shortest clock of this stream, infinite without one."""
-        timeout = self._source.timeout
-        limits = [timeout.first_progress, timeout.between_progress]
-        if self._source.deadline_at is not None:
-            limits.append(_DEADLINE_PATIENCE)
-        return min((limit for limit in limits if limit is not None), default=math.inf)
+        has_deadline = self._source.deadline_at is not None
+        return patience_of(self._source.timeout, has_deadline=has_deadline)
 
     def look(self, now: float, passed: float) -> None:
         """Count the time spent waiting for progress; called by the watchdog of the loop."""
@@ -382,13 +387,9 @@ class EventStream(abc.ABC, Generic[T]):
         self._interrupt(None if self._finished() else ClientDrainingError(text))
 
     def _check_silence(self) -> None:
-        phase = "between_progress" if self._progress else "first_progress"
-        limit: float | None = getattr(self._source.timeout, phase)
-        if self._finished() and self._waited >= min(_GRACE_SECONDS, limit or _GRACE_SECONDS):
-            self._interrupt(None)
-        elif limit is not None and self._waited >= limit:
-            text = f"no progress for {self._waited:.1f} s ({phase} is {limit:g} s)"
-            self._interrupt(StreamStalledError(text, phase=phase, waited=self._waited))
+        error = stalled(self._source.timeout, self._waited, begun=self._progress > 0)
+        if error is not None or (self._waited >= GRACE_SECONDS and self._finished()):
+            self._interrupt(None if self._finished() else error)
 
     def _interrupt(self, verdict: ZaiError | None) -> None:
         """Wake the reader up by closing the connection under it."""
