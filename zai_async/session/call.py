@@ -102,13 +102,13 @@ class Call:
         """
         self._visit.enter()
         try:
-            await self._record.begin()
             return await self._stay(self._run(finish))
         except BaseException:
             self.leave()
             raise
 
     async def _run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
+        await self._record.begin()
         while True:
             self.session = await self._sessions.current()
             await self._prepare()
