@@ -19,6 +19,7 @@ COMMANDS = {
     "agents": "let an agent translate, or do other work",
     "chat": "ask a model, or talk with it",
     "check": "find out which endpoints accept the key",
+    "doctor": "find out what stands between this machine and an answer",
     "emulator": "serve an emulated platform on this machine",
     "files": "upload, list, fetch and delete files",
     "image": "make an image",

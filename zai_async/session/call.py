@@ -338,6 +338,7 @@ class Call:
             request_id=attempt.request_id,
             duration=attempt.duration,
             connection_reused=attempt.connection_reused,
+            headers=response.headers,
             tag=self.options.tag,
         )
         _log.debug("%s: HTTP %d in %.3f s", event.operation, event.status_code, event.duration)

@@ -1,7 +1,7 @@
 """What a caller can watch: one typed event for each thing that happens to a call."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
@@ -70,6 +70,8 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
     duration: float
     """Seconds since the request was sent."""
     connection_reused: bool | None
+    headers: Mapping[str, str]
+    """The header fields of the answer; looking them up ignores case."""
     tag: str | None = None
 
 
