@@ -131,7 +131,7 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
         return chunk
 
     def _accepted(self, payloads: list[bytes]) -> Iterator[ChatCompletionChunk | None]:
-        if self._early or len(payloads) == 1:
+        if self._early:
             return super()._accepted(payloads)
         starts = range(0, len(payloads), _BATCH)
         batches = (payloads[start : start + _BATCH] for start in starts)

@@ -162,12 +162,12 @@ class EventStream(abc.ABC, Generic[T]):
     async def __anext__(self) -> T:
         while True:
             try:
-                for item in self._pending:
-                    if item is not None:
-                        return item
+                for item in self._pending:  # noqa: B007 - one only, which is handed out below
                     break  # the event may have changed what is still to come
                 else:
-                    await self._read()
+                    item = await self._read()
+                if item is not None:
+                    return item
             except ZaiError as error:
                 await self._failed(error)
 
@@ -208,12 +208,12 @@ class EventStream(abc.ABC, Generic[T]):
         self._request_id = response.headers.get("X-Log-Id") or self._request_id
         self._source.session.watchdog.add(self)
 
-    async def _read(self) -> None:
-        """Wait for the next piece of the body, and cut it into events."""
+    async def _read(self) -> T | None:
+        """Wait for the next piece of the body, and accept its event at once if it is one only."""
         response = self._response
         if response is None or self._reading or self._input_ended or self._parser.stray:
             await self._go_on()
-            return
+            return None
         self._reading = True
         try:
             data = await response.read()
@@ -228,10 +228,13 @@ class EventStream(abc.ABC, Generic[T]):
             raise
         finally:
             self._reading = False
-        if data:
-            self._pending = self._accepted(self._parser.payloads(data))
-        else:
+        payloads = self._parser.payloads(data)
+        if len(payloads) == 1:
+            return self._accept_early(payloads[0]) if self._early else self._accept(payloads[0])
+        self._pending = self._accepted(payloads)
+        if not data:
             self._end_of_input()
+        return None
 
     async def _go_on(self) -> None:
         """Do what is next when it is not reading."""
@@ -364,8 +367,7 @@ class EventStream(abc.ABC, Generic[T]):
     @property
     def patience(self) -> float:
         """Seconds of the shortest clock of this stream, infinite without one."""
-        has_deadline = self._source.deadline_at is not None
-        return patience_of(self._source.timeout, has_deadline=has_deadline)
+        return patience_of(self._source.timeout, has_deadline=self._source.deadline_at is not None)
 
     def look(self, now: float, passed: float) -> None:
         """Count the time spent waiting for progress; called by the watchdog of the loop."""
