@@ -14,7 +14,9 @@ from zai_async.models import (
     AgentReply,
     Batch,
     BatchErrors,
+    BatchResult,
     BinaryReply,
+    ChatCompletion,
     ClonedVoice,
     ContentFilter,
     Embedding,
@@ -139,6 +141,9 @@ async def batches(zai: AsyncZai) -> None:
     assert_type(batch.request_counts.completed, int)
     assert_type(batch.errors, BatchErrors | None)
     assert_type(await zai.batches.retrieve("b-1"), Batch)
+    for result in await zai.batches.results(batch):
+        assert_type(result, BatchResult)
+        assert_type(result.completion, ChatCompletion | None)
     assert_type(await zai.batches.cancel("b-1"), Batch)
     assert_type(await zai.batches.list(limit=1), Page[Batch])
     async for each in zai.batches.list():

@@ -44,6 +44,8 @@ from zai_async.models.batches import (
     BatchListParams,
     BatchParams,
     BatchRequestCounts,
+    BatchResponse,
+    BatchResult,
 )
 from zai_async.models.binary import BinaryReply
 from zai_async.models.budget import Budget, Price
@@ -243,6 +245,8 @@ __all__ = [
     "BatchListParams",
     "BatchParams",
     "BatchRequestCounts",
+    "BatchResponse",
+    "BatchResult",
     "BinaryReply",
     "Budget",
     "CallOptions",

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Required
 
+import msgspec
 from msgspec import Struct, field
 
+from zai_async.models.chat import ChatCompletion
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
 from zai_async.models.timestamps import moment
+from zai_async.models.tolerant import decode
 
 
 class BatchParams(CallParams, total=False):
@@ -111,3 +114,38 @@ class Batch(Reply, kw_only=True):
     def ended(self) -> datetime | None:
         """When it reached its end, whichever that was, in UTC."""
         return moment(self.completed_at or self.failed_at or self.expired_at or self.cancelled_at)
+
+
+class BatchResponse(Struct, kw_only=True):
+    """Hold the answer to one request of a batch."""
+
+    status_code: int = 0
+    request_id: str | None = None
+    body: ChatCompletion | None = None
+
+
+class BatchResult(Struct, kw_only=True):
+    """Hold what became of one request of a batch."""
+
+    id: str = ""
+    custom_id: str = ""
+    """The name that the request had in the input file."""
+    response: BatchResponse | None = None
+    error: BatchError | None = None
+
+    @property
+    def completion(self) -> ChatCompletion | None:
+        """The answer; None for a request that failed."""
+        fine = self.response is not None and self.response.status_code < 400
+        return self.response.body if self.response is not None and fine else None
+
+
+def read_results(lines: bytes) -> list[BatchResult]:
+    """Decode a jsonl file of answers.
+
+    Raises msgspec.DecodeError for a line that is no JSON object.
+    """
+    return [decode(_RESULT, line) for line in lines.splitlines() if line.strip()]
+
+
+_RESULT = msgspec.json.Decoder(BatchResult)

@@ -1,10 +1,12 @@
 """``zai.batches``: many requests in one file (bigmodel.cn)."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
 from zai_async import _endpoints as ep
-from zai_async.models import Batch, BatchListParams, BatchParams, CallParams
+from zai_async.models import Batch, BatchListParams, BatchParams, BatchResult, CallParams
+from zai_async.models.batches import read_results
 from zai_async.resources.listing import Listing
 from zai_async.resources.resource import Resource
 from zai_async.tasks import BATCHES, OnUpdate, Task
@@ -33,6 +35,19 @@ class Batches(Resource):
     async def cancel(self, batch_id: str, **params: Unpack[CallParams]) -> Batch:
         """Cancel a batch; requests that are done stay done."""
         return await self._manager.call(ep.BATCH_CANCEL, {"batch_id": batch_id, **params})
+
+    async def results(self, batch: Batch | str) -> Sequence[BatchResult]:
+        """Fetch what became of each request of a batch, those that failed at the end.
+
+        The order of the input is lost: go by ``custom_id``. A batch that is not done yet has no
+        results. ``AsyncZai(max_response_bytes=)`` limits the size of each of the two files.
+        """
+        known = await self.retrieve(batch) if isinstance(batch, str) else batch
+        results: Sequence[BatchResult] = []
+        for file_id in filter(None, (known.output_file_id, known.error_file_id)):
+            file = await self._manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
+            results = [*results, *read_results(file.content)]
+        return results
 
     def task(self, batch_id: str) -> Task[Batch]:
         """Return a handle to wait for a batch with; nothing is asked yet."""
