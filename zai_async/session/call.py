@@ -292,7 +292,7 @@ class Call:
         if self.deadline_at is not None:
             left = self.deadline_at - self.settings.clock.monotonic()
         self._last_chance = left <= patience
-        return anyio.current_time() + min(patience, left)
+        return self.session.loop.time() + min(patience, left)
 
     def _too_late(self) -> ZaiError:
         if self._last_chance and self.options.deadline is not None:
@@ -301,15 +301,7 @@ class Call:
         return RequestTimeoutError(f"no answer for {waited:.1f} s")
 
     async def _send(self, request: Request) -> Response:
-        event = RequestEvent(
-            operation=self.endpoint.name,
-            method=request.method,
-            url=_shown(request),
-            attempt=len(self._log),
-            tag=self.options.tag,
-        )
-        await emit(self.settings.hooks.on_request, event)
-        _log.debug("%s: %s %s", event.operation, event.method, event.url)
+        await self._announce(request)
         try:
             return await self.session.transport.send(request)
         except ConnectionLostError as error:
@@ -321,6 +313,19 @@ class Call:
         self._log.start(self._begun)
         return await self._send(msgspec.structs.replace(request, fresh=True))
 
+    async def _announce(self, request: Request) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s: %s %s", self.endpoint.name, request.method, _shown(request))
+        if self.settings.hooks.on_request is not None:
+            event = RequestEvent(
+                operation=self.endpoint.name,
+                method=request.method,
+                url=_shown(request),
+                attempt=len(self._log),
+                tag=self.options.tag,
+            )
+            await emit(self.settings.hooks.on_request, event)
+
     async def _answered(self, response: Response) -> None:
         self._record.answered()
         self._log.update(
@@ -331,18 +336,19 @@ class Call:
         if response.status != _CROWDED:
             self._turn.accepted()
         attempt = self._log.last
-        event = ResponseEvent(
-            operation=self.endpoint.name,
-            attempt=attempt.number,
-            status_code=response.status,
-            request_id=attempt.request_id,
-            duration=attempt.duration,
-            connection_reused=attempt.connection_reused,
-            headers=response.headers,
-            tag=self.options.tag,
-        )
-        _log.debug("%s: HTTP %d in %.3f s", event.operation, event.status_code, event.duration)
-        await emit(self.settings.hooks.on_response, event)
+        _log.debug("%s: HTTP %d in %.3f s", self.endpoint.name, response.status, attempt.duration)
+        if self.settings.hooks.on_response is not None:
+            event = ResponseEvent(
+                operation=self.endpoint.name,
+                attempt=attempt.number,
+                status_code=response.status,
+                request_id=attempt.request_id,
+                duration=attempt.duration,
+                connection_reused=attempt.connection_reused,
+                headers=response.headers,
+                tag=self.options.tag,
+            )
+            await emit(self.settings.hooks.on_response, event)
 
 
 def _shown(request: Request) -> str:

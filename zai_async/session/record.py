@@ -49,8 +49,9 @@ class CallRecord:
             return
         self._open = True
         self.begun = self._now() if self.begun is None else self.begun
-        event = StartEvent(operation=self.operation, model=self.model, tag=self.tag)
-        await emit(self._hooks.on_start, event)
+        if self._hooks.on_start is not None:
+            event = StartEvent(operation=self.operation, model=self.model, tag=self.tag)
+            await emit(self._hooks.on_start, event)
 
     def require_means(self) -> None:
         """Look at the budgets, before a request that costs something.
