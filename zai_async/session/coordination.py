@@ -68,7 +68,7 @@ class MachineSlots:
     def _try(self, window: str, slots: int) -> Callable[[], None] | None:
         first = int(_chance() * slots)  # not all at the same file
         for number in (*range(first, slots), *range(first)):
-            file = self._open(f"{window}.{number}")
+            file = self._open(f"zai-{window}.{number}")
             if _lock(file):
                 return partial(_unlock, file)
             os.close(file)

@@ -100,7 +100,9 @@ class Turn:
 def turn_of(settings: Settings, gates: Gates, model: str) -> Turn:
     """Return the turn of a call: models are counted apart, and accounts, and gateways."""
     url, key = settings.provider.base_url, settings.key
-    # Unlike this hash, the name of the window is the same in every process.
+    window = ""
+    if gates.coordinator is not None:
+        # Unlike a hash of Python's, this is the same in every process.
+        window = window_name(url, key.reveal() if key else "", model)
     account = f"{hash(key):x}"
-    name = window_name(url, key.reveal() if key else "", model)
-    return Turn(gates, WindowKey(url, account, model), settings.clock, window=name)
+    return Turn(gates, WindowKey(url, account, model), settings.clock, window=window)
