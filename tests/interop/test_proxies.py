@@ -8,6 +8,7 @@ import pytest
 from tests.interop.programs import free_port, running
 from zai_async import (
     AsyncZai,
+    BadRequestError,
     ProxyError,
     RetryPolicy,
     ServerError,
