@@ -15,7 +15,7 @@ import pytest
 from tests import virtual_loop
 from tests.calls import ASK, FINE, ask, client
 from tests.chat_wire import GOOD
-from zai_async import AsyncZai, ConfigurationError, MachineSlots
+from zai_async import AsyncZai, ConfigurationError, Hooks, MachineSlots
 from zai_async.session import coordination
 from zai_async.session.coordination import window_name
 from zai_async.testing import Emulator, FakeReply, FakeTransport
@@ -58,6 +58,15 @@ async def test_every_request_has_a_slot_while_it_lasts():
         for _ in range(20):
             group.start_soon(ask, zai)
     assert (store.taken, store.peak, store.asked, store.sizes) == (0, 3, 20, {3})
+
+
+async def test_only_those_that_the_limiter_holds_back_say_that_they_wait():
+    waits = []
+    settings = {"coordinator": Counted(), "hooks": Hooks(on_queue=waits.append)}
+    async with client(transport=FakeTransport(FINE), limits=1, **settings) as zai:
+        for _ in range(3):
+            await ask(zai)
+    assert waits == []
 
 
 async def test_a_stream_keeps_its_slot_until_it_is_closed():

@@ -237,6 +237,18 @@ async def test_agents_count_their_tokens_too():
     )
 
 
+async def test_the_tokens_of_a_task_count_when_its_result_is_there():
+    states = [{"task_status": "PROCESSING"}, {"task_status": "SUCCESS", "usage": USAGE}]
+    replies = [FakeReply.json({"id": "1", **COMPLETION, **state}) for state in states]
+    zai, _ = scripted(*replies, provider="bigmodel")
+    async with zai:
+        task = zai.chat.completions.task("1")
+        await task.fetch()
+        assert (zai.usage.total.tokens, zai.usage.total.unknown) == (0, 0)
+        await task.fetch()
+    assert (zai.usage.total.tokens, zai.usage.total.unknown) == (12, 0)
+
+
 async def test_a_call_that_waited_in_vain_sent_nothing():
     transport = FakeTransport(FakeReply(delay=60.0))
     async with AsyncZai(api_key="k", transport=transport, limits=1) as zai:

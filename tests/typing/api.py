@@ -10,25 +10,32 @@ from zai_async import (
     AsyncZai,
     Attempt,
     Backoff,
+    Budget,
     CallOptions,
     ChatCompletion,
     ChatCompletionChunk,
     ChatEvent,
     ChatStream,
+    Coordinator,
     EventStream,
     EventTooLargeError,
     Finished,
+    FinishEvent,
     Hooks,
     IncompleteError,
+    Ledger,
     LimitError,
+    MachineSlots,
     Message,
     Outcome,
+    Price,
     Provider,
     RequestEvent,
     Reset,
     ResponseEvent,
     RetryEvent,
     RetryPolicy,
+    Spending,
     StreamRestartedError,
     StreamStalledError,
     Task,
@@ -36,6 +43,7 @@ from zai_async import (
     TextDelta,
     ThinkingDelta,
     Timeout,
+    Timing,
     ToolCall,
     ToolCallDelta,
     ToolCallError,
@@ -44,6 +52,7 @@ from zai_async import (
     WebSearch,
     ZaiError,
     as_completed,
+    no_retries,
     wait_all,
 )
 from zai_async.models import (
@@ -289,4 +298,30 @@ def hooks_are_plain_or_asynchronous() -> None:
     def on_response(event: ResponseEvent) -> None:
         assert_type(event.status_code, int)
 
-    Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry)
+    def on_finish(event: FinishEvent) -> None:
+        assert_type(event.timing, Timing)
+        assert_type(event.usage, Usage | None)
+
+    Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry, on_finish=on_finish)
+
+
+async def money_is_counted() -> None:
+    coordinator: Coordinator = MachineSlots("/run/lock")
+    async with AsyncZai(
+        limits=10,
+        coordinator=coordinator,
+        budget=Budget(tokens=10, cost=1.0),
+        prices={"glm-5.3": Price(prompt=1.0)},
+        wait_for_quota=True,
+    ) as zai:
+        assert_type(zai.usage, Ledger)
+        assert_type(zai.usage.total, Spending)
+        assert_type(zai.usage.by_tag(), dict[str | None, Spending])
+        with no_retries():
+            answer = await zai.chat.completions.create(
+                model="glm-5.3",
+                messages="Hi",
+                options=CallOptions(budget=Budget(tokens=1), wait_for_quota=False),
+            )
+        assert_type(answer.timing, Timing)
+        assert_type(answer.timing.first_token, float | None)

@@ -155,7 +155,8 @@ class Call:
     async def _take_turn(self) -> None:
         if self._turn.try_take():
             return
-        await self._tell_wait()
+        if not self._turn.admitted:
+            await self._tell_wait()
         with self._record.queueing(), anyio.CancelScope(deadline=self._until(None)):
             await self._turn.take()
             return

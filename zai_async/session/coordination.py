@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import anyio
 
@@ -103,9 +103,6 @@ def _chance() -> float:
     return random.random()  # noqa: S311 - which file first, not cryptography
 
 
-_SEPARATOR: Final = "\0"
-
-
 def window_name(*parts: str) -> str:
     """Name a window after what identifies it, in a way that tells nothing about it."""
-    return hashlib.sha256(_SEPARATOR.join(parts).encode()).hexdigest()[:32]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -30,6 +30,11 @@ class Turn:
             self._ticket = self._gate.try_enter(self._clock)
         return self._ticket is not None and not self._lacks_share()
 
+    @property
+    def admitted(self) -> bool:
+        """Whether the limiter of this process lets the call go."""
+        return self._ticket is not None
+
     async def take(self) -> None:
         """Wait for a slot."""
         if self._ticket is None:
