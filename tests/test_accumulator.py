@@ -165,6 +165,16 @@ def test_audio_is_kept():
     assert answer.completion().message.audio == Audio(id="1")
 
 
+def test_what_stands_beside_a_text_is_kept():
+    usage = Usage(total_tokens=1)
+    spoken = ChunkChoice(delta=Delta(content="x", audio=Audio(id="1")))
+    counted = ChunkChoice(delta=Delta(content="y", reasoning_content="z"), usage=usage)
+    answer = accumulated(*(ChatCompletionChunk(choices=[each]) for each in (spoken, counted)))
+    message = answer.completion().message
+    assert (message.text, message.reasoning_content, message.audio.id) == ("xy", "z", "1")
+    assert answer.usage == usage
+
+
 @pytest.mark.parametrize("reason", ["stop", "length", "unheard_of"])
 def test_the_finish_reason_stays(reason):
     answer = accumulated(chunk(""), chunk(reason), chunk(""), chunk())
