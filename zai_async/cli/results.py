@@ -78,8 +78,12 @@ def wait(
 async def _wait(task: Task[R], timeout: float | None, progress: Progress, kind: str) -> R:  # noqa: ASYNC109
     if task.done:
         return task.result()
-    async with progress.waiting(lambda: f"{kind} {task.id}: {task.status or 'submitted'}"):
-        return await task.wait(timeout)
+
+    def describe() -> str:
+        return f"{kind} {task.id}: {task.status or 'submitted'}"
+
+    async with progress.waiting(describe) as show:
+        return await task.wait(timeout, lambda _: show())
 
 
 def _way_back(task: Task[R], arguments: argparse.Namespace, kind: str) -> str:
