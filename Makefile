@@ -9,7 +9,10 @@ BIN := $(VENV)/bin
 install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python $(1); } \
 	|| $(BIN)/python -m pip install --quiet $(1)
 
-.PHONY: all demo test check format bench docs clean
+# Seconds for each target.
+FUZZ ?= 60
+
+.PHONY: all demo test check format bench fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -37,11 +40,19 @@ format: $(VENV)/.dev
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
 
+fuzz: $(VENV)/.fuzz
+	for target in parser chunks streams faults; do \
+		$(BIN)/python -m fuzz $$target -max_total_time=$(FUZZ) || exit; \
+	done
+
+interop: $(VENV)/.test
+	$(BIN)/python -m pytest -m interop tests/interop $(ARGS)
+
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict
 
 clean:
-	rm -rf dist site .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf dist site .fuzz .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # pip 25.1 is the first that knows dependency groups.
 $(VENV)/.pip:

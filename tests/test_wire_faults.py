@@ -388,6 +388,13 @@ def test_a_key_that_a_server_echoes_is_masked(echo, status, padding):
         assert MASK[:1] in error.body or padding > 1900
 
 
+@pytest.mark.parametrize("name", ["code", "request_id"])
+def test_a_key_in_an_odd_place_is_masked(name):
+    error = error_of({"error": {"message": "no", name: KEY.reveal()}}, 401, secrets=[KEY])
+    assert getattr(error, name) == MASK
+    assert "Canary" not in f"{error} {vars(error)}"
+
+
 def test_an_error_carries_what_the_platform_said():
     body = {"error": {"code": "1113", "message": "no balance"}, "request_id": ID}
     error = error_of(body, 429, LOG_ID)

@@ -128,6 +128,7 @@ def to_error(
     secrets: Iterable[Secret] = (),
 ) -> APIError:
     """Make the exception for a fault; ``now`` in seconds since the epoch."""
+    secrets = tuple(secrets)
     meaning = meaning_of(fault.code, status, fault.message)
     retry_at = parse_reset_time(fault.message, now) if meaning.kind in _TIMED else None
     if retry_at is not None and meaning.kind == "throttle":
@@ -136,9 +137,9 @@ def to_error(
     return api_error_class(meaning.kind)(
         message[:_LONGEST_MESSAGE],
         kind=meaning.kind,
-        code=fault.code,
+        code=redact(fault.code or "", secrets) or None,
         status_code=status,
-        request_id=fault.request_id or headers.get("X-Log-Id"),
+        request_id=redact(fault.request_id or headers.get("X-Log-Id") or "", secrets) or None,
         hint=meaning.hint,
         retryable=meaning.repeat not in {"never", "reset"},
         repeat=meaning.repeat,

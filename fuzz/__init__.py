@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing: `python -m fuzz <target>`; the targets are plain functions."""
