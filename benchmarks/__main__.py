@@ -45,7 +45,7 @@ def server(size: float) -> Iterator[str]:
 def takes_part(scenario: Scenario, name: str) -> bool:
     runner = contestant(name)
     able = all(hasattr(runner, need) for need in scenario.needs)
-    return able and not (scenario.concurrent and getattr(runner, "blocks", False))
+    return able and scenario.at_once <= getattr(runner, "most", scenario.at_once)
 
 
 def measure(scenario: str, name: str, port: str, size: float) -> dict[str, float]:

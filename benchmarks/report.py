@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,7 +25,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         names = (line.partition(": ")[2].strip() for line in lines if "model name" in line)
         return next(names, "unknown")
 

@@ -239,26 +239,18 @@ class Scenario(NamedTuple):
     unit: str
     run: Callable[[Work], Awaitable[float]]
     needs: tuple[str, ...]
-    concurrent: bool = False
+    at_once: int = 1
 
 
 SCENARIOS = {
     "burst": Scenario("Stream, many events a read", "us/event", burst, ("stream",)),
-    "step": Scenario(
-        "Stream, one event a read, 100 streams", "us/event", step, ("stream",), concurrent=True
-    ),
+    "step": Scenario("Stream, one event a read, 100 streams", "us/event", step, ("stream",), 100),
     "first": Scenario("First token, elapsed", "us", first, ("stream",)),
     "unary1": Scenario("Call, 1 in flight", "us/call", unary(1, 400), ("ask",)),
-    "unary100": Scenario(
-        "Call, 100 in flight", "us/call", unary(100, 1500), ("ask",), concurrent=True
-    ),
-    "unary1000": Scenario(
-        "Call, 1000 in flight", "us/call", unary(1000, 3000), ("ask",), concurrent=True
-    ),
-    "memory": Scenario("Open stream", "KiB/stream", memory, ("stream",), concurrent=True),
-    "upload": Scenario(
-        "Lag of the loop, 20 uploads of 20 MB", "ms", upload, ("upload",), concurrent=True
-    ),
+    "unary100": Scenario("Call, 100 in flight", "us/call", unary(100, 1000), ("ask",), 100),
+    "unary1000": Scenario("Call, 1000 in flight", "us/call", unary(1000, 3000), ("ask",), 1000),
+    "memory": Scenario("Open stream", "KiB/stream", memory, ("stream",), 400),
+    "upload": Scenario("Lag of the loop, 20 uploads of 20 MB", "ms", upload, ("upload",), 20),
     "parse1": Scenario("Parser, 1 byte a read", "us/event", parse(1), ("parse",)),
     "parse0": Scenario("Parser, one event a read", "us/event", parse(0), ("parse",)),
     "parse1k": Scenario("Parser, 1 KiB a read", "us/event", parse(2**10), ("parse",)),

@@ -8,7 +8,7 @@ out of the scenarios that need it::
     async def upload(self, path) -> None     send a file
     parse(reads) -> int                      cut bytes into events, and count them
     imports, opens                           statements: the import, and making a client
-    blocks = True                            its calls block the thread
+    most = 1                                 how much at once it is fit for
 
 The order of ``NAMES`` is that of the tables; ratios refer to the first and the last.
 """

@@ -10,6 +10,7 @@ from benchmarks.contestants import MODEL, QUESTION
 class Contestant:
     imports = "import httpx"
     opens = "httpx.AsyncClient()"
+    most = 400  # its pool looks at every connection for every request: 1000 take minutes
 
     def __init__(self, url):
         limits = httpx.Limits(max_connections=None)

@@ -8,7 +8,7 @@ from benchmarks.contestants import MODEL, QUESTION
 class Contestant:
     imports = "import zai"
     opens = "zai.ZaiClient(api_key='benchmark.key')"
-    blocks = True
+    most = 1
 
     def __init__(self, url):
         self._client = ZaiClient(api_key="benchmark.key", base_url=url, max_retries=0)

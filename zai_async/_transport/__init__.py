@@ -135,8 +135,9 @@ def trust_file(ca_file: str) -> "tls.SSLContext":
 
 
 def preload() -> None:
-    """Import the HTTP library now, so that the first call does not do it on the event loop."""
+    """Import now what the first call would otherwise import on the event loop."""
     importlib.import_module("zai_async._transport._aiohttp")
+    importlib.import_module("anyio._backends._asyncio")  # by anyio, at the first wait of all
 
 
 def open_transport(settings: NetworkSettings) -> Transport:
