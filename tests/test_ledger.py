@@ -343,6 +343,7 @@ async def test_a_budget_that_ends_between_two_attempts():
 
     zai, transport = scripted(reply, budget=budget)
     async with zai:
-        with pytest.raises(BudgetExceededError):
+        with pytest.raises(BudgetExceededError) as caught:
             await ask(zai)
     assert len(transport.requests) == zai.usage.total.attempts == 1
+    assert [attempt.code for attempt in caught.value.attempts] == ["1234"]

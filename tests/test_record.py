@@ -21,6 +21,7 @@ from zai_async import (
     RateLimitError,
     ServerError,
     StartEvent,
+    StreamConsumedError,
     Timing,
 )
 from zai_async.limiter import Limits
@@ -103,6 +104,7 @@ async def failed(zai):
         await zai.chat.completions.stream(**ASK, options=CallOptions(retries=0)).completion()
 
 
+REFUSED = FakeReply.sse({"error": {"code": "1302"}}, done=False)
 ERROR = FakeReply.sse({"error": {"code": "1234"}}, done=False)
 PATHS = [
     (in_full, FakeReply.stream(GOOD), "completed"),
@@ -161,6 +163,31 @@ def test_a_stream_that_outlives_its_loop_ends_when_it_is_collected():
 
 async def first_of(stream):
     await anext(stream)
+
+
+@pytest.mark.parametrize("reply", [ERROR, REFUSED], ids=["failed", "refused"])
+def test_a_stream_that_is_closed_while_it_waits_sends_nothing_more(reply):
+    async def work():
+        seen, transport = Seen(), FakeTransport(reply)
+        async with (
+            AsyncZai(api_key="k", transport=transport, hooks=seen.hooks) as zai,
+            anyio.create_task_group() as group,
+        ):
+            stream = zai.chat.completions.stream(**ASK)
+            group.start_soon(read_closed, stream)
+            await anyio.sleep(1e-6)
+            await stream.aclose()
+            await anyio.sleep(60)
+            assert zai.limits.snapshot()["glm-5.3"].in_flight == 0
+        assert seen.names == ["StartEvent", "FinishEvent"]
+        assert len(transport.requests) == 1
+
+    virtual_loop.run(work())
+
+
+async def read_closed(stream):
+    with pytest.raises(StreamConsumedError, match="closed while it waited"):
+        await stream.completion()
 
 
 @pytest.mark.parametrize("moment", ["on_start", "on_request", "on_retry"])

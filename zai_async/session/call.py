@@ -67,7 +67,7 @@ class Call:
         self._visit = Visit(sessions.visits)
         self._record = CallRecord(settings, sessions.ledger, endpoint, params, options)
         self._turn = turn_of(settings, sessions.gates, self._record.model)
-        self._log = AttemptLog(settings.clock)
+        self._history = AttemptLog(settings.clock)
         self._repetition = Repetition(settings, sessions.reserve, options, endpoint, self._files)
         self._failure: Exception | None = None
         self._last_chance = False
@@ -76,7 +76,7 @@ class Call:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every request of the call so far."""
-        return self._log.entries
+        return self._history.entries
 
     @property
     def timing(self) -> Timing:
@@ -115,10 +115,11 @@ class Call:
             try:
                 await self._take_turn()
                 self._record.require_means()
-                self._log.start(self._begun)
+                self._history.start(self._begun)
                 return await self._attempt(finish)
-            except (ConfigurationError, BudgetExceededError):
-                raise  # nothing was sent
+            except (ConfigurationError, BudgetExceededError) as error:
+                error.attempts = self.attempts  # nothing was sent this time
+                raise
             except ZaiError as error:
                 await self._recover(error)
 
@@ -138,7 +139,9 @@ class Call:
         ``usage`` is what the answer says about tokens; None if that is nothing.
         """
         self._give_back()
-        self._record.end(self.attempts, usage, completed=completed, error=self._failure)
+        # An error that is kept would keep, by its traceback, this call alive.
+        error, self._failure = self._failure, None
+        self._record.end(self.attempts, usage, completed=completed, error=error)
 
     def progressed(self) -> None:
         """Note that the first content of a stream has arrived."""
@@ -191,7 +194,7 @@ class Call:
     def note(self, error: ZaiError) -> None:
         """Write down that the call has failed for good."""
         self._failure = error
-        self._log.fail(error)
+        self._history.fail(error)
         error.operation = self.endpoint.name
         error.attempts = self.attempts
         error.timing = self.timing
@@ -210,17 +213,17 @@ class Call:
     async def _recover(self, error: ZaiError) -> None:
         wait = self._repetition.decide(
             error,
-            attempts=len(self._log),
+            attempts=len(self._history),
             elapsed=self.settings.clock.monotonic() - self._begun,
             queues=self._turn.counts(error),
         )
         if wait is None:
             self.note(error)
             raise error
-        self._log.fail(error)
+        self._history.fail(error)
         error.operation = self.endpoint.name
         await self._tell(error, wait)
-        self._log.wait = wait
+        self._history.wait = wait
         await self._pause(error, wait)
 
     async def _pause(self, error: ZaiError, wait: float) -> None:
@@ -248,7 +251,7 @@ class Call:
         _log.info("%s: %s; again %s", self.endpoint.name, what, when)
         event = RetryEvent(
             operation=self.endpoint.name,
-            attempt=len(self._log),
+            attempt=len(self._history),
             wait=wait,
             error=error,
             tag=self.options.tag,
@@ -275,7 +278,7 @@ class Call:
             except BaseException:
                 response.close()
                 raise
-            self._log.update()
+            self._history.update()
             self._repetition.succeeded()
             return result
         raise self._too_late()
@@ -298,7 +301,7 @@ class Call:
     def _too_late(self) -> ZaiError:
         if self._last_chance and self.options.deadline is not None:
             return DeadlineError(f"the deadline of {self.options.deadline:g} s has passed")
-        waited = self.settings.clock.monotonic() - self._log.sent_at
+        waited = self.settings.clock.monotonic() - self._history.sent_at
         return RequestTimeoutError(f"no answer for {waited:.1f} s")
 
     async def _send(self, request: Request) -> Response:
@@ -308,10 +311,10 @@ class Call:
         except ConnectionLostError as error:
             if not error.stale or request.fresh or not self._repetition.may_resend():
                 raise
-            self._log.fail(error)
+            self._history.fail(error)
         # The connection had idled for too long; the request did not reach anybody.
-        self._log.wait = 0.0
-        self._log.start(self._begun)
+        self._history.wait = 0.0
+        self._history.start(self._begun)
         return await self._send(msgspec.structs.replace(request, fresh=True))
 
     async def _announce(self, request: Request) -> None:
@@ -322,21 +325,21 @@ class Call:
                 operation=self.endpoint.name,
                 method=request.method,
                 url=_shown(request),
-                attempt=len(self._log),
+                attempt=len(self._history),
                 tag=self.options.tag,
             )
             await emit(self.settings.hooks.on_request, event)
 
     async def _answered(self, response: Response) -> None:
         self._record.answered()
-        self._log.update(
+        self._history.update(
             status_code=response.status,
             request_id=response.headers.get("X-Log-Id"),
             connection_reused=response.connection_reused,
         )
         if response.status != _CROWDED:
             self._turn.accepted()
-        attempt = self._log.last
+        attempt = self._history.last
         _log.debug("%s: HTTP %d in %.3f s", self.endpoint.name, response.status, attempt.duration)
         if self.settings.hooks.on_response is not None:
             event = ResponseEvent(

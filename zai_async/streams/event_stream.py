@@ -67,10 +67,8 @@ class EventStream(abc.ABC, Generic[T]):
         """Set everything that a second request starts anew with."""
         self._parser = SSEParser(max_event_bytes=self._source.settings.max_event_bytes)
         self._pending: Iterator[T | None] = iter(())
-        self._opened = False
-        self._input_ended = False
-        self._progress = 0
-        self._seen = 0
+        self._opened = self._input_ended = False
+        self._progress = self._seen = 0
         self._waited = 0.0
         self._verdict: ZaiError | None = None
         self._early = True
@@ -348,6 +346,8 @@ class EventStream(abc.ABC, Generic[T]):
             self._source.note(error)
             raise error
         await self._source.recover(error)
+        if self._ended:
+            raise StreamConsumedError("the stream was closed while it waited")
         self._begin()
         await self._connect()
 
@@ -358,9 +358,9 @@ class EventStream(abc.ABC, Generic[T]):
         error.request_id = error.request_id or self._request_id
         self._outcome = error.outcome if isinstance(error, IncompleteError) else "error"
         self._error = error
-        self._leave()
         self._ended = True
         self._pending = iter(())
+        self._leave()
 
     # Clocks.
 
