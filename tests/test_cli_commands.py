@@ -78,6 +78,16 @@ def test_file_that_cannot_be_written(capsys, tmp_path):
     assert capsys.readouterr() == ("", f"zai: {tmp_path}: Is a directory\n")
 
 
+def test_failure_of_the_machine_without_a_file(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdin, "read", lambda: strike(OSError("gone")))
+    assert main(["tokens", "-"]) == 1
+    assert capsys.readouterr() == ("", "zai: gone\n")
+
+
+def strike(error):
+    raise error
+
+
 def test_file_in_no_directory_is_a_usage_error(capsys, tmp_path, zai_emulator):
     with pytest.raises(SystemExit, match="2"):
         main(["read", "https://a.example", "--out", str(tmp_path / "no" / "page.md")])

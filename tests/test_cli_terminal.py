@@ -130,6 +130,14 @@ def test_interrupt_stops_an_answer_but_not_the_conversation(window, zai_emulator
     assert terminal.finish() == 0
 
 
+def test_interrupted_wait_tells_how_to_come_back(window):
+    terminal = window("image", "A cat", "--async")
+    terminal.wait_for(b": submitted, 0 s")
+    terminal.type(CTRL_C)
+    assert terminal.finish() == 130
+    assert re.search(rb"; to come back: zai task wait \w+ --kind image\r\n$", terminal.screen)
+
+
 def test_reader_that_leaves_ends_the_command_quietly(environment, zai_emulator):
     zai_emulator.chat.reply("one\n" * 500_000, chunk_size=200_000)  # more than any pipe holds
     command = [sys.executable, "-c", MAIN, "chat", "Hi"]

@@ -78,7 +78,8 @@ def _run(name: str, argv: Sequence[str], terminal: Terminal) -> int:
 
 def _unwritten(error: OSError, terminal: Terminal) -> int:
     """Say which file it was, as far as that is known."""
-    terminal.note(f"zai: {': '.join(filter(None, (error.filename, error.strerror or str(error))))}")
+    parts = (error.filename, error.strerror or error)
+    terminal.note(f"zai: {': '.join(str(part) for part in parts if part)}")
     terminal.notes(error)
     return FAILED
 

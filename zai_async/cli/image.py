@@ -72,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Make an image; print its address, or with --out the path of the file.",
     )
     add_words(parser, "PROMPT", "what is to be seen, or - for stdin")
+    _add_request(parser)
+    add_wait(parser)
+    add_output(parser, OUT)
+    add_options(parser)
+    return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
     group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
     group.add_argument("--size", metavar="WxH", help="pixels, such as 1280x1280")
@@ -79,7 +87,3 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--async", dest="as_task", action="store_true", help="submit a task and wait for it"
     )
-    add_wait(parser)
-    add_output(parser, OUT)
-    add_options(parser)
-    return parser

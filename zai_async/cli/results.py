@@ -23,7 +23,8 @@ OUT: Final = "a file or directory to download to; without it the address is prin
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Add the choice not to wait for a task."""
-    parser.add_argument(
+    group = parser.add_argument_group("task")
+    group.add_argument(
         "--no-wait",
         dest="wait",
         action="store_false",

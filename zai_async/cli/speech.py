@@ -23,8 +23,9 @@ def run(argv: Sequence[str], terminal: Terminal) -> int:
     arguments = parse(parser, argv)
     if arguments.out is None and sys.stdout.isatty():
         parser.error("a terminal cannot play sound: give --out FILE, or redirect stdout")
+    words = said(parser, arguments.words)
     with connect(arguments, terminal) as connection:
-        request = _request(arguments, said(parser, arguments.words), connection)
+        request = _request(arguments, words, connection)
         if not arguments.stream:
             _whole(connection, request, terminal, arguments.out)
         elif arguments.out is None:

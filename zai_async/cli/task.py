@@ -13,13 +13,12 @@ from zai_async.cli.terminal import Terminal
 
 __all__ = ["run"]
 
-_KINDS: Final[dict[str, Callable[[AsyncZai, argparse.Namespace], Task[Any]]]] = {
-    "agent": lambda zai, given: zai.agents.task(agent_id=given.agent, async_id=given.id),
-    "batch": lambda zai, given: zai.batches.task(given.id),
-    "chat": lambda zai, given: zai.chat.completions.task(given.id),
-    "file": lambda zai, given: zai.file_parser.task(given.id),
-    "image": lambda zai, given: zai.images.task(given.id),
-    "video": lambda zai, given: zai.videos.task(given.id),
+_KINDS: Final[dict[str, Callable[[AsyncZai, str], Task[Any]]]] = {
+    "batch": lambda zai, name: zai.batches.task(name),
+    "chat": lambda zai, name: zai.chat.completions.task(name),
+    "file": lambda zai, name: zai.file_parser.task(name),
+    "image": lambda zai, name: zai.images.task(name),
+    "video": lambda zai, name: zai.videos.task(name),
 }
 
 
@@ -34,14 +33,20 @@ def run(argv: Sequence[str], terminal: Terminal) -> int:
     return 0
 
 
+def _task(zai: AsyncZai, arguments: argparse.Namespace) -> Task[Any]:
+    if arguments.kind == "agent":
+        return zai.agents.task(agent_id=arguments.agent, async_id=arguments.id)
+    return _KINDS[arguments.kind](zai, arguments.id)
+
+
 def _show(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> None:
-    task = _KINDS[arguments.kind](connection.zai, arguments)
+    task = _task(connection.zai, arguments)
     answer = connection.run(task.fetch())
     Output(arguments, terminal).answer(answer, task.status)
 
 
 def _wait(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> None:
-    task = _KINDS[arguments.kind](connection.zai, arguments)
+    task = _task(connection.zai, arguments)
     result = wait(task, arguments, connection, terminal, arguments.kind)
     hand_over(result, arguments, connection, terminal)
 
@@ -57,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add(actions: Actions, name: str, act: Act, summary: str, out: str | None = None) -> None:
     parser = actions.add(name, act, summary)
     parser.add_argument("id", metavar="ID", help="as it was printed when the task was submitted")
-    parser.add_argument("--kind", choices=_KINDS, required=True, help="what the task makes")
+    parser.add_argument(
+        "--kind", choices=("agent", *_KINDS), required=True, help="what the task makes"
+    )
     parser.add_argument("--agent", metavar="AGENT", help="whose task it is, for --kind agent")
     add_output(parser, out)
     add_options(parser)

@@ -62,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Make a video; print its address, or with --out the path of the file.",
     )
     add_words(parser, "PROMPT", "what is to be seen, or - for stdin")
+    _add_request(parser)
+    add_wait(parser)
+    add_output(parser, OUT)
+    add_options(parser)
+    return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
     group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
     group.add_argument(
@@ -78,7 +86,3 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--audio", action=argparse.BooleanOptionalAction, help="whether to make sound too"
     )
-    add_wait(parser)
-    add_output(parser, OUT)
-    add_options(parser)
-    return parser
