@@ -339,8 +339,8 @@ async def test_each_retry_is_one_line(caplog):
     async with zai:
         await ask(zai)
     assert caplog.messages == [
-        "chat.completions.create: RateLimitError (code 1302); again in 1.00 s",
-        "chat.completions.create: ConnectionLostError (code None); again in 0.50 s",
+        "chat.completions.create: too many requests at once (code 1302); again in 1.00 s",
+        "chat.completions.create: the connection failed (ConnectionLostError); again in 0.50 s",
     ]
 
 

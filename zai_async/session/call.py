@@ -41,6 +41,14 @@ T = TypeVar("T")
 _log = logging.getLogger("zai_async")
 
 _CROWDED = 429
+_REASONS: Mapping[str, str] = {
+    "throttle": "too many requests at once",
+    "overload": "the model is busy",
+    "quota": "the plan is used up",
+    "server": "the platform failed",
+    "connection": "the connection failed",
+    "timeout": "nothing came in time",
+}
 _SUSPECT = "Others of this model pass: something in this very request may be the reason."
 
 
@@ -246,9 +254,10 @@ class Call:
 
     async def _tell(self, error: ZaiError, wait: float) -> None:
         """Say that the request will be sent again: one line in the log, one event to the hook."""
-        what = f"{type(error).__name__} (code {error.code})"
+        what = _REASONS.get(error.kind, error.message)
+        which = f"code {error.code}" if error.code else type(error).__name__
         when = "when a slot is free" if self._turn.counts(error) else f"in {wait:.2f} s"
-        _log.info("%s: %s; again %s", self.endpoint.name, what, when)
+        _log.info("%s: %s (%s); again %s", self.endpoint.name, what, which, when)
         event = RetryEvent(
             operation=self.endpoint.name,
             attempt=len(self._history),
