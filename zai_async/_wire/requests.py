@@ -167,6 +167,8 @@ def _place(endpoint: Endpoint[Any], provider: Provider) -> str:
 
 def _fill_path(endpoint: Endpoint[Any], path: str, body: Body) -> tuple[str, Body]:
     """Move the keywords that the path names out of the body."""
+    if "{" not in path:
+        return path, body
     rest: Body = {}
     for name, value in body.items():
         slot = f"{{{name}}}"
@@ -198,6 +200,8 @@ def _plain_prompt(endpoint: Endpoint[Any], messages: Any) -> str:
 
 
 def _with_query(url: str, query: Body) -> str:
+    if not query:
+        return url
     present = {name: value for name, value in query.items() if value is not None}
     mark = "&" if "?" in url else "?"
     return f"{url}{mark}{urlencode(present)}" if present else url
