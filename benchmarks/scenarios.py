@@ -84,7 +84,7 @@ async def burst(work: Work) -> float:
 
 async def step(work: Work) -> float:
     """100 streams; the next event is sent when each of them has read the one before."""
-    rounds = _Rounds(work.server, streams=work.count(100, 2))
+    rounds = _Rounds(work.server, streams=min(100, work.count(1000, 2)))
     async with work.client("step") as client:
         readers = [asyncio.create_task(client.stream(rounds.seen)) for _ in range(rounds.streams)]
         await rounds.play(5)
@@ -157,7 +157,7 @@ async def _asker(client: Any, todo: Iterator[int]) -> None:
 
 async def memory(work: Work) -> float:
     """Open streams that wait for their next event."""
-    streams = work.count(400, 10)
+    streams = min(400, work.count(4000, 10))
     rounds = _Rounds(work.server, streams)
     async with work.client("step") as client:
         warm = [asyncio.create_task(client.stream(rounds.seen))]
