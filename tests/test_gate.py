@@ -187,3 +187,19 @@ def test_what_the_limiter_knows_is_told_by_model():
     assert isinstance(gates.gate(KEY), Gate)
     assert gates.gate(KEY) is gates.gate(KEY)
     assert LimitsView(gates).snapshot()["glm"].limit == 7
+
+
+def test_however_many_leave_there_is_one_timer(monkeypatch):
+    async def work():
+        door, looks = gate(10), []
+        look = Gate._look
+        monkeypatch.setattr(Gate, "_look", lambda *gate: looks.append(1) or look(*gate))
+        tickets = [await door.enter(CLOCK) for _ in range(10)]
+        resting = asyncio.create_task(door.return_to(tickets.pop(), "throttle", CLOCK))
+        await anyio.lowlevel.checkpoint()
+        for ticket in tickets:
+            door.leave(ticket, CLOCK)
+        await resting
+        assert len(looks) <= 12
+
+    asyncio.run(work())

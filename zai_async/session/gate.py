@@ -105,7 +105,6 @@ class Gate:
 
     def _look(self, clock: Clock) -> None:
         with self._lock:
-            self._timer = None
             self._let_in(self._window.admit(clock.monotonic()), clock)
 
 
