@@ -306,8 +306,9 @@ def _restored(
 
 def _failure(task: Task[Any], error: APIError) -> TaskFailedError:
     """Say that the task failed, for the reason that the platform gives."""
+    sentence = f"the task ended as {task.status!r}: {error.message}"
     failure = TaskFailedError(
-        error.message,
+        error.message if error.code else sentence,
         task=task,
         kind=error.kind if error.code else None,
         code=error.code,
