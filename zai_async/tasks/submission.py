@@ -87,6 +87,7 @@ def _unknown(error: ZaiError) -> SubmitUnknownError:
         body=error.body,
     )
     unknown.attempts, unknown.operation = error.attempts, error.operation
+    unknown.timing = error.timing
     return unknown
 
 
