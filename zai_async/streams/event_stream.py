@@ -36,7 +36,7 @@ __all__ = ["EventStream"]
 
 T = TypeVar("T")
 
-# After a piece this large, which is hundreds of events, other tasks run before it is handed out.
+# After a piece this large, which is hundreds of events, other tasks run before the next is read.
 _LARGE: Final = 2**16
 
 
@@ -60,6 +60,7 @@ class EventStream(abc.ABC, Generic[T]):
         self._error: ZaiError | None = None
         self._entered = False
         self._reading = False
+        self._much = False
         self._ended = False
         self._begin()
 
@@ -214,9 +215,9 @@ class EventStream(abc.ABC, Generic[T]):
             return None
         self._reading = True
         try:
-            data = await response.read()
-            if len(data) >= _LARGE:
+            if self._much:
                 await checkpoint()
+            data = await response.read()
         except TransportError as error:
             data = self._broken_off(error)
         except BaseException:
@@ -226,6 +227,7 @@ class EventStream(abc.ABC, Generic[T]):
             raise
         finally:
             self._reading = False
+        self._much = len(data) >= _LARGE
         payloads = self._parser.payloads(data)
         if len(payloads) == 1:
             return self._accept_early(payloads[0]) if self._early else self._accept(payloads[0])
@@ -381,17 +383,14 @@ class EventStream(abc.ABC, Generic[T]):
             self._seen, self._waited = self._progress, 0.0
         elif self._reading:
             self._waited += passed
-            self._check_silence()
+            error = stalled(self._source.timeout, self._waited, begun=self._progress > 0)
+            if error is not None or (self._waited >= GRACE_SECONDS and self._finished()):
+                self._interrupt(None if self._finished() else error)
 
     def interrupt(self) -> None:
         """Break off, because the client is drained; what has arrived whole is whole."""
         text = "the client was drained before the stream had ended"
         self._interrupt(None if self._finished() else ClientDrainingError(text))
-
-    def _check_silence(self) -> None:
-        error = stalled(self._source.timeout, self._waited, begun=self._progress > 0)
-        if error is not None or (self._waited >= GRACE_SECONDS and self._finished()):
-            self._interrupt(None if self._finished() else error)
 
     def _interrupt(self, verdict: ZaiError | None) -> None:
         """Wake the reader up by closing the connection under it."""
