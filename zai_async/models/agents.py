@@ -9,6 +9,7 @@ from zai_async.models.chat_params import TextPartParam
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
+from zai_async.models.usage import Usage
 
 T = TypeVar("T")
 
@@ -207,12 +208,9 @@ class AgentChoice(Struct, kw_only=True):
         self.messages = self.messages or _listed(self.message) or _listed(self.delta)
 
 
-class AgentUsage(Struct, kw_only=True):
+class AgentUsage(Usage, kw_only=True, gc=False):
     """Count tokens and calls."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
     total_calls: int = 0
 
 

@@ -107,7 +107,7 @@ class CallRecord:
         """Note that the call is over; again is harmless."""
         if not self._open:
             return
-        self._now()
+        self._now()  # the total ends here
         self._open = False
         sent, self._written = attempts[self._written :], len(attempts)
         if sent:
@@ -160,13 +160,9 @@ def model_of(operation: str, params: Mapping[str, Any]) -> str:
 def usage_of(answer: object) -> Usage | None:
     """Return the tokens that an answer reports; None for one that is not counted in tokens."""
     told = getattr(answer, "usage", None)
-    if isinstance(told, AgentUsage) and told.total_tokens:
-        return Usage(
-            prompt_tokens=told.prompt_tokens,
-            completion_tokens=told.completion_tokens,
-            total_tokens=told.total_tokens,
-        )
-    return told if isinstance(told, Usage) else None
+    # An agent that says nothing is not done yet, or is paid by the call.
+    silent = isinstance(told, AgentUsage) and told == AgentUsage()
+    return told if isinstance(told, Usage) and not silent else None
 
 
 def _end_by(error: Exception | None) -> CallEnd:
@@ -176,7 +172,7 @@ def _end_by(error: Exception | None) -> CallEnd:
 def _is_unknown(sent: Sequence[Attempt], usage: Usage | None, *, completed: bool) -> bool:
     """Tell whether tokens may have been used that nobody reported."""
     lost = any(attempt.maybe_billed for attempt in sent[:-1])
-    if usage is not None and usage.total_tokens:
+    if usage is not None and (usage.total_tokens or usage.prompt_tokens or usage.completion_tokens):
         return lost
     if completed:
         return lost or usage is not None

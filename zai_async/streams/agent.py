@@ -140,12 +140,7 @@ class AgentStream(JSONStream[AgentChunk]):
         return self._finish_reason is not None
 
     def _spent(self) -> Usage:
-        told = self._usage or AgentUsage()
-        return Usage(
-            prompt_tokens=told.prompt_tokens,
-            completion_tokens=told.completion_tokens,
-            total_tokens=told.total_tokens,
-        )
+        return self._usage or Usage()
 
     def _partial(self) -> AgentReply:
         return self.snapshot
