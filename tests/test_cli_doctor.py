@@ -1,6 +1,7 @@
 """``zai doctor``: what it finds, and what it says about it."""
 
 import json
+import logging
 
 import pytest
 
@@ -134,3 +135,15 @@ def test_a_question_after_the_key_was_refused(capsys, monkeypatch):
         monkeypatch.setenv("ZAI_BASE_URL", emulator.url)
         found = examine(capsys, "--ask", status=3)
     assert found["answer"].startswith("none from ")
+
+
+# What other commands say while they wait
+
+
+def test_verbose_commands_say_in_words_why_they_wait(capsys, monkeypatch, zai_emulator):
+    monkeypatch.setattr("logging.root.handlers", [])
+    monkeypatch.setattr(logging.getLogger("zai_async"), "level", logging.NOTSET)
+    zai_emulator.fault(code="1302")
+    assert main(["chat", "-v", "--no-stream", "Hi"]) == 0
+    said = capsys.readouterr().err
+    assert "too many requests at once (code 1302); again when a slot is free" in said

@@ -29,7 +29,7 @@ class Coordinator(Protocol):
         """Wait for one of ``slots`` slots; return what gives it back.
 
         ``window`` names what the platform counts together, the same in every process, and holds
-        no secret. What is returned is called once, from any thread, and must not block.
+        no secret. What is returned is called once, from any thread; it must not block, nor fail.
         """
         ...
 
