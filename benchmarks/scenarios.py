@@ -38,7 +38,14 @@ class Server:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that the server has used."""
-        self._line.sendall(b"c")
+        return self._ask(b"c")
+
+    def streams(self) -> float:
+        """Return how many streams are open."""
+        return self._ask(b"n")
+
+    def _ask(self, order: bytes) -> float:
+        self._line.sendall(order)
         return float(self._line.recv(64))
 
     def close(self) -> None:
@@ -118,7 +125,8 @@ class _Rounds:
     async def play(self, rounds: int) -> None:
         self._rounds = rounds
         self._over.clear()
-        await asyncio.sleep(0.3)  # all streams are open, and nothing else is left to do
+        while self._server.streams() < self.streams:
+            await asyncio.sleep(0.02)
         self._server.tick()
         await self._over.wait()
 

@@ -1,8 +1,8 @@
 """A server that costs less than any client: `python -m benchmarks.server EVENTS`.
 
 It looks at the first segment of the path and writes bytes that were built before. The path
-``/control`` is a line to the benchmark: each byte ``t`` sends one event down every open stream, and
-each ``c`` is answered with the seconds of CPU so far.
+``/control`` is a line to the benchmark: ``t`` sends one event down every open stream, ``c`` is
+answered with the seconds of CPU so far, and ``n`` with the number of open streams.
 """
 
 import asyncio
@@ -65,8 +65,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(self.answers.get(self._room, b""))
 
     def _obey(self, orders: bytes) -> None:
-        if orders == b"c":
-            self._transport.write(b"%.6f\n" % time.process_time())
+        if orders != b"t":
+            figure = time.process_time() if orders == b"c" else len(self.streams)
+            self._transport.write(b"%.6f\n" % figure)
         for transport in self.streams if orders == b"t" else ():
             transport.write(_ONE)
 
