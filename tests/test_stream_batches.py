@@ -53,6 +53,12 @@ async def test_only_what_was_handed_out_counts(data):
     assert all(expected == shown for expected, shown in said)
 
 
+async def test_events_that_arrive_alone_add_up():
+    frames = [*map(frame, [*texts(*numbered(MANY)), last()]), DONE]
+    async with client(FakeReply.stream(*frames)) as zai, stream(zai) as answer:
+        assert (await answer.completion()).text == "".join(numbered(MANY))
+
+
 async def test_what_was_read_ahead_is_forgotten_with_the_stream():
     whole = body([*texts(*numbered(MANY)), last()])
     async with client(split(whole, 400)) as zai, stream(zai) as answer:
@@ -64,8 +70,9 @@ async def test_what_was_read_ahead_is_forgotten_with_the_stream():
 
 async def test_odd_events_are_dealt_with_in_their_place():
     odd = frame(chunk({"content": "!"}) | {"choices": []})
-    whole = body(texts(*numbered(10)), done=False) + odd + body([*thoughts("a"), last()])
-    async with client(split(whole, 400)) as zai, stream(zai) as answer:
+    begin = body(texts(*numbered(10)), done=False) + odd
+    whole = begin + body([*thoughts("a"), last()])
+    async with client(split(whole, 400, len(begin))) as zai, stream(zai) as answer:
         said = await seen_by(answer)
     assert [expected for expected, _ in said][-1] == "".join(numbered(10))
     assert answer.skipped == 1
