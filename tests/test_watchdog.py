@@ -128,3 +128,22 @@ def test_a_forgotten_stream_is_not_kept(loop, dog):
     gc.collect()
     loop.advance()
     assert not loop.armed
+
+
+def test_one_more_stream_costs_the_same_however_many_there_are(dog):
+    class Counted(Stream):
+        asked = 0
+
+        @property
+        def patience(self):
+            Counted.asked += 1
+            return 30.0
+
+        @patience.setter
+        def patience(self, value):
+            pass
+
+    streams = [Counted(30.0) for _ in range(100)]
+    for stream in streams:
+        dog.add(stream)
+    assert Counted.asked == 100

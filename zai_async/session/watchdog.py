@@ -43,7 +43,7 @@ class Watchdog:
     def add(self, watched: Watched) -> None:
         """Begin to look after something."""
         self._watched.add(watched)
-        due = self._loop.time() + self._pace()
+        due = self._loop.time() + _pace(watched.patience)
         if self._timer is None or due < self._timer.when():
             self._last = self._loop.time()
             self._arm(due)
@@ -60,10 +60,6 @@ class Watchdog:
         for watched in tuple(self._watched):
             watched.interrupt()
 
-    def _pace(self) -> float:
-        patience = min((watched.patience for watched in self._watched), default=_LONGEST)
-        return min(_LONGEST, max(_SHORTEST, patience / _SHARE))
-
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -75,4 +71,10 @@ class Watchdog:
         for watched in tuple(self._watched):
             watched.look(now, passed)
         if self._watched:
-            self._arm(now + self._pace())
+            patience = min((watched.patience for watched in self._watched), default=_LONGEST)
+            self._arm(now + _pace(patience))
+
+
+def _pace(patience: float) -> float:
+    """Return the time between two looks at what has this much patience."""
+    return min(_LONGEST, max(_SHORTEST, patience / _SHARE))
