@@ -10,7 +10,8 @@ from zai_async.testing import FakeReply, FakeTransport
 
 KEY = "canary0123456789.secret9876543210"
 ONCE = RetryPolicy(retries=0)
-ASK = {"model": "glm-5.3", "messages": "Hello"}
+PROMPT = "Hello prompt9876543210"
+ASK = {"model": "glm-5.3", "messages": PROMPT}
 COMPLETION = {
     "id": "1",
     "model": "glm-5.3",

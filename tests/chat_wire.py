@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from tests.calls import KEY
 from zai_async import AsyncZai, CallOptions, RetryPolicy
 from zai_async.testing import FakeReply, FakeTransport
 
@@ -68,7 +69,7 @@ def client(*script: Any, **settings: Any) -> AsyncZai:
     """A client of a scripted transport that tries once, so that each fault is seen."""
     settings.setdefault("retry", RetryPolicy(retries=0))
     transport = FakeTransport(*map(reply, script))
-    return AsyncZai(api_key="test-key", transport=transport, **settings)
+    return AsyncZai(api_key=KEY, transport=transport, **settings)
 
 
 def reply(entry: Any) -> Any:

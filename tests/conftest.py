@@ -1,4 +1,4 @@
-"""Guards around every test: no network but loopback, no blocking call, nothing left open.
+"""Guards around every test: no network but loopback, no blocking call, nothing open, nothing told.
 
 `test_guards.py` shows that each of them bites.
 """
@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import ipaddress
+import logging
 import os
+import re
 import socket
 import sys
 from os import listdir, readlink  # before blockbuster makes them slow
@@ -19,6 +22,8 @@ import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+
+from zai_async import ZaiError
 
 try:
     import uvloop
@@ -117,6 +122,59 @@ def nothing_is_left(request: pytest.FixtureRequest) -> None:
     """Apply the leak check to async tests only: sync ones need no event loop for it."""
     if pytest_asyncio.is_async_test(request.node):
         request.getfixturevalue("leak_check")
+
+
+# Parts of the key and of the prompt in calls.py, and the tokens that such keys sign.
+KEYS = re.compile(r"secret9876543210|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{20,}")
+SECRETS = re.compile(rf"{KEYS.pattern}|prompt9876543210")
+LOGGERS = ("zai_async", "aiohttp.client", "aiohttp.internal", "asyncio")
+EVERYTHING = 1  # no level of a test's own
+
+
+class Eavesdropper(logging.Filter):
+    """Reads every record down to DEBUG, and lets pass what would be logged without it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.listen(SECRETS, f"{logging.Formatter().format(record)} {record.args!r}")
+        wanted = logging.getLogger(record.name).level != EVERYTHING
+        return wanted or record.levelno >= logging.getLogger().level
+
+    def listen(self, secrets: re.Pattern[str], text: str) -> None:
+        if secrets.search(text):
+            self.told.append(text)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def eavesdropper() -> Iterator[Eavesdropper]:
+    """Read along wherever a secret could be told: logs, and whatever errors are made of."""
+    reader = Eavesdropper()
+    with pytest.MonkeyPatch.context() as patch:
+        for logger in map(logging.getLogger, LOGGERS):
+            patch.setattr(logger, "filters", [reader])
+            patch.setattr(logger, "level", EVERYTHING)
+        patch.setattr(ZaiError, "__init__", heard(ZaiError.__init__, reader))
+        logging.getLogger().manager._clear_cache()
+        yield reader
+
+
+def heard(make: Callable[..., None], reader: Eavesdropper) -> Callable[..., None]:
+    @functools.wraps(make)
+    def listening(error: ZaiError, *args: object, **facts: object) -> None:
+        make(error, *args, **facts)
+        reader.listen(KEYS, f"{error} {facts}")
+
+    return listening
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_told(eavesdropper: Eavesdropper) -> Iterator[None]:
+    yield
+    told, eavesdropper.told = eavesdropper.told, []
+    assert not told, f"told: {told}"
 
 
 @pytest.fixture

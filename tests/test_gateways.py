@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.calls import ASK, COMPLETION, KEY, ONCE
+from tests.calls import ASK, COMPLETION, KEY, ONCE, PROMPT
 from zai_async import (
     LOWCODEAPI,
     AsyncZai,
@@ -269,7 +269,7 @@ SAID_TO_LOWCODEAPI = {
     "search": {"search_engine": "search-prime", "query": "sea", "max_results": 5},
     "agent result": AGENT | {"task_id": "a1"},
     "image": {"model": "glm-image", "prompt": "sea", "size": "1280x1280", "n": 2},
-    "chat": {"model": "glm-5.3", "messages": [{"role": "user", "content": "Hello"}]},
+    "chat": {"model": "glm-5.3", "messages": [{"role": "user", "content": PROMPT}]},
 }
 SAID_ELSEWHERE = {
     "tokenizer": {"model": "glm-4.6", "messages": [{"role": "user", "content": "Hello"}]},

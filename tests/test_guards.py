@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from pathlib import Path
 
 import pytest
+
+from tests.calls import KEY, PROMPT
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +43,32 @@ async def test_hang():
 async def test_remote_host_behind_aiohttp():
     async with aiohttp.ClientSession() as session:
         await session.get("http://api.z.ai/")
+"""
+
+TELLTALE = """
+import logging, pytest
+from zai_async import APIError
+
+def test_a_key_in_a_log():
+    logging.getLogger("zai_async").debug("%s", {"key": "a.secret9876543210"})
+
+def test_a_prompt_in_a_traceback():
+    try:
+        raise KeyError("prompt9876543210")
+    except KeyError:
+        logging.getLogger("zai_async").debug("failed", exc_info=True)
+
+def test_a_token_in_an_error():
+    APIError("eyJhbGciOiJIUzI1NiJ9.eyJhcGlfa2V5IjoiYSJ9.c2lnbmF0dXJlc2lnbmF0dXJl")
+
+def test_what_nobody_asked_for_is_not_shown(caplog):
+    logging.getLogger("zai_async").info("unseen")
+    assert caplog.messages == []
+
+def test_what_somebody_asked_for_is_shown(caplog):
+    caplog.set_level("DEBUG", "zai_async")
+    logging.getLogger("zai_async").debug("seen")
+    assert caplog.messages == ["seen"]
 """
 
 INNOCENT = """
@@ -96,6 +125,25 @@ def test_guilty_tests_are_convicted(guarded: pytest.Pytester) -> None:
             "FAILED */test_it.py::test_remote_host_behind_aiohttp - *RemoteHostError*",
         ]
     )
+
+
+def test_telltale_tests_are_convicted(guarded: pytest.Pytester) -> None:
+    result = run(guarded, TELLTALE)
+    result.assert_outcomes(passed=5, errors=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            "ERROR */test_it.py::test_a_key_in_a_log - *told*",
+            "ERROR */test_it.py::test_a_prompt_in_a_traceback - *told*",
+            "ERROR */test_it.py::test_a_token_in_an_error - *told*",
+        ]
+    )
+
+
+def test_the_canaries_are_in_use(eavesdropper: logging.Filter) -> None:
+    for secret in (KEY, PROMPT):
+        logging.getLogger("zai_async").debug(secret)
+    told, eavesdropper.told = eavesdropper.told, []
+    assert len(told) == 2
 
 
 def test_innocent_tests_are_left_alone(guarded: pytest.Pytester) -> None:
