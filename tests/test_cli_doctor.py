@@ -140,9 +140,15 @@ def test_a_question_after_the_key_was_refused(capsys, monkeypatch):
 # What other commands say while they wait
 
 
+@pytest.fixture
+def log_level():
+    yield
+    logging.getLogger("zai_async").setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("log_level")
 def test_verbose_commands_say_in_words_why_they_wait(capsys, monkeypatch, zai_emulator):
     monkeypatch.setattr("logging.root.handlers", [])
-    monkeypatch.setattr(logging.getLogger("zai_async"), "level", logging.NOTSET)
     zai_emulator.fault(code="1302")
     assert main(["chat", "-v", "--no-stream", "Hi"]) == 0
     said = capsys.readouterr().err
