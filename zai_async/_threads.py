@@ -16,8 +16,8 @@ async def to_the_end(work: Callable[[], T]) -> T:
 
     Left behind, the thread would open a file that nobody knows of, or write to one that is gone.
     """
+    doing = asyncio.get_running_loop().run_in_executor(None, work)
     with anyio.CancelScope(shield=True):
-        doing = asyncio.get_running_loop().run_in_executor(None, work)
         try:
             await asyncio.shield(doing)
         except asyncio.CancelledError:
