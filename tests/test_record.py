@@ -5,6 +5,7 @@ import gc
 import logging
 
 import anyio
+import msgspec
 import pytest
 
 from tests import virtual_loop
@@ -183,6 +184,36 @@ def test_a_stream_that_is_closed_while_it_waits_sends_nothing_more(reply):
         assert len(transport.requests) == 1
 
     virtual_loop.run(work())
+
+
+def test_a_stream_that_is_closed_while_it_is_opened_is_not_read():
+    async def work():
+        transport = FakeTransport(msgspec.structs.replace(FakeReply.stream(GOOD), delay=5.0))
+        async with (
+            AsyncZai(api_key="k", transport=transport) as zai,
+            anyio.create_task_group() as group,
+        ):
+            stream = zai.chat.completions.stream(**ASK)
+            group.start_soon(read_closed, stream)
+            await anyio.sleep(1)
+            await stream.aclose()
+            await anyio.sleep(10)
+            assert transport.responses[0].closed
+            assert (zai.usage.total.calls, zai.usage.total.unknown) == (1, 1)
+
+    virtual_loop.run(work())
+
+
+async def test_a_stream_that_a_hook_closes_does_not_wait_for_a_slot():
+    async def close(_):
+        await stream.aclose()
+
+    transport = FakeTransport(REFUSED)
+    async with AsyncZai(api_key="k", transport=transport, hooks=Hooks(on_retry=close)) as zai:
+        stream = zai.chat.completions.stream(**ASK)
+        await read_closed(stream)
+        assert zai.limits.snapshot()["glm-5.3"].in_flight == 0
+    assert len(transport.requests) == 1
 
 
 async def read_closed(stream):

@@ -199,11 +199,12 @@ class EventStream(abc.ABC, Generic[T]):
     async def _connect(self) -> None:
         try:
             response = self._response = await self._source.open()
+            if self._ended:
+                raise StreamConsumedError("the stream was closed while it waited")
         except ZaiError as error:
             self._conclude(error)
             raise
-        self._opened = True
-        self._headers = response.headers
+        self._opened, self._headers = True, response.headers
         self._request_id = response.headers.get("X-Log-Id") or self._request_id
         self._source.session.watchdog.add(self)
 
