@@ -34,7 +34,7 @@ def summary(runs: list[dict[str, float]]) -> dict[str, float]:
     """Return the median, half the range in per cent, and the server's share of its core."""
     values = sorted(run["value"] for run in runs)
     middle = median(values)
-    spread = (values[-1] - values[0]) / 2 / middle * 100
+    spread = (values[-1] - values[0]) / 2 / (middle or 1.0) * 100  # the memory may not have grown
     return {"median": middle, "spread": spread, "server": median(run["server"] for run in runs)}
 
 
@@ -44,7 +44,7 @@ def table(scenario: Scenario, runs: Runs) -> str:
     ours, first = rows.get("ours"), f"{scenario.title}, {scenario.unit}"
     lines = [f"| {first} | median | spread | to ours | server busy |", "| --- |" + " --: |" * 4]
     for name, row in rows.items():
-        ratio = f"{row['median'] / ours['median']:.2f}" if ours else ""
+        ratio = f"{row['median'] / ours['median']:.2f}" if ours and ours["median"] else ""
         cells = f"{row['median']:.2f} | ±{row['spread']:.0f} % | {ratio} | {row['server']:.0%}"
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines)
