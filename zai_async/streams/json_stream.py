@@ -8,6 +8,7 @@ from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
 from zai_async.errors import StreamMalformedError
 from zai_async.models.tolerant import decode
 from zai_async.streams.event_stream import EventStream
+from zai_async.streams.halves import Halves
 from zai_async.streams.salvage import END_MARK
 from zai_async.streams.source import Source
 
@@ -31,6 +32,7 @@ class JSONStream(EventStream[T]):
     def _begin(self) -> None:
         super()._begin()
         self._foreign: list[bytes] = []
+        self._halves = Halves()
 
     def _read_event(self, data: bytes) -> Any:
         """Decode an event; None for one that says nothing, and for the end mark."""
@@ -51,7 +53,7 @@ class JSONStream(EventStream[T]):
 
     def _read_leniently(self, data: bytes) -> Any:
         try:
-            return decode(self._source.endpoint.decoder, data)
+            return decode(self._source.endpoint.decoder, self._halves.join(data))
         except msgspec.ValidationError:
             raise self._malformed(data) from None
         except msgspec.DecodeError:

@@ -1,0 +1,54 @@
+"""Characters that a server has cut in two."""
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.chat_wire import DONE, FIRST, body, chunk, client, frame, last, stream, texts
+from zai_async.streams.halves import Halves
+
+
+def ascii_frame(text, key="content"):
+    value = chunk({key: text})
+    return b"data: " + json.dumps(value).encode() + b"\n\n"
+
+
+def utf16_pieces(text, cuts):
+    """Cut a text where a server that counts in UTF-16 does."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    edges = sorted({0, *(2 * cut for cut in cuts if 2 * cut < len(units)), len(units)})
+    pieces = [units[a:b] for a, b in itertools.pairwise(edges)]
+    return [piece.decode("utf-16-le", "surrogatepass") for piece in pieces]
+
+
+@given(st.text('a😀世🌍\\"', max_size=20), st.lists(st.integers(0, 40), max_size=8))
+async def test_no_cut_in_utf16_breaks_a_character(text, cuts):
+    pieces = utf16_pieces("x" + text, cuts)
+    wire = b"".join(map(ascii_frame, pieces)) + frame(last()) + DONE
+    async with client(wire) as zai, stream(zai) as answer:
+        assert "".join([piece async for piece in answer.text]) == "x" + text
+
+
+async def test_thinking_is_joined_too():
+    halves = [ascii_frame(half, "reasoning_content") for half in ("a\ud83d", "\ude00b")]
+    wire = b"".join(halves) + body([*texts("A"), last()])
+    async with client(wire) as zai, stream(zai) as answer:
+        assert (await answer.completion()).thinking == "a😀b"
+
+
+@pytest.mark.parametrize("codes", [[0xDE00], [0x61, 0xD83D], [0xD83D], [0xD83D, 0x61]])
+async def test_half_a_character_without_the_other_is_no_text(codes):
+    text = "".join(map(chr, codes))
+    wire = ascii_frame("A") + ascii_frame(text) + body([*texts("B"), last()])
+    async with client(wire) as zai, stream(zai) as answer:
+        said = (await answer.completion()).text
+    assert said.encode()
+    assert (said[0], said[-1]) == ("A", "B")
+
+
+def test_an_escaped_backslash_is_no_half():
+    data = json.dumps({"id": FIRST, "a": "\\ud83d"}).encode()
+    assert Halves().join(data) == data
