@@ -1,6 +1,7 @@
 """Waiting for a slot, on one loop, on several, and with tasks that give up."""
 
 import asyncio
+import gc
 import threading
 
 import anyio
@@ -9,7 +10,7 @@ import pytest
 
 from tests import virtual_loop
 from zai_async._clock import SystemClock
-from zai_async.limiter import Limits, WindowKey
+from zai_async.limiter import Limits, Window, WindowKey
 from zai_async.session.gate import Gate, Gates, LimitsView
 
 CLOCK = SystemClock()
@@ -120,6 +121,28 @@ def test_time_alone_opens_a_gate():
     virtual_loop.run(work())
 
 
+def test_a_gate_learns_how_many_tokens_a_call_takes():
+    async def work():
+        door = gate(100, tokens_per_minute=6000)
+        for _ in range(120):
+            door.leave(await door.enter(CLOCK), CLOCK, tokens=100)
+        assert 55 <= anyio.current_time() <= 65
+
+    virtual_loop.run(work())
+
+
+def test_what_nobody_reports_counts_as_usual():
+    async def work():
+        door = gate(100, tokens_per_minute=6000)
+        for _ in range(60):
+            door.leave(await door.enter(CLOCK), CLOCK, tokens=100)
+        for _ in range(60):
+            door.leave(await door.enter(CLOCK), CLOCK)
+        assert 50 <= anyio.current_time() <= 65
+
+    virtual_loop.run(work())
+
+
 def test_many_threads_share_one_gate():
     door = gate(3)
     most = in_flight = 0
@@ -201,5 +224,44 @@ def test_however_many_leave_there_is_one_timer(monkeypatch):
             door.leave(ticket, CLOCK)
         await resting
         assert len(looks) <= 12
+
+    asyncio.run(work())
+
+
+def test_a_loop_that_was_closed_by_hand_keeps_no_slot():
+    door, loop = gate(1), asyncio.new_event_loop()
+
+    async def take_and_wait():
+        ticket = await door.enter(CLOCK)
+        task = asyncio.create_task(door.enter(CLOCK))
+        await anyio.lowlevel.checkpoint()
+        task._log_destroy_pending = False
+        return ticket
+
+    async def use():
+        with anyio.fail_after(20):
+            door.leave(await door.enter(CLOCK), CLOCK)
+
+    ticket = loop.run_until_complete(take_and_wait())
+    loop.close()
+    door.leave(ticket, CLOCK)
+    asyncio.run(use())
+    gc.collect()
+    assert (door.snapshot().in_flight, door.snapshot().waiting) == (0, 0)
+
+
+def test_the_garbage_collector_may_give_back_at_any_time(monkeypatch):
+    async def work():
+        door = gate(2)
+        forgotten = await door.enter(CLOCK)
+        admit = Window.admit
+
+        def admit_and_collect(window, now):
+            door.leave(forgotten, CLOCK)
+            return admit(window, now)
+
+        monkeypatch.setattr(Window, "admit", admit_and_collect)
+        door.leave(await door.enter(CLOCK), CLOCK)
+        assert door.snapshot().in_flight == 0
 
     asyncio.run(work())

@@ -11,6 +11,7 @@ from tests.chat_wire import DONE
 from zai_async import (
     APIError,
     BillingError,
+    ConnectionLostError,
     ContentPolicyError,
     ResponseError,
     RetryPolicy,
@@ -51,23 +52,31 @@ async def closed_clients():
         await clients.pop().aclose()
 
 
-def opened(kind, endpoint, wire, *args, **params):
-    reply = FakeReply.stream(wire, X_Log_Id="log-1")
+def opened(kind, endpoint, wire, *args, broken=(), **params):
+    reply = FakeReply.stream(wire, *broken, X_Log_Id="log-1")
     zai = AsyncZai(api_key="k", transport=FakeTransport(reply), retry=RetryPolicy(retries=0))
     clients.append(zai)
     return kind(zai._manager.begin(endpoint, params), *args)
 
 
-def transcribing(wire):
-    return opened(TranscriptionStream, TRANSCRIBE, wire, model="glm-asr-2512")
+def transcribing(wire, **params):
+    return opened(TranscriptionStream, TRANSCRIBE, wire, model="glm-asr-2512", **params)
 
 
-def speaking(wire, encoding="base64"):
-    return opened(SpeechStream, SPEAK, wire, encoding, model="glm-tts", input="hi")
+def speaking(wire, encoding="base64", **params):
+    return opened(SpeechStream, SPEAK, wire, encoding, model="glm-tts", input="hi", **params)
 
 
 def working(wire):
     return opened(AgentStream, AGENT, wire, agent_id="a", messages=[])
+
+
+async def test_a_connection_that_breaks_after_the_end_concerns_nobody():
+    broken = [ConnectionLostError("reset")]
+    async with speaking(frames(spoken(PCM), STOP, done=False), broken=broken) as stream:
+        assert await stream.read() == PCM
+    async with transcribing(frames(heard("done", delta="Hi"), done=False), broken=broken) as stream:
+        assert (await stream.transcription()).text == "Hi"
 
 
 # Transcriptions.

@@ -289,7 +289,20 @@ def test_words_about_a_rate(caplog):
 
     caplog.set_level(logging.DEBUG, "zai_async")
     virtual_loop.run(work())
-    assert any("as many requests as one minute allows" in line for line in caplog.messages)
+    assert any("as much as one minute allows" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("tokens", [1200, 600])
+def test_tokens_per_minute(tokens):
+    async def work():
+        limits = Limits(mode="off", tokens_per_minute=60)
+        answer = COMPLETION | {"usage": {"total_tokens": tokens}}
+        transport = FakeTransport(FakeReply.json(answer))
+        async with AsyncZai(api_key="k", transport=transport, limits=limits) as zai:
+            await ask(zai)
+            assert (await ask(zai)).timing.queued == pytest.approx(tokens)
+
+    virtual_loop.run(work())
 
 
 # Times

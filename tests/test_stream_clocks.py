@@ -7,8 +7,9 @@ import pytest
 
 from tests import virtual_loop
 from tests.chat_wire import DONE, body, chunk, client, frame, last, stream, texts, thoughts, tool
-from zai_async import DeadlineError, StreamStalledError, Timeout
+from zai_async import ClientDrainingError, DeadlineError, StreamStalledError, Timeout
 from zai_async.testing import FakeReply
+from zai_async.testing._fake_transport import FakeResponse
 
 PING = b": ping\n\n"
 ROLE = frame(chunk({"role": "assistant", "content": ""}))
@@ -152,3 +153,29 @@ def test_one_timer_for_all_streams():
             assert watchdog._timer is None
 
     virtual_loop.run(work())
+
+
+def test_what_ends_while_it_is_broken_off_was_broken_off(monkeypatch):
+    async def work():
+        async with client(FakeReply.stream(WORD, 1.0)) as zai, stream(zai) as answer:
+            await anext(answer)
+            read = FakeResponse.read
+
+            async def read_and_drain(response):
+                data = await read(response)
+                answer.interrupt()
+                return data
+
+            monkeypatch.setattr(FakeResponse, "read", read_and_drain)
+            with pytest.raises(ClientDrainingError):
+                await anext(answer)
+
+    virtual_loop.run(work())
+
+
+async def test_breaking_off_what_is_not_open_is_harmless():
+    async with client(FakeReply.stream(WORD)) as zai:
+        answer = stream(zai)
+        answer.interrupt()
+        await answer.aclose()
+        assert answer.outcome is None

@@ -386,3 +386,18 @@ async def test_a_repetition_that_is_refused_ends_the_stream():
             await answer.completion()
         assert [attempt.code for attempt in caught.value.attempts] == [None, "1113"]
         assert caught.value.partial.text == ""
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+async def test_a_number_that_is_none_does_not_make_text_vanish(number):
+    odd = frame(chunk({"content": "B"}, x=0)).replace(b'"x":0', b'"x":' + number)
+    text, _, error = await outcome_of(body(texts("A"), done=False) + odd + body([last()]))
+    assert text in {"A", "AB"}
+    assert (text == "AB") == (error is None)
+
+
+async def test_what_is_missing_at_the_end_may_be_allowed():
+    wire = body(texts("A"), done=False)
+    async with client(wire) as zai, stream(zai, allow={"truncated"}) as answer:
+        assert [piece async for piece in answer.text] == ["A"]
+        assert answer.outcome == "truncated"

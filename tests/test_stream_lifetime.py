@@ -244,7 +244,7 @@ async def test_a_late_end_does_not_hold_the_reader_up(zai_emulator):
 
 @pytest.mark.parametrize("rest", [[3600.0], [b"x" * 40_000] * 3, [ConnectionLostError("reset")]])
 async def test_what_follows_the_end_mark_is_read_within_bounds(rest):
-    async with client(FakeReply.stream(GOOD, 0.0, *rest)) as zai:
+    async with client(FakeReply.stream(GOOD, *rest)) as zai:
         async with stream(zai) as answer:
             assert (await answer.completion()).text == GOOD_TEXT
         with anyio.fail_after(5):

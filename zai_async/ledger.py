@@ -64,8 +64,8 @@ class Ledger:
     def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
         self._prices = dict(prices or {})
         self._accounts: _Accounts = {}
-        # A client may be used by several threads.
-        self._lock = threading.Lock()
+        # A client may be used by several threads; the garbage collector may end a call inside.
+        self._lock = threading.RLock()
 
     @property
     def total(self) -> Spending:

@@ -25,7 +25,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: float | None = None
     """Requests sent per minute; a minute's worth may go at once."""
     tokens_per_minute: float | None = None
-    """Tokens per minute, estimated before a request and corrected after it."""
+    """Tokens per minute: a call counts like those before it, and as it was when it is over."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.least <= self.start <= self.ceiling:

@@ -146,7 +146,7 @@ class Call:
 
         ``usage`` is what the answer says about tokens; None if that is nothing.
         """
-        self._give_back()
+        self._give_back(usage)
         # An error that is kept would keep, by its traceback, this call alive.
         error, self._failure = self._failure, None
         self._record.end(self.attempts, usage, completed=completed, error=error)
@@ -155,8 +155,10 @@ class Call:
         """Note that the first content of a stream has arrived."""
         self._record.progressed()
 
-    def _give_back(self) -> None:
-        self._turn.leave()
+    def _give_back(self, usage: Usage | None = None) -> None:
+        # What a poll reports was used by another call.
+        known = usage if self.endpoint.spends else None
+        self._turn.leave(tokens=None if known is None else known.total_tokens)
         self._visit.leave()
 
     @property

@@ -10,15 +10,21 @@ from zai_async.session.coordination import Coordinator
 
 __all__ = ["Gate", "Gates", "LimitsView"]
 
+_MEMORY = 8
+"""Calls after which most of what was known about their size is forgotten."""
+
 
 class Gate:
     """The way into one window, for the tasks of any number of event loops."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        # A client may be used by several threads; nothing is awaited while it is held.
-        self._lock = threading.Lock()
+        # A client may be used by several threads; nothing is awaited while it is held. The garbage
+        # collector may run inside, and gives back what was forgotten.
+        self._lock = threading.RLock()
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
+        self._usual_tokens = 0.0
+        self._counted = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def try_enter(self, clock: Clock) -> Ticket | None:
@@ -26,7 +32,7 @@ class Gate:
         with self._lock:
             if self._waiters:
                 return None
-            ticket = self._window.request()
+            ticket = self._window.request(tokens=self._usual_tokens)
             if self._window.admit(clock.monotonic()):
                 return ticket
             self._window.released(ticket)
@@ -35,7 +41,7 @@ class Gate:
     async def enter(self, clock: Clock) -> Ticket:
         """Wait for a slot and take it."""
         with self._lock:
-            ticket = self._window.request()
+            ticket = self._window.request(tokens=self._usual_tokens)
             admitted = self._window.admit(clock.monotonic())
             waiter = self._wait_for(ticket, admitted, clock)
         await self._waited(ticket, waiter, clock)
@@ -54,11 +60,17 @@ class Gate:
         with self._lock:
             self._window.accepted(ticket)
 
-    def leave(self, ticket: Ticket, clock: Clock) -> None:
-        """Give a slot back, or the place in the queue; again is harmless."""
+    def leave(self, ticket: Ticket, clock: Clock, *, tokens: int | None = None) -> None:
+        """Give a slot back, or the place in the queue; again is harmless.
+
+        ``tokens`` tells how many were used, if that is known; the next are expected to use as
+        many as those before them.
+        """
         with self._lock:
             self._waiters.pop(ticket, None)
-            self._window.released(ticket)
+            self._window.released(ticket, tokens=tokens)
+            if tokens is not None:
+                self._learn(tokens)
             waiter = next(iter(self._waiters.values()), None)
         if waiter is None:
             return
@@ -67,6 +79,10 @@ class Gate:
         elif not waiter.get_loop().is_closed():
             # Nobody's task: the garbage collector gives back what was forgotten.
             waiter.get_loop().call_soon_threadsafe(self._look, clock)
+
+    def _learn(self, tokens: int) -> None:
+        self._counted = min(self._counted + 1, _MEMORY)
+        self._usual_tokens += (tokens - self._usual_tokens) / self._counted
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
@@ -88,8 +104,10 @@ class Gate:
             raise
 
     def _let_in(self, admitted: list[Ticket], clock: Clock) -> None:
-        for ticket in admitted:
-            _wake(self._waiters.pop(ticket))
+        while dead := [one for one in admitted if not _wake(self._waiters.pop(one))]:
+            for ticket in dead:
+                self._window.released(ticket)
+            admitted = self._window.admit(clock.monotonic())
         self._look_again(clock)
 
     def _look_again(self, clock: Clock) -> None:
@@ -108,12 +126,14 @@ class Gate:
             self._let_in(self._window.admit(clock.monotonic()), clock)
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _wake(waiter: asyncio.Future[None]) -> bool:
+    """Let the task go on; False if its event loop is closed."""
     loop = waiter.get_loop()
     if loop is _running_loop():
         _resolve(waiter)
     elif not loop.is_closed():
         loop.call_soon_threadsafe(_resolve, waiter)
+    return not loop.is_closed()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

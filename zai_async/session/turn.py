@@ -76,16 +76,16 @@ class Turn:
         """Say for people what a call waits for."""
         figures = self.figures
         if figures.limit is None:
-            return "as many requests as one minute allows have been sent"
+            return "as much as one minute allows has been sent"
         who = "the account allows" if figures.rejected else "the limit is"
         return f"{who} {figures.limit} at a time"
 
-    def leave(self) -> None:
-        """Give the slot back; again is harmless."""
+    def leave(self, *, tokens: int | None = None) -> None:
+        """Give the slot back, and say how many tokens were used; again is harmless."""
         self._give_share_back()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
-            self._gate.leave(ticket, self._clock)
+            self._gate.leave(ticket, self._clock, tokens=tokens)
 
     def _lacks_share(self) -> bool:
         return self._gates.coordinator is not None and self._release is None

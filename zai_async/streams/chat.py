@@ -183,11 +183,12 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
     def _accept_damaged(self, data: bytes) -> None:
         """Go on with the whole frames inside a damaged one."""
         found = salvage(data, self._decode)
+        # What Python takes for JSON and msgspec does not, like NaN, is as good as lost.
+        frames = () if found.frames == (data,) else found.frames
         if not self._finished():
             self._damaged = data
-            self._suspicion = _LOST if found.lost else len(found.frames)
-        if found.frames != (data,):
-            self._insert(*found.frames)
+            self._suspicion = _LOST if found.lost or not frames else len(frames)
+        self._insert(*frames)
 
     def _check_generation(self, chunk: ChatCompletionChunk) -> None:
         """Decide what a chunk means that follows damage, or was glued to another one.
