@@ -312,10 +312,10 @@ def test_stray_lines_are_kept_for_the_curious():
         b"a",
         b"b",
     ]
-    assert parser.stray == [b'{"error": 1}']
+    assert parser.stray == [(1, b'{"error": 1}')]
     assert parser.payloads(b"<html>\n") == []
     assert parser.close() is None
-    assert parser.stray == [b'{"error": 1}', b"<html>"]
+    assert parser.stray == [(1, b'{"error": 1}'), (0, b"<html>")]
 
 
 @pytest.mark.parametrize("end", [b"<p", b"{", b"dat"])
@@ -323,11 +323,18 @@ def test_an_unfinished_last_line_can_be_stray(end):
     parser = SSEParser()
     parser.payloads(b"data: a\n" + end)
     assert parser.close().data == b"a"
-    assert parser.stray == [end]
+    assert parser.stray == [(1, end)]
 
 
 def test_the_stray_lines_are_few_and_short():
     parser = SSEParser()
     parser.payloads((b"x" * 100_000 + b"\n") * 100 + b"\n")
     assert len(parser.stray) == 32
-    assert set(map(len, parser.stray)) == {2**15}
+    assert {len(line) for _, line in parser.stray} == {2**15}
+
+
+def test_a_stray_line_tells_where_it_stood():
+    parser = SSEParser()
+    wire = b"data: a\n\nx\n\ny\ndata: b\nz\n\nlast\n\n"
+    assert parser.payloads(wire) == [b"a", b"b"]
+    assert parser.stray == [(1, b"x"), (1, b"y"), (2, b"z"), (2, b"last")]

@@ -401,3 +401,19 @@ async def test_what_is_missing_at_the_end_may_be_allowed():
     async with client(wire) as zai, stream(zai, allow={"truncated"}) as answer:
         assert [piece async for piece in answer.text] == ["A"]
         assert answer.outcome == "truncated"
+
+
+@pytest.mark.parametrize("seam", range(1, 8))
+@pytest.mark.parametrize("cut", [(), (1,), "everywhere"])
+async def test_a_second_generation_is_noticed_wherever_the_first_was_cut(seam, cut):
+    old, new = texts("A1", "A2"), [*texts("B1", "B2", id=SECOND), last(id=SECOND)]
+    wire = body(old, done=False) + b"data: {"[:seam] + body(new)
+    places = range(1, len(wire)) if cut == "everywhere" else cut
+    text, _, error = await outcome_of(FakeReply.stream(*cuts(wire, *places)))
+    assert (text, type(error)) == ("A1A2", StreamRestartedError)
+
+
+@pytest.mark.parametrize("seam", range(1, 8))
+async def test_what_was_cut_before_anything_was_shown_is_begun_anew(seam):
+    wire = b"data: {"[:seam] + body([*texts("B1", "B2", id=SECOND), last(id=SECOND)])
+    assert await outcome_of(wire) == ("B1B2", "completed", None)

@@ -50,6 +50,7 @@ class SSEParser:
         "_max_event_bytes",
         "_optional",
         "_overflowed",
+        "_place",
         "_undecided",
         "last_event_id",
         "retry",
@@ -60,8 +61,10 @@ class SSEParser:
     """Where to resume: the last ``id`` that a blank line has confirmed; empty before."""
     retry: int | None
     """The last reconnection time that was sent, in milliseconds."""
-    stray: list[bytes]
+    stray: list[tuple[int, bytes]]
     """Lines of no known field, which the standard ignores; only the first few, and cut.
+
+    Before each line stands how many events of the same read come before it.
 
     Servers that break write pages and bare JSON into their streams. Whoever wants to know empties
     the list after each read.
@@ -71,6 +74,7 @@ class SSEParser:
         self.last_event_id = ""
         self.retry = None
         self.stray = []
+        self._place = 0
         self._max_event_bytes = max_event_bytes
         self._overflowed = False
         # The unfinished event. Not a list of reads: tiny ones would take many times their size.
@@ -114,12 +118,13 @@ class SSEParser:
         ``event``, ``id`` or ``retry`` means something else; ``last_event_id`` stays as it is.
         """
         held, last_event_id = bytes(self._held), self.last_event_id
+        self._place = 0
         self._held.clear()
         lines, _, cut_off = held.rpartition(b"\n")
         is_data = cut_off.startswith(b"data:")
         event = self._event(held if is_data else lines)
         if not (is_data or cut_off.partition(b":")[0] in _FIELDS):
-            self._ignore(cut_off)
+            self._ignore(cut_off, after=event is not None)
         self.last_event_id = last_event_id
         return event
 
@@ -191,8 +196,13 @@ class SSEParser:
         return EventTooLargeError(f"an event is larger than {limit} bytes", limit=limit)
 
     def _events(self, text: bytes) -> list[Event]:
-        events = map(self._event, text[:-2].split(b"\n\n"))
-        return [event for event in events if event is not None]
+        events: list[Event] = []
+        for lines in text[:-2].split(b"\n\n"):
+            self._place = len(events)
+            event = self._event(lines)
+            if event is not None:
+                events.append(event)
+        return events
 
     def _event(self, lines: bytes) -> Event | None:
         """Interpret the lines of one event; without any ``data`` there is none (WHATWG 9.2.6)."""
@@ -208,7 +218,7 @@ class SSEParser:
             elif field in _FIELDS:
                 self._remember(field, value)
             else:
-                self._ignore(line)
+                self._ignore(line, after=bool(data))
         if not data:
             return None
         return Event(b"\n".join(data), _decode(event) or "message", self.last_event_id)
@@ -221,9 +231,10 @@ class SSEParser:
             with contextlib.suppress(ValueError):  # int() takes no more than 4300 digits
                 self.retry = int(value)
 
-    def _ignore(self, line: bytes) -> None:
+    def _ignore(self, line: bytes, *, after: bool) -> None:
+        """Keep a line that stands before or after the data of the present event."""
         if len(self.stray) < _MOST_STRAY:
-            self.stray.append(line[:_LONGEST_STRAY])
+            self.stray.append((self._place + after, line[:_LONGEST_STRAY]))
 
 
 def _decode(value: bytes) -> str:

@@ -211,7 +211,7 @@ class EventStream(abc.ABC, Generic[T]):
     async def _read(self) -> T | None:
         """Wait for the next piece of the body, and accept its event at once if it is one only."""
         response = self._response
-        if response is None or self._reading or self._input_ended or self._parser.stray:
+        if response is None or self._reading or self._input_ended:
             await self._go_on()
             return None
         self._reading = True
@@ -230,6 +230,9 @@ class EventStream(abc.ABC, Generic[T]):
             self._reading = False
         self._much = len(data) >= _LARGE
         payloads = self._parser.payloads(data)
+        if self._parser.stray:
+            self._pending = self._in_order(payloads)
+            return None
         if len(payloads) == 1:
             return self._accept_early(payloads[0]) if self._early else self._accept(payloads[0])
         self._pending = self._accepted(payloads)
@@ -243,9 +246,7 @@ class EventStream(abc.ABC, Generic[T]):
             raise self._error or StopAsyncIteration
         if self._reading:
             raise StreamConsumedError("the stream is being read by another task")
-        if self._parser.stray:
-            self._take_stray()
-        elif self._input_ended:
+        if self._input_ended:
             self._finish(done=False)
         elif not self._opened:
             await self._connect()
@@ -255,6 +256,17 @@ class EventStream(abc.ABC, Generic[T]):
     def _accepted(self, payloads: list[bytes]) -> Iterator[T | None]:
         """Accept the events of a read, each at the moment at which it is handed out."""
         return map(self._accept_early if self._early else self._accept, payloads)
+
+    def _in_order(self, payloads: list[bytes]) -> Iterator[T | None]:
+        """Accept the events of a read, and the lines between them that belong to none."""
+        done = 0
+        while self._parser.stray:
+            place, _ = self._parser.stray[0]
+            yield from self._accepted(payloads[done:place])
+            done = place
+            self._accept_stray([self._parser.stray.pop(0)[1]])
+            yield None  # what was found in the line comes next
+        yield from self._accepted(payloads[done:])
 
     def _accept_early(self, data: bytes) -> T | None:
         """Accept an event before which there was no content; later ones need not be looked at."""
@@ -285,13 +297,12 @@ class EventStream(abc.ABC, Generic[T]):
             raise self._verdict
         self._input_ended = True
         last = self._parser.close()
-        if last is not None and last.data:
-            self._insert(last.data)
+        self._pending = self._in_order([last.data] if last is not None and last.data else [])
 
     def _take_stray(self) -> None:
-        lines, self._parser.stray = self._parser.stray, []
-        if lines:
-            self._accept_stray(lines)
+        stray, self._parser.stray = self._parser.stray, []
+        if stray:
+            self._accept_stray([line for _, line in stray])
 
     def _insert(self, *payloads: bytes) -> None:
         """Have these events accepted before those that are already waiting."""
