@@ -417,3 +417,11 @@ async def test_a_second_generation_is_noticed_wherever_the_first_was_cut(seam, c
 async def test_what_was_cut_before_anything_was_shown_is_begun_anew(seam):
     wire = b"data: {"[:seam] + body([*texts("B1", "B2", id=SECOND), last(id=SECOND)])
     assert await outcome_of(wire) == ("B1B2", "completed", None)
+
+
+async def test_of_an_endless_page_the_beginning_is_shown():
+    page = [b"<p>%d</p>\n\n" % number for number in range(100)]
+    _, _, error = await outcome_of(FakeReply.stream(*page))
+    assert isinstance(error, ResponseError)
+    assert "<p>0</p>" in error.body
+    assert "<p>99</p>" not in error.body

@@ -247,12 +247,11 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
             raw=call.arguments,
         )
 
-    def _accept_stray(self, lines: list[bytes]) -> None:
+    def _accept_stray(self, line: bytes) -> None:
         """Read also a frame of which the gateway has cut the first letters away."""
-        super()._accept_stray(lines)
-        for line in lines:
-            if b"data:" in line:
-                self._accept_damaged(line)
+        super()._accept_stray(line)
+        if b"data:" in line:
+            self._accept_damaged(line)
 
     def _raise_foreign(self) -> None:
         if not self._answer.chunks:

@@ -28,6 +28,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Outcome, Usage
+from zai_async.streams.order import in_order
 from zai_async.streams.remainder import drain
 from zai_async.streams.silence import GRACE_SECONDS, patience_of, stalled
 from zai_async.streams.source import Source
@@ -81,8 +82,8 @@ class EventStream(abc.ABC, Generic[T]):
         """Decode an event and take note of it; None for one that is not for the caller."""
 
     @abc.abstractmethod
-    def _accept_stray(self, lines: list[bytes]) -> None:
-        """Make sense of lines that are no part of any event."""
+    def _accept_stray(self, line: bytes) -> None:
+        """Make sense of a line that is no part of any event."""
 
     @abc.abstractmethod
     def _judge(self, *, done: bool) -> Outcome:
@@ -257,17 +258,6 @@ class EventStream(abc.ABC, Generic[T]):
         """Accept the events of a read, each at the moment at which it is handed out."""
         return map(self._accept_early if self._early else self._accept, payloads)
 
-    def _in_order(self, payloads: list[bytes]) -> Iterator[T | None]:
-        """Accept the events of a read, and the lines between them that belong to none."""
-        done = 0
-        while self._parser.stray:
-            place, _ = self._parser.stray[0]
-            yield from self._accepted(payloads[done:place])
-            done = place
-            self._accept_stray([self._parser.stray.pop(0)[1]])
-            yield None  # what was found in the line comes next
-        yield from self._accepted(payloads[done:])
-
     def _accept_early(self, data: bytes) -> T | None:
         """Accept an event before which there was no content; later ones need not be looked at."""
         item = self._accept(data)
@@ -299,10 +289,8 @@ class EventStream(abc.ABC, Generic[T]):
         last = self._parser.close()
         self._pending = self._in_order([last.data] if last is not None and last.data else [])
 
-    def _take_stray(self) -> None:
-        stray, self._parser.stray = self._parser.stray, []
-        if stray:
-            self._accept_stray([line for _, line in stray])
+    def _in_order(self, payloads: list[bytes]) -> Iterator[T | None]:
+        return in_order(payloads, self._parser.stray, self._accept_early, self._accept_stray)
 
     def _insert(self, *payloads: bytes) -> None:
         """Have these events accepted before those that are already waiting."""
@@ -312,7 +300,8 @@ class EventStream(abc.ABC, Generic[T]):
 
     def _finish(self, *, done: bool) -> None:
         """End the stream well, or raise what is wrong with its end."""
-        self._take_stray()
+        while self._parser.stray:
+            self._accept_stray(self._parser.stray.pop(0)[1])
         self._outcome = self._judge(done=done)
         self._ended = True
         self._pending = iter(())

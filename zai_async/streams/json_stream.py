@@ -84,12 +84,12 @@ class JSONStream(EventStream[T]):
                 secrets=self._source.secrets,
             )
 
-    def _accept_stray(self, lines: list[bytes]) -> None:
+    def _accept_stray(self, line: bytes) -> None:
         """Raise an error that was written without being made an event."""
-        self._foreign += lines[: _MOST_FOREIGN - len(self._foreign)]
-        for line in lines:
-            if line.startswith(b"{"):
-                self._raise_fault(line)
+        if len(self._foreign) < _MOST_FOREIGN:
+            self._foreign.append(line)
+        if line.startswith(b"{"):
+            self._raise_fault(line)
 
     def _raise_foreign(self) -> None:
         """Raise what came in place of an event stream: a page, or a whole answer."""
