@@ -197,11 +197,11 @@ def test_output_survives_a_poor_encoding(zai_emulator, monkeypatch):
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii"))
     delta = (
-        rb'{"id":"1","choices":[{"delta":{"content":"caf\u00e9 \ud800"},"finish_reason":"stop"}]}'
+        rb'{"id":"1","choices":[{"delta":{"content":"caf\u00e9 \ud800!"},"finish_reason":"stop"}]}'
     )
     zai_emulator.fault(raw_frames=[b"data: " + delta + b"\n\n", b"data: [DONE]\n\n"])
     assert main(["chat", "Hi"]) == 0
-    assert output.getvalue() == b"caf? ?\n"
+    assert output.getvalue() == b"caf? ?!\n"
 
 
 def test_json_is_one_line_and_survives_a_poor_encoding(capsys, zai_emulator):
