@@ -425,3 +425,9 @@ async def test_of_an_endless_page_the_beginning_is_shown():
     assert isinstance(error, ResponseError)
     assert "<p>0</p>" in error.body
     assert "<p>99</p>" not in error.body
+
+
+async def test_an_error_in_the_read_of_the_end_mark_is_raised():
+    wire = body(texts("A")) + b'{"error":{"code":"1302","message":"no"}}\n\n'
+    text, _, error = await outcome_of(wire)
+    assert (text, type(error)) == ("A", RateLimitError)
