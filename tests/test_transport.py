@@ -26,7 +26,8 @@ from zai_async import (
 )
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport import _aiohttp as room
+from zai_async._transport import _failures as failures
+from zai_async._transport import _pool as pool
 from zai_async.testing import Emulator
 
 OK = answer(BODY)
@@ -73,7 +74,7 @@ async def transport():
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_every_failure_has_a_name_of_ours(error, ours, sent):
-    translated = room.translate(error)
+    translated = failures.translate(error)
     assert type(translated) is ours
     assert getattr(translated, "request_sent", None) is sent
     assert "api.invalid" not in str(translated)
@@ -192,24 +193,24 @@ async def test_without_retries_exactly_one_request_is_sent(how):
 
 async def test_keep_alive_asks_silent_networks(transport):
     sockets = []
-    make = room._keepalive_socket
+    make = pool._keepalive_socket
 
     def record(address):
         sockets.append(make(address))
         return sockets[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_keepalive_socket", record)
+        patch.setattr(pool, "_keepalive_socket", record)
         async with FaultServer([OK]) as server:
             await body_of(await transport.send(raw_request(server.url)))
             (sock,) = sockets
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            for name, value in room._KEEPALIVE.items():
+            for name, value in pool._KEEPALIVE.items():
                 assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
 async def test_a_platform_without_the_options_still_connects(transport, monkeypatch):
-    monkeypatch.setattr(room, "_KEEPALIVE", {"TCP_KEEPUNKNOWN": 1})
+    monkeypatch.setattr(pool, "_KEEPALIVE", {"TCP_KEEPUNKNOWN": 1})
     async with FaultServer([OK]) as server:
         response = await transport.send(raw_request(server.url))
         assert await body_of(response) == BODY

@@ -1,0 +1,43 @@
+"""An answer, read piece by piece."""
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from zai_async._transport._failures import FOREIGN, translate
+
+__all__ = ["Answer"]
+
+
+class Answer:
+    """What all answers of aiohttp have in common; closing them differs."""
+
+    __slots__ = ("__weakref__", "_content", "connection_reused", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        content: aiohttp.StreamReader,
+        *,
+        connection_reused: bool | None,
+    ) -> None:
+        self._content = content
+        self.status = status
+        self.headers = headers
+        self.connection_reused = connection_reused
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body, ``b""`` at its end."""
+        try:
+            return await self._content.readany()
+        except FOREIGN as error:
+            raise translate(error) from error
+
+    def at_end(self) -> bool:
+        """Tell whether the body has been read to its end."""
+        return self._content.at_eof()
+
+    def close(self) -> None:
+        """Drop the connection unless the body has been read to its end."""
+        raise NotImplementedError

@@ -1,0 +1,135 @@
+"""One request and its answer on a connection of aiohttp's pool, without aiohttp's client.
+
+The client of aiohttp makes a request, a writer, a task and a response for each call, which costs
+more than all the rest of a call. What stays aiohttp's is the hard part: connecting, the pool, TLS,
+and the parser of the answer. Where a request needs more than this, or aiohttp has changed inside,
+its client takes over.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import aiohttp
+import yarl
+from aiohttp import http_writer
+from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict
+
+from zai_async._transport import Request
+from zai_async._transport._answer import Answer
+from zai_async._transport._pool import Connector, Door, Note
+from zai_async._transport._revealed import fields_of, url_of
+
+__all__ = ["Exchange", "Exchanger", "is_possible", "is_simple"]
+
+_serialize: Any = getattr(http_writer, "_serialize_headers", None)
+# A larger body has to wait for the socket.
+_MOST_BODY: Final = 2**16
+_MOST_DOORS: Final = 64
+_USED: Final[tuple[tuple[object, str], ...]] = (
+    (http_writer, "_serialize_headers"),
+    (aiohttp.TCPConnector, "_get"),
+    (aiohttp.ClientRequest, "connection_key"),
+    (ResponseHandler, "set_response_params"),
+    (ResponseHandler, "read"),
+)
+
+
+def is_possible() -> bool:
+    """Tell whether aiohttp still has inside what is used here."""
+    return all(hasattr(owner, name) for owner, name in _USED)
+
+
+class Exchange(Answer):
+    """An answer that holds its connection until it has been read to its end."""
+
+    __slots__ = ("_lent",)
+
+    def __init__(self, lent: Any, message: Any, content: aiohttp.StreamReader) -> None:
+        reused: bool = lent.protocol.reused
+        super().__init__(message.code, message.headers, content, connection_reused=reused)
+        self._lent = lent
+        content.on_eof(self._release)
+
+    def _release(self) -> None:
+        """Give the connection back to the pool, which closes it if it cannot be used again."""
+        lent, self._lent = self._lent, None
+        if lent is not None:
+            lent.release()
+
+    def close(self) -> None:
+        """Close the connection unless the body has been read to its end."""
+        lent, self._lent = self._lent, None
+        if lent is None:
+            return
+        if self._content.exception() is None:
+            # Somebody may be waiting for the next piece.
+            self._content.set_exception(aiohttp.ClientConnectionError("closed"))
+        lent.close()
+
+
+class Exchanger:
+    """Sends small requests straight over the connections of a pool."""
+
+    def __init__(self, connector: Connector, tls: Any, read_buffer: int) -> None:
+        self._connector = connector
+        self._tls = tls
+        self._read_buffer = read_buffer
+        self._doors: dict[tuple[str, str], Door] = {}
+
+    async def send(self, request: Request, url: yarl.URL, note: Note) -> Exchange:
+        """Send a request and return its answer as soon as the headers are there."""
+        door = self._door(url)
+        lent = await self._lent(door, aiohttp.ClientTimeout(connect=request.connect_timeout))
+        try:
+            connection = lent.protocol
+            note.take(connection)
+            connection.set_response_params(read_until_eof=True, read_bufsize=self._read_buffer)
+            connection.transport.write(_written(request, url, door))
+            return Exchange(lent, *await _answer(connection))
+        except BaseException:
+            lent.close()
+            raise
+
+    async def _lent(self, door: Door, patience: aiohttp.ClientTimeout) -> Any:
+        try:
+            return await self._connector.lend(door, patience)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+    def _door(self, url: yarl.URL) -> Door:
+        origin = url.scheme, url.raw_authority
+        door = self._doors.get(origin)
+        if door is None:
+            loop = asyncio.get_running_loop()
+            request = aiohttp.ClientRequest("GET", url.origin(), loop=loop, ssl=self._tls)
+            door = Door(request, request.connection_key)
+            if len(self._doors) < _MOST_DOORS:
+                self._doors[origin] = door
+        return door
+
+
+def is_simple(request: Request, url: yarl.URL) -> bool:
+    """Tell whether a request can go the short way."""
+    body = request.body
+    small = body is None or (isinstance(body, bytes) and len(body) <= _MOST_BODY)
+    return small and not request.fresh and url.raw_user is None and url.raw_host is not None
+
+
+def _written(request: Request, url: yarl.URL, door: Door) -> bytes:
+    own, body = door.request.headers, request.body
+    head = CIMultiDict({"Host": own["Host"], **fields_of(request)})
+    head.setdefault("Accept-Encoding", own["Accept-Encoding"])
+    sent = body if isinstance(body, bytes) else b""
+    if sent or request.method != "GET":
+        head["Content-Length"] = str(len(sent))
+    line = f"{request.method} {url_of(request, url).raw_path_qs} HTTP/1.1"
+    written: bytes = _serialize(line, head)
+    return written + sent
+
+
+async def _answer(connection: Any) -> tuple[Any, aiohttp.StreamReader]:
+    while True:
+        message, content = await connection.read()
+        if message.code >= 200:
+            return message, content

@@ -1,0 +1,112 @@
+"""The connection pool, and what it tells about each connection."""
+
+import socket
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+__all__ = ["NOTE", "Connection", "Connector", "Door", "Note"]
+
+_DNS_CACHE_SECONDS: Final = 300
+# NAT gateways forget silent connections after some minutes, and models think for longer.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+
+
+class Connection(ResponseHandler):
+    """A connection that knows whether it was used before, and whether an answer has begun."""
+
+    used = False
+    reused = False
+    begun = False
+
+    def lend(self) -> None:
+        """Be handed out for the next request."""
+        self.reused, self.used, self.begun = self.used, True, False
+
+    def data_received(self, data: bytes) -> None:
+        """Note that there is an answer, and read it."""
+        self.begun = True
+        super().data_received(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading if that was paused; aiohttp asks after each piece that is taken out."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+class Note:
+    """What is known about the connection of one request."""
+
+    __slots__ = ("_connection", "reused")
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self.reused: bool | None = None
+
+    def take(self, connection: Connection) -> None:
+        """Write down which connection the request got."""
+        self._connection, self.reused = connection, connection.reused
+
+    @property
+    def stale(self) -> bool:
+        """Whether the connection had been used before, and has answered nothing since."""
+        return bool(self.reused) and self._connection is not None and not self._connection.begun
+
+
+NOTE: ContextVar[Note] = ContextVar("zai_async_connection")
+
+
+class Door(NamedTuple):
+    """An origin, as the pool knows it."""
+
+    request: aiohttp.ClientRequest
+    """Tells where to connect, and is never sent."""
+    key: Any
+
+
+class Connector(aiohttp.TCPConnector):
+    """A connection pool that tells used connections from new ones."""
+
+    def __init__(self, *, force_close: bool, keepalive: float | None) -> None:
+        # The two exclude each other, and aiohttp tells "absent" from None.
+        idle: dict[str, Any] = {} if force_close else {"keepalive_timeout": keepalive}
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - loosely typed over there
+            limit=0,
+            force_close=force_close,
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            socket_factory=_keepalive_socket,
+            **idle,
+        )
+        self._factory: Any = partial(Connection, loop=self._loop)
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand out a connection and note whether it is a used one."""
+        lent: Any = await super().connect(*args, **kwargs)
+        lent.protocol.lend()
+        NOTE.get().take(lent.protocol)
+        return lent
+
+    async def lend(self, door: "Door", patience: aiohttp.ClientTimeout) -> Any:
+        """Hand out a connection to an origin: an idle one with as few steps as possible."""
+        lent: Any = await self._get(door.key, [])
+        if lent is None:
+            lent = await super().connect(door.request, [], patience)
+        lent.protocol.lend()
+        return lent
+
+    def close_now(self) -> None:
+        """Close without waiting for the other side; the public method is a coroutine."""
+        self._close(abort_ssl=True)
+
+
+def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, *_ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return sock
