@@ -111,6 +111,14 @@ def test_reference_knows_every_option(command, capsys):
     assert known == options_in(documented) | {"--help"}
 
 
+def test_address_and_key_of_every_gateway_are_explained(capsys):
+    words = " ".join(help_of(capsys, "chat").split())
+    for provider in PROVIDERS.values():
+        assert all(name in words for name in provider.url_variables)
+        for name in (*provider.key_variables, *provider.url_variables):
+            assert f"`{name}`" in REFERENCE
+
+
 # Asking
 
 

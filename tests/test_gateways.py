@@ -1,9 +1,11 @@
 """Every operation at every gateway: where it goes, what it says there, and what comes back."""
 
+import inspect
 import io
 import json
 import logging
 import os
+import re
 import traceback
 import wave
 from pathlib import Path
@@ -617,6 +619,23 @@ def test_the_page_about_gateways_is_up_to_date():
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(updated, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == updated, "UPDATE_DOCS=1 brings it up to date"
+
+
+def test_the_page_about_gateways_names_every_variable():
+    page = (ROOT / "docs/gateways.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(?:truto\()?\"(.+?)\"\)?` \| (.+?) \| (.+?) \|", page, re.MULTILINE)
+    described = {name: tuple(re.findall(r"\w+", f"{key} {url}")) for name, key, url in rows}
+    known = {**PROVIDERS, "account id": TRUTO}
+    assert described == {
+        name: (*each.key_variables, *each.url_variables) for name, each in known.items()
+    }
+
+
+def test_the_client_names_every_variable():
+    described = inspect.getdoc(AsyncZai)
+    for provider in (*PROVIDERS.values(), TRUTO):
+        for name in (*provider.key_variables, *provider.url_variables):
+            assert f"``{name}``" in described
 
 
 def test_the_page_about_gateways_describes_every_field():

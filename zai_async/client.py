@@ -69,8 +69,10 @@ class AsyncZai(Resources):
     ``await zai.aclose()``.
 
     Args:
-        api_key: The key; without it ``ZAI_API_KEY`` counts (``ZHIPUAI_API_KEY`` for bigmodel).
-        base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts.
+        api_key: The key; without it ``ZAI_API_KEY`` counts. For bigmodel ``ZHIPUAI_API_KEY`` comes
+            first; LowCodeAPI has ``LOWCODEAPI_API_TOKEN`` and Truto ``TRUTO_API_TOKEN``.
+        base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts, for
+            other gateways ``ZHIPUAI_BASE_URL``, ``LOWCODEAPI_BASE_URL`` or ``TRUTO_BASE_URL``.
         provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``,
             ``"lowcodeapi"``, ``"lowcodeapi-coding"``, ``truto(...)``, or a ``Provider`` of your
             own.

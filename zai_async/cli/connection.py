@@ -18,6 +18,7 @@ __all__ = ["Connection", "add_options", "connect"]
 
 T = TypeVar("T")
 
+_ADDRESSES = "ZAI_BASE_URL; for bigmodel ZHIPUAI_BASE_URL, for lowcodeapi LOWCODEAPI_BASE_URL"
 _KEY_PAGES = {"ZAI_API_KEY": " (made at https://z.ai/manage-apikey/apikey-list)"}
 _NO_KEY_HINT = "With --emulate the built-in emulator answers, without any key."
 
@@ -47,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what all commands that talk to the platform understand."""
     group = parser.add_argument_group("connection")
     group.add_argument("--provider", choices=PROVIDERS, default="zai", help="default: zai")
-    group.add_argument("--base-url", metavar="URL", help="another address; also ZAI_BASE_URL")
+    group.add_argument("--base-url", metavar="URL", help=f"another address; also {_ADDRESSES}")
     group.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="longest silence of the platform"
     )
