@@ -35,17 +35,17 @@ class Transcriptions(Resource):
 
 
 class Speech(Resource):
-    """``zai.audio.speech``."""
+    """``zai.audio.speech``, documented for bigmodel.cn only."""
 
     async def create(self, **params: Unpack[SpeechParams]) -> BinaryReply:
-        """Speak a text and return the sound, as PCM or WAV (bigmodel.cn).
+        """Speak a text and return the sound, as PCM or WAV.
 
         Source: https://docs.bigmodel.cn/cn/guide/models/sound-and-video/glm-tts
         """
         return await self._manager.fetch(ep.SPEECH, params)
 
     def stream(self, **params: Unpack[SpeechParams]) -> SpeechStream:
-        """Speak a text and receive the sound while it is made (bigmodel.cn).
+        """Speak a text and receive the sound while it is made.
 
         Nothing is sent before the stream is entered with ``async with`` or read.
 

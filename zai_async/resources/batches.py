@@ -1,4 +1,4 @@
-"""``zai.batches``: many requests in one file (bigmodel.cn)."""
+"""``zai.batches``: many requests in one file."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +15,7 @@ __all__ = ["Batches"]
 
 
 class Batches(Resource):
-    """``zai.batches``.
+    """``zai.batches``, documented for bigmodel.cn only.
 
     Source: https://docs.bigmodel.cn/cn/guide/tools/batch
     """

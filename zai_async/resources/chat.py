@@ -59,7 +59,9 @@ class Completions:
         return ChatStream(self._manager.begin(ep.CHAT_STREAM, params))
 
     async def submit(self, **params: Unpack[ChatParams]) -> Task[ChatResult]:
-        """Submit a completion that is written while nobody waits (bigmodel.cn).
+        """Submit a completion that is written while nobody waits.
+
+        Documented for bigmodel.cn only.
 
         Raises:
             SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.

@@ -1,4 +1,4 @@
-"""``zai.embeddings``: texts as vectors (bigmodel.cn)."""
+"""``zai.embeddings``: texts as vectors."""
 
 from typing import Unpack
 
@@ -10,7 +10,7 @@ __all__ = ["Embeddings"]
 
 
 class Embeddings(Resource):
-    """``zai.embeddings``."""
+    """``zai.embeddings``, documented for bigmodel.cn only."""
 
     async def create(self, **params: Unpack[EmbeddingParams]) -> EmbeddingResponse:
         """Turn texts into vectors.

@@ -11,10 +11,10 @@ __all__ = ["FileParser"]
 
 
 class FileParser(Resource):
-    """``zai.file_parser``."""
+    """``zai.file_parser``, documented for bigmodel.cn only."""
 
     async def parse(self, **params: Unpack[FileParserParams]) -> ParsedFile:
-        """Turn a document into text and wait for it (bigmodel.cn).
+        """Turn a document into text and wait for it.
 
         Source: https://docs.bigmodel.cn/api-reference
         """
@@ -26,7 +26,7 @@ class FileParser(Resource):
         format_type: Literal["text", "download_link"] = "text",
         **params: Unpack[FileParserSubmitParams],
     ) -> Task[ParsedFile]:
-        """Submit a document; its result is text, or the address of text and pictures (bigmodel.cn).
+        """Submit a document; its result is text, or the address of text and pictures.
 
         Raises:
             SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.

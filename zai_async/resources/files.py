@@ -32,21 +32,23 @@ class Files(Resource):
         return await self._manager.call(ep.FILE_UPLOAD, params)
 
     async def content(self, file_id: str, **params: Unpack[CallParams]) -> BinaryReply:
-        """Fetch what a file holds (bigmodel.cn: files of batches).
+        """Fetch what a file of a batch holds; documented for bigmodel.cn only.
 
         Source: https://docs.bigmodel.cn/api-reference
         """
         return await self._manager.fetch(ep.FILE_CONTENT, {"file_id": file_id, **params})
 
     def list(self, **params: Unpack[FileListParams]) -> Listing[File]:
-        """List the files of a purpose (bigmodel.cn): ``await`` one page, or ``async for`` all.
+        """List the files of a purpose: ``await`` one page, or ``async for`` all.
+
+        Documented for bigmodel.cn only.
 
         Source: https://docs.bigmodel.cn/api-reference
         """
         return Listing(partial(self._manager.call, ep.FILE_LIST), params)
 
     async def delete(self, file_id: str, **params: Unpack[CallParams]) -> FileDeletion:
-        """Delete a file (bigmodel.cn).
+        """Delete a file; documented for bigmodel.cn only.
 
         Source: https://docs.bigmodel.cn/api-reference
         """

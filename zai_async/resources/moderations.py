@@ -1,4 +1,4 @@
-"""``zai.moderations``: content, judged (bigmodel.cn)."""
+"""``zai.moderations``: content, judged."""
 
 from typing import Unpack
 
@@ -10,7 +10,7 @@ __all__ = ["Moderations"]
 
 
 class Moderations(Resource):
-    """``zai.moderations``."""
+    """``zai.moderations``, documented for bigmodel.cn only."""
 
     async def create(self, **params: Unpack[ModerationParams]) -> ModerationResponse:
         """Judge text, images, videos or sounds.

@@ -10,10 +10,10 @@ __all__ = ["OCR"]
 
 
 class OCR(Resource):
-    """``zai.ocr``."""
+    """``zai.ocr``, documented for bigmodel.cn only."""
 
     async def handwriting(self, **params: Unpack[HandwritingParams]) -> Handwriting:
-        """Read the handwriting in an image, word by word (bigmodel.cn).
+        """Read the handwriting in an image, word by word.
 
         Source: https://docs.bigmodel.cn/api-reference
         """

@@ -1,4 +1,4 @@
-"""``zai.rerank``: documents, the best answer first (bigmodel.cn)."""
+"""``zai.rerank``: documents, the best answer first."""
 
 from typing import Unpack
 
@@ -10,7 +10,7 @@ __all__ = ["Rerank"]
 
 
 class Rerank(Resource):
-    """``zai.rerank``."""
+    """``zai.rerank``, documented for bigmodel.cn only."""
 
     async def create(self, **params: Unpack[RerankParams]) -> RerankResponse:
         """Rank documents by how well they answer a question.

@@ -1,4 +1,4 @@
-"""``zai.voices``: voices to speak with (bigmodel.cn)."""
+"""``zai.voices``: voices to speak with."""
 
 from typing import Unpack
 
@@ -17,7 +17,7 @@ __all__ = ["Voices"]
 
 
 class Voices(Resource):
-    """``zai.voices``.
+    """``zai.voices``, documented for bigmodel.cn only.
 
     Source: https://docs.bigmodel.cn/api-reference
     """
