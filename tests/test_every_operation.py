@@ -13,7 +13,16 @@ from tests.test_uploads import PNG, wav
 from zai_async import AsyncZai, ConfigurationError, RetryPolicy
 from zai_async import _endpoints as ep
 from zai_async._wire import Endpoint
-from zai_async.providers import BIGMODEL, LOWCODEAPI, ZAI, ZAI_CODING, truto
+from zai_async.providers import (
+    BIGMODEL,
+    BIGMODEL_CODING,
+    LOWCODEAPI,
+    LOWCODEAPI_CODING,
+    PROVIDERS,
+    ZAI,
+    ZAI_CODING,
+    truto,
+)
 
 TEXT = [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
 BODY = {"model": "glm-4.6", "messages": [{"role": "user", "content": "hi"}]}
@@ -203,7 +212,9 @@ GATEWAYS = {
     "zai": (ZAI, "root_url", "id.secret"),
     "zai-coding": (ZAI_CODING, "root_url", "id.secret"),
     "bigmodel": (BIGMODEL, "root_url", "id.secret"),
+    "bigmodel-coding": (BIGMODEL_CODING, "root_url", "id.secret"),
     "lowcodeapi": (LOWCODEAPI, "lowcodeapi_url", "at_token"),
+    "lowcodeapi-coding": (LOWCODEAPI_CODING, "lowcodeapi_url", "at_token"),
     "truto": (truto("account-1"), "truto_url", "truto-token"),
 }
 
@@ -211,6 +222,10 @@ GATEWAYS = {
 def test_every_operation_is_here():
     named = {each.name for each in vars(ep).values() if isinstance(each, Endpoint)}
     assert set(OPERATIONS) == named
+
+
+def test_every_gateway_is_here():
+    assert list(GATEWAYS) == [*PROVIDERS, "truto"]
 
 
 def test_the_table_in_the_docs_names_these_tests():
