@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from zai_async import _endpoints as ep
-from zai_async._wire import Endpoint, build_request
+from zai_async._wire import Endpoint, RequestFactory
 from zai_async.errors import ConfigurationError
 from zai_async.providers import ZAI, ZAI_CODING
 
@@ -28,7 +28,7 @@ def sample(row: Endpoint[Any]) -> dict[str, Any]:
 
 
 def request(row: Endpoint[Any], **params: Any):
-    return build_request(row, ZAI, None, sample(row) | params, {})
+    return RequestFactory(row, ZAI, None, {}).build(sample(row) | params)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -101,7 +101,7 @@ def test_a_value_without_a_length_is_not_empty(value):
 
 
 def test_the_quota_can_be_asked_for_at_the_coding_endpoint():
-    made = build_request(ep.QUOTA, ZAI_CODING, None, {}, {})
+    made = RequestFactory(ep.QUOTA, ZAI_CODING, None, {}).build({})
     assert made.url == "https://api.z.ai/api/monitor/usage/quota/limit"
 
 

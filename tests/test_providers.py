@@ -5,7 +5,7 @@ import pytest
 from zai_async import AsyncZai, errors
 from zai_async import _endpoints as ep
 from zai_async._secrets import Secret
-from zai_async._wire import Endpoint, build_request
+from zai_async._wire import Endpoint, RequestFactory
 from zai_async.models import ChatParams
 from zai_async.providers import (
     BIGMODEL,
@@ -24,7 +24,7 @@ AGENTS = Endpoint("agents.invoke", "v1/agents", dict, ChatParams)
 def url(endpoint, provider, base_url=None):
     params = {"model": "m", "messages": "hi"}
     where = resolve_provider(provider, base_url)
-    return build_request(endpoint, where, Secret("k"), params, {}).url
+    return RequestFactory(endpoint, where, Secret("k"), {}).build(params).url
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_provider_of_ones_own():
     )
     assert resolve_provider(mine) is mine
     params = {"model": "m", "messages": "hi"}
-    request = build_request(ep.CHAT, mine, Secret("CANARY"), params, {})
+    request = RequestFactory(ep.CHAT, mine, Secret("CANARY"), {}).build(params)
     assert request.url == "https://gateway.example/x/llm/chat/completions"
     assert request.secret_query == {"token": Secret("CANARY")}
     assert request.secret_headers == {}

@@ -10,7 +10,7 @@ from zai_async import CallOptions, ConfigurationError, Message, ToolCall
 from zai_async import _endpoints as ep
 from zai_async._secrets import Secret
 from zai_async._version import __version__
-from zai_async._wire import Endpoint, build_request
+from zai_async._wire import Endpoint, RequestFactory
 from zai_async.models import CallParams
 from zai_async.providers import ZAI, ZAI_CODING, Provider
 
@@ -33,7 +33,7 @@ SEND = Endpoint("items.send", "paas/v4/items/{id}", dict, ItemParams)
 
 
 def build(endpoint=ep.CHAT, headers=None, key=KEY, provider=ZAI, **params):
-    return build_request(endpoint, provider, key, params, headers or {})
+    return RequestFactory(endpoint, provider, key, headers or {}).build(params)
 
 
 def body_of(endpoint=ep.CHAT, **params):

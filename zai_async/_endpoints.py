@@ -1,6 +1,6 @@
 """Every operation of the platform, a line each."""
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, Final, TypeVar
 
 from zai_async._wire import Endpoint
@@ -86,10 +86,10 @@ def _streamed(body: Body) -> Body:
     return {**body, "stream": True}
 
 
-def _filled(name: str, params: type[Any], body: Body) -> Body:
+def _filled(name: str, required: Iterable[str], body: Body) -> Body:
     """Return the body, or say which of the fields that it must have is empty."""
-    for field in sorted(params.__required_keys__ & body.keys()):
-        value = body[field]
+    for field in required:
+        value = body.get(field, field)  # the path may have taken it
         if value is None or (isinstance(value, Sized) and not len(value)):
             raise ConfigurationError(f"{name}(): {field} must not be empty")
     return body
@@ -108,6 +108,7 @@ def _operation(
     upload: FileLimits | None = None,
     prepare: Prepare = _unchanged,
 ) -> Endpoint[T]:
+    required = sorted(params.__required_keys__)
     return Endpoint(
         name,
         path,
@@ -118,7 +119,7 @@ def _operation(
         repeatable=repeatable,
         free=free,
         upload=None if upload is None else ("file", upload),
-        prepare=lambda body: _filled(name, params, prepare(body)),
+        prepare=lambda body: _filled(name, required, prepare(body)),
     )
 
 

@@ -1,5 +1,6 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
+from zai_async._wire.endpoints import Endpoint
 from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import (
     Fault,
@@ -10,14 +11,14 @@ from zai_async._wire.faults import (
     to_error,
 )
 from zai_async._wire.replies import parse_reply
-from zai_async._wire.requests import Endpoint, Request, authorized, build_request
+from zai_async._wire.requests import Request, RequestFactory, authorized
 
 __all__ = [
     "Endpoint",
     "Fault",
     "Request",
+    "RequestFactory",
     "authorized",
-    "build_request",
     "error_in_body",
     "find_fault",
     "meaning_of",

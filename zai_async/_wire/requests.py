@@ -1,89 +1,25 @@
-"""One operation of the API as data, and the HTTP request that a call of it becomes."""
+"""The HTTP request that a call of an operation becomes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async._version import __version__
+from zai_async._wire.endpoints import Body, Endpoint
+from zai_async._wire.headers import HeaderSet, fields_for
 from zai_async._wire.jwt import sign_token
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.tolerant import encode
 from zai_async.providers import Provider
-from zai_async.uploads import (
-    MARK,
-    BodyStream,
-    FileLimits,
-    JSONBody,
-    Media,
-    MultipartBody,
-    Progress,
-)
+from zai_async.uploads import MARK, BodyStream, FileLimits, JSONBody, Media, MultipartBody, Progress
 
-__all__ = ["Endpoint", "Request", "authorized", "build_request"]
+__all__ = ["Request", "RequestFactory", "authorized"]
 
-T = TypeVar("T")
-Body = dict[str, Any]
-
-_USER_AGENT = f"zai-async/{__version__}"
-# Header fields of the caller's own that are kept as safe as the key; theirs wins over ours.
-_SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie"})
-_BESIDE_THE_BODY = frozenset({"options", "extra", "on_progress"})
-
-
-def _unchanged(body: Body) -> Body:
-    return body
-
-
-class Endpoint(Generic[T]):
-    """Everything about the wire that differs between operations."""
-
-    def __init__(
-        self,
-        name: str,
-        path: str,
-        result: type[T],
-        params: type[Any],
-        *,
-        method: str = "POST",
-        stream: bool = False,
-        repeatable: bool = True,
-        free: bool = False,
-        upload: tuple[str, FileLimits] | None = None,
-        prepare: Callable[[Body], Body] = _unchanged,
-    ) -> None:
-        self.name = name
-        self.path = path
-        self.result = result
-        self.params = params
-        self.method = method
-        self.stream = stream
-        self.repeatable = repeatable
-        """Whether the request may be sent again when nobody knows if the first one arrived."""
-        self.spends = method == "POST" and not free
-        """Whether a call may use tokens."""
-        self.upload = upload
-        """The field that is a file, which makes the body a form, and what is accepted there."""
-        self.prepare = prepare
-
-    @cached_property
-    def decoder(self) -> msgspec.json.Decoder[T]:
-        """Decode a whole body, or one event of a stream."""
-        return msgspec.json.Decoder(self.result)
-
-    @cached_property
-    def keywords(self) -> frozenset[str]:
-        """Return all keywords of the operation."""
-        return frozenset(self.params.__required_keys__ | self.params.__optional_keys__)
-
-    @cached_property
-    def required(self) -> frozenset[str]:
-        """Return the keywords that cannot be left out."""
-        return frozenset(self.params.__required_keys__)
+_BESIDE_THE_BODY: Final = frozenset({"options", "extra", "on_progress"})
+_MARK: Final = MARK.encode()
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,57 +38,112 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to open a new connection instead of taking one from the pool."""
 
 
-def build_request(
-    endpoint: Endpoint[Any],
-    provider: Provider,
-    key: Secret | None,
-    params: Mapping[str, Any],
-    headers: Mapping[str, str],
-) -> Request:
-    """Turn the keywords of a call into a request.
+class RequestFactory:
+    """Makes the requests of one operation of a client; what they share is made once.
 
-    Raises:
-        TypeError: A keyword is unknown or missing.
-        ConfigurationError: The operation does not exist here, or a value cannot be sent.
+    Args:
+        headers: The client's own header fields.
     """
-    _check_keywords(endpoint, params)
-    _check_operation(endpoint, provider)
-    body = {name: value for name, value in params.items() if name not in _BESIDE_THE_BODY}
-    path, body = _fill_path(endpoint, _place(endpoint, provider), body)
-    body = {**_in_dialect(endpoint, provider, body), **params.get("extra", {})}
-    query = {**provider.query, **({} if endpoint.method == "POST" else body)}
-    sent = _encoded(endpoint, body, params.get("on_progress"))
-    fields = _merged(_headers(endpoint, sent), headers, _own_headers(params))
-    own_secrets = {
-        name: Secret(fields.pop(name)) for name in [*fields] if name.lower() in _SECRET_FIELDS
-    }
-    return Request(
-        operation=endpoint.name,
-        method=endpoint.method,
-        url=_with_query(f"{provider.base_url}/{path}", query),
-        headers=fields,
-        secret_headers=_merged(_secret_headers(provider, key), own_secrets),
-        secret_query=_secret_query(provider, key),
-        body=sent,
-    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint[Any],
+        provider: Provider,
+        key: Secret | None,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.endpoint = endpoint
+        self._provider = provider
+        self._exists = provider.has(endpoint.name)
+        self._path = _place(endpoint, provider)
+        self._renames = provider.renames.get(endpoint.name, {})
+        self._plain = endpoint.name in provider.plain_prompts
+        self._headers = headers
+        self._secrets = _secret_headers(provider, key)
+        self._secret_query = _secret_query(provider, key)
+        self._usual: HeaderSet | None = None
+        fixed = endpoint.method == "POST" and "{" not in self._path
+        self._fixed_url = self._url(self._path, {}) if fixed else None
+
+    def build(self, params: Mapping[str, Any], *, connect_timeout: float | None = None) -> Request:
+        """Turn the keywords of a call into a request.
+
+        Raises:
+            TypeError: A keyword is unknown or missing.
+            ConfigurationError: The operation does not exist here, or a value cannot be sent.
+        """
+        endpoint = self.endpoint
+        _check_keywords(endpoint, params)
+        self._require_operation()
+        body = {name: value for name, value in params.items() if name not in _BESIDE_THE_BODY}
+        url, body = self._addressed(body, params.get("extra"))
+        sent = _encoded(endpoint, body, params.get("on_progress"))
+        headers = self._header_set(sent, params.get("options"))
+        return Request(
+            operation=endpoint.name,
+            method=endpoint.method,
+            url=url,
+            headers=headers.fields,
+            secret_headers=headers.secrets,
+            secret_query=self._secret_query,
+            body=sent,
+            connect_timeout=connect_timeout,
+        )
+
+    def _require_operation(self) -> None:
+        if not self._exists:
+            text = f"provider {self._provider.name!r} has no operation {self.endpoint.name}"
+            raise ConfigurationError(text)
+
+    def _addressed(self, body: Body, extra: Mapping[str, Any] | None) -> tuple[str, Body]:
+        """Return where a body goes, and what is left of it."""
+        try:
+            path, body = _fill_path(self.endpoint, self._path, body)
+            body = self._in_dialect(body)
+            if extra:
+                body = {**body, **extra}
+            return self._fixed_url or self._url(path, body), body
+        except UnicodeEncodeError:
+            text = f"{self.endpoint.name}(): a keyword has characters that no address may"
+            raise ConfigurationError(text) from None
+
+    def _in_dialect(self, body: Body) -> Body:
+        """Return the body that the operation makes of its keywords, in the gateway's words."""
+        body = self.endpoint.prepare(body)
+        if self._plain:
+            body = {**body, "messages": _plain_prompt(self.endpoint, body["messages"])}
+        if not self._renames:
+            return body
+        return {self._renames.get(name, name): value for name, value in body.items()}
+
+    def _url(self, path: str, body: Body) -> str:
+        query = {} if self.endpoint.method == "POST" else body
+        return _with_query(f"{self._provider.base_url}/{path}", {**self._provider.query, **query})
+
+    def _header_set(
+        self, body: bytes | BodyStream | None, options: CallOptions | None
+    ) -> HeaderSet:
+        own = options.headers if options else {}
+        if own or not (body is None or isinstance(body, bytes)):
+            return self._header_set_of(body).over(self.endpoint, own)
+        if self._usual is None:
+            self._usual = self._header_set_of(body)
+        return self._usual
+
+    def _header_set_of(self, body: bytes | BodyStream | None) -> HeaderSet:
+        ours = HeaderSet(fields_for(self.endpoint, body), self._secrets)
+        return ours.over(self.endpoint, self._headers)
 
 
 def _check_keywords(endpoint: Endpoint[Any], params: Mapping[str, Any]) -> None:
-    unknown = params.keys() - endpoint.keywords
-    if unknown:
+    if unknown := params.keys() - endpoint.keywords:
         names = ", ".join(sorted(unknown))
         raise TypeError(
             f"{endpoint.name}() got an unexpected keyword: {names}; "
             "a field newer than this package goes into extra={...}"
         )
-    missing = endpoint.required - params.keys()
-    if missing:
+    if missing := endpoint.required - params.keys():
         raise TypeError(f"{endpoint.name}() misses a keyword: {', '.join(sorted(missing))}")
-
-
-def _check_operation(endpoint: Endpoint[Any], provider: Provider) -> None:
-    if not provider.has(endpoint.name):
-        raise ConfigurationError(f"provider {provider.name!r} has no operation {endpoint.name}")
 
 
 def _place(endpoint: Endpoint[Any], provider: Provider) -> str:
@@ -181,15 +172,6 @@ def _fill_path(endpoint: Endpoint[Any], path: str, body: Body) -> tuple[str, Bod
     return path, rest
 
 
-def _in_dialect(endpoint: Endpoint[Any], provider: Provider, body: Body) -> Body:
-    """Return the body that the operation makes of its keywords, in the gateway's words."""
-    body = endpoint.prepare(body)
-    if endpoint.name in provider.plain_prompts:
-        body = {**body, "messages": _plain_prompt(endpoint, body["messages"])}
-    names = provider.renames.get(endpoint.name, {})
-    return {names.get(name, name): value for name, value in body.items()}
-
-
 def _plain_prompt(endpoint: Endpoint[Any], messages: Any) -> str:
     """Return the text of a conversation that is one plain question."""
     match messages:
@@ -205,27 +187,6 @@ def _with_query(url: str, query: Body) -> str:
     present = {name: value for name, value in query.items() if value is not None}
     mark = "&" if "?" in url else "?"
     return f"{url}{mark}{urlencode(present)}" if present else url
-
-
-def _headers(endpoint: Endpoint[Any], body: bytes | BodyStream | None) -> dict[str, str]:
-    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
-    if body is not None:
-        headers["Content-Type"] = getattr(body, "content_type", "application/json")
-    if endpoint.stream:
-        # Compressed event streams arrive late and in lumps.
-        headers |= {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
-    return headers
-
-
-def _merged(*layers: Mapping[str, T]) -> dict[str, T]:
-    """Merge header fields, the last one wins; names that differ in case only are the same."""
-    fields = {name.lower(): (name, text) for layer in layers for name, text in layer.items()}
-    return dict(fields.values())
-
-
-def _own_headers(params: Mapping[str, Any]) -> Mapping[str, str]:
-    options: CallOptions | None = params.get("options")
-    return options.headers if options else {}
 
 
 def authorized(request: Request, provider: Provider, key: Secret | None, now: float) -> Request:
@@ -260,7 +221,7 @@ def _encoded(
         text = encode(body)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{endpoint.name}(): {error}") from None
-    if MARK.encode() not in text:
+    if _MARK not in text:
         return text
     return JSONBody(text, list(_media(body)), progress)
 

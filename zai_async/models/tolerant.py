@@ -51,7 +51,7 @@ def encode(value: object) -> bytes:
     except RecursionError:
         raise ValueError("the body contains itself or is nested too deeply") from None
     # msgspec writes null for a number that is not finite, the standard library writes its name.
-    suspect = any(word in body for word in (b"null", b"NaN", b"Infinity"))
+    suspect = b"null" in body or b"NaN" in body or b"Infinity" in body
     if suspect and (place := _whereabouts(value)):
         raise ValueError(f"NaN and infinity cannot be sent as JSON{place}")
     return body

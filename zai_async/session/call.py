@@ -10,7 +10,7 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._transport import Request, Response
-from zai_async._wire import Endpoint, authorized, build_request
+from zai_async._wire import RequestFactory, authorized
 from zai_async.errors import (
     Attempt,
     BudgetExceededError,
@@ -59,17 +59,16 @@ class Call:
         self,
         settings: Settings,
         sessions: Sessions,
-        endpoint: Endpoint[Any],
+        factory: RequestFactory,
         params: Mapping[str, Any],
     ) -> None:
         options: CallOptions = params.get("options") or CallOptions()
         self.settings = settings
         self.options = options
-        self.endpoint = endpoint
+        self.endpoint = endpoint = factory.endpoint
         self.timeout = _timeout(options, settings)
-        request = build_request(endpoint, settings.provider, settings.key, params, settings.headers)
-        self.request = msgspec.structs.replace(request, connect_timeout=self.timeout.connect)
-        body = request.body
+        self.request = factory.build(params, connect_timeout=self.timeout.connect)
+        body = self.request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions
         self._visit = Visit(sessions.visits)

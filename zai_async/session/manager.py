@@ -7,7 +7,7 @@ from typing import Any, TypeVar, Unpack
 
 from zai_async._clock import Clock
 from zai_async._transport import Response
-from zai_async._wire import Endpoint, parse_reply
+from zai_async._wire import Endpoint, RequestFactory, parse_reply
 from zai_async.downloads import download
 from zai_async.models import BinaryReply, Reply
 from zai_async.models.downloads import Downloadable, DownloadOptions, attach_downloader
@@ -30,6 +30,7 @@ class SessionManager:
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self.settings = settings
         self.sessions = sessions
+        self._factories: dict[Endpoint[Any], RequestFactory] = {}
 
     async def call(self, endpoint: Endpoint[T], params: Mapping[str, Any]) -> T:
         """Make a call and return its decoded answer."""
@@ -88,7 +89,15 @@ class SessionManager:
 
     def begin(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""
-        return Call(self.settings, self.sessions, endpoint, params)
+        return Call(self.settings, self.sessions, self._factory(endpoint), params)
+
+    def _factory(self, endpoint: Endpoint[Any]) -> RequestFactory:
+        factory = self._factories.get(endpoint)
+        if factory is None:
+            own = self.settings
+            factory = RequestFactory(endpoint, own.provider, own.key, own.headers)
+            self._factories[endpoint] = factory
+        return factory
 
 
 async def _run(call: Call, finish: Callable[[Response], Awaitable[T]]) -> T:

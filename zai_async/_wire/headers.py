@@ -1,0 +1,71 @@
+"""Header fields: ours, the client's, and the caller's own."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from zai_async._secrets import Secret
+from zai_async._version import __version__
+from zai_async._wire.endpoints import Endpoint
+from zai_async.errors import ConfigurationError
+from zai_async.uploads import BodyStream
+
+__all__ = ["HeaderSet", "fields_for", "merged"]
+
+T = TypeVar("T")
+
+_USER_AGENT: Final = f"zai-async/{__version__}"
+# Fields of the caller's own that are kept as safe as the key; theirs wins over ours.
+_SECRET: Final = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie"})
+# Fields that say how the body is sent, which is not the caller's business.
+_OURS: Final = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
+class HeaderSet:
+    """The header fields of a request, secrets apart."""
+
+    __slots__ = ("fields", "secrets")
+
+    def __init__(self, fields: Mapping[str, str], secrets: Mapping[str, Secret]) -> None:
+        self.fields = fields
+        self.secrets = secrets
+
+    def over(self, endpoint: Endpoint[Any], own: Mapping[str, str]) -> "HeaderSet":
+        """Return these with the caller's own fields, which win.
+
+        Raises:
+            ConfigurationError: A field cannot be sent.
+        """
+        for name, value in own.items():
+            _require_sendable(endpoint, name, value)
+        hidden = {name: Secret(text) for name, text in own.items() if name.lower() in _SECRET}
+        shown = {name: text for name, text in own.items() if name not in hidden}
+        return HeaderSet(merged(self.fields, shown), merged(self.secrets, hidden))
+
+
+def fields_for(endpoint: Endpoint[Any], body: bytes | BodyStream | None) -> dict[str, str]:
+    """Return the fields that an operation sets itself."""
+    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+    if body is not None:
+        headers["Content-Type"] = getattr(body, "content_type", "application/json")
+    if endpoint.stream:
+        # Compressed event streams arrive late and in lumps.
+        headers |= {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
+    return headers
+
+
+def merged(*layers: Mapping[str, T]) -> dict[str, T]:
+    """Merge header fields, the last one wins; names that differ in case only are the same."""
+    fields = {name.lower(): (name, text) for layer in layers for name, text in layer.items()}
+    return dict(fields.values())
+
+
+def _require_sendable(endpoint: Endpoint[Any], name: Any, value: Any) -> None:
+    if not (isinstance(name, str) and isinstance(value, str)):
+        raise ConfigurationError(f"{endpoint.name}(): header fields must be strings")
+    if not _NAME.fullmatch(name) or name.lower() in _OURS:
+        raise ConfigurationError(f"{endpoint.name}(): a header field cannot be {name!r}")
+    if _FORBIDDEN.search(value):
+        raise ConfigurationError(f"{endpoint.name}(): {name} has characters that no header may")
