@@ -205,11 +205,30 @@ def test_what_is_no_window(window):
     ),
     st.floats(0, 4e9),
 )
-def test_reset_times_lie_in_the_future(pieces, now):
+def test_any_text_breaks_nothing(pieces, now):
     moment = parse_reset_time("".join(pieces), now)
+    assert moment is None or moment.timestamp() > now
+
+
+WINDOWS = {"": 8, "5 hour ": 5 / 24, "7 天 ": 7, "week ": 7, "month ": 31}  # days
+ZONES = {"": 8, "Z": 0, "+08:00": 8}  # hours ahead of UTC
+
+
+@given(
+    st.integers(0, 16 * 10**9).map(lambda quarters: quarters / 4),  # seconds without a rounding
+    st.integers(-60, 40 * 86400),
+    st.sampled_from(list(WINDOWS)),
+    st.sampled_from(list(ZONES)),
+)
+def test_reset_times_lie_in_the_future(now, later, window, zone):
+    stamp = datetime.fromtimestamp(now + later, BEIJING).replace(microsecond=0)
+    ahead = stamp.timestamp() + 3600 * (8 - ZONES[zone]) - now
+    longest = timedelta(days=WINDOWS[window]).total_seconds()
+    moment = parse_reset_time(f"{window}resets at {stamp:%Y-%m-%d %H:%M:%S}{zone}", now)
+    assert (moment is not None) == (ahead > 0 and (window != "" or ahead <= longest))
     if moment is not None:
         assert moment.utcoffset() == timedelta(hours=8)
-        assert 0 < moment.timestamp() - now <= timedelta(days=999).total_seconds()
+        assert moment.timestamp() - now == min(ahead, longest)
 
 
 def test_hostile_messages_cost_no_time():
