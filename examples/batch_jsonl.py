@@ -1,6 +1,6 @@
 """Answer every row of a JSONL file, a few at a time, and go on where the last run stopped.
 
-    pip install zai-async
+    pip install .       # in a clone of zai-async
     python examples/batch_jsonl.py questions.jsonl answers.jsonl --emulate      # no key needed
     ZAI_API_KEY=... python examples/batch_jsonl.py questions.jsonl answers.jsonl
 
@@ -116,6 +116,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.concurrency < 1:
         parser.error("--concurrency must be at least 1")
+    if not arguments.input.exists() or arguments.input.is_dir():
+        parser.error(f"there is no file {str(arguments.input)!r}")
     return arguments
 
 

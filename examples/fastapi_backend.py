@@ -1,6 +1,6 @@
 """A FastAPI backend that streams answers to a page and stops paying when the reader leaves.
 
-pip install zai-async fastapi uvicorn
+pip install . fastapi uvicorn        # in a clone of zai-async
 python examples/fastapi_backend.py --emulate            # no key needed
 ZAI_API_KEY=... python examples/fastapi_backend.py      # then open http://127.0.0.1:8000
 """

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,6 +239,12 @@ def test_batch_refuses_to_do_nothing(batch, zai_emulator):
     assert zai_emulator.requests == []
 
 
+def test_batch_refuses_a_file_that_is_not_there(batch, zai_emulator):
+    assert batch.run() == 2
+    assert not batch.output.exists()
+    assert zai_emulator.requests == []
+
+
 def test_batch_keeps_failed_rows_and_repeats_only_them(batch, zai_emulator):
     batch.ask({"id": "good", "prompt": "one"}, {"id": "bad", "prompt": "two"}, "no JSON", "[]")
     zai_emulator.chat.reply("yes", times=None)
@@ -444,6 +451,12 @@ async def first_answer(url):
                     return await answer.text()
             except aiohttp.ClientConnectionError:
                 await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
+def test_example_is_installed_from_a_clone(path):
+    """There is no release yet."""
+    assert re.findall(r"^ *pip install (\S+).*clone", path.read_text(), re.MULTILINE) == ["."]
 
 
 def test_batch_runs_without_a_key(tmp_path, monkeypatch):

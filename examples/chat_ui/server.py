@@ -1,6 +1,6 @@
 """A chat page: plain ES modules in front, aiohttp.web and zai-async behind.
 
-    pip install zai-async
+    pip install .       # in a clone of zai-async
     python examples/chat_ui/server.py --emulate             # no key needed
     ZAI_API_KEY=... python examples/chat_ui/server.py       # then open http://127.0.0.1:8080
 
