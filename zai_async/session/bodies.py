@@ -1,6 +1,6 @@
 """Reading what comes back, never more than the client is set to hold."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from zai_async._secrets import Secret
 from zai_async._transport import Response
@@ -11,8 +11,8 @@ from zai_async.session.settings import Settings
 __all__ = ["expect_stream", "raise_error", "read_body"]
 
 
-async def read_body(response: Response, settings: Settings) -> bytes:
-    """Read a body, within the limit for answers or for errors.
+async def read_body(response: Response, settings: Settings, arrived: Callable[[], None]) -> bytes:
+    """Read a body, within the limit for answers or for errors; ``arrived`` hears of each piece.
 
     Raises:
         LimitError: The answer is larger than the client accepts.
@@ -22,6 +22,7 @@ async def read_body(response: Response, settings: Settings) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while size <= limit and (piece := await _piece(response, failed=failed)):
+        arrived()
         pieces.append(piece)
         size += len(piece)
     if size > limit:
@@ -42,13 +43,16 @@ async def _piece(response: Response, *, failed: bool) -> bytes:
 
 
 async def expect_stream(
-    response: Response, settings: Settings, secrets: Iterable[Secret]
+    response: Response,
+    settings: Settings,
+    secrets: Iterable[Secret],
+    arrived: Callable[[], None],
 ) -> Response:
     """Return the response if it is an event stream, or raise what it is instead."""
     kind = response.headers.get("Content-Type", "").lower()
     if response.status < 300 and not ("json" in kind or "html" in kind):
         return response
-    body = await read_body(response, settings)
+    body = await read_body(response, settings, arrived)
     raise_error(response, body, settings, secrets)
     raise not_the_api(body, status=response.status, headers=response.headers, secrets=secrets)
 

@@ -27,6 +27,7 @@ from zai_async.session.attempts import AttemptLog
 from zai_async.session.bodies import expect_stream
 from zai_async.session.hooks import QueueEvent, RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session.patience import Patience
 from zai_async.session.record import CallRecord
 from zai_async.session.repetition import Repetition
 from zai_async.session.settings import Settings
@@ -78,6 +79,7 @@ class Call:
         self._repetition = Repetition(settings, sessions.reserve, options, endpoint, self._files)
         self._failure: Exception | None = None
         self._last_chance = False
+        self._patience: Patience
         self.session: LoopSession
 
     @property
@@ -198,7 +200,7 @@ class Call:
         return await self.run(self._expect_stream)
 
     async def _expect_stream(self, response: Response) -> Response:
-        return await expect_stream(response, self.settings, self.secrets)
+        return await expect_stream(response, self.settings, self.secrets, self.arrived)
 
     def note(self, error: ZaiError) -> None:
         """Write down that the call has failed for good."""
@@ -278,12 +280,13 @@ class Call:
         return " ".join(filter(None, reasons)) or None
 
     async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
-        with anyio.CancelScope(deadline=self._until(self.timeout.first_byte)) as scope:
+        with Patience(self.session.loop) as self._patience:
+            self._patience.until(self._until(self.timeout.first_byte))
             self._sign()
             response = await self._send(self.request)
             try:
                 await self._answered(response)
-                scope.deadline = self._until(self.timeout.between_progress)
+                self.arrived()
                 result = await finish(response)
             except BaseException:
                 response.close()
@@ -292,6 +295,10 @@ class Call:
             self._repetition.succeeded()
             return result
         raise self._too_late()
+
+    def arrived(self) -> None:
+        """Note that a piece of the answer is here; the next one may take its time again."""
+        self._patience.until(self._until(self.timeout.between_progress))
 
     def _sign(self) -> None:
         settings = self.settings

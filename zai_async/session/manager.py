@@ -37,7 +37,7 @@ class SessionManager:
         call = self.begin(endpoint, params)
 
         async def finish(response: Response) -> T:
-            body = await read_body(response, self.settings)
+            body = await read_body(response, self.settings, call.arrived)
             return parse_reply(
                 endpoint,
                 body,
@@ -60,7 +60,7 @@ class SessionManager:
         call = self.begin(endpoint, params)
 
         async def finish(response: Response) -> BinaryReply:
-            body = await read_body(response, self.settings)
+            body = await read_body(response, self.settings, call.arrived)
             raise_error(response, body, self.settings, call.secrets)
             kind = response.headers.get("Content-Type", "application/octet-stream")
             request_id = response.headers.get("X-Log-Id")

@@ -7,6 +7,7 @@ from typing import TypeVar
 import anyio
 
 from zai_async.errors import ClientDrainingError
+from zai_async.session.patience import Patience
 
 __all__ = ["Visit", "Visits", "call_in"]
 
@@ -52,7 +53,7 @@ class Visit:
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
-        self._scope: anyio.CancelScope
+        self._patience: Patience
         self.loop: asyncio.AbstractEventLoop
 
     def enter(self) -> None:
@@ -66,7 +67,7 @@ class Visit:
         if self._visits.ending:
             raise ClientDrainingError("the client is being drained and takes no new calls")
         self.loop = asyncio.get_running_loop()
-        self._scope = anyio.CancelScope()
+        self._patience = Patience(self.loop)
         self._visits.inside.add(self)
 
     async def stay(self, work: Awaitable[T]) -> T:
@@ -75,13 +76,14 @@ class Visit:
         Raises:
             ClientDrainingError: It was not done in time.
         """
-        with anyio.CancelScope() as self._scope:
+        self._patience = Patience(self.loop)
+        with self._patience:
             return await work
         raise ClientDrainingError("the client was drained before the call had ended")
 
     def interrupt(self) -> None:
         """End the work; nothing happens to a stream that is open."""
-        self._scope.cancel()
+        self._patience.interrupt()
 
     def leave(self) -> None:
         """End the visit; again is harmless."""
