@@ -21,7 +21,7 @@ import zai_async
 from zai_async import AsyncZai, Outcome, RetryPolicy
 from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import api_error_class
-from zai_async.testing import Fault
+from zai_async.testing import Emulator, Fault
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -285,3 +285,17 @@ def test_page_about_testing_names_every_fault():
     faults = page.partition("## Faults")[2].partition("\n## ")[0]
     named = set(re.findall(r"`(\w+)=", faults))
     assert named == set(inspect.signature(Fault).parameters)
+
+
+def names_of(thing):
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_page_about_testing_names_every_script():
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    served = {"operations", "admit", "leave", "usage"}  # for the emulator's own use
+    emulator = Emulator()
+    scripts = names_of(emulator.account) - served | {"polls", "script", "transcribe", "envelope"}
+    keywords = inspect.signature(emulator.chat.reply).parameters
+    for name in names_of(emulator) | scripts | {*keywords}:
+        assert re.search(rf"\b{name}\b", page), name
