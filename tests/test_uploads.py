@@ -8,12 +8,24 @@ import itertools
 import json
 import struct
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import UploadFile
 
-from zai_async import ConfigurationError, InvalidFileError, audio_part, file_part, image, video_part
+from zai_async import (
+    AsyncZai,
+    ConfigurationError,
+    InvalidFileError,
+    ZaiError,
+    audio_part,
+    file_part,
+    image,
+    video_part,
+)
 from zai_async.models.tolerant import encode
 from zai_async.uploads import MARK, FileLimits, JSONBody, Media, MultipartBody
 from zai_async.uploads.kinds import media_type, wav_seconds
@@ -145,6 +157,78 @@ async def test_what_can_be_read_once_keeps_its_head(data):
         assert b"".join([piece async for piece in source.pieces(999)]) == data
 
 
+@pytest.mark.parametrize("rolled", [False, True])
+async def test_an_upload_of_a_web_server_is_measured_and_sent_again(rolled):
+    """Starlette's and FastAPI's files look asynchronous, and have the names of strangers."""
+    data = bytes(range(256)) * 40
+    with SpooledTemporaryFile(max_size=100 if rolled else 0) as file:
+        file.write(b"skipped" + data)
+        file.seek(7)
+        source = open_source(UploadFile(file, filename="../../a b.bin"))
+        assert (source.name, source.replayable) == ("a b.bin", True)
+        for _ in range(2):
+            assert await source.inspect() == (len(data), data[:4096])
+            assert b"".join([piece async for piece in source.pieces(999)]) == data
+
+
+def test_an_upload_without_a_name_has_that_of_any_file():
+    assert open_source(UploadFile(io.BytesIO(b"x"))).name == "file"
+
+
+async def test_a_file_that_is_read_by_await_is_measured_and_sent_again(tmp_path):
+    data = bytes(range(256)) * 40
+    (tmp_path / "a.bin").write_bytes(b"skipped" + data)
+    async with await anyio.open_file(tmp_path / "a.bin", "rb") as file:
+        await file.seek(7)
+        source = open_source(file)
+        for _ in range(2):
+            assert await source.inspect() == (len(data), data[:4096])
+            assert b"".join([piece async for piece in source.pieces(999)]) == data
+        assert (source.name, source.replayable) == ("a.bin", True)
+
+
+class Reader:
+    """What can only be read by await, such as the body of another request."""
+
+    def __init__(self, data):
+        self._inner = io.BytesIO(data)
+
+    async def read(self, size=-1):
+        return self._inner.read(size)
+
+
+class Socket(Reader):
+    """Knows where it stands in principle."""
+
+    async def tell(self):
+        raise io.UnsupportedOperation("underlying stream is not seekable")
+
+
+@pytest.mark.parametrize("kind", [Reader, Socket])
+@pytest.mark.parametrize("data", [b"x" * 10_000, b""])
+async def test_what_is_read_by_await_once_keeps_its_head(kind, data):
+    source = open_source(kind(data))
+    for _ in range(2):
+        assert await source.inspect() == (None, data[:4096])
+    assert not source.replayable
+    assert b"".join([piece async for piece in source.pieces(999)]) == data
+
+
+async def test_text_that_is_read_by_await_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    async with await anyio.open_file(tmp_path / "a.txt") as file:
+        with pytest.raises(ConfigurationError, match="binary mode"):
+            await open_source(file).inspect()
+
+
+async def test_the_type_is_known_however_small_the_pieces_are():
+    one_by_one = pieces(b"", *[bytes([byte]) for byte in PNG], b"")
+    source = open_source(one_by_one)
+    _, head = await source.inspect()
+    assert media_type(head) == "image/png"
+    assert b"".join([piece async for piece in source.pieces(1)]) == PNG
+
+
 @pytest.mark.parametrize("content", [io.StringIO("x"), 7, None, object()])
 def test_what_is_no_file(content):
     with pytest.raises(ConfigurationError, match=r"binary mode|must be a path"):
@@ -180,8 +264,123 @@ async def test_pieces_of_unknown_length_are_counted_while_they_are_sent():
     body = MultipartBody({}, ("file", pieces(b"x" * 6, b"x" * 6)), FileLimits(max_bytes=10))
     await body.prepare()
     assert body.size is None
-    with pytest.raises(InvalidFileError):
+    with pytest.raises(InvalidFileError) as caught:
         assert [piece async for piece in body]
+    assert body.failure is caught.value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pieces, lambda: pieces(b"", b""), lambda: Pipe(b"")],
+    ids=["none", "empty", "pipe"],
+)
+async def test_pieces_of_nothing_are_an_empty_file(content):
+    with pytest.raises(InvalidFileError, match="is empty"):
+        await sent(MultipartBody({}, ("file", content()), ANY))
+
+
+async def test_an_empty_piece_is_not_the_end():
+    body = MultipartBody({}, ("file", pieces(b"", b"x" * 20, b"", b"y")), ANY)
+    [(_, content, _)] = parse(body, await sent(body))
+    assert content == b"x" * 20 + b"y"
+    assert body.failure is None
+
+
+@pytest.mark.parametrize(
+    ("part", "limit"),
+    [
+        (lambda: image(pieces(PNG, *[b"\0" * 2**20] * 5)), "size"),
+        (lambda: image(Pipe(PNG + b"\0" * 5 * 2**20)), "size"),
+        (lambda: audio_part(pieces(wav(601, rate=100))), "duration"),
+    ],
+    ids=["pieces", "pipe", "sound"],
+)
+async def test_media_of_unknown_length_are_counted_too(part, limit):
+    with pytest.raises(InvalidFileError) as caught:
+        await json_of([part()])
+    assert caught.value.limit == limit
+
+
+# What goes wrong while a body is sent.
+
+
+def bug(*_):
+    raise KeyError("bug")
+
+
+async def broken():
+    yield PNG
+    raise RuntimeError("the database is gone")
+
+
+@pytest.mark.parametrize(
+    ("content", "progress", "kind"),
+    [(PNG, bug, KeyError), (broken(), None, RuntimeError)],
+    ids=["progress", "pieces"],
+)
+async def test_a_body_keeps_what_went_wrong_until_it_is_prepared_again(content, progress, kind):
+    body = MultipartBody({}, ("file", content), ANY, progress)
+    with pytest.raises(kind) as caught:
+        await sent(body)
+    assert body.failure is caught.value
+    await body.prepare()
+    assert body.failure is None
+
+
+@pytest.fixture
+def real(zai_emulator):
+    return AsyncZai(api_key="test", base_url=zai_emulator.url, trust_env=False)
+
+
+async def endless(head):
+    while True:
+        yield head + b"\0" * 2**20
+
+
+@pytest.mark.parametrize(
+    ("content", "progress", "kind"),
+    [
+        (lambda: PNG * 9999, bug, KeyError),
+        (broken, None, RuntimeError),
+    ],
+    ids=["progress", "pieces"],
+)
+async def test_what_the_caller_gets_wrong_is_no_lost_connection(real, content, progress, kind):
+    """It is raised as it is, and neither sent again nor taken for a failure of the network."""
+    watched = {} if progress is None else {"on_progress": progress}
+    async with real as zai:
+        with pytest.raises(kind) as caught:
+            await zai.ocr.handwriting(file=content(), **watched)
+        assert zai.usage.total.attempts == 1
+        assert (await zai.ocr.handwriting(file=PNG)).text
+    assert not isinstance(caught.value, ZaiError)
+
+
+async def test_an_upload_of_a_web_server_is_passed_on(real):
+    async with real as zai:
+        upload = UploadFile(io.BytesIO(b"hello"), filename="a.txt")
+        file = await zai.files.create(file=upload, purpose="agent")
+    assert (file.filename, file.bytes) == ("a.txt", 5)
+
+
+@pytest.mark.parametrize(
+    ("work", "most"),
+    [
+        (lambda zai: zai.audio.transcriptions.create(model="m", file=endless(b"ID3")), "25 MiB"),
+        (
+            lambda zai: zai.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": [image(endless(PNG))]}]
+            ),
+            "5 MiB",
+        ),
+    ],
+    ids=["form", "media"],
+)
+async def test_a_file_that_turns_out_too_large_is_no_lost_connection(real, work, most):
+    async with real as zai:
+        with pytest.raises(InvalidFileError, match=f"at most {most}") as caught:
+            await work(zai)
+        assert zai.usage.total.attempts == len(caught.value.attempts) == 1
 
 
 # Forms.
@@ -220,6 +419,24 @@ async def test_names_of_files_cannot_break_the_form(name):
     [(field, content, part)] = parse(body, await sent(body))
     assert (field, content, part.get_content_type()) == ("file", b"x", "text/plain")
     assert "X" not in part
+
+
+async def test_the_name_of_a_file_may_be_no_text():
+    """A path may hold any bytes."""
+    body = MultipartBody({}, ("file", ("caf\udce9.txt", b"x")), ANY)
+    [(_, content, part)] = parse(body, await sent(body))
+    assert (content, part.get_filename()) == (b"x", "caf?.txt")
+
+
+def test_a_field_must_be_text():
+    with pytest.raises(ConfigurationError, match="purpose holds characters that are no text"):
+        MultipartBody({"purpose": "a\udcff"}, None, ANY)
+
+
+@pytest.mark.parametrize("file", [("a.txt",), ("a.txt", b"x", "text/plain", {}), ()])
+def test_a_file_with_too_little_or_too_much_about_it(file):
+    with pytest.raises(ConfigurationError, match="a file is"):
+        MultipartBody({}, ("file", file), ANY)
 
 
 @given(st.binary(max_size=2000), st.integers(1, 500))

@@ -130,7 +130,10 @@ class MissingKeyError(ConfigurationError):
 
 
 class InvalidFileError(ConfigurationError):
-    """A file breaks a documented limit; nothing was sent. ``limit`` names the limit."""
+    """A file breaks a documented limit; ``limit`` names it.
+
+    Nothing was sent, or only a part of what comes in pieces and told no size.
+    """
 
     def __init__(self, message: str, *, limit: str = "", **facts: Any) -> None:
         super().__init__(message, **facts)

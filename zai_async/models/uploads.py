@@ -2,11 +2,22 @@
 
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import BinaryIO, NotRequired
+from typing import BinaryIO, NotRequired, Protocol
 
 from zai_async.models.options import CallParams
 
-FileContent = str | os.PathLike[str] | bytes | bytearray | BinaryIO | AsyncIterable[bytes]
+
+class AsyncFile(Protocol):
+    """An open file that is read by await, as those of FastAPI, anyio and aiofiles are."""
+
+    async def read(self, size: int = -1, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        ...
+
+
+FileContent = (
+    str | os.PathLike[str] | bytes | bytearray | BinaryIO | AsyncFile | AsyncIterable[bytes]
+)
 """A path, or the bytes themselves: at once, from a file opened in binary mode, or as they come."""
 
 FileInput = FileContent | tuple[str, FileContent] | tuple[str, FileContent, str]

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final, Protocol
 
+from zai_async.errors import ConfigurationError
 from zai_async.models.uploads import Progress
 from zai_async.uploads.kinds import FileLimits, media_type
 from zai_async.uploads.media import Media
@@ -41,8 +42,13 @@ class BodyStream(Protocol):
     content_type: str
     size: int | None
     """Length in bytes once it is prepared; None if nobody knows it."""
-    replayable: bool
-    """Whether it can be sent again from its beginning."""
+    failure: Exception | None
+    """What went wrong while it was made, as far as that is our own doing or the caller's."""
+
+    @property
+    def replayable(self) -> bool:
+        """Whether it can be sent again from its beginning, as far as that is known."""
+        ...
 
     async def prepare(self) -> None:
         """Look at the files, and raise InvalidFileError before anything is sent."""
@@ -56,9 +62,10 @@ class BodyStream(Protocol):
 
 
 class _Body(abc.ABC):
-    """Counts what is sent."""
+    """Counts what is sent, and keeps what goes wrong: HTTP knows it as a lost connection only."""
 
     size: int | None = None
+    failure: Exception | None = None
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -71,7 +78,24 @@ class _Body(abc.ABC):
     def _stream(self) -> AsyncIterator[bytes]:
         """Yield the body."""
 
+    async def prepare(self) -> None:
+        """Look at the files, and raise InvalidFileError before anything is sent."""
+        self.failure = None
+        self.size = await self._measure()
+
+    @abc.abstractmethod
+    async def _measure(self) -> int | None:
+        """Look at the files, and return the length of the body; None if nobody knows it."""
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._reported():
+                yield piece
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _reported(self) -> AsyncIterator[bytes]:
         sent = 0
         async for piece in self._stream():
             yield piece
@@ -98,13 +122,16 @@ class MultipartBody(_Body):
         self._boundary = secrets.token_hex(16)
         self._fields = b"".join(self._part(name, value) for name, value in _flat(fields))
         self._file = _Attachment(*file, limits) if file is not None else None
-        self.replayable = self._file is None or self._file.source.replayable
         self.content_type = f"multipart/form-data; boundary={self._boundary}"
         self._head = self._fields
         self._tail = f"--{self._boundary}--\r\n".encode()
 
-    async def prepare(self) -> None:
-        """Look at the file, and raise InvalidFileError before anything is sent."""
+    @property
+    def replayable(self) -> bool:
+        """Whether it can be sent again from its beginning, as far as that is known."""
+        return self._file is None or self._file.source.replayable
+
+    async def _measure(self) -> int | None:
         size: int | None = 0
         if self._file is not None:
             size, kind = await self._file.inspect()
@@ -112,13 +139,14 @@ class MultipartBody(_Body):
             # What closes the part follows the content.
             self._head = self._fields + part.removesuffix(b"\r\n")
             self._tail = f"\r\n--{self._boundary}--\r\n".encode()
-        self.size = None if size is None else len(self._head) + size + len(self._tail)
+        return None if size is None else len(self._head) + size + len(self._tail)
 
     def _part(self, name: str, value: bytes, file: str | None = None, kind: str = "") -> bytes:
         lines = f'--{self._boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
         if file is not None:
             lines += f'; filename="{_quoted(file)}"\r\nContent-Type: {kind}'
-        return lines.encode() + b"\r\n\r\n" + value + b"\r\n"
+        # A path may hold bytes that are no text.
+        return lines.encode(errors="replace") + b"\r\n\r\n" + value + b"\r\n"
 
     async def _stream(self) -> AsyncIterator[bytes]:
         yield self._head
@@ -138,33 +166,29 @@ class _Attachment:
         self.name: str = name or self.source.name
         self._kind = kind
         self._limits = limits
+        self._head = b""
 
     async def inspect(self) -> tuple[int | None, str]:
         """Check the file; return its size, None if nobody knows it, and its media type."""
-        size, head = await self.source.inspect()
-        self._limits.check_type(self.name, head)
-        if size is not None:
-            self._limits.check_size(self.name, size)
-            self._limits.check_length(self.name, head, size)
-        kind = self._kind or media_type(head) or _MIME_TYPES.guess_type(self.name)[0]
+        size, self._head = await self.source.inspect()
+        self._limits.check(self.name, self._head, size)
+        kind = self._kind or media_type(self._head) or _MIME_TYPES.guess_type(self.name)[0]
         if kind is not None and not PurePath(self.name).suffix:
             # The platform goes by the name where it wants to know the format.
             self.name += _SUFFIXES.get(kind, "")
         return size, kind or "application/octet-stream"
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the content; one of unknown size is counted on the way."""
-        sent = 0
-        async for piece in self.source.pieces(_PIECE):
-            sent += len(piece)
-            self._limits.check_size(self.name, sent)
-            yield piece
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the content."""
+        return self._limits.watch(self.name, self._head, self.source.pieces(_PIECE))
 
 
 def _unpacked(file: Any) -> tuple[str | None, Any, str | None]:
     """Return the name, the content and the media type of a file, as far as they are given."""
     if not _is_many(file):
         return None, file, None
+    if len(file) not in {2, 3}:
+        raise ConfigurationError("a file is (name, content) or (name, content, media type)")
     name, content, kind = (*file, None)[:3]
     return name, content, kind
 
@@ -174,7 +198,7 @@ def _flat(fields: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     flat: list[tuple[str, bytes]] = []
     for name, value in fields.items():
         values: Sequence[Any] = value if _is_many(value) else [value]
-        flat += [(name, _text(each)) for each in values if each is not None]
+        flat += [(name, _text(name, each)) for each in values if each is not None]
     return flat
 
 
@@ -182,8 +206,12 @@ def _is_many(value: object) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _text(value: object) -> bytes:
-    return (str(value).lower() if isinstance(value, bool) else str(value)).encode()
+def _text(name: str, value: object) -> bytes:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name} holds characters that are no text") from None
 
 
 def _quoted(name: str) -> str:
@@ -204,20 +232,23 @@ class JSONBody(_Body):
             before, _, text = text.partition(each.encode())
             self._parts += [before, each]
         self._parts.append(text)
-        self.replayable = all(each.source.replayable for each in media)
+
+    @property
+    def replayable(self) -> bool:
+        """Whether it can be sent again from its beginning, as far as that is known."""
+        return all(part.source.replayable for part in self._parts if isinstance(part, Media))
 
     def alternate(self) -> bool:
         """Write images in the other form, once, where nobody has decided on one."""
         switched = [each.alternate() for each in self._parts if isinstance(each, Media)]
         return any(switched)
 
-    async def prepare(self) -> None:
-        """Look at the files, and raise InvalidFileError before anything is sent."""
+    async def _measure(self) -> int | None:
         sizes = [
             len(part) if isinstance(part, bytes) else await part.prepare() for part in self._parts
         ]
         known = [size for size in sizes if size is not None]
-        self.size = sum(known) if len(known) == len(sizes) else None
+        return sum(known) if len(known) == len(sizes) else None
 
     async def _stream(self) -> AsyncIterator[bytes]:
         for part in self._parts:
@@ -225,7 +256,7 @@ class JSONBody(_Body):
                 yield part
                 continue
             yield part.prefix
-            async for piece in _base64(part.source.pieces(_PIECE)):
+            async for piece in _base64(part.pieces(_PIECE)):
                 yield piece
 
 

@@ -5,6 +5,7 @@ https://docs.z.ai/api-reference/llm/chat-completion and https://docs.z.ai/api-re
 """
 
 import struct
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -40,6 +41,25 @@ class FileLimits(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] | None = None
     max_bytes: int | None = None
     max_seconds: float | None = None
+
+    def check(self, name: str, head: bytes, size: int | None) -> None:
+        """Raise InvalidFileError for what is wrong with a file; its size may not be known yet."""
+        self.check_type(name, head)
+        if size is not None:
+            self.check_size(name, size)
+            self.check_length(name, head, size)
+
+    async def watch(
+        self, name: str, head: bytes, pieces: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Yield the pieces of a file, counted: it may be of unknown size, or have changed."""
+        size = 0
+        async for piece in pieces:
+            size += len(piece)
+            if piece:
+                self.check(name, head, size)
+                yield piece
+        self.check_size(name, size)
 
     def check_type(self, name: str, head: bytes) -> None:
         """Raise InvalidFileError if the file is of a type that is not accepted."""

@@ -1,6 +1,7 @@
 """Media inside a JSON request, as base64 that is made while the request is sent."""
 
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any, Final, Literal, Self
 
 from zai_async.uploads.kinds import FileLimits, media_type
@@ -22,6 +23,7 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
     encoding: Encoding
     _limits: FileLimits
     _kind: str | None
+    _head: bytes
 
     def __new__(
         cls,
@@ -38,22 +40,22 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
         media.encoding = encoding
         media._limits = limits or FileLimits()
         media._kind = kind
+        media._head = b""
         return media
 
     async def prepare(self) -> int | None:
         """Check the file and return the length of its base64, None if nobody knows it."""
-        size, head = await self.source.inspect()
-        name = self.source.name
-        self._limits.check_type(name, head)
+        size, self._head = await self.source.inspect()
+        self._limits.check(self.source.name, self._head, size)
         self.prefix = b""
         if self.encoding != "raw":
-            kind = self._kind or media_type(head) or "application/octet-stream"
+            kind = self._kind or media_type(self._head) or "application/octet-stream"
             self.prefix = f"data:{kind};base64,".encode()
-        if size is None:
-            return None
-        self._limits.check_size(name, size)
-        self._limits.check_length(name, head, size)
-        return len(self.prefix) + (size + 2) // 3 * 4
+        return None if size is None else len(self.prefix) + (size + 2) // 3 * 4
+
+    def pieces(self, length: int) -> AsyncIterator[bytes]:
+        """Yield the content in pieces of about this length."""
+        return self._limits.watch(self.source.name, self._head, self.source.pieces(length))
 
     def alternate(self) -> bool:
         """Switch to the other form, once, if nobody has decided on one."""

@@ -1,8 +1,9 @@
 """Files as callers have them: a path, bytes, an open file, a stream of pieces.
 
-Files are read in worker threads, a piece at a time; nothing is ever held whole.
+Files are read in worker threads or by await, a piece at a time; nothing is ever held whole.
 """
 
+import inspect
 import io
 import os
 from collections.abc import AsyncIterable, AsyncIterator
@@ -17,6 +18,9 @@ from zai_async.errors import ConfigurationError
 __all__ = ["Source", "open_source"]
 
 HEAD: Final = 2**12
+# The first bytes of a file tell its type, also when they come one by one.
+_ENOUGH: Final = 16
+_TEXT_MODE: Final = "a file must be opened in binary mode ('rb')"
 
 
 class Source(Protocol):
@@ -77,9 +81,9 @@ class _Path:
 class _File:
     """An open file, from where it stands."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], name: object = None) -> None:
         self._file = file
-        self.name = Path(str(getattr(file, "name", "file"))).name
+        self.name = _name(name or getattr(file, "name", None))
         self.replayable = file.seekable()
         self._start = file.tell() if self.replayable else 0
         self._head = b""
@@ -104,6 +108,46 @@ class _File:
             yield piece
 
 
+class _AsyncFile:
+    """An open file that is read by await, from where it stands; one that cannot tell, only once."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.name = _name(getattr(file, "filename", None) or getattr(file, "name", None))
+        self.replayable = True
+        self._start: int | None = None
+        self._head = b""
+
+    async def inspect(self) -> tuple[int | None, bytes]:
+        if self._start is None and self.replayable:
+            await self._find_start()
+        size = await self._measure(self._start) if self._start is not None else None
+        self._head = self._head or await self._file.read(HEAD)
+        if isinstance(self._head, str):
+            raise ConfigurationError(_TEXT_MODE)
+        return size, self._head
+
+    async def _find_start(self) -> None:
+        try:
+            self._start = await self._file.tell()
+        except (AttributeError, OSError):
+            self.replayable = False
+
+    async def _measure(self, start: int) -> int:
+        size = int(await self._file.seek(0, io.SEEK_END)) - start
+        await self._file.seek(start)
+        self._head = b""
+        return size
+
+    async def pieces(self, length: int) -> AsyncIterator[bytes]:
+        if self._start is not None:
+            await self._file.seek(self._start)
+        else:
+            yield self._head
+        while piece := await self._file.read(length):
+            yield piece
+
+
 class _Pieces:
     """An asynchronous iterator, which can be read once."""
 
@@ -115,7 +159,11 @@ class _Pieces:
         self._first = b""
 
     async def inspect(self) -> tuple[int | None, bytes]:
-        self._first = self._first or await anext(self._pieces, b"")
+        while len(self._first) < _ENOUGH:
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                break
+            self._first += piece
         return None, self._first[:HEAD]
 
     async def pieces(self, length: int) -> AsyncIterator[bytes]:
@@ -138,13 +186,24 @@ def open_source(content: object) -> Source:
     if isinstance(content, os.PathLike):
         return _Path(os.fspath(cast("os.PathLike[str]", content)))
     if isinstance(content, io.TextIOBase):
-        raise ConfigurationError("a file must be opened in binary mode ('rb')")
+        raise ConfigurationError(_TEXT_MODE)
     given: Any = content
     if hasattr(given, "read"):
-        return _File(given)
+        return _open_file(given)
     if hasattr(given, "__aiter__"):
         return _Pieces(given)
     kind = type(content).__name__
     raise ConfigurationError(
         f"a file must be a path, bytes, a binary file or an async iterator, not {kind}"
     )
+
+
+def _open_file(given: Any) -> Source:
+    # The uploads of Starlette and FastAPI are files of a thread with an await around them.
+    if hasattr(given, "filename") and hasattr(getattr(given, "file", None), "seekable"):
+        return _File(given.file, given.filename)
+    return _AsyncFile(given) if inspect.iscoroutinefunction(given.read) else _File(given)
+
+
+def _name(given: object) -> str:
+    return Path(str(given or "file")).name
