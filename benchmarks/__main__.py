@@ -9,18 +9,22 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from benchmarks import limiter
-from benchmarks.contestants import NAMES, contestant
+from benchmarks import certificates, limiter
+from benchmarks.contestants import NAMES, contestant, missing
 from benchmarks.report import Runs, machine, summary, table
-from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.scenarios import SCENARIOS
 
 RESULTS = Path(__file__).with_name("results.json")
 EVENTS = 30_000
 ROUNDS = 5
+PATIENCE = 300.0
+"""Seconds for one measurement."""
 
 
 def pinned(core: int) -> list[str]:
@@ -30,38 +34,93 @@ def pinned(core: int) -> list[str]:
     return [*taskset, sys.executable, "-m"]
 
 
-@contextmanager
-def server(size: float) -> Iterator[str]:
-    """Run the server and yield its port."""
-    command = [*pinned(0), "benchmarks.server", str(int(EVENTS * size))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+class Bench:
+    """The server, and what measurements are told about it."""
+
+    def __init__(self, size: float, loop: str) -> None:
+        self.size = size
+        self._loop = loop
+        self._ports = ""
+        self._authority = ""
+
+    @property
+    def tls(self) -> bool:
+        return bool(self._authority)
+
+    @contextmanager
+    def server(self) -> Iterator[None]:
+        """Run the server, with TLS if certificates can be made."""
+        with tempfile.TemporaryDirectory() as folder:
+            if certificates.available():
+                certificates.make(Path(folder))
+                self._authority = str(Path(folder) / certificates.AUTHORITY)
+            with self._process(folder) as process:
+                yield
+                process.terminate()
+
+    @contextmanager
+    def _process(self, folder: str) -> Iterator[subprocess.Popen[str]]:
+        command = [*pinned(0), "benchmarks.server", str(int(EVENTS * self.size))]
+        command += [folder] if self.tls else []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                ports = [process.stdout.readline().strip() for _ in range(1 + self.tls)]
+                self._ports = ",".join(ports)
+                yield process
+            finally:
+                process.terminate()
+
+    def measure(self, key: str, name: str) -> dict[str, Any]:
+        """Measure once; the result holds ``skipped`` if that cannot be done."""
+        scenario = SCENARIOS[key]
+        loop = self._loop or scenario.loop
+        command = [*pinned(-1), "benchmarks.worker", key, name, self._ports, str(self.size), loop]
+        trust = {"SSL_CERT_FILE": self._authority} if scenario.tls else {}
         try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+            answer = subprocess.check_output(
+                command, text=True, timeout=PATIENCE, env={**os.environ, **trust}
+            )
+        except subprocess.SubprocessError as error:
+            return {"skipped": f"it failed: {error}"}
+        return dict(json.loads(answer))
 
 
-def takes_part(scenario: Scenario, name: str) -> bool:
-    runner = contestant(name)
-    able = all(hasattr(runner, need) for need in scenario.needs)
-    return able and scenario.at_once <= getattr(runner, "most", scenario.at_once)
+def takes_part(key: str, name: str) -> bool:
+    """Tell whether a contestant can do what a scenario asks for, and is meant to."""
+    scenario, runner = SCENARIOS[key], contestant(name)
+    able = all(getattr(runner, need, None) for need in scenario.needs)
+    fit = scenario.at_once <= getattr(runner, "most", scenario.at_once)
+    return (
+        able
+        and fit
+        and key in getattr(runner, "only", [key])
+        and name in (scenario.among or [name])
+    )
 
 
-def measure(scenario: str, name: str, port: str, size: float) -> dict[str, float]:
-    command = [*pinned(-1), "benchmarks.worker", scenario, name, port, str(size)]
-    return json.loads(subprocess.check_output(command, text=True))
-
-
-def play(key: str, port: str, arguments: argparse.Namespace) -> Runs:
+def play(key: str, bench: Bench, names: list[str], rounds: int) -> Runs:
     """Let the contestants take turns, each round beginning with another one."""
-    names = [name for name in arguments.contestants if takes_part(SCENARIOS[key], name)]
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for number in range(arguments.rounds):
+    for number in range(rounds):
         start = number % max(1, len(names))
         for name in names[start:] + names[:start]:
-            runs[name].append(measure(key, name, port, arguments.size))
+            run = bench.measure(key, name) if name in runs else {}
+            if "skipped" in run:
+                print(f"{key}: {name} is left out, {run['skipped']}", flush=True)
+                del runs[name]
+            elif run:
+                runs[name].append(run)
     return runs
+
+
+def present(names: list[str]) -> list[str]:
+    """Return those contestants whose packages are installed, and say who is missing."""
+    lacks = {name: missing(name) for name in names}
+    for name, module in lacks.items():
+        if module:
+            print(f"{name} is left out, there is no module {module}", flush=True)
+    return [name for name in names if not lacks[name]]
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -71,19 +130,31 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=several, default=several, metavar="SCENARIO")
     parser.add_argument("--contestants", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--size", type=float, default=1.0, help="scale of the work; 1 is all")
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], help="for all scenarios")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     return parser.parse_args(argv)
+
+
+def run(chosen: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Play the scenarios that were chosen, and write down each as soon as it is over."""
+    names, bench = present(chosen.contestants), Bench(chosen.size, chosen.loop)
+    with bench.server():
+        for key in filter(SCENARIOS.__contains__, chosen.only):
+            if SCENARIOS[key].tls and not bench.tls:
+                print(f"{key} is left out, there is no module trustme", flush=True)
+                continue
+            able = [name for name in names if takes_part(key, name)]
+            runs = play(key, bench, able, chosen.rounds)
+            results[key] = {name: summary(own) for name, own in runs.items()}
+            print("", table(SCENARIOS[key], runs), sep="\n", flush=True)
+            chosen.results.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> None:
     chosen = arguments(argv)
-    results: dict[str, object] = {"machine": machine(), "rounds": chosen.rounds}
+    results: dict[str, Any] = {"machine": machine(), "rounds": chosen.rounds}
     print(*(f"{name}: {value}" for name, value in results.items()), sep="\n", flush=True)
-    with server(chosen.size) as port:
-        for key in filter(SCENARIOS.__contains__, chosen.only):
-            runs = play(key, port, chosen)
-            results[key] = {name: summary(own) for name, own in runs.items()}
-            print("", table(SCENARIOS[key], runs), sep="\n", flush=True)
-    RESULTS.write_text(json.dumps(results, indent=2), encoding="utf-8")
+    run(chosen, results)
     if "limiter" in chosen.only:
         limiter.main()
 

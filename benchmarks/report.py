@@ -31,20 +31,40 @@ def _processor() -> str:
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median, half the range in per cent, and the server's share of its core."""
+    """Return the median, half the range in per cent, and the medians of all other figures."""
     values = sorted(run["value"] for run in runs)
     middle = median(values)
     spread = (values[-1] - values[0]) / 2 / (middle or 1.0) * 100  # the memory may not have grown
-    return {"median": middle, "spread": spread, "server": median(run["server"] for run in runs)}
+    others = {name: median(run[name] for run in runs) for name in runs[0] if name != "value"}
+    return {"median": middle, "spread": spread, **others}
 
 
 def table(scenario: Scenario, runs: Runs) -> str:
     """Return the table of one scenario in Markdown."""
     rows = {name: summary(own) for name, own in runs.items()}
-    ours, first = rows.get("ours"), f"{scenario.title}, {scenario.unit}"
-    lines = [f"| {first} | median | spread | to ours | server busy |", "| --- |" + " --: |" * 4]
+    also = [name for name in next(iter(rows.values()), {}) if name not in _COLUMNS]
+    heads = [f"{scenario.title}, {scenario.unit}", "median", "spread", "to ours", *also]
+    lines = [_line(*heads, "server busy"), "| --- |" + " --: |" * len(heads)]
     for name, row in rows.items():
-        ratio = f"{row['median'] / ours['median']:.2f}" if ours and ours["median"] else ""
-        cells = f"{row['median']:.2f} | ±{row['spread']:.0f} % | {ratio} | {row['server']:.0%}"
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
+        extra = [f"{row[figure]:.2f}" for figure in also]
+        cells = f"{row['median']:.2f}", f"±{row['spread']:.0f} %", _ratio(row, rows.get("ours"))
+        lines.append(_line(name, *cells, *extra, f"{row['server']:.0%}"))
+    return "\n".join(lines + _warning(rows))
+
+
+_COLUMNS = {"median", "spread", "server", "lost"}
+_MUCH = 0.05
+
+
+def _warning(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Say so where the figures are worth little, because the core was not the client's alone."""
+    lost = max((row["lost"] for row in rows.values()), default=0.0)
+    return [f"\nOthers had the client's core for {lost:.0%} of the time."] if lost > _MUCH else []
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _ratio(row: Mapping[str, float], ours: Mapping[str, float] | None) -> str:
+    return f"{row['median'] / ours['median']:.2f}" if ours and ours["median"] else ""

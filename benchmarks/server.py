@@ -1,28 +1,62 @@
-"""A server that costs less than any client: `python -m benchmarks.server EVENTS`.
+"""A server that costs less than any client: `python -m benchmarks.server EVENTS [FOLDER]`.
 
-It looks at the first segment of the path and writes bytes that were built before. The path
-``/control`` is a line to the benchmark: ``t`` sends one event down every open stream, ``c`` is
-answered with the seconds of CPU so far, and ``n`` with the number of open streams.
+It looks at the first segment of the path and writes bytes that were built before. It prints its
+port, and with a folder of certificates another one for TLS. The path ``/control`` is a line to the
+benchmark:
+
+    t      sends one event down every open stream
+    p50    sends 50 events a second down every open stream, out of step with each other
+    s      stops that, and is answered with the moments at which they were sent
+    c      is answered with the seconds of CPU so far
+    n      is answered with the number of open streams
 """
 
 import asyncio
 import re
+import ssl
 import sys
 import time
+from pathlib import Path
 from typing import Final, cast
 
 import uvloop
 
+from benchmarks.certificates import CERTIFICATE
+from benchmarks.scenarios.work import need_descriptors
 from benchmarks.wire import ANSWER, FILE, HEAD, event, framed, whole_stream
 
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _ONE: Final = framed(event(1))
+_FLOOD: Final = 20_000
+_LONG: Final = 10
+
+
+class Pace:
+    """Sends events down one stream after the other, so many a second each, and notes when."""
+
+    def __init__(self, streams: list[asyncio.Transport], rate: int) -> None:
+        self.sent: list[float] = []
+        self._streams = streams
+        self._rate = rate * len(streams)
+        self._began = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._send()
+
+    def _send(self) -> None:
+        self._timer = self._loop.call_later(0.001, self._send)
+        due = int((time.monotonic() - self._began) * self._rate)
+        for number in range(len(self.sent), due):
+            self.sent.append(time.monotonic())
+            self._streams[number % len(self._streams)].write(_ONE)
+
+    def stop(self) -> None:
+        self._timer.cancel()
 
 
 class Connection(asyncio.Protocol):
     """One connection; a request is answered when its body is there."""
 
-    streams: Final[set[asyncio.Transport]] = set()
+    streams: Final[dict[asyncio.Transport, None]] = {}  # in the order in which they were opened
     answers: dict[bytes, bytes]
 
     def __init__(self) -> None:
@@ -35,7 +69,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self.streams.discard(self._transport)
+        self.streams.pop(self._transport, None)
 
     def data_received(self, data: bytes) -> None:
         if self._room == b"control":
@@ -61,31 +95,58 @@ class Connection(asyncio.Protocol):
 
     def _answer(self) -> None:
         if self._room == b"step":
-            self.streams.add(self._transport)
+            self.streams[self._transport] = None
         self._transport.write(self.answers.get(self._room, b""))
 
-    def _obey(self, orders: bytes) -> None:
-        if orders != b"t":
-            figure = time.process_time() if orders == b"c" else len(self.streams)
-            self._transport.write(b"%.6f\n" % figure)
-        for transport in self.streams if orders == b"t" else ():
-            transport.write(_ONE)
+    def _obey(self, order: bytes) -> None:
+        if order == b"t":
+            for transport in self.streams:
+                transport.write(_ONE)
+        elif order.startswith(b"p"):
+            self._pace = Pace(list(self.streams), int(order[1:]))
+        else:
+            self._tell(self._figures(order))
+
+    def _figures(self, order: bytes) -> list[float]:
+        if order == b"s":
+            self._pace.stop()
+            return self._pace.sent
+        return [time.process_time() if order == b"c" else len(self.streams)]
+
+    def _tell(self, figures: list[float]) -> None:
+        self._transport.write(b" ".join(b"%.6f" % figure for figure in figures) + b"\n")
 
 
-async def serve(events: int) -> None:
-    Connection.answers = {
+def answers(events: int) -> dict[bytes, bytes]:
+    """Return what is said in each room."""
+    return {
         b"burst": whole_stream(events),
+        b"long": whole_stream(_LONG * events),
+        b"flood": whole_stream(_FLOOD),
         b"warm": whole_stream(8),
         b"first": whole_stream(1),
         b"step": HEAD,
         b"answer": ANSWER,
         b"upload": FILE,
     }
+
+
+async def serve(events: int, folder: str = "") -> None:
+    Connection.answers = answers(events)
+    await _listen(None)
+    if folder:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(Path(folder) / CERTIFICATE)
+        await _listen(context)
+    await asyncio.Event().wait()
+
+
+async def _listen(context: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "127.0.0.1", backlog=4096)
+    server = await loop.create_server(Connection, "127.0.0.1", backlog=8192, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    need_descriptors(0)
+    uvloop.run(serve(int(sys.argv[1]), *sys.argv[2:]))

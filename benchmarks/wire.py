@@ -69,4 +69,6 @@ FILE = _whole(
 
 def whole_stream(events: int) -> bytes:
     """Return an answer with this many events before the last one, headers included."""
-    return HEAD + b"".join(framed(event(number)) for number in range(events)) + END
+    cycle = [framed(event(number)) for number in range(len(_WORDS))]
+    rest = b"".join(cycle[: events % len(cycle)])
+    return b"".join((HEAD, b"".join(cycle) * (events // len(cycle)), rest, END))

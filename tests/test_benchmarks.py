@@ -10,35 +10,80 @@ if sys.platform != "linux":
 pytest.importorskip("uvloop", reason="the server of the benchmarks runs on uvloop")
 
 from benchmarks import __main__ as benchmarks
-from benchmarks.contestants import NAMES
+from benchmarks import certificates
+from benchmarks.contestants import NAMES, missing
 from benchmarks.report import summary, table
 from benchmarks.scenarios import SCENARIOS
+
+TLS_NEEDS = pytest.mark.skipif(not certificates.available(), reason="trustme makes certificates")
+TRIED = [
+    "burst",
+    "step",
+    "paced1",
+    "blocked",
+    "unary1",
+    "memory",
+    "memory_stalled",
+    "upload",
+    "parse0",
+]
+TRIED_TOO = pytest.param("step_tls_uvloop", marks=TLS_NEEDS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_contestant_takes_part_in_something(name):
-    pytest.importorskip({"zai_sdk": "zai", "openai_default": "openai"}.get(name, "zai_async"))
-    assert any(benchmarks.takes_part(scenario, name) for scenario in SCENARIOS.values())
+    if module := missing(name):
+        pytest.skip(f"there is no module {module}")
+    assert any(benchmarks.takes_part(key, name) for key in SCENARIOS)
 
 
-@pytest.mark.parametrize("scenario", ["burst", "step", "unary1", "memory", "upload"])
-def test_the_smallest_round_is_measured(scenario, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmarks, "RESULTS", tmp_path / "results.json")
+@pytest.mark.parametrize("scenario", [*TRIED, TRIED_TOO])
+def test_the_smallest_round_is_measured(scenario, tmp_path, capsys):
+    results = tmp_path / "results.json"
     chosen = ["--size", "0.001", "--rounds", "1", "--contestants", "ours", "--only", scenario]
-    benchmarks.main(chosen)
-    figures = json.loads((tmp_path / "results.json").read_text())
-    assert figures[scenario]["ours"].keys() == {"median", "spread", "server"}
+    benchmarks.main([*chosen, "--results", str(results)])
+    figures = json.loads(results.read_text())
+    assert figures[scenario]["ours"].keys() >= {"median", "spread", "server", "lost"}
     assert f"| {SCENARIOS[scenario].title}" in capsys.readouterr().out
 
 
-def test_a_table_has_medians_spreads_and_ratios():
+def test_what_fails_is_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmarks.Bench, "measure", lambda *_: {"skipped": "it rains"})
+    chosen = ["--size", "0.001", "--contestants", "ours", "--only", "first"]
+    benchmarks.main([*chosen, "--results", str(tmp_path / "results.json")])
+    assert "first: ours is left out, it rains" in capsys.readouterr().out
+
+
+def test_missing_packages_are_named(monkeypatch, capsys):
+    monkeypatch.setattr(benchmarks, "missing", {"ours": "", "litellm": "litellm"}.get)
+    assert benchmarks.present(["ours", "litellm"]) == ["ours"]
+    assert capsys.readouterr().out == "litellm is left out, there is no module litellm\n"
+
+
+def run(value, **others):
+    return {"value": value, "server": 0.1, "lost": 0.0, **others}
+
+
+def test_a_table_has_medians_spreads_ratios_and_further_figures():
     runs = {
-        "ours": [{"value": value, "server": 0.1} for value in (1.0, 2.0, 4.0)],
-        "other": [{"value": 8.0, "server": 0.1}],
+        "ours": [run(value, ms=value) for value in (1.0, 2.0, 4.0)],
+        "other": [run(8.0, ms=3.0)],
     }
-    assert summary(runs["ours"]) == {"median": 2.0, "spread": 75.0, "server": 0.1}
+    assert summary(runs["ours"]) == {
+        "median": 2.0,
+        "spread": 75.0,
+        "server": 0.1,
+        "lost": 0.0,
+        "ms": 2.0,
+    }
     lines = table(SCENARIOS["burst"], runs).splitlines()
+    assert lines[0].endswith("us/event | median | spread | to ours | ms | server busy |")
     assert lines[2:] == [
-        "| ours | 2.00 | ±75 % | 1.00 | 10% |",
-        "| other | 8.00 | ±0 % | 4.00 | 10% |",
+        "| ours | 2.00 | ±75 % | 1.00 | 2.00 | 10% |",
+        "| other | 8.00 | ±0 % | 4.00 | 3.00 | 10% |",
     ]
+
+
+def test_a_table_tells_when_the_core_was_shared():
+    runs = {"ours": [run(1.0) | {"lost": 0.31}]}
+    assert table(SCENARIOS["burst"], runs).endswith("had the client's core for 31% of the time.")

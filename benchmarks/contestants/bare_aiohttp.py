@@ -41,6 +41,13 @@ class Contestant:
                         _chunk(event)
                         seen()
 
+    async def stall(self, forever):
+        body = _encode({"model": MODEL, "messages": QUESTION, "stream": True})
+        async with self._session.post(self._url, data=body) as response:
+            for event in SSEParser().payloads(await response.content.readany()):
+                _chunk(event)
+                await forever
+
     async def ask(self):
         body = _encode({"model": MODEL, "messages": QUESTION})
         async with self._session.post(self._url, data=body) as response:

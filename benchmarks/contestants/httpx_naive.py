@@ -31,6 +31,12 @@ class Contestant:
                     json.loads(line[6:])
                     seen()
 
+    async def stall(self, forever):
+        body = {"model": MODEL, "messages": QUESTION, "stream": True}
+        async with self._client.stream("POST", self._url, json=body) as response:
+            async for _ in response.aiter_lines():
+                await forever
+
     async def ask(self):
         response = await self._client.post(self._url, json={"model": MODEL, "messages": QUESTION})
         return response.json()["choices"][0]["message"]["content"]

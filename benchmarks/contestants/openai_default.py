@@ -20,6 +20,13 @@ class Contestant(AsyncOpenAI):
             async for _ in stream:
                 seen()
 
+    async def stall(self, forever):
+        async with await self.chat.completions.create(
+            model=MODEL, messages=QUESTION, stream=True
+        ) as stream:
+            await anext(stream)
+            await forever
+
     async def ask(self):
         answer = await self.chat.completions.create(model=MODEL, messages=QUESTION)
         return answer.choices[0].message.content

@@ -10,12 +10,17 @@ class Contestant(AsyncZai):
     opens = "zai_async.AsyncZai(api_key='benchmark.key')"
 
     def __init__(self, url):
-        super().__init__(api_key="benchmark.key", base_url=url, limits=10_000)
+        super().__init__(api_key="benchmark.key", base_url=url, limits=20_000)
 
     async def stream(self, seen):
         async with self.chat.completions.stream(model=MODEL, messages="Hi") as stream:
             async for _ in stream:
                 seen()
+
+    async def stall(self, forever):
+        async with self.chat.completions.stream(model=MODEL, messages="Hi") as stream:
+            await anext(stream)
+            await forever
 
     async def ask(self):
         return (await self.chat.completions.create(model=MODEL, messages="Hi")).text

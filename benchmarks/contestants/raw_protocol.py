@@ -1,7 +1,8 @@
-"""The floor in Python: a protocol, one regular expression for HTTP and SSE, msgspec."""
+"""A floor that decodes: a protocol, one regular expression for HTTP and SSE, msgspec."""
 
 import asyncio
 import re
+import ssl
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,7 +33,7 @@ class _Stream(asyncio.Protocol):
         for frame in _frames(data, 0, end):
             _chunk(frame)
             self._seen()
-        if b"[DONE]" in data:
+        if data.endswith(b"0\r\n\r\n"):
             self.done.set_result(None)
 
     def connection_lost(self, exc):
@@ -41,7 +42,7 @@ class _Stream(asyncio.Protocol):
 
 
 class _Answer(asyncio.Protocol):
-    def __init__(self):
+    def __init__(self, _):
         self.done = asyncio.get_running_loop().create_future()
 
     def data_received(self, data):
@@ -49,15 +50,17 @@ class _Answer(asyncio.Protocol):
 
 
 class Contestant:
+    reader = _Stream
+
     def __init__(self, url):
         parts = urlsplit(url)
-        self._place = parts.hostname, parts.port
+        self.place = parts.hostname, parts.port
         body = msgspec.json.encode({"model": MODEL, "messages": QUESTION})
-        self._request = _REQUEST % (parts.path.encode(), len(body), body)
+        self.request = _REQUEST % (parts.path.encode(), len(body), body)
+        self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._idle = []
 
     async def __aenter__(self):
-        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(self, *_):
@@ -65,22 +68,24 @@ class Contestant:
             transport.close()
 
     async def stream(self, seen):
-        make = lambda: _Stream(seen)  # noqa: E731
-        transport, protocol = await self._loop.create_connection(make, *self._place)
-        transport.write(self._request)
-        try:
-            await protocol.done
-        finally:
-            transport.close()
+        await self._send(self.reader, seen)
 
     async def ask(self):
+        return await self._send(_Answer, None)
+
+    async def _send(self, make, seen):
         transport = self._idle.pop() if self._idle else await self._connected()
-        protocol = transport.get_protocol()
-        protocol.done = self._loop.create_future()
-        transport.write(self._request)
-        text = await protocol.done
+        protocol = make(seen)
+        transport.set_protocol(protocol)
+        try:
+            transport.write(self.request)
+            answer = await protocol.done
+        except BaseException:
+            transport.close()
+            raise
         self._idle.append(transport)
-        return text
+        return answer
 
     async def _connected(self):
-        return (await self._loop.create_connection(_Answer, *self._place))[0]
+        connect = asyncio.get_running_loop().create_connection
+        return (await connect(asyncio.Protocol, *self.place, ssl=self._ssl))[0]

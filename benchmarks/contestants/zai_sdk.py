@@ -1,6 +1,8 @@
 """The platform's own SDK, which is synchronous."""
 
+import httpx
 from zai import ZaiClient
+from zai.core._streaming import SSELineParser
 
 from benchmarks.contestants import MODEL, QUESTION
 
@@ -26,3 +28,8 @@ class Contestant:
     async def ask(self):
         answer = self._client.chat.completions.create(model=MODEL, messages=QUESTION)
         return answer.choices[0].message.content
+
+    @staticmethod
+    def parse(reads):
+        lines = httpx.Response(200, content=iter(reads)).iter_lines()
+        return sum(1 for _ in SSELineParser().iter_lines(lines))
