@@ -14,11 +14,12 @@ _SHORTEST = 6
 class Secret:
     """A string that shows up masked wherever it is printed, formatted or inspected."""
 
-    __slots__ = ("_reveal",)
+    __slots__ = ("_hash", "_reveal")
 
     def __init__(self, value: str) -> None:
         # Held in a closure: tools that print the attributes of an object see no text.
         self._reveal: Callable[[], str] = lambda: value
+        self._hash = hash((Secret, value))
 
     def reveal(self) -> str:
         """Return the secret itself; call it where it is sent and nowhere else."""
@@ -43,7 +44,7 @@ class Secret:
         return isinstance(other, Secret) and self.reveal() == other.reveal()
 
     def __hash__(self) -> int:
-        return hash((Secret, self.reveal()))
+        return self._hash
 
     def __reduce__(self) -> NoReturn:
         msg = "secrets are not pickled; hand the key over by an environment variable"

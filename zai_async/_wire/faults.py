@@ -168,6 +168,8 @@ def error_in_body(
     secrets: Iterable[Secret] = (),
 ) -> ZaiError | None:
     """Return the error that a whole body reports, None when it is no error."""
+    if status < 400 and not _may_report(data):
+        return None
     document = _decode(data)
     fault = find_fault(document, status=status)
     if fault is None and status < 400:
@@ -176,6 +178,19 @@ def error_in_body(
     if fault is None:
         fault = Fault(None, _describe(text, status, headers))
     return to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
+
+
+def _may_report(data: bytes) -> bool:
+    """Tell whether a body has any of the keys without which there is no fault; cheap."""
+    return (
+        b'"error"' in data
+        or b'"code"' in data
+        or b'"success"' in data
+        or b'"task_status"' in data
+        or b'"agent_id"' in data
+        or b'"statusCode"' in data
+        or b"\\u00" in data  # a key may be written in escapes
+    )
 
 
 def _decode(data: bytes) -> object:

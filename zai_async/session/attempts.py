@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from zai_async._clock import Clock
 from zai_async.errors import (
     APIError,
@@ -22,39 +20,45 @@ class AttemptLog:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._entries: list[Attempt] = []
+        self._over: tuple[Attempt, ...] = ()
+        self._facts: dict[str, Any] = {}
+        self._known: tuple[Attempt, ...] | None = ()
         self.sent_at = 0.0
         self.wait = 0.0
         """Seconds slept before the next request."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._over) + bool(self._facts)
 
     @property
     def entries(self) -> tuple[Attempt, ...]:
         """Every request so far."""
-        return tuple(self._entries)
+        if self._known is None:
+            self._known = (*self._over, Attempt(**self._facts))
+        return self._known
 
     @property
     def last(self) -> Attempt:
         """The request that was sent last."""
-        return self._entries[-1]
+        return self.entries[-1]
 
     def start(self, begun: float) -> None:
         """Note that a request is being sent, in a call that began at this moment."""
         self.sent_at = self._clock.monotonic()
-        number, started = len(self._entries) + 1, self.sent_at - begun
-        entry = Attempt(number=number, started=started, duration=0.0, wait=self.wait)
-        self._entries.append(entry)
+        self._over = self.entries
+        number, started = len(self._over) + 1, self.sent_at - begun
+        self._facts = {"number": number, "started": started, "duration": 0.0, "wait": self.wait}
+        self._known = None
 
     def update(self, **facts: Any) -> None:
         """Add what is known now."""
-        duration = self._clock.monotonic() - self.sent_at
-        self._entries[-1] = msgspec.structs.replace(self.last, duration=duration, **facts)
+        self._facts |= facts
+        self._facts["duration"] = self._clock.monotonic() - self.sent_at
+        self._known = None
 
     def fail(self, error: ZaiError) -> None:
         """Note how the last request failed; what its headers told stays."""
-        if not self._entries:
+        if not self._facts:
             return  # the deadline passed in the queue
         stale = isinstance(error, ConnectionLostError) and error.stale
         self.update(

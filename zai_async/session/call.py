@@ -42,6 +42,7 @@ T = TypeVar("T")
 _log = logging.getLogger("zai_async")
 
 _CROWDED = 429
+_NO_OPTIONS = CallOptions()
 _REASONS: Mapping[str, str] = {
     "throttle": "too many requests at once",
     "overload": "the model is busy",
@@ -63,7 +64,7 @@ class Call:
         factory: RequestFactory,
         params: Mapping[str, Any],
     ) -> None:
-        options: CallOptions = params.get("options") or CallOptions()
+        options: CallOptions = params.get("options") or _NO_OPTIONS
         self.settings = settings
         self.options = options
         self.endpoint = endpoint = factory.endpoint
@@ -310,8 +311,8 @@ class Call:
         """Return the moment on the loop's clock at which a wait of this length ends."""
         patience = math.inf if limit is None else limit
         left = math.inf
-        if self.deadline_at is not None:
-            left = self.deadline_at - self.settings.clock.monotonic()
+        if self.options.deadline is not None:
+            left = self._begun + self.options.deadline - self.settings.clock.monotonic()
         self._last_chance = left <= patience
         return self.session.loop.time() + min(patience, left)
 
@@ -356,9 +357,11 @@ class Call:
         )
         if response.status != _CROWDED:
             self._turn.accepted()
-        attempt = self._history.last
-        _log.debug("%s: HTTP %d in %.3f s", self.endpoint.name, response.status, attempt.duration)
+        if _log.isEnabledFor(logging.DEBUG):
+            took = self._history.last.duration
+            _log.debug("%s: HTTP %d in %.3f s", self.endpoint.name, response.status, took)
         if self.settings.hooks.on_response is not None:
+            attempt = self._history.last
             event = ResponseEvent(
                 operation=self.endpoint.name,
                 attempt=attempt.number,

@@ -3,9 +3,12 @@
 import asyncio
 import math
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 __all__ = ["Patience"]
+
+_FAR: Final = 60.0
+"""Seconds after which to look again, so that most changes of the moment need no other timer."""
 
 
 class Patience:
@@ -35,11 +38,12 @@ class Patience:
     def until(self, moment: float) -> None:
         """Set when waiting ends, on the clock of the loop."""
         self._moment = moment
-        timer = self._timer
-        if moment < (math.inf if timer is None else timer.when()):
-            if timer is not None:
-                timer.cancel()
-            self._timer = self._loop.call_at(moment, self._look)
+        if self._timer is not None and self._timer.when() <= moment:
+            return  # it will look again
+        if self._timer is not None:
+            self._timer.cancel()
+        if moment < math.inf:
+            self._timer = self._loop.call_at(min(moment, self._loop.time() + _FAR), self._look)
 
     def _look(self) -> None:
         self._timer = None
