@@ -13,14 +13,16 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
+from msgspec import Struct
 
 import zai_async
-from zai_async import AsyncZai, Outcome, RetryPolicy
+from zai_async import AsyncZai, Outcome, RetryPolicy, models, resources, streams
 from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import api_error_class
+from zai_async.resources import Resources
 from zai_async.testing import Emulator, Fault
 
 ROOT = Path(__file__).parent.parent
@@ -265,12 +267,37 @@ def test_page_about_errors_explains_unlisted_codes():
     assert set(re.findall(r"`(1\d)xx`", page)) == set(BAND)
 
 
-def test_reference_has_every_public_name():
+def in_reference(module):
+    """Return the names of a module that the reference describes, each of them once."""
     page = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
-    described = re.findall(r"^::: zai_async\.(\w+)$", page, re.MULTILINE)
-    names = {name for name in zai_async.__all__ if not name.endswith(("Error", "__"))}
+    described = re.findall(rf"^::: {module}\.(\w+)$", page, re.MULTILINE)
     assert len(described) == len(set(described))
-    assert set(described) == names
+    return set(described)
+
+
+def test_reference_has_every_public_name():
+    names = {name for name in zai_async.__all__ if not name.endswith("__")}
+    assert in_reference("zai_async") == names
+
+
+def test_reference_has_every_group_of_operations():
+    described = in_reference("zai_async.resources")
+    assert {group.__name__ for group in get_type_hints(Resources).values()} <= described
+    assert described == set(resources.__all__)
+
+
+def test_reference_has_every_part_of_an_answer():
+    structs = {
+        name
+        for name in models.__all__
+        if isinstance(kind := getattr(models, name), type) and issubclass(kind, Struct)
+    }
+    assert in_reference("zai_async.models") >= structs - set(zai_async.__all__)
+
+
+def test_reference_has_every_stream():
+    names = {name for name in streams.__all__ if name[0].isupper()} - set(zai_async.__all__)
+    assert in_reference("zai_async.streams") == names
 
 
 def test_navigation_leads_to_pages():
