@@ -1,6 +1,7 @@
 """What the README and the documentation say is run, or compared with the code."""
 
 import ast
+import builtins
 import contextlib
 import inspect
 import json
@@ -19,7 +20,7 @@ import pytest
 from msgspec import Struct
 
 import zai_async
-from zai_async import AsyncZai, Outcome, RetryPolicy, models, resources, streams
+from zai_async import AsyncZai, Outcome, RetryPolicy, ZaiError, models, resources, streams
 from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import api_error_class
 from zai_async.resources import Resources
@@ -209,7 +210,7 @@ def test_page_links_to_what_exists(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page_names_errors_that_exist(page):
-    builtin = {"ConnectionError", "TimeoutError", "ValueError", "RuntimeError", "TypeError"}
+    builtin = {name for name in vars(builtins) if name.endswith("Error")}
     named = set(re.findall(r"`(\w+Error)\b", page.read_text(encoding="utf-8")))
     assert named - builtin <= set(zai_async.__all__)
 
@@ -273,6 +274,24 @@ def in_reference(module):
     described = re.findall(rf"^::: {module}\.(\w+)$", page, re.MULTILINE)
     assert len(described) == len(set(described))
     return set(described)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error"),
+    [
+        pytest.param("Timeout(connect=-1)", ValueError, id="value"),
+        pytest.param("await zai.models.list(colour=1)", TypeError, id="unknown"),
+        pytest.param("await zai.videos.submit()", TypeError, id="missing"),
+        pytest.param("await IMAGE.download('no/such/folder/file')", OSError, id="file"),
+    ],
+)
+async def test_page_about_errors_tells_what_is_not_in_the_tree(run, mistake, error):
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert f"`{error.__name__}`" in page.partition("Not in the tree")[2].partition("##")[0]
+    image = "(await zai.images.generate(model='glm-image', prompt='sea'))"
+    with pytest.raises(error) as caught:
+        await run(f"from zai_async import Timeout\n{mistake.replace('IMAGE', image)}")
+    assert not isinstance(caught.value, ZaiError)
 
 
 def test_reference_has_every_public_name():

@@ -1,4 +1,4 @@
-"""Everything that this package raises.
+"""What goes wrong with a call.
 
 ::
 

@@ -58,7 +58,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZaiError(Exception):
-    """Base of everything that this package raises."""
+    """Base of what goes wrong with a call."""
 
     kind: Kind = "protocol"
     """What to do about it, in one word; finer than the class."""
