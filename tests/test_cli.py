@@ -20,6 +20,7 @@ from zai_async.cli import COMMANDS, main, repl
 from zai_async.cli.failures import report
 from zai_async.cli.terminal import Terminal
 from zai_async.providers import PROVIDERS
+from zai_async.testing.server import parser
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 # The first table row by row, because sentences name the options of other programs.
@@ -102,13 +103,30 @@ def help_of(capsys, *words):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"emulator"}))
+def test_reference_lists_the_commands():
+    rows = re.findall(r"^\| \[`zai (\w+)`\]\(#zai-(\w+)\) \| (.+) \|$", REFERENCE, re.MULTILINE)
+    assert [name for name, _, _ in rows] == [link for _, link, _ in rows] == list(COMMANDS)
+    assert [summary.lower() for _, _, summary in rows] == [s.lower() for s in COMMANDS.values()]
+    assert all(f"zai {name}" in SECTIONS for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_reference_knows_every_option(command, capsys):
     output = help_of(capsys, command)
     actions = re.findall(r"(?m)^    ([a-z]+)\b", output) if " ACTION" in output else []
     known = options_in(output + "".join(help_of(capsys, command, each) for each in actions))
-    documented = SECTIONS[f"zai {command}"] + SECTIONS["Common options"]
+    common = "" if command == "emulator" else SECTIONS["Common options"]
+    documented = SECTIONS[f"zai {command}"] + common
     assert known == options_in(documented) | {"--help"}
+
+
+def test_emulator_tells_what_is_usual(capsys):
+    output = " ".join(help_of(capsys, "emulator").split())
+    for action in parser("zai emulator")._actions[1:]:
+        usual = "any" if action.default is None else f"{action.default}".removesuffix(".0")
+        assert f"{action.help}" in output
+        assert f"default: {usual}" in action.help
+        assert usual == "any" or f"`{usual}`" in SECTIONS["zai emulator"]
 
 
 def test_address_and_key_of_every_gateway_are_explained(capsys):

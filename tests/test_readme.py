@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import api_error_class
 from zai_async.resources import Resources
 from zai_async.testing import Emulator, Fault
+from zai_async.testing.server import parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -143,11 +145,13 @@ def shell(tmp_path, zai_emulator):
     return shell
 
 
+VARIABLES = re.compile(r"^(\w+=\S+ )+")
 ZAI = "import sys, zai_async.cli as cli; sys.exit(cli.main())"
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_exists(line, shell):
+    line = VARIABLES.sub("", line)
     programs = [part.split()[0] for part in line.split(" | ")]
     if missing := [name for name in programs if name != "zai" and not shutil.which(name)]:
         pytest.skip(f"not installed: {missing}")
@@ -185,11 +189,30 @@ def assert_is_part_of_the_project(program, first, *others):
             assert set(others) <= {".", "fastapi", "uvicorn"}
         case "python", "-m":
             assert find_spec(f"{others[0]}.__main__")
+        case "python", "app.py":
+            pass  # a program of the reader's own
         case "python", example:  # test_examples.py runs it
             assert (ROOT / example).is_relative_to(ROOT / "examples")
             assert (ROOT / example).is_file()
         case _:
             pytest.fail(f"no test knows what {program!r} is")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/cli.md"])
+def test_program_asks_the_emulator_as_it_is_shown(page, shell, tmp_path, zai_emulator):
+    usual = parser("zai emulator").parse_args([])
+    line = re.search(r"^\$ (ZAI_BASE_URL=(\S+) .+ app.py)$", text_of(page), re.MULTILINE)
+    assert line[2] == f"http://{usual.host}:{usual.port}/api/paas/v4"
+    source = blocks("python")[0].values[0]
+    body = textwrap.indent(f"{source}\n", "    ")
+    program = f"import asyncio\n\nasync def main():\n{body}\nasyncio.run(main())\n"
+    (tmp_path / "app.py").write_text(program)
+    command = line[1].replace(line[2], zai_emulator.url).replace("python", sys.executable)
+    assert shell(command).strip()
+
+
+def text_of(page):
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_batch_example_runs_as_it_is_shown(shell, tmp_path):
@@ -319,11 +342,21 @@ def test_reference_has_every_stream():
     assert in_reference("zai_async.streams") == names
 
 
-def test_navigation_leads_to_pages():
+def navigation():
     settings = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
-    pages = [page for entry in settings["project"]["nav"] for page in entry.values()]
+    return [page for entry in settings["project"]["nav"] for page in entry.values()]
+
+
+def test_navigation_leads_to_pages():
+    pages = navigation()
     assert len(pages) == len(set(pages))
     assert all((ROOT / "docs" / page).is_file() for page in pages)
+
+
+@pytest.mark.parametrize(("page", "folder"), [("README.md", "docs/"), ("docs/index.md", "")])
+def test_page_links_to_every_other(page, folder):
+    links = PAGE_LINK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert {f"{folder}{each}" for each in navigation() if each != "index.md"} <= set(links)
 
 
 def test_page_about_testing_names_every_fault():

@@ -11,15 +11,23 @@ import anyio
 
 from zai_async.testing.emulator import Emulator
 
+_HOST, _PORT = "127.0.0.1", 8765
+
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """Describe the command line; ``zai emulator`` has the same one."""
     result = argparse.ArgumentParser(prog=prog, description="Serve an emulated Z.AI platform.")
-    result.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    result.add_argument("--port", type=int, default=8765, help="port; 0 picks a free one")
-    result.add_argument("--pace", type=float, default=1.0, help="0 full speed, 1 like a model")
-    result.add_argument("--seed", type=int, default=0, help="answers depend on it")
-    result.add_argument("--api-key", help="the only accepted key (default: any)")
+    result.add_argument("--host", default=_HOST, help=f"address to listen on; default: {_HOST}")
+    result.add_argument(
+        "--port", type=int, default=_PORT, help=f"0 picks a free one; default: {_PORT}"
+    )
+    result.add_argument(
+        "--pace", type=float, default=1.0, help="0 full speed, 1 like a model; default: 1"
+    )
+    result.add_argument("--seed", type=int, default=0, help="answers depend on it; default: 0")
+    result.add_argument(
+        "--api-key", metavar="KEY", help="the only accepted key; default: any but bad..."
+    )
     return result
 
 
