@@ -140,6 +140,63 @@ def test_a_failure_says_how_it_was_found_out():
     assert failure.task.status == "FAIL"
 
 
+@pytest.mark.parametrize("length", [10, 2500, 100_000])
+@pytest.mark.parametrize("more", [{}, {"error": {"code": "1301"}}])
+def test_a_failure_may_be_told_at_any_length(length, more):
+    last = FakeReply.json({"message": "x" * length, **more, **HEAD, "task_status": "FAIL"})
+    failure, wire = failing(generated, RECEIPT, RUNNING, last, DONE)
+    assert (type(failure), failure.task.status, failure.task.done) == (
+        TaskFailedError,
+        "FAIL",
+        True,
+    )
+    assert len(wire.requests) == 3
+
+
+def test_another_word_of_failure_is_not_that_of_the_task():
+    """A proxy that says {"status": "fail"} knows nothing of the video."""
+    proxy = FakeReply.json({"status": "fail", "message": "try again"}, status=502)
+    video, _ = played(generated, RECEIPT, proxy, DONE)
+    assert video.url == URL
+
+
+LOST_HALFWAY = {
+    "task_status": "SUCCESS",
+    "choices": [{"finish_reason": "network_error", "message": {}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("work", "last"),
+    [
+        (lambda zai: zai.videos.task("t-1").fetch(), {"task_status": "FAIL"}),
+        (lambda zai: zai.videos.task("t-1").fetch(), {"task_status": "SUCCESS"}),
+        (lambda zai: zai.chat.completions.task("t-1").fetch(), LOST_HALFWAY),
+        (lambda zai: zai.videos.task("t-1").fetch(), {"error": {"code": "1000"}}),
+    ],
+    ids=["failed", "without a result", "judged", "refused"],
+)
+def test_errors_say_how_long_the_question_took(work, last):
+    reply = FakeReply(delay=2.0, steps=(msgspec.json.encode({**HEAD, **last}),))
+    failure, _ = failing(work, reply)
+    assert failure.timing.total == failure.timing.first_byte == 2.0
+    assert [attempt.duration for attempt in failure.attempts] == [2.0]
+    assert failure.operation == "tasks.result"
+
+
+def test_a_timeout_says_how_long_the_wait_was():
+    failure, _ = failing(lambda zai: found(zai, timeout=7), RUNNING)
+    assert failure.timing.total == 7
+    assert [attempt.status_code for attempt in failure.attempts] == [200]
+    assert failure.operation == "tasks.result"
+
+
+@pytest.mark.parametrize(("last", "attempts"), [(LOST, 1), (FakeReply(delay=100.0), 0)])
+def test_a_timeout_tells_of_the_last_question_that_ended(last, attempts):
+    failure, _ = failing(lambda zai: found(zai, timeout=7), last)
+    assert (failure.timing.total, len(failure.attempts)) == (7, attempts)
+
+
 @pytest.mark.parametrize(
     ("reply", "cls"),
     [

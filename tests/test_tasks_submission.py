@@ -127,8 +127,10 @@ def test_a_closed_client_has_submitted_nothing():
 
 
 def test_a_receipt_without_a_name_is_no_receipt():
-    failure, wire = refused(FakeReply.json({"task_status": "PROCESSING", "request_id": "r-9"}))
+    receipt = b'{"task_status": "PROCESSING", "request_id": "r-9"}'
+    failure, wire = refused(FakeReply(delay=2.0, steps=(receipt,)))
     assert (failure.request_id, len(failure.attempts), len(wire.requests)) == ("r-9", 1, 1)
+    assert failure.timing.total == 2
     assert "not given a name" in failure.message
 
 

@@ -368,6 +368,19 @@ def test_messages_and_bodies_are_cut():
     assert len(str(error)) < 600
 
 
+@pytest.mark.parametrize("name", ["status", "task_status"])
+def test_how_far_a_task_is_stays_known_of_a_body_that_is_cut(name):
+    error = error_of({"message": "x" * 5000, name: "FAIL", "code": 1234})
+    other = "task_status" if name == "status" else "status"
+    assert (getattr(error, name), getattr(error, other), len(error.body)) == ("FAIL", "", 2000)
+
+
+@pytest.mark.parametrize("body", [{"error": "x", "status": ["FAIL"]}, {"error": "x"}, b"[]", b"x"])
+def test_a_body_may_say_nothing_about_a_task(body):
+    error = error_of(body, 500)
+    assert (error.status, error.task_status) == ("", "")
+
+
 def test_an_error_without_a_message_says_the_status():
     error = error_of({"success": False}, 503)
     assert str(error) == "the API answered HTTP 503 (HTTP 503)"
@@ -386,6 +399,12 @@ def test_a_key_that_a_server_echoes_is_masked(echo, status, padding):
         assert "Canary" not in str(error)
         assert "Canary" not in error.body
         assert MASK[:1] in error.body or padding > 1900
+
+
+@pytest.mark.parametrize("name", ["status", "task_status"])
+def test_a_key_in_the_place_of_a_status_is_masked(name):
+    error = error_of({"error": "no", name: KEY.reveal()}, 401, secrets=[KEY])
+    assert getattr(error, name) == MASK
 
 
 @pytest.mark.parametrize("name", ["code", "request_id"])

@@ -177,7 +177,12 @@ def error_in_body(
     text = _shown(data, secrets)
     if fault is None:
         fault = Fault(None, _describe(text, status, headers))
-    return to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
+    error = to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
+    # Of a long body, only the beginning is kept.
+    body = _as_object(document) or {}
+    error.status = redact(_text(body.get("status")), secrets)
+    error.task_status = redact(_text(body.get("task_status")), secrets)
+    return error
 
 
 def _may_report(data: bytes) -> bool:

@@ -48,6 +48,9 @@ class APIError(ZaiError):
     """The API answered with an error."""
 
     kind: Kind = "request"
+    status: str = ""
+    """What the answer says under this name, and under the next: how far a task is."""
+    task_status: str = ""
 
 
 class AuthenticationError(APIError):

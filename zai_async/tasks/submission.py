@@ -96,7 +96,7 @@ def _named(id: str, receipt: Reply) -> str:
         return id
     sentence = "the task was accepted but not given a name"
     unknown = SubmitUnknownError(sentence, request_id=receipt.request_id, hint=_HINT)
-    unknown.attempts = receipt.attempts
+    unknown.attempts, unknown.timing = receipt.attempts, receipt.timing
     raise unknown
 
 

@@ -12,10 +12,12 @@ from zai_async._clock import Clock
 from zai_async._wire import Endpoint
 from zai_async.errors import (
     APIError,
+    Attempt,
     ConfigurationError,
     TaskError,
     TaskFailedError,
     TaskTimeoutError,
+    Timing,
     ZaiError,
 )
 from zai_async.models import CallOptions, ParsedFile, Reply
@@ -85,6 +87,7 @@ class Task(Generic[R]):
         self._error: Exception | None = None
         self._ended = result is not None
         self._oddities: set[str] = set()
+        self._attempts: tuple[Attempt, ...] = ()
 
     @property
     def id(self) -> str:
@@ -118,12 +121,20 @@ class Task(Generic[R]):
         engine = self._attached()
         self._pace.ask(engine.clock.monotonic(), engine.clock.random())
         try:
-            answer = await engine.call(self._family.endpoint, {**self._names, "options": _QUESTION})
+            return self._read(await self._ask(engine))
         except APIError as error:
             if self._tells_of_failure(error):
                 raise self._fail(_failure(self, error)) from error
             raise
-        return self._read(answer)
+
+    async def _ask(self, engine: Engine) -> R:
+        try:
+            answer = await engine.call(self._family.endpoint, {**self._names, "options": _QUESTION})
+        except ZaiError as error:
+            self._attempts = error.attempts
+            raise
+        self._attempts = answer.attempts
+        return answer
 
     def updates(self, *, patience: float = _PATIENCE) -> "Updates[R]":
         """Follow the task with ``async for``: every answer of the platform, the last one done.
@@ -170,12 +181,20 @@ class Task(Generic[R]):
         on_update: OnUpdate[R] | None,
         patience: float,
     ) -> R:
+        clock = self._attached().clock
+        begun = clock.monotonic()
         with anyio.move_on_after(timeout):
             async for update in self.updates(patience=patience):
                 await _tell(on_update, update)
         if not self.done:
-            raise TaskTimeoutError(f"the task was not done within {timeout:g} s", task=self)
+            raise self._timeout(timeout, clock.monotonic() - begun)
         return self.result()
+
+    def _timeout(self, timeout: float | None, waited: float) -> TaskTimeoutError:
+        error = TaskTimeoutError(f"the task was not done within {timeout:g} s", task=self)
+        error.attempts, error.operation = self._attempts, self._family.endpoint.name
+        error.timing = Timing(total=waited)
+        return error
 
     async def _next(self, patience: float) -> R:
         """Return the next answer, however often it takes to ask for it."""
@@ -207,11 +226,7 @@ class Task(Generic[R]):
         """Tell whether the task failed, and not the question about it."""
         if self._family.fails_like_refusals and error.kind in _THROTTLED:
             return False
-        try:
-            answer = msgspec.json.decode(error.body or "", type=dict[str, Any])
-        except msgspec.DecodeError:
-            return False
-        status = str(answer.get(self._family.status_field, ""))
+        status: str = getattr(error, self._family.status_field)
         if state_of(status) != "failed":
             return False
         self.status = status
@@ -221,9 +236,11 @@ class Task(Generic[R]):
         self.status = getattr(answer, self._family.status_field)
         state = state_of(self.status)
         if state == "failed":
-            raise self._fail(_bad_end(self, answer, f"the task ended as {self.status!r}"))
+            sentence = f"the task ended as {self.status!r}"
+            raise self._fail(_bad_end(self, self._family, answer, sentence))
         if state == "succeeded" and not self._family.has_result(answer):
-            raise self._fail(_bad_end(self, answer, "the task succeeded without a result"))
+            sentence = "the task succeeded without a result"
+            raise self._fail(_bad_end(self, self._family, answer, sentence))
         self._pace.answered()
         if state == "succeeded":
             self._succeed(answer)
@@ -237,7 +254,7 @@ class Task(Generic[R]):
             self._family.judge(answer)
         except ZaiError as error:
             self._error = error
-            error.attempts, error.operation = answer.attempts, self._family.endpoint.name
+            _tell_how(error, answer, self._family)
             raise
         self._result = answer
 
@@ -318,10 +335,11 @@ def _failure(task: Task[Any], error: APIError) -> TaskFailedError:
         body=error.body,
     )
     failure.attempts, failure.operation = error.attempts, error.operation
+    failure.timing = error.timing
     return failure
 
 
-def _bad_end(task: Task[Any], answer: Reply, sentence: str) -> TaskFailedError:
+def _bad_end(task: Task[Any], family: Family[Any], answer: Reply, sentence: str) -> TaskFailedError:
     reason = answer.message if isinstance(answer, ParsedFile) else ""
     failure = TaskFailedError(
         f"{sentence}: {reason}" if reason else sentence,
@@ -330,8 +348,14 @@ def _bad_end(task: Task[Any], answer: Reply, sentence: str) -> TaskFailedError:
         body=msgspec.json.encode(answer).decode()[:_LONGEST_BODY],
         partial=answer,
     )
-    failure.attempts = answer.attempts
+    _tell_how(failure, answer, family)
     return failure
+
+
+def _tell_how(error: ZaiError, answer: Reply, family: Family[Any]) -> None:
+    """Note which question brought the answer that an error is about."""
+    error.attempts, error.timing = answer.attempts, answer.timing
+    error.operation = family.endpoint.name
 
 
 async def _tell(on_update: OnUpdate[R] | None, update: R) -> None:
