@@ -2,12 +2,10 @@
 
 import json
 
-import msgspec
-import pytest
-
 from tests.test_every_operation import ROWS
 from zai_async import AsyncZai
 from zai_async.models.batches import read_results
+from zai_async.testing import FakeReply, FakeTransport
 
 
 async def test_the_results_of_a_batch_on_the_emulator(zai_emulator):
@@ -39,6 +37,23 @@ def test_lines_are_read_one_by_one():
     assert (failed.completion, failed.error.code) == (None, "1301")
 
 
-def test_a_line_that_is_no_json_is_an_error():
-    with pytest.raises(msgspec.DecodeError):
-        read_results(b"oops")
+def test_a_line_that_cannot_be_read_loses_no_other():
+    fine = json.dumps(LINES[0]).encode()
+    odd = [b'{"custom_id": "tor', b"\0\0", b"null", b'{"custom_id": "\xff"}', b"[" * 5000]
+    results = read_results(b"\n\n".join([fine, *odd, fine]))
+    assert [result.custom_id for result in results] == ["a", "", "", "", "", "", "a"]
+    assert [result.completion.id for result in results if result.completion] == ["x", "x"]
+    errors = [result.error for result in results if result.error]
+    assert {error.code for error in errors} == {"unreadable"}
+    assert [error.line for error in errors] == [3, 5, 7, 9, 11]
+    assert errors[1].message == "line 5 of the file cannot be read: it is no whole JSON object"
+
+
+async def test_a_torn_file_of_results_is_read_as_far_as_possible():
+    batch = FakeReply.json({"id": "b", "status": "completed", "output_file_id": "o"})
+    good = json.dumps(LINES[0]).encode() + b"\n"
+    file = FakeReply(steps=(good * 3 + good[:20],))
+    async with AsyncZai(api_key="test", transport=FakeTransport(batch, file)) as zai:
+        *fine, torn = await zai.batches.results("b")
+    assert [result.completion.id for result in fine] == ["x", "x", "x"]
+    assert (torn.completion, torn.error.line) == (None, 4)

@@ -141,11 +141,17 @@ class BatchResult(Struct, kw_only=True):
 
 
 def read_results(lines: bytes) -> list[BatchResult]:
-    """Decode a jsonl file of answers.
+    """Decode a jsonl file of answers; of a line that cannot be read, the result is an error."""
+    numbered = enumerate(lines.splitlines(), 1)
+    return [_read_result(line, number) for number, line in numbered if line.strip()]
 
-    Raises msgspec.DecodeError for a line that is no JSON object.
-    """
-    return [decode(_RESULT, line) for line in lines.splitlines() if line.strip()]
+
+def _read_result(line: bytes, number: int) -> BatchResult:
+    try:
+        return decode(_RESULT, line)
+    except msgspec.DecodeError:
+        message = f"line {number} of the file cannot be read: it is no whole JSON object"
+        return BatchResult(error=BatchError(code="unreadable", message=message, line=number))
 
 
 _RESULT = msgspec.json.Decoder(BatchResult)

@@ -39,8 +39,10 @@ class Batches(Resource):
     async def results(self, batch: Batch | str) -> Sequence[BatchResult]:
         """Fetch what became of each request of a batch, those that failed at the end.
 
-        The order of the input is lost: go by ``custom_id``. A batch that is not done yet has no
-        results. ``AsyncZai(max_response_bytes=)`` limits the size of each of the two files.
+        The order of the input is lost: go by ``custom_id``. A line that cannot be read is a result
+        with an ``error`` of code ``unreadable``, and without a ``custom_id``. A batch that is
+        not done yet has no results. ``AsyncZai(max_response_bytes=)`` limits the size of each of
+        the two files.
         """
         known = await self.retrieve(batch) if isinstance(batch, str) else batch
         results: Sequence[BatchResult] = []
