@@ -152,7 +152,8 @@ def test_nothing_is_repeated_after_the_budget(elapsed):
 @pytest.mark.parametrize(
     ("asked", "policy", "elapsed", "wait"),
     [
-        (0.0, {}, 0.0, 0.0),
+        (0.0, {}, 0.0, 0.25),
+        (0.1, {}, 0.0, 0.25),
         (7.5, {}, 0.0, 7.5),
         (120.0, {}, 0.0, 120.0),
         (120.1, {}, 0.0, None),
@@ -160,7 +161,8 @@ def test_nothing_is_repeated_after_the_budget(elapsed):
         (120.1, {"budget": 300}, 0.0, None),
         (30.0, {}, 90.0, 30.0),
         (30.1, {}, 90.0, None),
-        (0.0, {}, 120.0, 0.0),
+        (0.0, {}, 119.9, 0.1),
+        (0.0, {}, 120.0, None),
         (0.0, {}, 121.0, None),
         (86400.0, {}, 0.0, None),
         (11.0, {"longest_retry_after": 10}, 0.0, None),
@@ -170,7 +172,13 @@ def test_nothing_is_repeated_after_the_budget(elapsed):
     ],
 )
 def test_a_server_that_names_a_wait_is_obeyed_or_left(asked, policy, elapsed, wait):
-    assert decide(refused("short", asked), elapsed=elapsed, **policy) == wait
+    found = decide(refused("short", asked), elapsed=elapsed, **policy)
+    assert found == (wait and pytest.approx(wait))
+
+
+def test_a_server_that_asks_for_no_wait_is_not_asked_without_end():
+    waits = [decide(refused("throttle", 0.0), repetition) for repetition in range(1, 7)]
+    assert waits == [1, 2, 4, 8, 16, 30]
 
 
 def test_a_named_wait_does_not_change_the_number_of_tries():
@@ -239,7 +247,7 @@ def test_a_wait_is_never_negative_nor_beyond_the_budget(
         return
     assert repeat in {"short", "throttle", "overload"}
     assert 0 <= wait <= budget - elapsed
-    assert asked is None or wait == asked <= longest
+    assert asked is None or asked <= min(wait, longest)
     assert retries is None or repetition <= retries
 
 

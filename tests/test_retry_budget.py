@@ -161,13 +161,13 @@ async def test_no_retries_covers_idle_connections(zai_emulator):
 # When the server names a time: (header, wait in seconds or None to give up)
 RETRY_AFTER = [
     ({}, 0.25),
-    ({"Retry_After": "0"}, 0.0),
+    ({"Retry_After": "0"}, 0.25),
     ({"Retry_After": "-1"}, 0.25),
     ({"Retry_After": "1.5"}, 1.5),
     ({"Retry_After": "abc"}, 0.25),
     ({"Retry_After": "86400"}, None),
     ({"Retry_After": "inf"}, 0.25),
-    ({"Retry_After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+    ({"Retry_After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.25),
     ({"Retry_After": "Mon, 21 Sep 2026 14:30:10 GMT"}, 10.0),
     ({"Retry_After": "Fri, 01 Jan 2100 00:00:00 GMT"}, None),
     ({"retry_after_ms": "1500", "Retry_After": "30"}, 1.5),

@@ -67,10 +67,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if backoff is None or repetition > self._most(backoff):
             return None
         left = self.budget - elapsed
-        if error.retry_after is not None:
-            asked = error.retry_after
-            return asked if asked <= min(left, self.longest_retry_after) else None
-        return min(backoff.wait(repetition, chance), left) if left > 0 else None
+        asked = error.retry_after or 0.0
+        if left <= 0 or asked > min(left, self.longest_retry_after):
+            return None
+        # A server that asks for no wait at all must not be asked without end.
+        return max(asked, min(backoff.wait(repetition, chance), left))
 
     def _most(self, backoff: Backoff) -> float:
         limits = (self.retries, backoff.tries)
