@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+from zai_async.models import Price
 from zai_async.models.options import CallOptions, CallParams, Outcome, Timeout, outcome_of
 
 
@@ -97,3 +98,11 @@ def test_options_cannot_be_changed_behind_the_back_of_a_call(frozen):
 def test_every_operation_takes_options_and_extra():
     assert CallParams.__optional_keys__ == {"options", "extra"}
     assert CallParams.__required_keys__ == frozenset()
+
+
+@pytest.mark.parametrize("name", ["prompt", "completion", "cached", "call"])
+@pytest.mark.parametrize("price", [-0.01, float("nan"), float("inf")])
+def test_prices_that_make_no_sense(name, price):
+    with pytest.raises(ValueError, match=f"^{name} must be a price of 0 or more"):
+        Price(**{name: price})
+    assert getattr(Price(**{name: 0.0}), name) == 0.0

@@ -11,6 +11,8 @@ class Price(Struct, frozen=True, kw_only=True):
     """Say what a model costs: a million tokens of each kind, in a currency of your choice.
 
     Source: https://docs.z.ai/guides/overview/pricing
+
+    Raises ValueError for a price that is below zero, or none at all.
     """
 
     prompt: float = 0.0
@@ -20,6 +22,12 @@ class Price(Struct, frozen=True, kw_only=True):
     """Prompt tokens read from the context cache; None if they cost what others do."""
     call: float = 0.0
     """Each call, whatever its tokens, for models that are billed that way."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            price = getattr(self, name)
+            if price is not None and not 0 <= price < math.inf:
+                raise ValueError(f"{name} must be a price of 0 or more, not {price!r}")
 
 
 class Budget(Struct, kw_only=True):
