@@ -76,7 +76,8 @@ def test_a_call_is_written_down_under_its_model_and_its_tag():
 def test_money_is_counted_where_prices_are_known():
     ledger = Ledger(PRICES)
     ledger.record("glm-5.3", None, attempts=1, usage=told(1_000_000, 1_000_000, cached=400_000))
-    ledger.record("cogview", None, attempts=1)
+    ledger.record("cogview", None, attempts=1, billed=True)
+    ledger.record("COGVIEW", None, attempts=1)
     ledger.record("glm-6", None, attempts=1, usage=told(1, 1))
     assert ledger.by_model()["glm-5.3"].cost == pytest.approx(0.6 + 0.2 + 3.0)
     assert ledger.by_model()["cogview"].cost == 0.01

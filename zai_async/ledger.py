@@ -2,9 +2,11 @@
 
 A call is written down once, when it is over. Tokens are those that the platform reported; what a
 cancelled or broken call used is reported by nobody, and counted as unknown rather than guessed.
+What submitted work used is told with its result, and written down under the call that submitted it.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -13,6 +15,9 @@ import msgspec
 from zai_async.models import Budget, Price, Usage
 
 __all__ = ["Ledger", "Spending"]
+
+_MOST_JOBS = 10_000
+"""Submitted work that is remembered; what is told later is written down as if it were new."""
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +56,40 @@ class _Account(NamedTuple):
     tag: str | None
 
 
-_Accounts: TypeAlias = dict[_Account, Spending]
+class _Tally(msgspec.Struct, gc=False):
+    """A sum that grows with each call; its fields are those of ``Spending``."""
+
+    calls: int = 0
+    attempts: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+
+    def use(self, usage: Usage) -> None:
+        """Add tokens."""
+        self.prompt_tokens += usage.prompt_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+
+    def shown(self) -> Spending:
+        """Return the sum of this moment."""
+        return Spending(**msgspec.structs.asdict(self))
+
+
+class _Job(NamedTuple):
+    """Work that was submitted; what it used is told later, and by any number of answers."""
+
+    account: _Account
+    budgets: tuple[Budget, ...]
+
+
+_Accounts: TypeAlias = dict[_Account, _Tally]
+_Jobs: TypeAlias = OrderedDict[str, "_Job | None"]
 
 
 class Ledger:
@@ -62,33 +100,35 @@ class Ledger:
     """
 
     def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
-        self._prices = dict(prices or {})
+        # The platform writes the names of models in small letters and in capitals.
+        self._prices = {model.lower(): price for model, price in (prices or {}).items()}
         self._accounts: _Accounts = {}
+        self._jobs: _Jobs = OrderedDict()
         # A client may be used by several threads; the garbage collector may end a call inside.
         self._lock = threading.RLock()
 
     @property
     def total(self) -> Spending:
         """Everything."""
-        return sum(self._accounts.copy().values(), Spending())
+        return sum((tally.shown() for tally in self._accounts.copy().values()), Spending())
 
     def by_model(self) -> dict[str, Spending]:
         """Return what each model used; operations without one go by their own name."""
         sums: dict[str, Spending] = {}
-        for account, spent in self._accounts.copy().items():
-            sums[account.model] = sums.get(account.model, Spending()) + spent
+        for account, tally in self._accounts.copy().items():
+            sums[account.model] = sums.get(account.model, Spending()) + tally.shown()
         return sums
 
     def by_tag(self) -> dict[str | None, Spending]:
         """Return what was used under each ``CallOptions(tag=...)``, and without one."""
         sums: dict[str | None, Spending] = {}
-        for account, spent in self._accounts.copy().items():
-            sums[account.tag] = sums.get(account.tag, Spending()) + spent
+        for account, tally in self._accounts.copy().items():
+            sums[account.tag] = sums.get(account.tag, Spending()) + tally.shown()
         return sums
 
     def price(self, model: str) -> Price | None:
         """Return what a model costs, if that is known."""
-        return self._prices.get(model)
+        return self._prices.get(model.lower())
 
     def record(
         self,
@@ -98,37 +138,81 @@ class Ledger:
         attempts: int,
         usage: Usage | None = None,
         unknown: bool = False,
+        billed: bool = False,
         budgets: Iterable[Budget] = (),
     ) -> None:
-        """Write down a call that is over, and charge it to these budgets."""
-        spent = _spending(usage or Usage(), self.price(model), attempts, unknown=unknown)
+        """Write down a call that is over, and charge it to these budgets.
+
+        ``billed`` tells whether it costs what each call of its model costs.
+        """
         account = _Account(model, tag)
         with self._lock:
-            self._accounts[account] = self._accounts.get(account, Spending()) + spent
-            for budget in budgets:
-                budget.charge(tokens=spent.tokens, cost=spent.cost)
+            tally = self._tally(account)
+            tally.calls += 1
+            tally.attempts += attempts
+            tally.unknown += unknown
+            self._charge(account, usage, budgets, billed=billed)
+
+    def submitted(
+        self, job: str, model: str, tag: str | None, budgets: Iterable[Budget] = ()
+    ) -> None:
+        """Remember who submitted work that will tell later what it used."""
+        with self._lock:
+            self._jobs[job] = _Job(_Account(model, tag), tuple(budgets))
+            self._forget()
+
+    def settle(
+        self,
+        job: str,
+        model: str,
+        tag: str | None,
+        usage: Usage,
+        budgets: Iterable[Budget] = (),
+    ) -> None:
+        """Write down what submitted work used; once, however often that is told.
+
+        It counts for those who submitted it here; for the others, those who asked first.
+        """
+        with self._lock:
+            known = self._jobs.get(job, _Job(_Account(model, tag), tuple(budgets)))
+            if known is not None:
+                self._charge(known.account, usage, known.budgets, billed=False)
+            self._jobs[job] = None
+            self._forget()
+
+    def _forget(self) -> None:
+        while len(self._jobs) > _MOST_JOBS:
+            self._jobs.popitem(last=False)
+
+    def _tally(self, account: _Account) -> _Tally:
+        tally = self._accounts.get(account)
+        if tally is None:
+            tally = self._accounts[account] = _Tally()
+        return tally
+
+    def _charge(
+        self, account: _Account, usage: Usage | None, budgets: Iterable[Budget], *, billed: bool
+    ) -> None:
+        tokens = 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
+        price = self.price(account.model)
+        cost = 0.0 if price is None else _cost(usage, price, billed=billed)
+        tally = self._tally(account)
+        if usage is not None:
+            tally.use(usage)
+        tally.cost += cost
+        tally.unpriced += price is None and tokens > 0
+        for budget in budgets:
+            budget.charge(tokens=tokens, cost=cost)
 
 
-def _spending(usage: Usage, price: Price | None, attempts: int, *, unknown: bool) -> Spending:
-    spent = Spending(
-        calls=1,
-        attempts=attempts,
-        unknown=int(unknown),
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-    )
-    if price is None:
-        return msgspec.structs.replace(spent, unpriced=int(spent.tokens > 0))
-    return msgspec.structs.replace(spent, cost=_cost(spent, price))
-
-
-def _cost(spent: Spending, price: Price) -> float:
+def _cost(usage: Usage | None, price: Price, *, billed: bool) -> float:
+    call = price.call if billed else 0.0
+    if usage is None:
+        return call
     cached = price.prompt if price.cached is None else price.cached
     tokens = (
-        (spent.prompt_tokens - spent.cached_tokens) * price.prompt
-        + spent.cached_tokens * cached
-        + spent.completion_tokens * price.completion
+        (usage.prompt_tokens - usage.cached_tokens) * price.prompt
+        + usage.cached_tokens * cached
+        + usage.completion_tokens * price.completion
     )
-    return price.call + tokens / 1e6
+    return call + tokens / 1e6

@@ -28,7 +28,7 @@ from zai_async.session.bodies import expect_stream
 from zai_async.session.hooks import QueueEvent, RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
 from zai_async.session.patience import Patience
-from zai_async.session.record import CallRecord
+from zai_async.session.record import CallRecord, usage_of
 from zai_async.session.repetition import Repetition
 from zai_async.session.settings import Settings
 from zai_async.session.turn import turn_of
@@ -152,6 +152,11 @@ class Call:
         # An error that is kept would keep, by its traceback, this call alive.
         error, self._failure = self._failure, None
         self._record.end(self.attempts, usage, completed=completed, error=error)
+
+    def complete(self, answer: object) -> None:
+        """Be over with an answer that is whole."""
+        self._record.submitted(answer)
+        self.leave(usage_of(answer), completed=True)
 
     def progressed(self) -> None:
         """Note that the first content of a stream has arrived."""

@@ -15,7 +15,6 @@ from zai_async.models.reply import attach_call
 from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call
 from zai_async.session.loops import Sessions
-from zai_async.session.record import usage_of
 from zai_async.session.settings import Settings
 from zai_async.session.visits import Visit
 
@@ -103,5 +102,5 @@ class SessionManager:
 async def _run(call: Call, finish: Callable[[Response], Awaitable[T]]) -> T:
     """Run a call whose answer is read whole, so that its slot is free afterwards."""
     result = await call.run(finish)
-    call.leave(usage_of(result), completed=True)
+    call.complete(result)
     return result

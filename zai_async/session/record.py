@@ -7,7 +7,7 @@ from typing import Any, Final
 from zai_async._wire import Endpoint
 from zai_async.errors import Attempt, ConfigurationError, Timing
 from zai_async.ledger import Ledger
-from zai_async.models import AgentUsage, CallOptions, Usage
+from zai_async.models import AgentReply, AgentUsage, CallOptions, TaskStatus, Usage
 from zai_async.session.hooks import CallEnd, FinishEvent, StartEvent, emit
 from zai_async.session.settings import Settings
 
@@ -36,6 +36,8 @@ class CallRecord:
         self._ledger = ledger
         self._hooks = settings.hooks
         self._clock = settings.clock
+        self._spends = endpoint.spends
+        self._job = str(params.get("id") or params.get("async_id") or "")
         self._open = False
         self._written = 0
         self._queued = 0.0
@@ -111,16 +113,28 @@ class CallRecord:
         self._open = False
         sent, self._written = attempts[self._written :], len(attempts)
         if sent:
-            unknown = self._generates and _is_unknown(sent, usage, completed=completed)
-            self._ledger.record(
-                self.model,
-                self.tag,
-                attempts=len(sent),
-                usage=usage,
-                unknown=unknown,
-                budgets=self._budgets,
-            )
+            self._write(sent, usage, completed=completed)
         self._finish(sent, usage, "completed" if completed else _end_by(error), error)
+
+    def submitted(self, answer: object) -> None:
+        """Look whether the call has submitted work, which tells later what it used."""
+        job = _job_of(answer) if self._spends else ""
+        if job:
+            self._ledger.submitted(job, self.model, self.tag, self._budgets)
+
+    def _write(self, sent: Sequence[Attempt], usage: Usage | None, *, completed: bool) -> None:
+        """Write the call into the ledger; what it tells of other work, under that work."""
+        self._ledger.record(
+            self.model,
+            self.tag,
+            attempts=len(sent),
+            usage=usage if self._spends else None,
+            unknown=self._generates and _is_unknown(sent, usage, completed=completed),
+            billed=completed and self._generates,
+            budgets=self._budgets,
+        )
+        if usage is not None and _tells(usage) and self._job and not self._spends:
+            self._ledger.settle(self._job, self.model, self.tag, usage, self._budgets)
 
     def _finish(
         self,
@@ -165,14 +179,24 @@ def usage_of(answer: object) -> Usage | None:
     return told if isinstance(told, Usage) and not silent else None
 
 
+def _job_of(answer: object) -> str:
+    if isinstance(answer, AgentReply):
+        return answer.async_id
+    return answer.id if isinstance(answer, TaskStatus) else ""
+
+
 def _end_by(error: Exception | None) -> CallEnd:
     return "abandoned" if error is None else "failed"
+
+
+def _tells(usage: Usage) -> bool:
+    return bool(usage.total_tokens or usage.prompt_tokens or usage.completion_tokens)
 
 
 def _is_unknown(sent: Sequence[Attempt], usage: Usage | None, *, completed: bool) -> bool:
     """Tell whether tokens may have been used that nobody reported."""
     lost = any(attempt.maybe_billed for attempt in sent[:-1])
-    if usage is not None and (usage.total_tokens or usage.prompt_tokens or usage.completion_tokens):
+    if usage is not None and _tells(usage):
         return lost
     if completed:
         return lost or usage is not None
