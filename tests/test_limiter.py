@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -88,8 +90,10 @@ class TestLimits:
         "wrong",
         [
             {"start": 0, "least": 0},
-            {"least": 5},
-            {"most": 3},
+            {"start": 4, "least": 5},
+            {"start": 4, "most": 3},
+            {"least": 5, "most": 3},
+            {"most": 0},
             {"requests_per_minute": 0},
             {"tokens_per_minute": math.inf},
             {"tokens_per_minute": math.nan},
@@ -99,9 +103,25 @@ class TestLimits:
         with pytest.raises(ValueError, match=r"least <= start|above 0"):
             Limits(**wrong)
 
+    @pytest.mark.parametrize(
+        ("given", "start"),
+        [
+            ({}, 4),
+            ({"most": 3}, 3),
+            ({"most": 9}, 4),
+            ({"least": 5}, 5),
+            ({"mode": "fixed", "most": 2}, 2),
+            ({"start": 2, "most": 3}, 2),
+        ],
+    )
+    def test_start_gives_way_unless_it_is_given(self, given: dict[str, Any], start: int) -> None:
+        limits = Limits(**given)
+        assert (limits.start, type(limits.start)) == (start, int)
+        assert limits == pickle.loads(pickle.dumps(limits)) == Limits(**given | {"start": start})
+
     @given(most=st.integers(1, 500), parts=st.integers(1, 20))
     def test_parts_add_up(self, most: int, parts: int) -> None:
-        whole = Limits(most=max(most, 4), requests_per_minute=60)
+        whole = Limits(most=most, requests_per_minute=60)
         if whole.most < parts:
             with pytest.raises(ValueError, match="cannot be divided"):
                 whole.share(parts=parts, index=0)

@@ -286,6 +286,18 @@ def test_page_about_errors_is_up_to_date(generate):
     assert path.read_text(encoding="utf-8") == updated, "UPDATE_DOCS=1 brings it up to date"
 
 
+def test_page_about_limits_names_every_code():
+    """A range of codes is all the codes from its first to its last one."""
+    text = (ROOT / "docs/limits.md").read_text(encoding="utf-8").partition("## The limiter")[0]
+    spans = re.findall(r"(1\d{3})(?: to (1\d{3}))?", text)
+    named = {
+        str(code) for first, last in spans for code in range(int(first), int(last or first) + 1)
+    }
+    kinds = {"throttle", "overload", "quota"}
+    limits = {code for code in CODES if code.isdigit() and CODES[code].kind in kinds}
+    assert named == limits | {"1113"}
+
+
 def test_page_about_errors_explains_unlisted_codes():
     page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(1\d)xx`", page)) == set(BAND)

@@ -8,6 +8,10 @@ import msgspec
 __all__ = ["Limits"]
 
 
+class _Unchosen(int):
+    """A number that nobody has chosen, and that gives way to those that somebody has."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Say how many requests a client may have in flight for one model.
 
@@ -16,8 +20,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Literal["adaptive", "fixed", "off"] = "adaptive"
     """Find the limit, keep to ``start``, or send everything at once."""
-    start: int = 4
-    """Requests in flight before anything is known."""
+    start: int = _Unchosen(4)
+    """Requests in flight before anything is known: 4, or the nearest that is allowed."""
     least: int = 1
     """An adaptive window does not become smaller."""
     most: int | None = None
@@ -28,6 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens per minute: a call counts like those before it, and as it was when it is over."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.start, _Unchosen):
+            usual = int(self.start)
+            nearest = max(self.least, min(usual, self.most or usual))
+            msgspec.structs.force_setattr(self, "start", nearest)
         if not 1 <= self.least <= self.start <= self.ceiling:
             raise ValueError("limits must satisfy 1 <= least <= start <= most")
         for name in ("requests_per_minute", "tokens_per_minute"):

@@ -66,7 +66,7 @@ class CallOptions(Struct, frozen=True):
     headers: Mapping[str, str] = {}
     """Request headers to add; they win over the SDK's."""
     allow: Collection[str] = ()
-    """Outcomes that are returned instead of raised, for example ``{"length", "empty"}``."""
+    """Outcomes that are returned instead of raised, for example ``{"truncated", "empty"}``."""
     on_restart: Literal["raise", "reset"] = "raise"
     """When the service begins its answer anew: fail, or drop what came and go on."""
     tag: str | None = None
