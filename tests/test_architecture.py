@@ -110,6 +110,15 @@ def test_every_room_has_a_floor() -> None:
     assert {parts_of(path)[0] for path in FILES} <= set(LEVEL)
 
 
+def test_map_for_contributors_shows_the_rooms() -> None:
+    """FLOORS may name rooms that are still to be built."""
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| ([`\w ]+) \|", page, re.MULTILINE)
+    shown = {int(level): set(re.findall(r"\w+", rooms)) for level, rooms in rows}
+    built = {parts_of(path)[0] for path in FILES} - {"__init__", "__main__"}
+    assert shown == {level: rooms & built for level, rooms in enumerate(FLOORS)}
+
+
 def test_no_arrow_points_up() -> None:
     assert upward(arrows(FILES)) == []
 

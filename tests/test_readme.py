@@ -70,6 +70,7 @@ CATCHING = [block for block in SCRIPTS if "except ZaiError" in block.values[0]]
 async def run(zai_emulator, monkeypatch):
     """Run a block as the body of an async function, with `zai` as an open client."""
     monkeypatch.setenv("ZAI_BASE_URL", zai_emulator.url)
+    monkeypatch.setenv("TRUTO_BASE_URL", zai_emulator.truto_url)
     monkeypatch.setenv("ZAI_API_KEY", "test")
     async with AsyncZai(retry=RetryPolicy(retries=0)) as zai:
 
