@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,8 +87,21 @@ def test_several_files_are_numbered(capsys, tmp_path):
 
 @pytest.mark.usefixtures("twice")
 def test_several_files_in_a_directory_are_named_by_their_server(capsys, tmp_path):
-    output = run(capsys, "image", "Cats", "--out", str(tmp_path))
-    assert output == f"{next(tmp_path.iterdir())}\n" * 2
+    first, second = map(Path, run(capsys, "image", "Cats", "--out", str(tmp_path)).splitlines())
+    assert (second.stem, second.suffix) == (f"{first.stem}-2", first.suffix)
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(tmp_path.iterdir()) == sorted([first, second])
+
+
+@pytest.mark.parametrize("options", [[], ["--out", "cat.png"], ["--json"]])
+def test_no_image_is_a_failure(capsys, monkeypatch, tmp_path, zai_emulator, options):
+    monkeypatch.chdir(tmp_path)
+    zai_emulator.fault(path="images/generations", status=200, body=b'{"data": []}')
+    assert main(["image", "A cat", "-q", *options]) == 1
+    output, said = capsys.readouterr()
+    assert output == ""
+    assert re.fullmatch(r"zai: the answer holds no image.*\n", said)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_address_of_what_cannot_be_downloaded_is_told(capsys, tmp_path, zai_emulator):

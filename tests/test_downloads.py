@@ -91,10 +91,55 @@ async def test_a_directory_is_made_if_it_is_named_as_one(tmp_path):
     assert path.is_file()
 
 
-async def test_a_file_of_that_name_is_replaced(tmp_path):
-    (tmp_path / "film.mp4").write_bytes(b"old")
-    path, _ = await fetch(tmp_path, data())
-    assert path.stat().st_size == SIZE
+async def test_a_file_that_the_caller_names_is_replaced(tmp_path):
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(b"old")
+    path, _ = await fetch(tmp_path, data(), to=mine)
+    assert path == mine
+    assert mine.stat().st_size == SIZE
+
+
+@pytest.fixture(params=[True, False], ids=["links", "no links"])
+def links(request, monkeypatch):
+    """Some file systems have no links."""
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    if not request.param:
+        monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("links")
+async def test_a_file_that_the_server_names_replaces_nothing(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"dear")
+    (tmp_path / "film-3.mp4").symlink_to("nowhere")
+    paths = [(await fetch(tmp_path, data(b"%d" % number)))[0] for number in range(3)]
+    assert [path.name for path in paths] == ["film-2.mp4", "film-4.mp4", "film-5.mp4"]
+    assert [path.read_bytes() for path in paths] == [b"0", b"1", b"2"]
+    assert (tmp_path / "film.mp4").read_bytes() == b"dear"
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.usefixtures("links")
+async def test_files_of_one_name_that_arrive_together_are_all_kept(tmp_path):
+    fetches = [fetch(tmp_path, data(b"%d" % number)) for number in range(20)]
+    paths = [path for path, _ in await asyncio.gather(*fetches)]
+    assert {path.read_bytes() for path in paths} == {b"%d" % number for number in range(20)}
+    assert sorted(paths) == sorted(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 251 + ".mp4"])
+async def test_a_name_of_the_caller_may_be_as_long_as_any(tmp_path, name):
+    path, _ = await fetch(tmp_path, data(), to=tmp_path / name)
+    assert path.name == name
+
+
+async def test_a_long_name_of_the_server_is_cut(tmp_path):
+    name = "%E5%9B%BE" * 100 + ".png"
+    field = f"attachment; filename*=UTF-8''{name}"
+    paths = [(await fetch(tmp_path, data(Content_Disposition=field)))[0] for _ in range(2)]
+    assert [path.name for path in paths] == ["图" * 65 + ".png", "图" * 65 + "-2.png"]
 
 
 async def test_a_path_that_cannot_be_written_is_an_error_of_the_system(tmp_path):
@@ -103,11 +148,19 @@ async def test_a_path_that_cannot_be_written_is_an_error_of_the_system(tmp_path)
 
 async def test_a_directory_in_the_way_leaves_nothing_behind(tmp_path):
     target = tmp_path / "film.mp4"
-    target.mkdir()
-    (target / "film.mp4").mkdir()
+
+    async def block(*_):
+        await anyio.Path(target).mkdir(exist_ok=True)
+
     with pytest.raises(OSError, match=r"film\.mp4"):
-        await fetch(tmp_path, data(), to=target)
-    assert [each.name for each in target.iterdir()] == ["film.mp4"]
+        await fetch(tmp_path, data(), to=target, on_progress=block)
+    assert list(tmp_path.rglob("*")) == [target]
+
+
+async def test_a_directory_of_the_name_is_left_alone(tmp_path):
+    (tmp_path / "film.mp4").mkdir()
+    path, _ = await fetch(tmp_path, data())
+    assert path == tmp_path / "film-2.mp4"
 
 
 # What is sent
@@ -250,8 +303,10 @@ async def test_a_download_can_be_cancelled_at_any_moment(tmp_path):
             break
         with pytest.raises(asyncio.CancelledError):
             await task
-        left = [path.name for path in tmp_path.iterdir()]
-        assert left in ([], ["film.mp4"])
+        left = list(tmp_path.iterdir())
+        assert [path.name for path in left] in ([], ["film.mp4"])
+        for path in left:
+            path.unlink()
     assert (await task)[0].read_bytes() == b"xxx"
 
 
@@ -320,6 +375,9 @@ async def test_a_file_that_cannot_be_opened_is_not_left_behind(tmp_path, monkeyp
             "猫.png",
         ),
         ("https://h/a.png", {"Content-Disposition": "inline"}, "a.png"),
+        ("https://h/\udce9.png", {}, "_.png"),
+        ("https://h/" + "x" * 300, {"Content-Type": "image/png"}, "x" * 196 + ".png"),
+        ("https://h/a." + "x" * 300, {}, "a." + "x" * 40),
         ("https://h/a.png", {"Content-Disposition": "at\r\ntachment; filename"}, "a.png"),
     ],
 )
@@ -334,7 +392,7 @@ def test_no_name_leads_out_of_the_directory(path, disposition, name):
         assert found == Path(found).name
         assert found not in {"", ".", ".."}
         assert not found.startswith(".")
-        assert len(found) <= 300
+        assert len(found.encode()) <= 200
         assert "\\" not in found
 
 

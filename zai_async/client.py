@@ -203,7 +203,8 @@ class AsyncZai(Resources):
         """Fetch a file from anywhere, streamed to disk, and return where it lies.
 
         The key is not sent along. The file appears under its name when it is whole, or not at
-        all, and replaces one of that name.
+        all. A path of yours is replaced if it exists; in a directory nothing is, and the second
+        ``image.png`` becomes ``image-2.png``.
 
         Args:
             url: An ``http`` or ``https`` address, such as that of a video.

@@ -10,8 +10,8 @@ from zai_async.cli.connection import Connection
 from zai_async.cli.output import Output
 from zai_async.cli.progress import Progress
 from zai_async.cli.terminal import Terminal
-from zai_async.errors import ZaiError
-from zai_async.models import AgentReply, Batch, ChatResult, ParsedFile, Reply
+from zai_async.errors import ResponseError, ZaiError
+from zai_async.models import AgentReply, Batch, ChatResult, ImagesResponse, ParsedFile, Reply
 from zai_async.tasks import Task
 
 __all__ = ["OUT", "add_wait", "finish", "hand_over", "wait"]
@@ -102,16 +102,22 @@ def hand_over(
     """Print the text of a result and the addresses of its files; with --out both go there.
 
     Raises:
-        ZaiError: A file cannot be fetched.
+        ZaiError: A file cannot be fetched, or there is none where nothing else is wanted.
         OSError: A file cannot be written.
     """
     urls: Sequence[str] = getattr(answer, "urls", ())
     if not urls:
+        _require_image(answer)
         Output(arguments, terminal, arguments.out).answer(answer, _text(answer))
         return
     progress = Progress(terminal, quiet=arguments.quiet)
     places = urls if arguments.out is None else _fetch(urls, arguments.out, connection, progress)
     Output(arguments, terminal).answer(answer, "\n".join(filter(None, (_text(answer), *places))))
+
+
+def _require_image(answer: Reply) -> None:
+    if isinstance(answer, ImagesResponse):
+        raise ResponseError("the answer holds no image", request_id=answer.request_id)
 
 
 def _text(answer: Reply) -> str:

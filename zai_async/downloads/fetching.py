@@ -48,8 +48,7 @@ async def download(
     response, address = await _open(transport, url, timeout)
     try:
         size = _size(response, max_bytes)
-        target = await _target(to, file_name(address, response.headers))
-        async with PartialFile(target) as file:
+        async with await _file(to, file_name(address, response.headers)) as file:
             received = 0
             while piece := await _within(timeout.between_progress, response.read()):
                 received += len(piece)
@@ -59,7 +58,7 @@ async def download(
             _require_whole(received, size)
     finally:
         response.close()
-    return target
+    return file.path
 
 
 def _require_web(url: str) -> None:
@@ -136,12 +135,15 @@ def _require_whole(received: int, size: int | None) -> None:
         raise ConnectionLostError(f"the file broke off after {received} of {size} bytes")
 
 
-async def _target(to: str | os.PathLike[str], name: str) -> Path:
-    """Return the path of the file: in a directory under its own name, or as the caller names it."""
+async def _file(to: str | os.PathLike[str], name: str) -> PartialFile:
+    """Return the file to be: in a directory under a name of its own, or as the caller names it."""
     path = anyio.Path(to)
     if os.fspath(to).endswith(("/", os.sep)):
         await path.mkdir(parents=True, exist_ok=True)
-    return Path(path / name if await path.is_dir() else path)
+    if await path.is_dir():
+        # The name is the server's choice, which may be that of something dear.
+        return PartialFile(Path(path / name), replaces=False)
+    return PartialFile(Path(path))
 
 
 async def _report(on_progress: Progress | None, received: int, size: int | None) -> None:

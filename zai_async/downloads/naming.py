@@ -15,18 +15,24 @@ __all__ = ["file_name"]
 
 # The tables of the standard library alone: those of the machine would have to be read from disk.
 _KINDS: Final = mimetypes.MimeTypes(())
-_UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
+_UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
-_LONGEST: Final = 120
+# Bytes: file systems take 255, and a number may follow.
+_LONGEST: Final = 200
+_LONGEST_SUFFIX: Final = 40
 
 
 def file_name(url: str, headers: Mapping[str, str]) -> str:
     """Name a file as the server does, or after its address, with a suffix in any case."""
     name = _safe(_announced(headers)) or _safe(unquote(urlsplit(url).path)) or "download"
-    stem, dot, suffix = name.rpartition(".")
-    if stem and dot and suffix:
-        return f"{stem[:_LONGEST]}.{suffix[:_LONGEST]}"
-    return name[:_LONGEST] + _suffix(headers)
+    stem, _, suffix = name.rpartition(".")
+    suffix = f".{_cut(suffix, _LONGEST_SUFFIX)}" if stem else _suffix(headers)
+    return _cut(stem or name, _LONGEST - len(suffix.encode())) + suffix
+
+
+def _cut(name: str, most: int) -> str:
+    """Return the beginning of a name, in so many bytes at most."""
+    return name.encode()[:most].decode(errors="ignore")
 
 
 def _announced(headers: Mapping[str, str]) -> str:
