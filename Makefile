@@ -12,7 +12,7 @@ install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/p
 # Seconds for each target.
 FUZZ ?= 60
 
-.PHONY: all demo test check format bench fuzz interop docs clean
+.PHONY: all demo test check format bench bench-guard fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -39,6 +39,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+bench-guard: $(VENV)/.test
+	$(BIN)/python -m benchmarks.guard $(ARGS)
 
 fuzz: $(VENV)/.fuzz
 	for target in parser chunks streams faults; do \

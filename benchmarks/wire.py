@@ -34,10 +34,9 @@ def framed(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _end() -> bytes:
+def _last() -> bytes:
     usage = {"prompt_tokens": 8, "completion_tokens": 200, "total_tokens": 208}
-    last = _event({**_chunk(finish_reason="stop", delta={"content": "."}), "usage": usage})
-    return framed(last) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+    return _event({**_chunk(finish_reason="stop", delta={"content": "."}), "usage": usage})
 
 
 def _whole(document: object) -> bytes:
@@ -46,7 +45,8 @@ def _whole(document: object) -> bytes:
     return head % len(body) + body
 
 
-END = _end()
+LAST = _last()
+END = framed(LAST) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 ANSWER = _whole(
     {
         **_chunk(finish_reason="stop", message={"role": "assistant", "content": "世界 " * 60}),
