@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import wave
 from base64 import b64decode
@@ -356,3 +357,69 @@ def test_streamed_agent_as_json(capsys):
 
 def test_agent_that_answers_at_once(capsys):
     assert run(capsys, "agents", "invoke", "general_translation", "Hi") == "[zh-CN] Hi\n"
+
+
+# Arguments that are no text: paths may hold any bytes, and so may what comes out of a pipe
+
+ODD, MARKED = "caf\udce9", "caf\ufffd"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["agents", "conversation", ODD],
+        ["agents", "invoke", ODD, "Hi"],
+        ["agents", "invoke", "agent", "Hi", "--image", f"https://a.example/{ODD}"],
+        *[
+            ["agents", "translate", "Hi", option, ODD]
+            for option in ("--to", "--from", "--strategy")
+        ],
+        *[["chat", "Hi", option, ODD] for option in ("--effort", "--model")],
+        ["doctor", "--ask", ODD],
+        *[["image", "A cat", option, ODD] for option in ("--model", "--size")],
+        ["ocr", f"https://a.example/{ODD}"],
+        ["ocr", "https://a.example/b.png", "--model", ODD],
+        ["read", f"https://a.example/{ODD}"],
+        ["search", "cats", "--engine", ODD],
+        *[["speech", "Hi", "--out", os.devnull, option, ODD] for option in ("--model", "--voice")],
+        ["task", "show", ODD, "--kind", "agent", "--agent", "agent"],
+        ["task", "show", "1", "--kind", "agent", "--agent", ODD],
+        ["tokens", "Hi", "--model", ODD],
+        ["video", "A cat", "--image", f"https://a.example/{ODD}", "--no-wait"],
+        *[["video", "A cat", option, ODD, "--no-wait"] for option in ("--model", "--size")],
+    ],
+    ids=lambda argv: ascii(" ".join(argv)),
+)
+def test_an_argument_that_is_no_text_is_sent_with_marks(argv, zai_emulator):
+    main([*argv, "-q"])
+    assert MARKED in json.dumps(sent(zai_emulator), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["task", "show", ODD, "--kind", "video"],
+        ["task", "wait", ODD, "--kind", "batch"],
+        ["files", "content", ODD],
+        ["files", "delete", ODD],
+        ["chat", "Hi", "--base-url", f"https://{ODD}"],
+        ["chat", "Hi", "--base-url", f"https://a.example/{ODD}"],
+    ],
+    ids=lambda argv: ascii(" ".join(argv)),
+)
+def test_a_name_or_an_address_must_be_text(argv, capsys, zai_emulator):
+    assert main([*argv, "-q"]) == 2
+    output, said = capsys.readouterr()
+    assert output == ""
+    assert said.splitlines()[0].startswith("zai: ")
+    assert zai_emulator.requests == []
+
+
+def test_a_file_may_be_called_anything(capsys, tmp_path, zai_emulator):
+    path = tmp_path / f"{ODD}.txt"
+    path.write_bytes(b"Hi")
+    assert run(capsys, "files", "upload", str(path), "-q")
+    assert b'filename="caf?.txt"' in zai_emulator.requests[-1].body
+    for command in (["ocr"], ["transcribe"], ["video", "A cat", "--image"]):
+        assert main([*command, str(tmp_path / ODD), "-q"]) == 2
+        assert capsys.readouterr().err.endswith(": No such file or directory\n")

@@ -125,15 +125,19 @@ def _add_translate(actions: Actions) -> None:
     parser = actions.add("translate", _translate, "translate a text")
     _add_text(parser)
     group = parser.add_argument_group("request")
-    group.add_argument("--to", metavar="LANGUAGE", help="such as de; default: zh-CN")
-    group.add_argument("--from", dest="source", metavar="LANGUAGE", help="default: found out")
-    group.add_argument("--strategy", metavar="NAME", help="such as paraphrase; default: general")
+    group.add_argument("--to", type=text, metavar="LANGUAGE", help="such as de; default: zh-CN")
+    group.add_argument(
+        "--from", type=text, dest="source", metavar="LANGUAGE", help="default: found out"
+    )
+    group.add_argument(
+        "--strategy", type=text, metavar="NAME", help="such as paraphrase; default: general"
+    )
     add_output(parser, "write to this file")
     add_options(parser)
 
 
 def _add_call(parser: argparse.ArgumentParser, out: str) -> None:
-    parser.add_argument("agent", metavar="AGENT", help="such as slides_glm_agent")
+    parser.add_argument("agent", type=text, metavar="AGENT", help="such as slides_glm_agent")
     _add_text(parser)
     group = parser.add_argument_group("request")
     group.add_argument(
@@ -159,7 +163,7 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
 
 def _add_conversation(actions: Actions) -> None:
     parser = actions.add("conversation", _conversation, "fetch the slides of a conversation")
-    parser.add_argument("id", metavar="ID", help="as `zai agents stream` printed it")
+    parser.add_argument("id", type=text, metavar="ID", help="as `zai agents stream` printed it")
     parser.add_argument("--pdf", action="store_true", help="export a pdf too")
     add_output(parser, OUT)
     add_options(parser)

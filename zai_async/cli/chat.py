@@ -75,6 +75,7 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
     group.add_argument(
         "--model",
+        type=text,
         default=os.environ.get("ZAI_MODEL") or DEFAULT_MODEL,
         help=f"default: {DEFAULT_MODEL}, or ZAI_MODEL",
     )
@@ -82,7 +83,9 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--thinking", action=argparse.BooleanOptionalAction, help="whether the model thinks first"
     )
-    group.add_argument("--effort", metavar="LEVEL", help="how long it thinks: low, high, max")
+    group.add_argument(
+        "--effort", type=text, metavar="LEVEL", help="how long it thinks: low, high, max"
+    )
     group.add_argument("--max-tokens", type=count, metavar="N", help="longest answer")
     group.add_argument("--temperature", type=number, metavar="X", help="0 dull to 1 lively")
 

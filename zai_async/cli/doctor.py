@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 
 from zai_async import AsyncZai, CallOptions, EndpointCheck, Hooks, ResponseEvent
+from zai_async.cli.arguments import text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import Output, add_output, table
 from zai_async.cli.statuses import FAILED, NO_ACCESS
@@ -173,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zai doctor", description=_DESCRIPTION)
     parser.add_argument(
         "--ask",
+        type=text,
         nargs="?",
         const=FREE_MODEL,
         metavar="MODEL",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zai_async.cli.actions import Actions
+from zai_async.cli.arguments import text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import Output, add_output, table
 from zai_async.cli.progress import Progress
@@ -107,4 +108,6 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_purpose(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--purpose", default="agent", help="such as batch; default: agent")
+    parser.add_argument(
+        "--purpose", type=text, default="agent", help="such as batch; default: agent"
+    )

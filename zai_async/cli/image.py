@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final, cast
 
-from zai_async.cli.arguments import add_words, given, parse, said
+from zai_async.cli.arguments import add_words, given, parse, said, text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import add_output
 from zai_async.cli.progress import Progress
@@ -81,8 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
-    group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
-    group.add_argument("--size", metavar="WxH", help="pixels, such as 1280x1280")
+    group.add_argument(
+        "--model", type=text, default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}"
+    )
+    group.add_argument("--size", type=text, metavar="WxH", help="pixels, such as 1280x1280")
     group.add_argument("--quality", choices=("hd", "standard"), help="default: of the model")
     group.add_argument(
         "--async", dest="as_task", action="store_true", help="submit a task and wait for it"

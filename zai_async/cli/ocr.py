@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final, cast
 
-from zai_async.cli.arguments import count, given
+from zai_async.cli.arguments import count, given, text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import Output, add_output
 from zai_async.cli.progress import Progress
@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", metavar="FILE", help="a path, or the address of a document")
     group = parser.add_argument_group("request")
-    group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
+    group.add_argument(
+        "--model", type=text, default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}"
+    )
     group.add_argument("--first", type=count, metavar="PAGE", help="first page of a pdf, from 1")
     group.add_argument("--last", type=count, metavar="PAGE", help="last page of a pdf")
     group.add_argument(

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from zai_async.cli.arguments import text
 from zai_async.cli.connection import add_options, connect
 from zai_async.cli.output import Output, add_output
 from zai_async.cli.terminal import Terminal
@@ -28,7 +29,7 @@ def run(argv: Sequence[str], terminal: Terminal) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zai read", description="Print a web page as Markdown.")
-    parser.add_argument("url", metavar="URL", help="the address of the page")
+    parser.add_argument("url", type=text, metavar="URL", help="the address of the page")
     group = parser.add_argument_group("request")
     group.add_argument(
         "--format", choices=("markdown", "text"), default="markdown", help="default: markdown"

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_words(parser, "QUERY", "what to look for, or - for stdin")
     group = parser.add_argument_group("request")
-    group.add_argument("--engine", metavar="NAME", help="default: search-prime")
+    group.add_argument("--engine", type=text, metavar="NAME", help="default: search-prime")
     group.add_argument("--count", type=count, metavar="N", help="results, 1 to 50; default: 10")
     recencies = [name for name in _RECENCIES if name]
     group.add_argument("--recency", choices=recencies, help="no older than that")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from zai_async.cli.arguments import add_words, given, number, parse, said
+from zai_async.cli.arguments import add_words, given, number, parse, said, text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import add_output
 from zai_async.cli.terminal import Terminal
@@ -73,8 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_words(parser, "TEXT", "what to say, or - for stdin")
     group = parser.add_argument_group("request")
-    group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
-    group.add_argument("--voice", metavar="NAME", help="default: tongtong")
+    group.add_argument(
+        "--model", type=text, default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}"
+    )
+    group.add_argument("--voice", type=text, metavar="NAME", help="default: tongtong")
     group.add_argument("--speed", type=number, metavar="X", help="0.5 to 2; default: 1")
     group.add_argument("--volume", type=number, metavar="X", help="up to 10; default: 1")
     group.add_argument("--format", choices=("wav", "pcm"), default="wav", help="default: wav")

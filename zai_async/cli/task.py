@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from zai_async import AsyncZai, Task
 from zai_async.cli.actions import Act, Actions
+from zai_async.cli.arguments import text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import Output, add_output
 from zai_async.cli.results import OUT, hand_over, wait
@@ -35,7 +36,7 @@ def run(argv: Sequence[str], terminal: Terminal) -> int:
 
 def _task(zai: AsyncZai, arguments: argparse.Namespace) -> Task[Any]:
     if arguments.kind == "agent":
-        return zai.agents.task(agent_id=arguments.agent, async_id=arguments.id)
+        return zai.agents.task(agent_id=arguments.agent, async_id=text(arguments.id))
     return _KINDS[arguments.kind](zai, arguments.id)
 
 
@@ -65,6 +66,8 @@ def _add(actions: Actions, name: str, act: Act, summary: str, out: str | None = 
     parser.add_argument(
         "--kind", choices=("agent", *_KINDS), required=True, help="what the task makes"
     )
-    parser.add_argument("--agent", metavar="AGENT", help="whose task it is, for --kind agent")
+    parser.add_argument(
+        "--agent", type=text, metavar="AGENT", help="whose task it is, for --kind agent"
+    )
     add_output(parser, out)
     add_options(parser)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from zai_async.cli.arguments import add_words, parse, said
+from zai_async.cli.arguments import add_words, parse, said, text
 from zai_async.cli.connection import add_options, connect
 from zai_async.cli.output import Output, add_output
 from zai_async.cli.terminal import Terminal
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_words(parser, "TEXT", "what to count, or - for stdin")
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help=f"whose tokens; default: {DEFAULT_MODEL}"
+        "--model", type=text, default=DEFAULT_MODEL, help=f"whose tokens; default: {DEFAULT_MODEL}"
     )
     add_output(parser)
     add_options(parser)

@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", metavar="FILE", help="a path")
     group = parser.add_argument_group("request")
-    group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
+    group.add_argument(
+        "--model", type=text, default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}"
+    )
     group.add_argument("--prompt", type=text, metavar="TEXT", help="what was said before")
     group.add_argument(
         "--hotword",

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final, cast
 
-from zai_async.cli.arguments import add_words, count, given, parse, said
+from zai_async.cli.arguments import add_words, count, given, parse, said, text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import add_output
 from zai_async.cli.results import OUT, add_wait, finish
@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
-    group.add_argument("--model", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
+    group.add_argument(
+        "--model", type=text, default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}"
+    )
     group.add_argument(
         "--image",
         action="append",
@@ -79,7 +81,7 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a path or an address; may be repeated for first and last frame, or references",
     )
-    group.add_argument("--size", metavar="WxH", help="pixels, such as 1920x1080")
+    group.add_argument("--size", type=text, metavar="WxH", help="pixels, such as 1920x1080")
     group.add_argument("--quality", choices=("speed", "quality"), help="default: speed")
     group.add_argument("--duration", type=count, metavar="SECONDS", help="such as 5 or 10")
     group.add_argument("--fps", type=int, choices=(30, 60), help="frames a second; default: 30")

@@ -63,6 +63,8 @@ def _parts(url: str) -> SplitResult:
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            url.encode()
+            parts.hostname.encode("idna")
             return parts
     raise ConfigurationError("base_url must be an absolute http:// or https:// address")
 
