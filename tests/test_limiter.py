@@ -119,6 +119,11 @@ class TestLimits:
         assert (limits.start, type(limits.start)) == (start, int)
         assert limits == pickle.loads(pickle.dumps(limits)) == Limits(**given | {"start": start})
 
+    @pytest.mark.parametrize("mode", ["adaptve", "", None])
+    def test_a_mode_that_there_is_not_is_refused(self, mode: Any) -> None:
+        with pytest.raises(ValueError, match=r"^mode must be adaptive, fixed or off, not "):
+            Limits(mode=mode)
+
     @given(most=st.integers(1, 500), parts=st.integers(1, 20))
     def test_parts_add_up(self, most: int, parts: int) -> None:
         whole = Limits(most=most, requests_per_minute=60)

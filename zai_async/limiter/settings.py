@@ -15,7 +15,7 @@ class _Unchosen(int):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Say how many requests a client may have in flight for one model.
 
-    Raises ValueError for numbers that contradict each other.
+    Raises ValueError for a mode that there is not, and for numbers that contradict each other.
     """
 
     mode: Literal["adaptive", "fixed", "off"] = "adaptive"
@@ -32,6 +32,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens per minute: a call counts like those before it, and as it was when it is over."""
 
     def __post_init__(self) -> None:
+        if self.mode not in {"adaptive", "fixed", "off"}:
+            raise ValueError(f"mode must be adaptive, fixed or off, not {self.mode!r}")
         if isinstance(self.start, _Unchosen):
             usual = int(self.start)
             nearest = max(self.least, min(usual, self.most or usual))
