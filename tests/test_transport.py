@@ -13,7 +13,9 @@ from tests.calls import BODY, KEY, ask, client, raw_request
 from tests.fault_server import FaultServer, answer
 from zai_async import (
     APIError,
+    AuthenticationError,
     CallOptions,
+    ClientClosedError,
     ConnectError,
     ConnectionLostError,
     ConnectTimeoutError,
@@ -26,6 +28,7 @@ from zai_async import (
 )
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, open_transport
+from zai_async._transport import _exchange as exchange
 from zai_async._transport import _failures as failures
 from zai_async._transport import _pool as pool
 from zai_async.testing import Emulator
@@ -42,11 +45,120 @@ async def body_of(response):
     return b"".join(pieces)
 
 
+@pytest.fixture(autouse=True, params=["short way", "client"])
+def way(request, monkeypatch):
+    """Take the way past aiohttp's client, and the way through it."""
+    if request.param == "client":
+        monkeypatch.setattr(exchange, "_USED", ((aiohttp.ClientSession, "another_inside"),))
+    return request.param
+
+
 @pytest.fixture
 async def transport():
     transport = open_transport(NetworkSettings(trust_env=False))
     yield transport
     await transport.aclose()
+
+
+# The two ways, and their end
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_closing_wakes_those_who_wait(transport, at_once):
+    async with FaultServer([OK[:-3], "hang"], ["hang"]) as server:
+        response = await transport.send(raw_request(server.url))
+        assert await response.read() == BODY[:-3]
+        server.arrived.clear()
+        waiting = [response.read(), transport.send(raw_request(server.url))]
+        tasks = [asyncio.create_task(wait) for wait in waiting]
+        await server.arrived.wait()
+        if at_once:
+            transport.close_now()
+        else:
+            await transport.aclose()
+        for task in tasks:
+            with pytest.raises(ConnectionLostError):
+                await task
+        response.close()
+
+
+async def test_nothing_is_sent_after_the_end(transport):
+    await transport.aclose()
+    async with FaultServer([OK]) as server:
+        with pytest.raises(ClientClosedError):
+            await transport.send(raw_request(server.url))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("address", ["http://a..b/", "http://user@127.0.0.1:9/"])
+async def test_addresses_of_all_kinds(transport, address):
+    with pytest.raises(ConnectError):
+        await transport.send(raw_request(address))
+
+
+async def test_a_session_that_raises_for_its_owner_does_not_for_us():
+    refused = answer(b'{"error": {"code": "1001"}}', status="401 Unauthorized")
+    async with (
+        FaultServer([refused]) as server,
+        aiohttp.ClientSession(raise_for_status=True) as session,
+        client(server.url, session=session) as zai,
+    ):
+        with pytest.raises(AuthenticationError):
+            await ask(zai)
+
+
+async def test_no_more_origins_are_remembered_than_needed(transport, monkeypatch):
+    monkeypatch.setattr(exchange, "_MOST_DOORS", 1)
+    async with FaultServer([OK]) as server, FaultServer([OK]) as other:
+        for each in (server, other, server, other):
+            assert await body_of(await transport.send(raw_request(each.url))) == BODY
+    assert (server.connections, other.connections) == (1, 1)
+
+
+async def test_informational_answers_are_skipped(transport):
+    async with FaultServer([b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" + OK]) as server:
+        response = await transport.send(raw_request(server.url))
+        assert (response.status, await body_of(response)) == (200, BODY)
+
+
+async def sent(transport, server, **changes):
+    server.requests.clear()
+    always = {"User-Agent": "a", "Accept": "b", "Content-Type": "c"}
+    headers = always | changes.pop("headers", {})
+    await body_of(await transport.send(raw_request(server.url, headers=headers, **changes)))
+    [seen] = server.requests
+    return seen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "GET", "body": None},
+        {"method": "DELETE", "body": None},
+        {"body": b""},
+        {"body": b"x" * 70_000},
+        {"headers": {"accept-encoding": "identity", "X-Text": "\u00e9"}},
+        {"headers": {"HOST": "other.invalid"}},
+        {
+            "secret_headers": {"Authorization": Secret("Bearer k")},
+            "secret_query": {"q": Secret("&")},
+        },
+    ],
+    ids=["post", "get", "delete", "empty", "large", "own headers", "host", "secrets"],
+)
+async def test_both_ways_send_the_same(changes, monkeypatch):
+    async with FaultServer([OK]) as server:
+        short = open_transport(NetworkSettings(trust_env=False))
+        monkeypatch.setattr(exchange, "_USED", ())
+        first = await sent(short, server, **changes)
+        await short.aclose()
+        long = open_transport(NetworkSettings(trust_env=False))
+        monkeypatch.setattr(exchange, "_USED", ((aiohttp, "gone"),))
+        second = await sent(long, server, **changes)
+        await long.aclose()
+    assert first.body == second.body
+    assert sorted(first.head.split("\r\n")) == sorted(second.head.split("\r\n"))
 
 
 # The translation of failures

@@ -89,7 +89,7 @@ def _streamed(body: Body) -> Body:
 def _filled(name: str, required: Iterable[str], body: Body) -> Body:
     """Return the body, or say which of the fields that it must have is empty."""
     for field in required:
-        value = body.get(field, field)  # the path may have taken it
+        value: object = body.get(field, field)  # the path may have taken it
         if value is None or (isinstance(value, Sized) and not len(value)):
             raise ConfigurationError(f"{name}(): {field} must not be empty")
     return body

@@ -13,7 +13,7 @@ from zai_async._transport._exchange import Exchanger, is_possible, is_simple
 from zai_async._transport._failures import FOREIGN, failure, presentable
 from zai_async._transport._pool import NOTE, Connector, Note
 from zai_async._transport._revealed import fields_of, url_of
-from zai_async.errors import ResponseError
+from zai_async.errors import ClientClosedError, ResponseError
 
 __all__ = ["AiohttpTransport"]
 
@@ -54,6 +54,7 @@ class AiohttpTransport:
         self._ssl = True if settings.ssl is None else settings.ssl
         self._pools: dict[bool, _Pool] = {}
         self._proxies: dict[tuple[str, str], Secret | None] = {}
+        self._closed = False
 
     async def send(self, request: Request) -> Answer:
         """Send a request; follow redirects within its own origin only."""
@@ -100,6 +101,7 @@ class AiohttpTransport:
                 proxy=proxy.reveal() if proxy else None,
                 ssl=self._ssl,
                 allow_redirects=False,
+                raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
                 read_bufsize=_READ_BUFFER,
             )
@@ -112,6 +114,8 @@ class AiohttpTransport:
         return self._pool(fresh=request.fresh).client if own is None else own
 
     def _pool(self, *, fresh: bool) -> _Pool:
+        if self._closed:
+            raise ClientClosedError("the client is closed")
         pool = self._pools.get(fresh)
         if pool is None:
             pool = self._pools[fresh] = self._open(fresh=fresh)
@@ -142,13 +146,15 @@ class AiohttpTransport:
 
     def close_now(self) -> None:
         """Close all connections without waiting for anything."""
+        self._closed = True
         for pool in self._pools.values():
             pool.connector.close_now()
             pool.client.detach()
         self._pools.clear()
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; whoever waits for one of them learns that it broke."""
+        self._closed = True
         pools = tuple(self._pools.values())
         self._pools.clear()
         for pool in pools:

@@ -60,12 +60,8 @@ class Exchange(Answer):
     def close(self) -> None:
         """Close the connection unless the body has been read to its end."""
         lent, self._lent = self._lent, None
-        if lent is None:
-            return
-        if self._content.exception() is None:
-            # Somebody may be waiting for the next piece.
-            self._content.set_exception(aiohttp.ClientConnectionError("closed"))
-        lent.close()
+        if lent is not None:
+            lent.close()
 
 
 class Exchanger:
@@ -118,7 +114,8 @@ def is_simple(request: Request, url: yarl.URL) -> bool:
 
 def _written(request: Request, url: yarl.URL, door: Door) -> bytes:
     own, body = door.request.headers, request.body
-    head = CIMultiDict({"Host": own["Host"], **fields_of(request)})
+    head = CIMultiDict({"Host": own["Host"]})
+    head.update(fields_of(request))
     head.setdefault("Accept-Encoding", own["Accept-Encoding"])
     sent = body if isinstance(body, bytes) else b""
     if sent or request.method != "GET":

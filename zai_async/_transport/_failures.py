@@ -37,6 +37,7 @@ _TRANSLATION: Final[tuple[tuple[type[BaseException], type[ZaiError], str], ...]]
     (TimeoutError, RequestTimeoutError, "the network took too long"),
     (aiohttp.ClientError, ConnectionLostError, "the connection broke"),
     (OSError, ConnectionLostError, "the connection broke"),
+    (UnicodeError, ConnectError, "the host name cannot be resolved"),
 )
 _TALKATIVE: Final = (aiohttp.ClientResponseError, aiohttp.ServerTimeoutError)
 FOREIGN: Final[tuple[type[BaseException], ...]] = tuple(row[0] for row in _TRANSLATION)

@@ -31,10 +31,27 @@ class Connection(ResponseHandler):
         self.begun = True
         super().data_received(data)
 
+    def close(self) -> None:
+        """Close, and wake whoever reads: aiohttp forgets them."""
+        content = self._payload
+        super().close()
+        _give_up(content)
+
+    def abort(self) -> None:
+        """Close at once, in the same way."""
+        content = self._payload
+        super().abort()
+        _give_up(content)
+
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading if that was paused; aiohttp asks after each piece that is taken out."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+
+
+def _give_up(content: aiohttp.StreamReader | None) -> None:
+    if content is not None and not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientConnectionError("closed"))
 
 
 class Note:

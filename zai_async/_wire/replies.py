@@ -6,9 +6,9 @@ from typing import TypeVar
 import msgspec
 
 from zai_async._secrets import Secret
+from zai_async._wire.endpoints import Endpoint
 from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import error_in_body, not_the_api
-from zai_async._wire.endpoints import Endpoint
 from zai_async.models import Reply
 from zai_async.models.tolerant import decode
 from zai_async.providers import ZAI, Provider

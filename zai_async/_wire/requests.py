@@ -123,7 +123,7 @@ class RequestFactory:
     def _header_set(
         self, body: bytes | BodyStream | None, options: CallOptions | None
     ) -> HeaderSet:
-        own = options.headers if options else {}
+        own: Mapping[str, str] = options.headers if options else {}
         if own or not (body is None or isinstance(body, bytes)):
             return self._header_set_of(body).over(self.endpoint, own)
         if self._usual is None:

@@ -22,9 +22,11 @@ async def read_body(response: Response, settings: Settings, arrived: Callable[[]
     pieces: list[bytes] = []
     size = 0
     while size <= limit and (piece := await _piece(response, failed=failed)):
-        arrived()
         pieces.append(piece)
         size += len(piece)
+        if response.at_end():
+            break
+        arrived()
     if size > limit:
         response.close()
         if not failed:
