@@ -21,7 +21,7 @@ from benchmarks.report import Runs, machine, summary, table
 from benchmarks.scenarios import SCENARIOS
 
 RESULTS = Path(__file__).with_name("results.json")
-EVENTS = 30_000
+EVENTS = 20_000
 ROUNDS = 5
 PATIENCE = 300.0
 """Seconds for one measurement."""

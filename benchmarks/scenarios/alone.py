@@ -8,14 +8,15 @@ import sys
 from benchmarks.scenarios.work import Run, Work
 from benchmarks.wire import event
 
-PARSED_EVENTS = 20_000
+BYTES = 2_000_000
 LONGEST = 2**24
 
 
 def parse(read: int) -> Run:
     async def run(work: Work) -> float:
         """The parser alone, fed with reads of one size; 0 is one event a read."""
-        events = [event(number) for number in range(work.count(PARSED_EVENTS, 10))]
+        size = work.count(BYTES // 10 if read == 1 else BYTES, 2000)
+        events = [event(number) for number in range(size // len(event(0)))]
         data = b"".join(events)
         with work.measured():
             assert work.contestant.parse(_cut(data, read) if read else events) == len(events)

@@ -11,7 +11,7 @@ from benchmarks.scenarios.work import Run, Work, need_descriptors
 
 WATCHED = 100
 """How many streams the delay is taken from; of these the server knows which is which."""
-SECONDS = 2.0
+SECONDS = 1.0
 
 
 def paced(streams: int, rate: int) -> Run:
@@ -40,16 +40,16 @@ async def _open(work: Work, client: Any, readers: list["_Reader"]) -> list[async
 
 
 async def _play(work: Work, rate: int, readers: list["_Reader"]) -> None:
-    work.server.order(b"p%d" % rate)
-    await asyncio.sleep(min(0.3, work.size))
+    warm, seconds = min(0.3, work.size), SECONDS * min(1.0, 4 * work.size)
+    work.server.order(b"p%d %f" % (rate, warm + seconds))
+    await asyncio.sleep(warm)
     for reader in readers:
         reader.begin()
     with work.measured():
-        await asyncio.sleep(SECONDS * min(1.0, 4 * work.size))
+        await asyncio.sleep(seconds)
     for reader in readers:
         reader.end()
-    sent = work.server.ask(b"s")
-    work.also["delay, ms"] = median(_delays(sent, readers)) * 1e3
+    work.also["delay, ms"] = median(_delays(work.server.ask(b"s"), readers)) * 1e3
 
 
 def _delays(sent: list[float], readers: list["_Reader"]) -> Iterator[float]:
