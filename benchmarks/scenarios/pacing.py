@@ -40,7 +40,7 @@ async def _open(work: Work, client: Any, readers: list["_Reader"]) -> list[async
 
 
 async def _play(work: Work, rate: int, readers: list["_Reader"]) -> None:
-    warm, seconds = min(0.3, work.size), SECONDS * min(1.0, 4 * work.size)
+    warm, seconds = min(0.3, work.size), max(0.2, SECONDS * min(1.0, 4 * work.size))
     work.server.order(b"p%d %f" % (rate, warm + seconds))
     await asyncio.sleep(warm)
     for reader in readers:
