@@ -7,7 +7,7 @@ import math
 import anyio
 import pytest
 
-from tests.calls import BUSY, COMPLETION, FINE, ask, client, scripted
+from tests.calls import BODY, BUSY, COMPLETION, FINE, ask, client, scripted
 from tests.virtual_loop import run
 from zai_async import (
     CallOptions,
@@ -59,6 +59,18 @@ def test_reading_the_body_has_a_limit():
     assert isinstance(error, RequestTimeoutError)
     assert error.attempts[0].status_code == 200
     assert took == pytest.approx(40)
+
+
+def test_a_body_that_comes_in_pieces_may_take_longer_than_each_of_them():
+    """A large answer over a slow line is not fetched, and paid for, again and again."""
+    pieces = [piece for byte in BODY for piece in (bytes([byte]), 30.0)]
+    limits = Timeout(between_progress=40.0)
+    reply, took, transport = timed(FakeReply(steps=tuple(pieces)), timeout=limits)
+    assert (reply.text, len(transport.requests)) == ("Hi", 1)
+    assert took == pytest.approx(30 * len(BODY))
+    error, took, _ = timed(FakeReply(steps=tuple(pieces)), timeout=limits, deadline=100.0)
+    assert isinstance(error, DeadlineError)
+    assert took == pytest.approx(100)
 
 
 def test_without_limits_a_call_waits():

@@ -14,6 +14,7 @@ from tests.calls import ASK, COMPLETION, FakeClock, ask, client, scripted
 from tests.chat_wire import GOOD, USAGE, body, texts
 from zai_async import (
     AsyncZai,
+    BadRequestError,
     Budget,
     BudgetExceededError,
     CallOptions,
@@ -238,16 +239,77 @@ async def test_agents_count_their_tokens_too():
     )
 
 
-async def test_the_tokens_of_a_task_count_when_its_result_is_there():
-    states = [{"task_status": "PROCESSING"}, {"task_status": "SUCCESS", "usage": USAGE}]
-    replies = [FakeReply.json({"id": "1", **COMPLETION, **state}) for state in states]
-    zai, _ = scripted(*replies, provider="bigmodel")
+RUNNING = FakeReply.json({"id": "1", "model": "GLM-5.3", "task_status": "PROCESSING"})
+DONE = FakeReply.json({**COMPLETION, "id": "1", "task_status": "SUCCESS", "usage": USAGE})
+
+
+async def test_the_tokens_of_a_task_count_once_and_where_it_was_submitted():
+    budget = Budget(cost=1.0)
+    options = CallOptions(tag="night", budget=budget)
+    zai, _ = scripted(RUNNING, RUNNING, DONE, provider="bigmodel", prices=PRICES)
     async with zai:
-        task = zai.chat.completions.task("1")
+        task = await zai.chat.completions.submit(**ASK, options=options)
         await task.fetch()
-        assert (zai.usage.total.tokens, zai.usage.total.unknown) == (0, 0)
+        assert zai.usage.total.tokens == 0
         await task.fetch()
-    assert (zai.usage.total.tokens, zai.usage.total.unknown) == (12, 0)
+        await zai.chat.completions.task("1").fetch()
+    night = zai.usage.by_tag()["night"]
+    assert (night.calls, night.tokens, night.unknown) == (1, 12, 0)
+    assert zai.usage.total.tokens == 12
+    assert zai.usage.by_model()["glm-5.3"].cost == night.cost == budget.cost_spent > 0
+
+
+async def test_the_tokens_of_a_task_of_somebody_elses_count_under_its_model():
+    zai, _ = scripted(DONE, provider="bigmodel", prices=PRICES)
+    async with zai:
+        for _ in range(2):
+            await zai.chat.completions.task("1").fetch()
+    spent = zai.usage.by_model()
+    assert (spent["glm-5.3"].calls, spent["glm-5.3"].tokens) == (0, 12)
+    assert (spent["tasks.result"].calls, spent["tasks.result"].tokens) == (2, 0)
+
+
+def test_old_work_is_forgotten(monkeypatch):
+    monkeypatch.setattr("zai_async.ledger._MOST_JOBS", 1)
+    ledger = Ledger()
+    for job in ("a", "b", "a"):
+        ledger.settle(job, "m", None, told(1, 0))
+    assert ledger.total.tokens == 3
+    ledger.submitted("c", "n", None)
+    ledger.submitted("d", "n", None)
+    ledger.settle("c", "m", None, told(1, 0))
+    assert (ledger.by_model()["m"].tokens, "n" in ledger.by_model()) == (4, False)
+
+
+async def test_only_what_was_delivered_costs_the_price_of_a_call():
+    """Not what was refused, never sent, only asked about, or free."""
+    prices = {"m": Price(call=1.0), "x": Price(call=1.0)}
+    refused = FakeReply.json({"error": {"code": "1210"}}, status=400)
+    lost = FakeReply(failure=ConnectionLostError("gone"))
+    pending = FakeReply.json({"agent_id": "x", "async_id": "7", "status": "pending"})
+    count = FakeReply.json({"usage": {"prompt_tokens": 3}})
+    zai, _ = scripted(
+        refused, lost, count, pending, pending, FakeReply.json(COMPLETION), prices=prices
+    )
+    async with zai:
+        for _ in range(2):
+            with pytest.raises((BadRequestError, ConnectionLostError)):
+                await ask(zai, model="m", options=CallOptions(retries=0))
+        await zai.tokenizer.count(model="m", messages="Hi")
+        assert zai.usage.total.cost == 0
+        task = await zai.agents.submit(agent_id="x", messages="Hi")
+        await task.fetch()
+        assert zai.usage.total.cost == 1.0
+        await ask(zai, model="m")
+    assert zai.usage.total.cost == 2.0
+
+
+async def test_a_submission_that_is_answered_at_once_submits_nothing():
+    whole = AGENT | {"usage": {"total_tokens": 3, "prompt_tokens": 1, "completion_tokens": 2}}
+    zai, _ = scripted(FakeReply.json(whole))
+    async with zai:
+        await zai.agents.submit(agent_id="x", messages="Hi")
+    assert (zai.usage.total.calls, zai.usage.total.tokens) == (1, 3)
 
 
 async def test_a_call_that_waited_in_vain_sent_nothing():

@@ -247,6 +247,35 @@ def test_headers_of_the_client_win_over_ours_and_those_of_the_call_over_both():
     }
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"X-A": "a\r\nX-B: c"},
+        {"X-A": "\0"},
+        {"X-A": "\ud800"},
+        {"X-A": 5},
+        {5: "a"},
+        {"X A": "a"},
+        {"": "a"},
+        {"content-length": "3"},
+        {"Transfer-Encoding": "chunked"},
+    ],
+)
+@pytest.mark.parametrize("place", ["client", "call"])
+def test_headers_that_cannot_be_sent(field, place):
+    own = {"headers": field} if place == "client" else {"options": CallOptions(headers=field)}
+    with pytest.raises(ConfigurationError, match=r"create\(\): .*head"):
+        build(**LEAST, **own)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "params"), [(ITEM, {"id": "\udcff"}), (LIST, {"after": "\udcff"})]
+)
+def test_text_that_no_address_can_hold(endpoint, params):
+    with pytest.raises(ConfigurationError, match="a keyword has characters that no address may"):
+        build(endpoint, **params)
+
+
 def test_options_without_headers_add_none():
     assert build(**LEAST, options=CallOptions()).headers == build(**LEAST).headers
 

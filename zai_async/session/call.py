@@ -155,7 +155,7 @@ class Call:
 
     def complete(self, answer: object) -> None:
         """Be over with an answer that is whole."""
-        self._record.submitted(answer)
+        self._record.received(answer)
         self.leave(usage_of(answer), completed=True)
 
     def progressed(self) -> None:

@@ -38,6 +38,7 @@ class CallRecord:
         self._clock = settings.clock
         self._spends = endpoint.spends
         self._job = str(params.get("id") or params.get("async_id") or "")
+        self._job_model = self.model
         self._open = False
         self._written = 0
         self._queued = 0.0
@@ -116,10 +117,11 @@ class CallRecord:
             self._write(sent, usage, completed=completed)
         self._finish(sent, usage, "completed" if completed else _end_by(error), error)
 
-    def submitted(self, answer: object) -> None:
-        """Look whether the call has submitted work, which tells later what it used."""
-        job = _job_of(answer) if self._spends else ""
-        if job:
+    def received(self, answer: object) -> None:
+        """Look at an answer: the call may have submitted work, or have asked about some."""
+        if not self._spends:
+            self._job_model = str(getattr(answer, "model", "") or self.model)
+        elif job := _job_of(answer):
             self._ledger.submitted(job, self.model, self.tag, self._budgets)
 
     def _write(self, sent: Sequence[Attempt], usage: Usage | None, *, completed: bool) -> None:
@@ -134,7 +136,7 @@ class CallRecord:
             budgets=self._budgets,
         )
         if usage is not None and _tells(usage) and self._job and not self._spends:
-            self._ledger.settle(self._job, self.model, self.tag, usage, self._budgets)
+            self._ledger.settle(self._job, self._job_model, self.tag, usage, self._budgets)
 
     def _finish(
         self,
