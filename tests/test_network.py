@@ -8,9 +8,11 @@ from base64 import b64encode
 
 import pytest
 
-from tests.calls import BODY, ask, client
+from tests.calls import BODY, ask, client, raw_request
 from tests.fault_server import FaultServer, Listener, Proxy, answer
 from zai_async import ConfigurationError, ProxyError, TLSError
+from zai_async._transport import NetworkSettings, open_transport
+from zai_async._transport import _pool as pool
 
 OK = answer(BODY)
 PASSWORD = "pass-canary-0123"
@@ -122,6 +124,30 @@ class Plain(Listener):
     async def serve(self, reader, writer):
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@needs_openssl
+async def test_tls_holds_little_memory_and_loses_nothing(good):
+    """Larger than the buffer of asyncio, and than ours, by a part of a piece."""
+    large = bytes(range(256)) * 5000 + b"end"
+    settings = NetworkSettings(ssl=ssl.create_default_context(cafile=good), trust_env=False)
+    transport = open_transport(settings)
+    async with FaultServer([answer(large)], tls=serving(good)) as server:
+        response = await transport.send(raw_request(server.url))
+        tls = response._lent.transport._ssl_protocol
+        assert len(tls._ssl_buffer) == len(tls._ssl_buffer_view) == tls.max_size == 2**15
+        received = bytearray()
+        while piece := await response.read():
+            received += piece
+        await transport.aclose()
+    assert received == large
+
+
+@pytest.mark.parametrize("other", [None, object()])
+def test_other_loops_keep_their_own_buffers(other):
+    before = repr(other)
+    pool._slim(other)
+    assert repr(other) == before
 
 
 async def test_a_server_without_tls():

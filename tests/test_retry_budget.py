@@ -188,7 +188,35 @@ async def test_a_time_that_the_server_names(headers, wait):
         if wait is None:
             with pytest.raises(ServerError) as caught:
                 await ask(zai)
-            assert caught.value.retry_after > 3600
+            error = caught.value
+            assert error.retry_after > 3600
+            assert error.retry_at.timestamp() == clock.wall() + error.retry_after
         else:
             await ask(zai)
     assert clock.slept == ([] if wait is None else [wait])
+
+
+async def test_a_wait_beyond_the_calendar_has_no_date():
+    late = "Fri, 31 Dec 9999 23:59:59 -1200"
+    zai, transport = scripted(
+        FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After=late)
+    )
+    async with zai:
+        with pytest.raises(ZaiError) as caught:
+            await ask(zai)
+    assert len(transport.requests) == 1
+    assert caught.value.retry_after > 1e11
+    assert caught.value.retry_at is None
+
+
+async def test_a_reset_that_the_platform_tells_wins_over_retry_after():
+    message = "used up, resets at 2026-09-23 14:00:00"
+    reply = FakeReply.json(
+        {"error": {"code": "1308", "message": message}}, status=429, Retry_After="86400"
+    )
+    zai, _ = scripted(reply)
+    async with zai:
+        with pytest.raises(ZaiError) as caught:
+            await ask(zai)
+    assert caught.value.retry_after == 86400
+    assert caught.value.retry_at.isoformat() == "2026-09-23T14:00:00+08:00"

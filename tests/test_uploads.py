@@ -380,7 +380,9 @@ async def test_a_file_that_turns_out_too_large_is_no_lost_connection(real, work,
     async with real as zai:
         with pytest.raises(InvalidFileError, match=f"at most {most}") as caught:
             await work(zai)
-        assert zai.usage.total.attempts == len(caught.value.attempts) == 1
+        [attempt] = caught.value.attempts
+        assert (attempt.error, attempt.maybe_billed) == ("InvalidFileError", False)
+        assert zai.usage.total.attempts == 1
 
 
 # Forms.

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 
 from zai_async._transport import Request
 from zai_async._transport._answer import Answer
+from zai_async._transport._failures import FOREIGN, translate
 from zai_async._transport._pool import Connector, Door, Note
 from zai_async._transport._revealed import fields_of, url_of
 
@@ -32,6 +33,8 @@ _USED: Final[tuple[tuple[object, str], ...]] = (
     (aiohttp.ClientRequest, "connection_key"),
     (ResponseHandler, "set_response_params"),
     (ResponseHandler, "read"),
+    *((aiohttp.StreamReader, name) for name in ("_buffer", "_eof", "_exception", "_loop")),
+    *((aiohttp.StreamReader, name) for name in ("_read_nowait", "_waiter")),
 )
 
 
@@ -50,6 +53,24 @@ class Exchange(Answer):
         super().__init__(message.code, message.headers, content, connection_reused=reused)
         self._lent = lent
         content.on_eof(self._release)
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body, ``b""`` at its end."""
+        content: Any = self._content
+        try:
+            # As aiohttp's readany() does, with two coroutines less for each token.
+            while not (content._buffer or content._eof or content._exception):
+                content._waiter = waiter = content._loop.create_future()
+                try:
+                    await waiter
+                finally:
+                    content._waiter = None
+            if content._exception is not None:
+                raise content._exception
+        except FOREIGN as error:
+            raise translate(error) from error
+        piece: bytes = content._read_nowait(-1)
+        return piece
 
     def _release(self) -> None:
         """Give the connection back to the pool, which closes it if it cannot be used again."""

@@ -1,5 +1,6 @@
 """The connection pool, and what it tells about each connection."""
 
+import asyncio
 import socket
 from contextvars import ContextVar
 from functools import partial
@@ -11,6 +12,7 @@ from aiohttp.client_proto import ResponseHandler
 __all__ = ["NOTE", "Connection", "Connector", "Door", "Note"]
 
 _DNS_CACHE_SECONDS: Final = 300
+_TLS_BUFFER: Final = 2**15
 # NAT gateways forget silent connections after some minutes, and models think for longer.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 
@@ -25,6 +27,11 @@ class Connection(ResponseHandler):
     def lend(self) -> None:
         """Be handed out for the next request."""
         self.reused, self.used, self.begun = self.used, True, False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give back most of the memory that asyncio reserves for TLS."""
+        super().connection_made(transport)
+        _slim(getattr(transport, "_ssl_protocol", None))
 
     def data_received(self, data: bytes) -> None:
         """Note that there is an answer, and read it."""
@@ -47,6 +54,17 @@ class Connection(ResponseHandler):
         """Go on reading if that was paused; aiohttp asks after each piece that is taken out."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+
+
+def _slim(tls: Any) -> None:
+    """Read 32 KiB at a time over TLS: asyncio holds a zeroed buffer of 256 KiB per connection.
+
+    Other event loops do it their own way, and a coming Python may.
+    """
+    if hasattr(tls, "max_size") and hasattr(tls, "_ssl_buffer_view"):
+        tls.max_size = _TLS_BUFFER
+        tls._ssl_buffer = bytearray(_TLS_BUFFER)
+        tls._ssl_buffer_view = memoryview(tls._ssl_buffer)
 
 
 def _give_up(content: aiohttp.StreamReader | None) -> None:

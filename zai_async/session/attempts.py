@@ -42,6 +42,11 @@ class AttemptLog:
         """The request that was sent last."""
         return self.entries[-1]
 
+    @property
+    def pending(self) -> bool:
+        """Whether nothing is known yet about the end of the last request."""
+        return bool(self._facts) and "error" not in self._facts
+
     def start(self, begun: float) -> None:
         """Note that a request is being sent, in a call that began at this moment."""
         self.sent_at = self._clock.monotonic()

@@ -128,7 +128,9 @@ class Call:
                 self._history.start(self._begun)
                 return await self._attempt(finish)
             except (ConfigurationError, BudgetExceededError) as error:
-                error.attempts = self.attempts  # nothing was sent this time
+                if self._history.pending:
+                    self._history.fail(error)  # the body turned out to be none
+                error.attempts = self.attempts
                 raise
             except ZaiError as error:
                 await self._recover(error)

@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -98,7 +99,18 @@ class Repetition:
         chance = self._settings.clock.random()
         if self._waits_for_quota and error.retry_at is not None:
             return self._until_reset(error.retry_at.timestamp(), repetition, chance)
-        return self.policy.decide(error, repetition=repetition, elapsed=elapsed, chance=chance)
+        wait = self.policy.decide(error, repetition=repetition, elapsed=elapsed, chance=chance)
+        if wait is None:
+            self._tell_when(error)
+        return wait
+
+    def _tell_when(self, error: ZaiError) -> None:
+        """Say when the server wants to be asked again, to a caller who has the time."""
+        if error.retry_after is None or error.retry_at is not None:
+            return
+        with suppress(ValueError, OverflowError):  # beyond the calendar
+            moment = self._settings.clock.wall() + error.retry_after
+            error.retry_at = datetime.fromtimestamp(moment, UTC)
 
     def _until_reset(self, moment: float, repetition: int, chance: float) -> float | None:
         """Wait for the allowance of a plan; the platform tells its end in whole seconds."""
