@@ -16,5 +16,6 @@ class Contestant(Default):
             api_key="benchmark.key",
             base_url=url,
             max_retries=0,
+            timeout=600.0,
             http_client=DefaultAioHttpClient(),
         )

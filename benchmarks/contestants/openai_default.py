@@ -1,4 +1,5 @@
-"""openai-python with its default transport; it allows 1000 connections; retries are off."""
+"""openai-python with its default transport; it allows 1000 connections; retries are off,
+and connecting may take longer than 5 s."""
 
 from openai import AsyncOpenAI
 from openai._streaming import SSEDecoder
@@ -11,7 +12,7 @@ class Contestant(AsyncOpenAI):
     opens = "openai.AsyncOpenAI(api_key='benchmark.key')"
 
     def __init__(self, url):
-        super().__init__(api_key="benchmark.key", base_url=url, max_retries=0)
+        super().__init__(api_key="benchmark.key", base_url=url, max_retries=0, timeout=600.0)
 
     async def stream(self, seen):
         async with await self.chat.completions.create(

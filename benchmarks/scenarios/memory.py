@@ -2,7 +2,7 @@
 
 import asyncio
 
-from benchmarks.scenarios.rounds import Rounds, opened, start, stop
+from benchmarks.scenarios.rounds import Rounds, open_streams, stop
 from benchmarks.scenarios.work import Run, Work, need_descriptors, resident
 
 
@@ -12,11 +12,11 @@ def memory(streams: int) -> Run:
         need_descriptors(streams + 100)
         rounds = Rounds(work.server, min(streams, work.count(10 * streams, 10)))
         async with work.client("step") as client:
-            tasks = start(client, rounds.seen, 1)
-            await opened(work.server, 1)
+            seen = [rounds.seen] * rounds.streams
+            tasks = await open_streams(work.server, client, seen[:1])
             before = resident()
             with work.measured():
-                tasks += start(client, rounds.seen, rounds.streams - 1)
+                tasks += await open_streams(work.server, client, seen[1:])
                 await rounds.play(1)
             grown, opening = resident() - before, work.cpu
             await _steps(work, rounds)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from benchmarks.scenarios.rounds import opened, stop
+from benchmarks.scenarios.rounds import open_streams, stop
 from benchmarks.scenarios.work import Run, Work, need_descriptors
 
 WATCHED = 100
@@ -30,13 +30,9 @@ def paced(streams: int, rate: int) -> Run:
 
 async def _open(work: Work, client: Any, readers: list["_Reader"]) -> list[asyncio.Task[None]]:
     """Open the watched streams one after the other, so that their order is known."""
-    tasks: list[asyncio.Task[None]] = []
-    for reader in readers:
-        tasks.append(asyncio.create_task(client.stream(reader.seen)))
-        if len(tasks) <= WATCHED:
-            await opened(work.server, len(tasks), pause=0.0)
-    await opened(work.server, len(tasks))
-    return tasks
+    seen = [reader.seen for reader in readers]
+    tasks = await open_streams(work.server, client, seen[:WATCHED], batch=1)
+    return tasks + await open_streams(work.server, client, seen[WATCHED:])
 
 
 async def _play(work: Work, rate: int, readers: list["_Reader"]) -> None:

@@ -1,10 +1,14 @@
-"""Streams in step: the next event is sent when each of them has read the one before."""
+"""Many streams: opening them, and one event for each when all have read the one before."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.scenarios.work import Server
+from benchmarks.scenarios.work import Server, SkippedError
+
+Seen = Callable[[], object]
+BATCH = 100
+"""How many streams are opened at once."""
 
 
 class Rounds:
@@ -30,19 +34,24 @@ class Rounds:
     async def play(self, rounds: int) -> None:
         self._rounds = rounds
         self._over.clear()
-        await opened(self._server, self.streams)
         self._server.tick()
         await self._over.wait()
 
 
-async def opened(server: Server, streams: int, pause: float = 0.02) -> None:
-    """Return when so many streams are open at the server."""
-    while server.streams() < streams:  # noqa: ASYNC110
-        await asyncio.sleep(pause)  # the server cannot set an event
-
-
-def start(client: Any, seen: Callable[[], object], streams: int) -> list[asyncio.Task[None]]:
-    return [asyncio.create_task(client.stream(seen)) for _ in range(streams)]
+async def open_streams(
+    server: Server, client: Any, readers: Sequence[Seen], batch: int = BATCH
+) -> list[asyncio.Task[None]]:
+    """Open a stream for each reader, so many at once."""
+    tasks: list[asyncio.Task[None]] = []
+    for begin in range(0, len(readers), batch):
+        before = server.streams()
+        new = [asyncio.create_task(client.stream(seen)) for seen in readers[begin : begin + batch]]
+        while server.streams() < before + len(new):
+            await asyncio.sleep(0.002)  # the server cannot set an event
+            if any(task.done() for task in new):
+                raise SkippedError(f"only {server.streams()} streams could be opened")
+        tasks += new
+    return tasks
 
 
 async def stop(tasks: list[asyncio.Task[None]]) -> None:

@@ -6,7 +6,7 @@ import time
 from statistics import median
 from typing import Any
 
-from benchmarks.scenarios.rounds import Rounds, start, stop
+from benchmarks.scenarios.rounds import Rounds, open_streams, stop
 from benchmarks.scenarios.work import Work
 
 
@@ -61,7 +61,7 @@ async def step(work: Work) -> float:
     """100 streams; the next event is sent when each of them has read the one before."""
     rounds = Rounds(work.server, streams=min(100, work.count(1000, 2)))
     async with work.client("step") as client:
-        readers = start(client, rounds.seen, rounds.streams)
+        readers = await open_streams(work.server, client, [rounds.seen] * rounds.streams)
         await rounds.play(5)
         played = work.count(200, 2)
         with work.measured():
