@@ -12,7 +12,7 @@ install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/p
 # Seconds for each target.
 FUZZ ?= 60
 
-.PHONY: all demo test check format bench bench-guard fuzz interop docs clean
+.PHONY: all demo test check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -42,6 +42,12 @@ bench: $(VENV)/.bench
 
 bench-guard: $(VENV)/.test
 	$(BIN)/python -m benchmarks.guard $(ARGS)
+
+# Publishes the last whole run: in benchmarks/published.json, on docs/scale.md and as pictures.
+charts: $(VENV)/.charts
+	$(BIN)/python -m benchmarks.publish
+	$(BIN)/python -m benchmarks.charts
+	$(BIN)/python -m benchmarks.scale --write
 
 fuzz: $(VENV)/.fuzz
 	for target in parser chunks streams faults; do \

@@ -5,7 +5,7 @@ port, and with a folder of certificates another one for TLS. The path ``/control
 benchmark:
 
     t      sends one event down every open stream
-    p50 2  sends 50 events a second down every open stream, out of step with each other, for 2 s
+    p50 9  sends 50 events a second down every open stream, out of step, 9 events in all
     s      stops that, and is answered with the moments at which they were sent
     c      is answered with the seconds of CPU so far
     n      is answered with the number of open streams
@@ -34,18 +34,18 @@ _LONG: Final = 10
 class Pace:
     """Sends events down one stream after the other, so many a second each, and notes when."""
 
-    def __init__(self, streams: list[asyncio.Transport], rate: int, seconds: float) -> None:
+    def __init__(self, streams: list[asyncio.Transport], rate: int, events: int) -> None:
         self.sent: list[float] = []
         self._streams = streams
         self._rate = rate * len(streams)
-        self._most = int(self._rate * seconds)  # a client that falls behind would never be ready
+        self._events = events
         self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._send()
 
     def _send(self) -> None:
         self._timer = self._loop.call_later(0.001, self._send)
-        due = min(self._most, int((time.monotonic() - self._began) * self._rate))
+        due = min(self._events, int((time.monotonic() - self._began) * self._rate))
         for number in range(len(self.sent), due):
             stream = self._streams[number % len(self._streams)]
             if stream.is_closing():  # the benchmark was killed
@@ -108,8 +108,8 @@ class Connection(asyncio.Protocol):
             for transport in self.streams:
                 transport.write(_ONE)
         elif order.startswith(b"p"):
-            rate, seconds = order[1:].split()
-            self._pace = Pace(list(self.streams), int(rate), float(seconds))
+            rate, events = order[1:].split()
+            self._pace = Pace(list(self.streams), int(rate), int(events))
         else:
             self._tell(self._figures(order))
 

@@ -6,74 +6,55 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from benchmarks.scenarios.rounds import open_streams, stop
+from benchmarks.scenarios.rounds import Seen, open_streams, stop
 from benchmarks.scenarios.work import Run, Work, need_descriptors
 
 WATCHED = 100
 """How many streams the delay is taken from; of these the server knows which is which."""
-SECONDS = 1.0
+SECONDS = 1.3
+FIRST = 0.3
+"""The share of the events before the delay is taken."""
 
 
 def paced(streams: int, rate: int) -> Run:
     async def run(work: Work) -> float:
         """Streams that get so many events a second each, out of step with each other."""
         need_descriptors(streams + 100)
-        readers = [_Reader() for _ in range(min(streams, work.count(4 * streams)))]
+        seen: list[list[float]] = [[] for _ in range(min(streams, work.count(4 * streams)))]
         async with work.client("step") as client:
-            tasks = await _open(work, client, readers)
-            await _play(work, rate, readers)
+            tasks = await _open(work, client, [_noting(moments) for moments in seen])
+            await _play(work, rate, seen)
             await stop(tasks)
-        return work.cpu / sum(reader.events for reader in readers) * 1e6
+        work.also["delay, ms"] = median(_delays(work.server.ask(b"s"), seen)) * 1e3
+        return work.cpu / sum(map(len, seen)) * 1e6
 
     return run
 
 
-async def _open(work: Work, client: Any, readers: list["_Reader"]) -> list[asyncio.Task[None]]:
+def _noting(moments: list[float]) -> Callable[[], None]:
+    clock, note = time.monotonic, moments.append
+    return lambda: note(clock())
+
+
+async def _open(work: Work, client: Any, readers: list[Seen]) -> list[asyncio.Task[None]]:
     """Open the watched streams one after the other, so that their order is known."""
-    seen = [reader.seen for reader in readers]
-    tasks = await open_streams(work.server, client, seen[:WATCHED], batch=1)
-    return tasks + await open_streams(work.server, client, seen[WATCHED:])
+    tasks = await open_streams(work.server, client, readers[:WATCHED], batch=1)
+    return tasks + await open_streams(work.server, client, readers[WATCHED:])
 
 
-async def _play(work: Work, rate: int, readers: list["_Reader"]) -> None:
-    warm, seconds = min(0.3, work.size), max(0.2, SECONDS * min(1.0, 4 * work.size))
-    work.server.order(b"p%d %f" % (rate, warm + seconds))
-    await asyncio.sleep(warm)
-    for reader in readers:
-        reader.begin()
+async def _play(work: Work, rate: int, seen: list[list[float]]) -> None:
+    """Have events sent for some time, and wait until all have been seen."""
+    seconds = SECONDS * max(0.2, min(1.0, 4 * work.size))
+    events = int(rate * len(seen) * seconds)
     with work.measured():
+        work.server.order(b"p%d %d" % (rate, events))
         await asyncio.sleep(seconds)
-    for reader in readers:
-        reader.end()
-    work.also["delay, ms"] = median(_delays(work.server.ask(b"s"), readers)) * 1e3
+        while sum(map(len, seen)) < events:  # noqa: ASYNC110 - an event would cost every reader
+            await asyncio.sleep(0.01)
 
 
-def _delays(sent: list[float], readers: list["_Reader"]) -> Iterator[float]:
+def _delays(sent: list[float], seen: list[list[float]]) -> Iterator[float]:
     """Yield how long events were on their way; the server sends to one reader after the other."""
-    for number, reader in enumerate(readers[:WATCHED]):
-        own = sent[number :: len(readers)]
-        yield from (seen - own[place] for place, seen in reader.measured())
-
-
-class _Reader:
-    """Notes when events are seen."""
-
-    def __init__(self) -> None:
-        self._moments: list[float] = []
-        self._window = 0, 0
-        clock, note = time.monotonic, self._moments.append
-        self.seen: Callable[[], None] = lambda: note(clock())
-
-    def begin(self) -> None:
-        self._window = len(self._moments), 0
-
-    def end(self) -> None:
-        self._window = self._window[0], len(self._moments)
-
-    @property
-    def events(self) -> int:
-        return self._window[1] - self._window[0]
-
-    def measured(self) -> Iterator[tuple[int, float]]:
-        begin, end = self._window
-        return zip(range(begin, end), self._moments[begin:end], strict=True)
+    for number, moments in enumerate(seen[:WATCHED]):
+        pairs = list(zip(sent[number :: len(seen)], moments, strict=True))
+        yield from (after - before for before, after in pairs[int(len(pairs) * FIRST) :])
