@@ -1,19 +1,32 @@
 """The key is in no log line, no message, no repr and no traceback, whatever happens."""
 
 import copy
+import gc
 import logging
 import pickle
 import traceback
 
+import anyio
+import msgspec
 import pytest
 
-from tests.calls import KEY, FakeClock, ask, client
+from tests.calls import ASK, FINE, KEY, PROMPT, FakeClock, ask, client
+from tests.chat_wire import GOOD
 from tests.fault_server import FaultServer, answer
-from zai_async import CallOptions, ConnectTimeoutError, Hooks, RetryPolicy, Timeout, ZaiError
+from zai_async import (
+    AsyncZai,
+    CallOptions,
+    ConnectTimeoutError,
+    Hooks,
+    RetryPolicy,
+    Timeout,
+    ZaiError,
+)
 from zai_async._endpoints import CHAT
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, open_transport
-from zai_async.testing import Emulator
+from zai_async.providers import ZAI
+from zai_async.testing import Emulator, FakeReply, FakeTransport
 
 HALF = KEY.rpartition(".")[2]
 ECHO = f"the key {KEY} is unknown, and so is {HALF}"
@@ -112,6 +125,32 @@ async def test_the_key_is_nowhere(logged, fault, stream):
     assert HALF not in shown.text
     assert HALF not in logged()
     assert "RequestEvent" in shown.text
+
+
+def shown_objects():
+    """Return what every object of the package says of itself, those of the emulator apart."""
+    ours = [each for each in gc.get_objects() if str(type(each).__module__).startswith("zai_async")]
+    shown = [each for each in ours if "testing" not in type(each).__module__]
+    return "\n".join(f"{each!r} {each!s}" for each in shown)
+
+
+@pytest.mark.parametrize("key_in", ["header", "query", "jwt"])
+async def test_no_object_shows_the_key_the_token_or_the_prompt(key_in):
+    """While a stream is open, another call is queued, and a third one has ended."""
+    provider = msgspec.structs.replace(ZAI, key_in=key_in)
+    transport = FakeTransport(FINE, FakeReply.stream(GOOD[:200], 60.0))
+    client = AsyncZai(api_key=KEY, provider=provider, transport=transport, limits=1)
+    async with client as zai, anyio.create_task_group() as group:
+        answer = await ask(zai)
+        async with zai.chat.completions.stream(**ASK) as stream:
+            await anext(stream)
+            group.start_soon(ask, zai)
+            await anyio.wait_all_tasks_blocked()
+            shown = shown_objects() + repr([answer, stream, zai])
+        group.cancel_scope.cancel()
+    [token] = {*transport.requests[0].secret_headers.values()} or [Secret(KEY)]
+    assert "<Request chat.completions.create: POST" in shown
+    assert not [one for one in (HALF, PROMPT, token.reveal()) if one in shown]
 
 
 @pytest.mark.parametrize("garbage", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\nX\r\n\r\n"])

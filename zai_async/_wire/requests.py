@@ -37,6 +37,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     """Whether to open a new connection instead of taking one from the pool."""
 
+    def __repr__(self) -> str:
+        # What people ask is nobody else's business, and may be megabytes.
+        return f"<Request {self.operation}: {self.method} {self.url}>"
+
 
 class RequestFactory:
     """Makes the requests of one operation of a client; what they share is made once.
