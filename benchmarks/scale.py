@@ -79,7 +79,8 @@ def _crowd(results: Results) -> float:
 
 
 def _way(results: Results, title: str, suffix: str, crowd: float) -> Way:
-    step, memory = results[f"step{suffix}"]["ours"], results[f"memory{suffix}"]["ours"]
+    step = results[f"step{suffix}"]["ours"]
+    memory = results.get(f"memory{suffix}", results["memory"])["ours"]
     return Way(title, step["median"] * crowd, memory["to open, us"], memory["median"])
 
 

@@ -25,7 +25,8 @@ TRIED = [
     "memory",
     "memory_stalled",
     "upload",
-    "parse0",
+    "parse",
+    "parse_large",
 ]
 TRIED_TOO = pytest.param("step_tls_uvloop", marks=TLS_NEEDS)
 

@@ -10,7 +10,7 @@ out of the scenarios that need it, and a package that is not installed keeps it 
     parse(reads) -> int                      cut bytes into events, and count them
     imports, opens                           statements: the import, and making a client
     most = 1                                 how much at once it is fit for
-    longest = 2**20                          how long an event it is fit for
+    longest = 1_000_000                      how long an event it is fit for
     only = ("step",)                         the scenarios it is made for
 
 The order of ``NAMES`` is that of the tables; ratios refer to ours.
