@@ -1,7 +1,7 @@
 """Damaged chat streams: the machine ends in a known way, and never joins two generations."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, get_args
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -10,10 +10,13 @@ from zai_async._endpoints import CHAT_STREAM
 from zai_async.errors import Timing
 from zai_async.session.settings import Settings
 from zai_async.streams.events import Reset, TextDelta
+from zai_async.streams.opening import Opening
 from zai_async.testing import FakeReply
 from zai_async.testing._fake_transport import FakeResponse
 
 __all__ = ["check_stream"]
+
+T = TypeVar("T")
 
 OUTCOMES = frozenset(get_args(Outcome))
 ALTITUDES = ("chunks", "text", "events", "completion")
@@ -90,6 +93,13 @@ class Script:
         cleanup()
 
 
+class Straight(Opening):
+    """Opens without a cancel scope, which would need an event loop."""
+
+    async def wait(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await work()
+
+
 def check_stream(data: bytes) -> None:
     """Read what the bytes describe: a stream as it is, or a first generation and a second."""
     if len(data) < 4:
@@ -135,6 +145,7 @@ async def read(body: bytes, plan: Plan) -> None:
     options = CallOptions(on_restart="reset" if plan.reset else "raise")
     call = Script(pieces, options, int(plan.repeats))
     stream = ChatStream(call)
+    stream._opening = Straight()  # noqa: SLF001 - the only way past the event loop
     shown: list[str] = []
     try:
         async with stream:

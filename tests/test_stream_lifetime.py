@@ -204,6 +204,25 @@ async def test_a_forgotten_stream_is_closed_with_one_warning():
         assert transport_of(zai).open_responses == 0
 
 
+@pytest.mark.parametrize("pieces", [[1], [2, 2], [100, 300], [300]])
+@pytest.mark.parametrize("altitude", ["chunks", "text", "events"])
+async def test_a_forgotten_stream_goes_without_the_garbage_collector(pieces, altitude):
+    steps = [WORD * count for count in pieces]
+    async with client(FakeReply.stream(*steps, 3600.0, WORD), limits=1) as zai:
+        answer = await zai.chat.completions.create(model="m", messages="hi", stream=True)
+        gc.collect()
+        gc.disable()
+        try:
+            async for _ in answer if altitude == "chunks" else getattr(answer, altitude):
+                break
+            with pytest.warns(ResourceWarning, match="ChatStream was never closed"):
+                del answer
+        finally:
+            gc.enable()
+        assert transport_of(zai).open_responses == 0
+        assert zai.limits.snapshot()["m"].in_flight == 0
+
+
 async def test_a_stream_that_was_read_to_its_end_may_be_forgotten():
     async with client(GOOD) as zai:
         answer = await zai.chat.completions.create(model="m", messages="hi", stream=True)

@@ -1,8 +1,7 @@
 """The chat stream: one object, read as chunks, as text, as thinking, or as events."""
 
 import functools
-from collections.abc import AsyncIterator, Iterator
-from itertools import chain
+from collections.abc import AsyncIterator
 from operator import attrgetter, length_hint
 
 import msgspec
@@ -27,7 +26,7 @@ from zai_async.streams.source import Source
 __all__ = ["ChatStream"]
 
 _LOST = -1
-# How many events are decoded, or added up, in one go.
+# How many events are added up in one go.
 _BATCH = 64
 _choices = attrgetter("choices")
 
@@ -130,24 +129,30 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
             self._settle()
         return chunk
 
-    def _accepted(self, payloads: list[bytes]) -> Iterator[ChatCompletionChunk | None]:
-        if self._early:
-            return super()._accepted(payloads)
-        starts = range(0, len(payloads), _BATCH)
-        batches = (payloads[start : start + _BATCH] for start in starts)
-        return chain.from_iterable(map(self._accepted_at_once, batches))
-
-    def _accepted_at_once(self, payloads: list[bytes]) -> Iterator[ChatCompletionChunk | None]:
-        """Decode a batch in one go; what is not ordinary throughout is accepted one by one."""
+    def _next(self) -> ChatCompletionChunk | None:
+        entry = self._waiting[0]
+        if self._early or len(entry) == 1 or isinstance(entry, bytes):
+            return super()._next()
+        self._waiting.popleft()
         self._settle()
-        try:
-            batch = list(map(self._decode, payloads))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return map(self._accept, payloads)
+        return self._accept_run(entry)
+
+    def _accept_run(self, run: list[bytes]) -> ChatCompletionChunk | None:
+        """Decode events in one go; what is not ordinary throughout is accepted one by one."""
+        batch = self._decoded(run)
         if self._suspicion or not all(map(_choices, batch)):
-            return map(self._accept, payloads)
-        self._batch, self._handed_out = batch, iter(batch)
-        return self._handed_out
+            batch = []
+        if not batch:
+            self._waiting.extendleft([data] for data in reversed(run))
+        self._batch = batch
+        self._pending = self._handed_out = iter(batch)
+        return next(self._handed_out, None)
+
+    def _decoded(self, run: list[bytes]) -> list[ChatCompletionChunk]:
+        try:
+            return list(map(self._decode, run))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return []
 
     def _settle(self) -> None:
         # Of a batch, only what has been handed out counts.

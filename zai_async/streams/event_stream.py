@@ -5,12 +5,12 @@ its own. What has been read is handed out event by event without touching the ev
 socket's own flow control is the only back-pressure there is, and the only one that is needed.
 """
 
-import abc
 import warnings
+from collections import deque
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from anyio.lowlevel import checkpoint
 
@@ -27,10 +27,12 @@ from zai_async.errors import (
     TransportError,
     ZaiError,
 )
-from zai_async.models import Outcome, Usage
-from zai_async.streams.order import in_order
+from zai_async.models import Outcome
+from zai_async.streams.kind import StreamKind
+from zai_async.streams.opening import Opening, closed_meanwhile
+from zai_async.streams.order import in_order, lines_of
 from zai_async.streams.remainder import drain
-from zai_async.streams.silence import GRACE_SECONDS, patience_of, stalled
+from zai_async.streams.silence import Silence, patience_of
 from zai_async.streams.source import Source
 
 __all__ = ["EventStream"]
@@ -41,7 +43,7 @@ T = TypeVar("T")
 _LARGE: Final = 2**16
 
 
-class EventStream(abc.ABC, Generic[T]):
+class EventStream(StreamKind[T]):
     """Iterate over the events of an answer; enter it as a context to have it closed for sure.
 
     Raises:
@@ -59,6 +61,7 @@ class EventStream(abc.ABC, Generic[T]):
         self._outcome: Outcome | None = None
         self._altitude: str | None = None
         self._error: ZaiError | None = None
+        self._opening = Opening()
         self._entered = False
         self._reading = False
         self._much = False
@@ -68,41 +71,15 @@ class EventStream(abc.ABC, Generic[T]):
     def _begin(self) -> None:
         """Set everything that a second request starts anew with."""
         self._parser = SSEParser(max_event_bytes=self._source.settings.max_event_bytes)
+        # What has been accepted, and what has only been read. Neither may hold on to the stream:
+        # a forgotten one has to go at once, not when the garbage collector comes by.
         self._pending: Iterator[T | None] = iter(())
+        self._waiting: deque[bytes | list[bytes]] = deque()
         self._opened = self._input_ended = False
-        self._progress = self._seen = 0
-        self._waited = 0.0
+        self._progress = 0
+        self._silence = Silence()
         self._verdict: ZaiError | None = None
         self._early = True
-
-    # What each kind of stream defines.
-
-    @abc.abstractmethod
-    def _accept(self, data: bytes) -> T | None:
-        """Decode an event and take note of it; None for one that is not for the caller."""
-
-    @abc.abstractmethod
-    def _accept_stray(self, line: bytes) -> None:
-        """Make sense of a line that is no part of any event."""
-
-    @abc.abstractmethod
-    def _judge(self, *, done: bool) -> Outcome:
-        """Say how the stream ended, or raise what is wrong with its end."""
-
-    @abc.abstractmethod
-    def _finished(self) -> bool:
-        """Tell whether nothing but the end mark is still to come."""
-
-    @abc.abstractmethod
-    def _partial(self) -> Any:
-        """Return what has arrived so far."""
-
-    def _settle(self) -> None:
-        """Take note of what was put off; ``_progress`` counts it from here on."""
-
-    def _spent(self) -> Usage | None:
-        """Return what the platform told about tokens; None if it counts none here."""
-        return None
 
     # What a caller sees.
 
@@ -134,14 +111,17 @@ class EventStream(abc.ABC, Generic[T]):
     async def open(self) -> Self:
         """Send the request and wait for the headers; entering the context does the same."""
         if not (self._opened or self._ended):
+            self._require_alone()
             await self._connect()
         return self
 
     async def aclose(self) -> None:
         """Close the stream and its connection at once, from any task."""
         self._ended = True
-        self._pending = iter(())
-        self._leave()
+        self._forget()
+        # A task that is about to open the stream gives back what it has, and nobody else can.
+        if not self._opening.stop():
+            self._leave()
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -163,9 +143,9 @@ class EventStream(abc.ABC, Generic[T]):
         while True:
             try:
                 for item in self._pending:  # noqa: B007 - one only, which is handed out below
-                    break  # the event may have changed what is still to come
+                    break
                 else:
-                    item = await self._read()
+                    item = self._next() if self._waiting else await self._read()
                 if item is not None:
                     return item
             except ZaiError as error:
@@ -199,9 +179,9 @@ class EventStream(abc.ABC, Generic[T]):
 
     async def _connect(self) -> None:
         try:
-            response = self._response = await self._source.open()
+            response = self._response = await self._opening.wait(self._source.open)
             if self._ended:
-                raise StreamConsumedError("the stream was closed while it waited")
+                raise closed_meanwhile()
         except ZaiError as error:
             self._conclude(error)
             raise
@@ -231,12 +211,9 @@ class EventStream(abc.ABC, Generic[T]):
             self._reading = False
         self._much = len(data) >= _LARGE
         payloads = self._parser.payloads(data)
-        if self._parser.stray:
-            self._pending = self._in_order(payloads)
-            return None
-        if len(payloads) == 1:
+        if len(payloads) == 1 and not self._parser.stray:
             return self._accept_early(payloads[0]) if self._early else self._accept(payloads[0])
-        self._pending = self._accepted(payloads)
+        self._put(payloads)
         if not data:
             self._end_of_input()
         return None
@@ -245,8 +222,7 @@ class EventStream(abc.ABC, Generic[T]):
         """Do what is next when it is not reading."""
         if self._ended:
             raise self._error or StopAsyncIteration
-        if self._reading:
-            raise StreamConsumedError("the stream is being read by another task")
+        self._require_alone()
         if self._input_ended:
             self._finish(done=False)
         elif not self._opened:
@@ -254,9 +230,26 @@ class EventStream(abc.ABC, Generic[T]):
         else:
             raise self._verdict or StreamConsumedError("the stream is closed")
 
-    def _accepted(self, payloads: list[bytes]) -> Iterator[T | None]:
-        """Accept the events of a read, each at the moment at which it is handed out."""
-        return map(self._accept_early if self._early else self._accept, payloads)
+    def _require_alone(self) -> None:
+        if self._reading or self._opening.goes_on:
+            raise StreamConsumedError("the stream is being read by another task")
+
+    def _put(self, payloads: list[bytes]) -> None:
+        """Keep what came in one read, until it is its turn to be accepted."""
+        self._waiting += in_order(payloads, self._parser.stray)
+        self._parser.stray.clear()
+
+    def _next(self) -> T | None:
+        """Accept what is next of what has been read, at the moment at which it is handed out."""
+        entry = self._waiting[0]
+        if isinstance(entry, bytes):
+            self._waiting.popleft()
+            self._accept_stray(entry)
+            return None
+        data = entry.pop(0)
+        if not entry:
+            self._waiting.popleft()
+        return self._accept_early(data) if self._early else self._accept(data)
 
     def _accept_early(self, data: bytes) -> T | None:
         """Accept an event before which there was no content; later ones need not be looked at."""
@@ -269,12 +262,12 @@ class EventStream(abc.ABC, Generic[T]):
 
     def _broken_off(self, error: TransportError) -> bytes:
         """Say why the body broke off; after the finish reason that is an end like any other."""
+        if self._finished() and not self._ended:
+            return b""
         if self._verdict is not None:
             raise self._verdict from None
         if self._ended:
             raise StreamConsumedError("the stream was closed while it was read") from None
-        if self._finished():
-            return b""
         raise self._truncated(f"the stream broke off: {error.message}") from error
 
     def _truncated(self, text: str) -> ZaiError:
@@ -283,28 +276,31 @@ class EventStream(abc.ABC, Generic[T]):
 
     def _end_of_input(self) -> None:
         """Take the last event although its blank line is missing; it counts if it is whole."""
-        if self._verdict is not None:
+        if self._verdict is not None and not self._finished():
             raise self._verdict
         self._input_ended = True
         last = self._parser.close()
-        self._pending = self._in_order([last.data] if last is not None and last.data else [])
-
-    def _in_order(self, payloads: list[bytes]) -> Iterator[T | None]:
-        return in_order(payloads, self._parser.stray, self._accept_early, self._accept_stray)
+        self._put([last.data] if last is not None and last.data else [])
 
     def _insert(self, *payloads: bytes) -> None:
         """Have these events accepted before those that are already waiting."""
-        self._pending = chain(map(self._accept, payloads), self._pending)
+        if payloads:
+            self._waiting.appendleft([*payloads])
+
+    def _forget(self) -> None:
+        """Drop what was read and has not been handed out."""
+        self._pending = iter(())
+        self._waiting.clear()
 
     # Ending.
 
     def _finish(self, *, done: bool) -> None:
         """End the stream well, or raise what is wrong with its end."""
-        while self._parser.stray:
-            self._accept_stray(self._parser.stray.pop(0)[1])
+        for line in lines_of(self._waiting):
+            self._accept_stray(line)
         self._outcome = self._judge(done=done)
         self._ended = True
-        self._pending = iter(())
+        self._forget()
         self._give_back()
 
     def _give_back(self) -> None:
@@ -348,9 +344,9 @@ class EventStream(abc.ABC, Generic[T]):
         if error.emitted:
             self._source.note(error)
             raise error
-        await self._source.recover(error)
+        await self._opening.wait(partial(self._source.recover, error))
         if self._ended:
-            raise StreamConsumedError("the stream was closed while it waited")
+            raise closed_meanwhile()
         self._begin()
         await self._connect()
 
@@ -362,7 +358,7 @@ class EventStream(abc.ABC, Generic[T]):
         self._outcome = error.outcome if isinstance(error, IncompleteError) else "error"
         self._error = error
         self._ended = True
-        self._pending = iter(())
+        self._forget()
         self._leave()
 
     # Clocks.
@@ -379,22 +375,18 @@ class EventStream(abc.ABC, Generic[T]):
         deadline_at = self._source.deadline_at
         if deadline_at is not None and self._source.settings.clock.monotonic() >= deadline_at:
             deadline = self._source.options.deadline
-            self._interrupt(DeadlineError(f"the deadline of {deadline:g} s has passed"))
-        elif self._progress != self._seen:
-            self._seen, self._waited = self._progress, 0.0
-        elif self._reading:
-            self._waited += passed
-            error = stalled(self._source.timeout, self._waited, begun=self._progress > 0)
-            if error is not None or (self._waited >= GRACE_SECONDS and self._finished()):
-                self._interrupt(None if self._finished() else error)
+            self._break_off(DeadlineError(f"the deadline of {deadline:g} s has passed"))
+        elif self._silence.lasts(passed, self._progress, reading=self._reading):
+            error = self._silence.error(self._source.timeout, begun=self._progress > 0)
+            if error is not None or (self._silence.is_long and self._finished()):
+                self._break_off(error)
 
     def interrupt(self) -> None:
-        """Break off, because the client is drained; what has arrived whole is whole."""
-        text = "the client was drained before the stream had ended"
-        self._interrupt(None if self._finished() else ClientDrainingError(text))
+        """Break off, because the client is drained."""
+        self._break_off(ClientDrainingError("the client was drained before the stream had ended"))
 
-    def _interrupt(self, verdict: ZaiError | None) -> None:
-        """Wake the reader up by closing the connection under it."""
+    def _break_off(self, verdict: ZaiError | None) -> None:
+        """Wake the reader up by closing the connection under it; what is whole stays whole."""
         self._verdict = verdict
         if self._response is not None:
             self._response.close()

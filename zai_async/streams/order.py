@@ -1,25 +1,31 @@
 """The events of a read, and the lines between them that belong to none, in their order."""
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Final
 
-__all__ = ["in_order"]
+__all__ = ["in_order", "lines_of"]
 
-T = TypeVar("T")
+# How many events may be decoded in one go.
+_RUN: Final = 64
 
 
-def in_order(
-    payloads: list[bytes],
-    stray: list[tuple[int, bytes]],
-    accept: Callable[[bytes], T],
-    accept_stray: Callable[[bytes], None],
-) -> Iterator[T | None]:
-    """Accept one after the other; lines leave the list when it is their turn."""
+def in_order(payloads: list[bytes], stray: list[tuple[int, bytes]]) -> list[bytes | list[bytes]]:
+    """Return the events in runs, none of them empty, and each line by itself."""
+    if not stray and 0 < len(payloads) <= _RUN:
+        return [payloads]
+    entries: list[bytes | list[bytes]] = []
     done = 0
-    while stray:
-        place, _ = stray[0]
-        yield from map(accept, payloads[done:place])
+    for place, line in stray:
+        entries += _runs(payloads[done:place])
+        entries.append(line)
         done = place
-        accept_stray(stray.pop(0)[1])
-        yield None  # what was found in the line comes next
-    yield from map(accept, payloads[done:])
+    return entries + _runs(payloads[done:])
+
+
+def lines_of(entries: Iterable[bytes | list[bytes]]) -> list[bytes]:
+    """Return the lines alone."""
+    return [entry for entry in entries if isinstance(entry, bytes)]
+
+
+def _runs(payloads: list[bytes]) -> list[bytes | list[bytes]]:
+    return [payloads[start : start + _RUN] for start in range(0, len(payloads), _RUN)]

@@ -6,10 +6,10 @@ from typing import Final
 from zai_async.errors import StreamStalledError
 from zai_async.models import Timeout
 
-__all__ = ["GRACE_SECONDS", "patience_of", "stalled"]
+__all__ = ["Silence", "patience_of"]
 
-GRACE_SECONDS: Final = 10.0
-"""How long a stream may stay silent between its finish reason and its end mark."""
+# How long a stream may stay silent between its finish reason and its end mark.
+_GRACE_SECONDS: Final = 10.0
 # With a deadline, the looks of the watchdog are a tenth of a second apart.
 _DEADLINE_PATIENCE: Final = 0.8
 
@@ -22,11 +22,31 @@ def patience_of(timeout: Timeout, *, has_deadline: bool) -> float:
     return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
-def stalled(timeout: Timeout, waited: float, *, begun: bool) -> StreamStalledError | None:
-    """Make the exception for a stream that has been silent for too long, if it has."""
-    phase = "between_progress" if begun else "first_progress"
-    limit: float | None = getattr(timeout, phase)
-    if limit is None or waited < limit:
-        return None
-    text = f"no progress for {waited:.1f} s ({phase} is {limit:g} s)"
-    return StreamStalledError(text, phase=phase, waited=waited)
+class Silence:
+    """The time for which a stream has been read without any progress."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._waited = 0.0
+
+    def lasts(self, passed: float, progress: int, *, reading: bool) -> bool:
+        """Count the seconds since the last look; False if there was progress, or no wait."""
+        if progress != self._seen:
+            self._seen, self._waited = progress, 0.0
+            return False
+        self._waited += passed if reading else 0.0
+        return reading
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a stream that has its finish reason need not be waited for any longer."""
+        return self._waited >= _GRACE_SECONDS
+
+    def error(self, timeout: Timeout, *, begun: bool) -> StreamStalledError | None:
+        """Make the exception for a stream that has been silent for too long, if it has."""
+        phase = "between_progress" if begun else "first_progress"
+        limit: float | None = getattr(timeout, phase)
+        if limit is None or self._waited < limit:
+            return None
+        text = f"no progress for {self._waited:.1f} s ({phase} is {limit:g} s)"
+        return StreamStalledError(text, phase=phase, waited=self._waited)

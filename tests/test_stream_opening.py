@@ -1,0 +1,220 @@
+"""Streams that are closed by another task while they are being opened."""
+
+import asyncio
+
+import anyio
+import pytest
+
+from tests.chat_wire import GOOD, GOOD_TEXT, client, stream
+from zai_async import AsyncZai, ConnectionLostError, Hooks, RetryPolicy, StreamConsumedError
+from zai_async.testing import FakeReply, FakeTransport
+
+FAILED = FakeReply.json({"error": {"code": "500", "message": "internal"}}, status=500)
+BROKEN = FakeReply.stream(ConnectionLostError("reset"))
+NEVER = FakeReply(headers=FakeReply.stream().headers, delay=3600.0)
+
+
+class Sleepless:
+    """A clock on which a wait never ends; ``waits`` is set when one begins."""
+
+    def __init__(self):
+        self.waits = anyio.Event()
+
+    def monotonic(self):
+        return 0.0
+
+    def wall(self):
+        return 1_790_000_000.0
+
+    def random(self):
+        return 0.5
+
+    async def sleep(self, seconds):
+        self.waits.set()
+        await anyio.sleep_forever()
+
+
+def opened(*script, **settings):
+    """Return a client of a scripted transport that allows one request at a time."""
+    transport = FakeTransport(*script)
+    settings.setdefault("retry", RetryPolicy())
+    return AsyncZai(api_key="test", transport=transport, limits=1, **settings), transport
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+
+
+async def close_while(zai, transport, waits, answer=None):
+    """Close a stream as soon as its opener waits; return what ended the opener."""
+    answer = stream(zai) if answer is None else answer
+    opener = asyncio.create_task(answer.open())
+    await until(waits)
+    sent = len(transport.requests)
+    await answer.aclose()
+    with pytest.raises(StreamConsumedError, match="was closed while it waited") as caught:
+        await opener
+    assert opener.cancelling() == 0
+    assert len(transport.requests) == sent
+    return caught.value
+
+
+def idle(zai):
+    figures = next(iter(zai.limits.snapshot().values()))
+    return figures.in_flight == figures.waiting == 0
+
+
+async def test_while_it_connects():
+    zai, transport = opened(NEVER)
+    async with zai:
+        await close_while(zai, transport, lambda: transport.requests)
+        assert idle(zai)
+        assert transport.open_responses == 0
+
+
+async def test_the_slot_is_free_only_after_the_request_is_over():
+    slots = []
+    zai, transport = opened(NEVER)
+    send = transport.send
+
+    async def watched(request):
+        try:
+            return await send(request)
+        finally:
+            slots.append(not idle(zai))
+
+    transport.send = watched
+    async with zai:
+        await close_while(zai, transport, lambda: transport.requests)
+        assert slots == [True]
+
+
+async def test_while_it_waits_for_a_slot():
+    zai, transport = opened(NEVER)
+    async with zai:
+        first = asyncio.create_task(stream(zai).open())
+        await until(lambda: transport.requests)
+        waits = next(iter(zai.limits.snapshot()))
+        await close_while(zai, transport, lambda: zai.limits.snapshot()[waits].waiting)
+        assert zai.limits.snapshot()[waits].in_flight == 1
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert idle(zai)
+
+
+async def test_while_it_waits_to_try_again():
+    clock = Sleepless()
+    zai, transport = opened(FAILED, clock=clock)
+    async with zai:
+        await close_while(zai, transport, clock.waits.is_set)
+        assert idle(zai)
+
+
+async def test_while_a_broken_answer_waits_to_be_asked_for_again():
+    clock = Sleepless()
+    zai, transport = opened(BROKEN, FakeReply.stream(GOOD), clock=clock)
+    async with zai:
+        answer = stream(zai)
+        reader = asyncio.create_task(anext(answer.text))
+        await clock.waits.wait()
+        with pytest.raises(StreamConsumedError, match="by another task"):
+            await answer.completion()
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError, match="closed while it waited"):
+            await reader
+        assert len(transport.requests) == 1
+        assert idle(zai)
+
+
+async def test_as_the_wait_to_ask_again_is_over():
+    class Closing(Sleepless):
+        async def sleep(self, seconds):
+            await answer.aclose()
+
+    zai, transport = opened(BROKEN, FakeReply.stream(GOOD), clock=Closing())
+    async with zai:
+        answer = stream(zai)
+        with pytest.raises(StreamConsumedError, match="closed while it waited"):
+            await answer.completion()
+        assert len(transport.requests) == 1
+        assert idle(zai)
+
+
+async def test_opening_what_is_open_changes_nothing():
+    zai, transport = opened(FakeReply.stream(GOOD))
+    async with zai, stream(zai) as answer:
+        assert await answer.open() is answer
+        assert (await answer.completion()).text == GOOD_TEXT
+        assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_at_every_step(steps):
+    async with client(GOOD) as zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(answer.open())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError) if not opener.done() else anyio.move_on_after(1):
+            await opener
+        await asyncio.sleep(0)
+        transport = zai._manager.sessions._open_transport()
+        assert transport.open_responses == 0
+        assert not (await zai._manager.sessions.current()).watchdog._watched
+
+
+async def test_an_answer_that_comes_as_the_stream_is_closed_is_closed_too():
+    async def slow(event):
+        await answer.aclose()
+
+    async with client(GOOD, hooks=Hooks(on_response=slow)) as zai:
+        answer = stream(zai)
+        with pytest.raises(StreamConsumedError, match="closed while it waited"):
+            await answer.open()
+        assert zai._manager.sessions._open_transport().open_responses == 0
+
+
+async def test_a_cancelled_opener_is_cancelled():
+    zai, transport = opened(NEVER)
+    async with zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(answer.open())
+        await until(lambda: transport.requests)
+        opener.cancel()
+        await answer.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await opener
+        assert idle(zai)
+
+
+async def test_one_task_opens():
+    zai, transport = opened(FakeReply.stream(GOOD), retry=RetryPolicy(retries=0))
+    async with zai, zai.chat.completions.stream(model="m", messages="hi") as answer:
+        assert (await answer.completion()).text == GOOD_TEXT
+    async with client(NEVER) as zai:
+        answer = stream(zai)
+        first = asyncio.create_task(answer.open())
+        await until(lambda: zai._manager.sessions._open_transport().requests)
+        for second in (answer.open(), anext(answer.text)):
+            with pytest.raises(StreamConsumedError, match="by another task"):
+                await second
+        assert not first.done()  # the mistake of one task is no harm to the other
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError):
+            await first
+        assert len(transport.requests) == 1
+
+
+async def test_the_server_sees_that_the_opener_left(zai_emulator):
+    zai_emulator.fault(hang=True, times=None)
+    async with AsyncZai(api_key="test", base_url=zai_emulator.url) as zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(answer.open())
+        await zai_emulator.wait_requests(1)
+        await answer.aclose()
+        await zai_emulator.wait_disconnected(1, timeout=1.0)
+        with pytest.raises(StreamConsumedError):
+            await opener
