@@ -160,6 +160,19 @@ def test_findings_are_collected():
     assert answer.content_filter == [ContentFilter(level=1)]
 
 
+@pytest.mark.parametrize(
+    ("facts", "progress"),
+    [
+        ({"web_search": [SearchResult(title="1")]}, 1),
+        ({"content_filter": [ContentFilter(level=1)]}, 1),
+        ({"web_search": [], "content_filter": []}, 0),
+        ({"usage": Usage(total_tokens=1)}, 0),
+    ],
+)
+def test_findings_are_progress_and_counts_of_tokens_are_none(facts, progress):
+    assert ChatAccumulator().add([ChatCompletionChunk(**facts)]) == progress
+
+
 def test_audio_is_kept():
     answer = accumulated(chunk(audio=Audio(id="1")), chunk(content="x"))
     assert answer.completion().message.audio == Audio(id="1")
@@ -318,15 +331,28 @@ def test_arguments_are_whole_after_their_last_character_and_not_before(arguments
     assert json.loads(call.arguments) == arguments
 
 
-def test_before_the_finish_reason_only_whole_calls_are_shown():
+@pytest.mark.parametrize("arguments", ["", '{"b":'])
+@pytest.mark.parametrize(
+    ("finish_reason", "names"),
+    [
+        (None, ["f"]),
+        ("length", ["f"]),
+        ("sensitive", ["f"]),
+        ("network_error", ["f"]),
+        ("model_context_window_exceeded", ["f"]),
+        ("tool_calls", ["f", "g"]),
+        ("stop", ["f", "g"]),
+        ("unheard_of", ["f", "g"]),
+    ],
+)
+def test_before_a_proper_end_only_whole_calls_are_shown(arguments, finish_reason, names):
     answer = accumulated(
         chunk(tool_calls=[fragment('{"a":1}', index=0, name="f")]),
-        chunk(tool_calls=[fragment('{"b":', index=1, name="g")]),
+        chunk(tool_calls=[fragment(arguments, index=1, name="g")]),
     )
-    assert [call.name for call in answer.completion().tool_calls] == ["f"]
     assert answer.unfinished().name == "g"
-    answer.add([chunk("length")])
-    assert [call.name for call in answer.completion().tool_calls] == ["f", "g"]
+    answer.add([chunk(finish_reason)])
+    assert [call.name for call in answer.completion().tool_calls] == names
 
 
 def test_nothing_is_unfinished_when_all_calls_are_whole():

@@ -97,10 +97,21 @@ def test_calls_side_by_side_are_told_by_their_index():
 
 
 @pytest.mark.parametrize("arguments", ["", " ", "{}"])
-def test_a_call_without_arguments_is_usable(arguments):
-    end = told(call(arguments), chunk("tool_calls"))[-1]
+@pytest.mark.parametrize("outcome", ["tool_calls", "completed", "other"])
+def test_a_call_without_arguments_is_usable(arguments, outcome):
+    end = told(call(arguments), chunk("tool_calls"), outcome=outcome)[-1]
     assert isinstance(end[0], ToolCall)
     assert end[0].arguments == arguments
+
+
+@pytest.mark.parametrize("arguments", ["", " "])
+@pytest.mark.parametrize(
+    "outcome", ["length", "sensitive", "context_exceeded", "network_error", "truncated", "empty"]
+)
+def test_a_call_may_have_been_cut_before_its_arguments(arguments, outcome):
+    error = told(call(arguments), chunk("length"), outcome=outcome)[-1][0]
+    assert type(error) is ToolCallIncompleteError
+    assert (error.name, error.raw) == ("f", arguments)
 
 
 @pytest.mark.parametrize("arguments", ["{}{}", '{"a":1}{"b":2}', "<arg_key>a", '{"a": b"}', "[]"])

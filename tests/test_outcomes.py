@@ -4,7 +4,7 @@ from zai_async.errors import EmptyAnswerError, GenerationFailedError, StreamTrun
 from zai_async.models import ChatCompletion, Choice, Message, ToolCall
 from zai_async.models.chat import Audio
 from zai_async.streams import ensure_proper_end
-from zai_async.streams.outcomes import judge
+from zai_async.streams.outcomes import ensure_success, judge
 
 SAID = {"content": "hi"}
 THOUGHT = {"reasoning_content": "hm"}
@@ -19,6 +19,10 @@ ENDS = [
     ("stop", THOUGHT, "empty"),
     ("stop", {"content": " \n"}, "empty"),
     ("tool_calls", CALLED, "tool_calls"),
+    ("tool_calls", SAID, "tool_calls"),
+    ("tool_calls", SPOKEN, "tool_calls"),
+    ("tool_calls", {}, "empty"),
+    ("tool_calls", THOUGHT, "empty"),
     ("length", SAID, "length"),
     ("length", THOUGHT, "empty"),
     ("sensitive", SAID, "sensitive"),
@@ -100,3 +104,19 @@ def test_the_error_names_the_request(ids, request_id):
     with pytest.raises(StreamTruncatedError) as caught:
         ensure_proper_end(answer(None, SAID, **ids))
     assert caught.value.request_id == request_id
+
+
+@pytest.mark.parametrize("outcome", ["completed", "length", "sensitive", "other"])
+def test_other_streams_end_as_they_end(outcome):
+    assert ensure_success(outcome) == outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"), [("network_error", GenerationFailedError), ("empty", EmptyAnswerError)]
+)
+def test_other_streams_fail_unless_that_is_allowed(outcome, error):
+    for allow in ((), {"truncated"}):
+        with pytest.raises(error) as caught:
+            ensure_success(outcome, allow)
+        assert caught.value.outcome == outcome
+    assert ensure_success(outcome, {outcome}) == outcome

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from zai_async.models import ChatCompletionChunk
 from zai_async.models.tolerant import decode
-from zai_async.streams.salvage import END_MARK, Salvaged, salvage
+from zai_async.streams.salvage import END_MARK, Salvaged, belongs_to, salvage
 
 DECODER = msgspec.json.Decoder(ChatCompletionChunk)
 # Legal text that looks like what the damage looks like.
@@ -186,6 +186,33 @@ def test_no_cut_mixes_two_generations(first, second, data):
     generations = {decode(DECODER, part).id for part in found.frames if part != END_MARK}
     assert "a" not in generations
     assert "b" in generations
+
+
+@pytest.mark.parametrize(
+    ("lost", "same"),
+    [
+        (b'{"id":"20260102030405aa","cre', True),
+        (b' { "id" : "20260102030405aa"', True),
+        (b'{"id":"20260102030405bb","cre', False),
+        (b'{"id":"20260102030405aaa"', False),
+        (b'{"id":"20260102030405a', True),
+        (b'{"id":"202601020', True),
+        (b'{"id":"20260102', False),  # one of the same day
+        (b'{"id":"', False),
+        (b'{"choices":[{"id":"20260102030405aa"', False),
+        (b"rubbish", False),
+        (b'rubbishdata: {"id":"20260102030405aa"', True),
+        (b'{"id":"other"data:{"id":"20260102030405aa"', True),
+        (b'{"id":"\xff', False),
+    ],
+)
+def test_what_was_lost_tells_of_which_answer_it_was(lost, same):
+    assert belongs_to(lost, "20260102030405aa") is same
+
+
+def test_without_ids_all_is_of_one_answer():
+    assert belongs_to(b'{"choices":[', "")
+    assert not belongs_to(b'{"id":"a"', "")
 
 
 @given(st.text())

@@ -7,7 +7,13 @@ import pytest
 
 from tests import virtual_loop
 from tests.chat_wire import DONE, body, chunk, client, frame, last, stream, texts, thoughts, tool
-from zai_async import ClientDrainingError, DeadlineError, StreamStalledError, Timeout
+from zai_async import (
+    ClientDrainingError,
+    ConnectionLostError,
+    DeadlineError,
+    StreamStalledError,
+    Timeout,
+)
 from zai_async.testing import FakeReply
 from zai_async.testing._fake_transport import FakeResponse
 
@@ -67,10 +73,17 @@ def test_pings_and_empty_deltas_are_no_progress(mask):
 
 
 @pytest.mark.parametrize(
-    "progress", [thoughts("hm")[0], texts("a")[0], tool("1", id="c", name="f")]
+    "progress",
+    [
+        thoughts("hm")[0],
+        texts("a")[0],
+        tool("1", id="c", name="f"),
+        chunk({}, web_search=[{"title": "a"}]),
+    ],
 )
-def test_thinking_text_and_arguments_are_progress(progress):
-    _, error, took = read(*[25.0, frame(progress)] * 10, frame(last("tool_calls")) + DONE)
+def test_thinking_text_arguments_and_pages_are_progress(progress):
+    end = frame(texts("A")[0]) + frame(last()) + DONE
+    _, error, took = read(*[25.0, frame(progress)] * 10, end)
     assert error is None
     assert took == pytest.approx(250)
 
@@ -127,6 +140,17 @@ def test_after_the_finish_reason_the_end_mark_may_be_missing():
     assert took == pytest.approx(10, abs=4)
     text, error, took = read(wire, 3600.0, DONE, timeout=Timeout(10, 10, None, None))
     assert (text, error) == ("A", None)
+
+
+@pytest.mark.parametrize("rest", [[30.0, DONE], [30.0, ConnectionLostError("reset")]])
+def test_a_deadline_after_the_finish_reason_is_no_failure(rest):
+    wire = body([*texts("A"), last()], done=False)
+    text, error, took = read(wire, *rest, deadline=2.5)
+    assert (text, error) == ("A", None)
+    assert took == pytest.approx(2.5, abs=0.2)
+    text, error, took = read(1.0, wire, *rest, consume=5.0, deadline=2.5)
+    assert (text, error) == ("A", None)
+    assert took == pytest.approx(6)
 
 
 def test_one_timer_for_all_streams():

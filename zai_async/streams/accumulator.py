@@ -17,8 +17,12 @@ from zai_async.models import (
     Usage,
 )
 from zai_async.models.chat import Audio, text_of
+from zai_async.models.options import outcome_of
 
-__all__ = ["ChatAccumulator", "PartialToolCall"]
+__all__ = ["PROPER_ENDS", "ChatAccumulator", "PartialToolCall"]
+
+PROPER_ENDS = frozenset({"completed", "tool_calls", "other"})
+"""How an answer ends that has said all it wanted to: a call without arguments needs none."""
 
 
 class PartialToolCall:
@@ -100,7 +104,7 @@ class ChatAccumulator:
                 self._introduce(chunk)
                 known = self.id
             if chunk.usage is not None or chunk.web_search or chunk.content_filter:
-                self._add_findings(chunk)
+                progress += self._add_findings(chunk)
             for choice in chunk.choices or ():
                 delta = choice.delta
                 if (
@@ -131,10 +135,11 @@ class ChatAccumulator:
         self.model = self.model or chunk.model or ""
         self.request_id = self.request_id or chunk.request_id
 
-    def _add_findings(self, chunk: ChatCompletionChunk) -> None:
+    def _add_findings(self, chunk: ChatCompletionChunk) -> bool:
         self.usage = chunk.usage or self.usage
         self.web_search += chunk.web_search or ()
         self.content_filter += chunk.content_filter or ()
+        return bool(chunk.web_search or chunk.content_filter)
 
     def _add_choice(self, choice: ChunkChoice) -> int:
         if choice.index:
@@ -194,9 +199,10 @@ class ChatAccumulator:
     def completion(self) -> ChatCompletion:
         """Return the answer so far, in the form of an answer that was not streamed.
 
-        Before the finish reason it holds only those tool calls whose arguments are whole.
+        Unless it has come to a proper end it holds only those tool calls whose arguments are whole.
         """
-        calls = [call for call in self.calls.values() if self.finish_reason or call.is_whole()]
+        proper = bool(self.finish_reason) and outcome_of(self.finish_reason) in PROPER_ENDS
+        calls = [call for call in self.calls.values() if proper or call.is_whole()]
         message = Message(
             role=self.role,
             content="".join(self.text) if self.text else None,

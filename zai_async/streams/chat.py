@@ -19,13 +19,13 @@ from zai_async.streams.altitudes import Events, Pieces
 from zai_async.streams.events import ChatEvent, Reset
 from zai_async.streams.json_stream import JSONStream
 from zai_async.streams.narrator import Narrator
-from zai_async.streams.outcomes import ensure_proper_end
-from zai_async.streams.salvage import salvage
+from zai_async.streams.outcomes import ensure_proper_end, judge
+from zai_async.streams.salvage import belongs_to, salvage
 from zai_async.streams.source import Source
 
 __all__ = ["ChatStream"]
 
-_LOST = -1
+_MOST_LOST = 2**16
 # How many events are added up in one go.
 _BATCH = 64
 _choices = attrgetter("choices")
@@ -58,8 +58,8 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
         self._handed_out = iter(self._batch)
         self._sum = ChatAccumulator()
         self._narrator = Narrator()
-        self._damaged = b""
-        # How many of the next chunks may belong to another generation; -1 when one was lost.
+        # What could not be read, and how many of the next chunks may be of another generation.
+        self._lost = b""
         self._suspicion = 0
 
     # What a caller sees.
@@ -173,10 +173,10 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
         self, data: bytes, chunk: ChatCompletionChunk
     ) -> ChatCompletionChunk | None:
         """Check what follows damage, note usage and the like, and raise what is an error."""
-        if chunk.choices:
-            self._check_generation(chunk)
-        else:
+        if not chunk.choices:
             self._raise_fault(data)
+        if self._suspicion and (chunk.choices or chunk.web_search or chunk.content_filter):
+            self._check_generation(chunk)
         self._unread.append(chunk)
         if chunk.choices or chunk.usage or chunk.web_search or chunk.content_filter:
             return chunk
@@ -190,28 +190,30 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
         found = salvage(data, self._decode)
         # What Python takes for JSON and msgspec does not, like NaN, is as good as lost.
         frames = () if found.frames == (data,) else found.frames
-        if not self._finished():
-            self._damaged = data
-            self._suspicion = _LOST if found.lost or not frames else len(frames)
+        if found.lost or not frames:
+            lost = data.partition(frames[0])[0] if frames else data
+            self._lost = b"data:".join(filter(None, (self._lost, lost)))[:_MOST_LOST]
+        self._suspicion = max(self._suspicion, len(frames), 1)
         self._insert(*frames)
 
     def _check_generation(self, chunk: ChatCompletionChunk) -> None:
         """Decide what a chunk means that follows damage, or was glued to another one.
 
-        With nothing handed out, nothing is lost. With another id, it belongs to a second
-        generation. Otherwise, if a frame was lost, a piece of this generation is missing.
+        With another id, it belongs to a second generation; with nothing handed out, nothing is
+        lost then. Otherwise, what was lost is missing, unless that was after the finish reason, or
+        nothing tells that it was of this generation.
         """
-        old, lost = self._answer.id, self._suspicion == _LOST
-        remaining = 0 if lost else self._suspicion - 1
+        old, lost, remaining = self._answer.id, self._lost, self._suspicion - 1
         foreign = bool(old and chunk.id and chunk.id != old)
         if foreign and self._progress:
             self._restart(old, chunk.id)
-        elif lost and self._progress:
-            raise self._malformed(self._damaged)
-        elif lost or foreign:
+        elif foreign:
             self._start_over()
-        self._suspicion = remaining
-        self.recovered += lost or foreign
+        same = belongs_to(lost, chunk.id) if foreign or not old else True
+        if lost and not self._finished() and (same or (self._progress and not foreign)):
+            raise self._malformed(lost)
+        self._lost, self._suspicion = b"", remaining
+        self.recovered += foreign or bool(lost)
 
     def _restart(self, old: str, new: str) -> None:
         may_reset = self._source.options.on_restart == "reset"
@@ -235,11 +237,14 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
     def _judge(self, *, done: bool) -> Outcome:
         if not self._finished():
             self._raise_foreign()
-            if done and self._suspicion == _LOST:
-                raise self._malformed(self._damaged)
+            if done and self._lost:
+                raise self._malformed(self._lost)
             if not done:
                 raise self._truncated("the stream ended before the answer did")
-        return ensure_proper_end(self.snapshot, self._source.options.allow)
+        answer, allow = self.snapshot, self._source.options.allow
+        if judge(answer) == "empty" and self._answer.unfinished() and "empty" not in allow:
+            raise self._truncated("the answer ended")
+        return ensure_proper_end(answer, allow)
 
     def _truncated(self, text: str) -> ZaiError:
         call = self._answer.unfinished()
@@ -255,7 +260,7 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
     def _accept_stray(self, line: bytes) -> None:
         """Read also a frame of which the gateway has cut the first letters away."""
         super()._accept_stray(line)
-        if b"data:" in line:
+        if b"data:" in line or b'"choices"' in line:
             self._accept_damaged(line)
 
     def _raise_foreign(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from zai_async.errors import ToolCallIncompleteError, ToolCallMalformedError, ZaiError
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
-from zai_async.streams.accumulator import ChatAccumulator, PartialToolCall
+from zai_async.streams.accumulator import PROPER_ENDS, ChatAccumulator, PartialToolCall
 from zai_async.streams.events import (
     ChatEvent,
     Finished,
@@ -50,8 +50,9 @@ class Narrator:
         self, answer: ChatAccumulator, completion: ChatCompletion, outcome: Outcome
     ) -> Iterator[ChatEvent | ZaiError]:
         """Yield what only the proper end of the stream makes certain."""
+        proper = outcome in PROPER_ENDS
         for call in answer.calls.values():
-            if call.is_whole() or not call.arguments.strip():
+            if call.is_whole() or (proper and not call.arguments.strip()):
                 yield call.call()
             else:
                 yield _unusable(call, completion)

@@ -15,9 +15,9 @@ from zai_async.errors import (
 from zai_async.models import ChatCompletion, Outcome
 from zai_async.models.options import outcome_of
 
-__all__ = ["ensure_proper_end", "judge"]
+__all__ = ["ensure_proper_end", "ensure_success", "judge"]
 
-_SPEECHLESS = frozenset({"completed", "length"})
+_SPEECHLESS = frozenset({"completed", "length", "tool_calls"})
 
 
 def judge(answer: ChatCompletion) -> Outcome:
@@ -47,6 +47,20 @@ def ensure_proper_end(answer: ChatCompletion, allow: Collection[str] = ()) -> Ou
     error.partial = answer
     error.request_id = answer.request_id or answer.id or None
     raise error
+
+
+def ensure_success(outcome: Outcome, allow: Collection[str] = ()) -> Outcome:
+    """Return how a stream beside chat ended, or raise if that is a failure.
+
+    Raises:
+        GenerationFailedError: The platform lost the generation, or says that it has failed.
+        EmptyAnswerError: Not a single event came.
+    """
+    if outcome == "network_error" and outcome not in allow:
+        raise GenerationFailedError("the platform lost the generation half-way")
+    if outcome == "empty" and outcome not in allow:
+        raise EmptyAnswerError("the stream ended without a single event")
+    return outcome
 
 
 def _failure(outcome: Outcome, answer: ChatCompletion) -> IncompleteError | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["END_MARK", "Salvaged", "salvage"]
+__all__ = ["END_MARK", "Salvaged", "belongs_to", "salvage"]
 
 END_MARK = b"[DONE]"
 
@@ -21,6 +21,7 @@ _GLUE = b"data:"
 _SEAM = re.compile(r"\s*(?:data:)?\s*")
 _LAST = END_MARK.decode()
 _MOST_SEAMS = 64
+_BEGINNING = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"]*)("?)')
 _scan = json.JSONDecoder().raw_decode
 
 
@@ -39,6 +40,21 @@ def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
     if whole:
         return Salvaged(whole, lost=False)
     return Salvaged(_suffix(data, decodes), lost=True)
+
+
+def belongs_to(lost: bytes, id: str) -> bool:
+    """Tell whether a part that was lost was one of the answer with this id.
+
+    Without any id there is but one answer to belong to.
+    """
+    found = [*filter(None, map(_BEGINNING.match, lost.split(_GLUE)))]
+    return any(_has(beginning, id) for beginning in found) if found else not id
+
+
+def _has(beginning: re.Match[bytes], id: str) -> bool:
+    """Tell whether a frame has this id; of one that is cut, half says little: it is the time."""
+    read = beginning[1].decode(errors="replace")
+    return read == id if beginning[2] else id.startswith(read) and 2 * len(read) > len(id)
 
 
 def _split(data: bytes) -> tuple[bytes, ...]:
