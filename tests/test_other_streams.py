@@ -1,18 +1,24 @@
 """Streams beside chat: transcriptions, speech, agents."""
 
 import base64
+import gc
 import io
 import json
 import wave
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.chat_wire import DONE
 from zai_async import (
     APIError,
     BillingError,
+    CallOptions,
     ConnectionLostError,
     ContentPolicyError,
+    EmptyAnswerError,
+    GenerationFailedError,
     ResponseError,
     RetryPolicy,
     StreamConsumedError,
@@ -52,7 +58,8 @@ async def closed_clients():
         await clients.pop().aclose()
 
 
-def opened(kind, endpoint, wire, *args, broken=(), **params):
+def opened(kind, endpoint, wire, *args, broken=(), allow=(), **params):
+    params["options"] = CallOptions(allow=allow)
     reply = FakeReply.stream(wire, *broken, X_Log_Id="log-1")
     zai = AsyncZai(api_key="k", transport=FakeTransport(reply), retry=RetryPolicy(retries=0))
     clients.append(zai)
@@ -67,8 +74,8 @@ def speaking(wire, encoding="base64", **params):
     return opened(SpeechStream, SPEAK, wire, encoding, model="glm-tts", input="hi", **params)
 
 
-def working(wire):
-    return opened(AgentStream, AGENT, wire, agent_id="a", messages=[])
+def working(wire, **params):
+    return opened(AgentStream, AGENT, wire, agent_id="a", messages=[], **params)
 
 
 async def test_a_connection_that_breaks_after_the_end_concerns_nobody():
@@ -94,7 +101,8 @@ def heard(kind, **fields):
         heard("done", delta="lo, world"),
         heard("done", delta="Hello, world"),
         heard("done", text="Hello, world"),
-        heard("done", text="something else"),
+        heard("done", text=""),
+        heard("done", text="", delta="Hello, world"),
         heard("new_kind"),
     ],
 )
@@ -105,6 +113,36 @@ async def test_the_text_of_a_transcription_is_never_doubled(last):
         whole = await stream.transcription()
     assert (whole.text, whole.id, whole.model) == ("Hello, world", "t", "m")
     assert (whole.request_id, whole.outcome, len(whole.attempts)) == ("log-1", "completed", 1)
+
+
+LOST = [heard("delta", delta="A "), heard("delta", delta="C"), heard("done", text="A B C")]
+
+
+async def test_the_whole_text_counts_where_the_pieces_say_something_else():
+    async with transcribing(frames(*LOST)) as stream:
+        assert (await stream.transcription()).text == "A B C"
+        assert stream.outcome == "completed"
+    async with transcribing(frames(*LOST)) as stream:
+        assert [event.delta async for event in stream] == ["A ", "C", ""]
+        assert stream.snapshot.text == "A B C"
+
+
+async def test_pieces_that_do_not_add_up_to_the_whole_text_are_an_error():
+    async with transcribing(frames(*LOST)) as stream:
+        pieces = stream.text
+        assert [await anext(pieces), await anext(pieces)] == ["A ", "C"]
+        with pytest.raises(StreamMalformedError, match="do not add up") as caught:
+            await anext(pieces)
+    assert caught.value.partial.text == "A B C"
+    assert (caught.value.emitted, stream.outcome) == (True, "error")
+
+
+@pytest.mark.parametrize("whole", ["A B", " A B\n", "AB"])
+async def test_white_space_is_no_contradiction(whole):
+    events = [heard("delta", delta="A "), heard("delta", delta="B "), heard("done", text=whole)]
+    async with transcribing(frames(*events)) as stream:
+        assert [piece async for piece in stream.text] == ["A ", "B "]
+        assert stream.snapshot.text == whole
 
 
 @pytest.mark.parametrize("field", ["delta", "text"])
@@ -146,8 +184,10 @@ async def test_a_transcription_fails_like_any_stream(wire, error):
 
 
 async def test_silence_is_a_transcription_too():
-    for wire in (DONE, frames(heard("done"), done=False)):
-        assert (await transcribing(wire).transcription()).text == ""
+    for wire in (frames(heard("done")), frames(heard("done"), done=False)):
+        async with transcribing(wire) as stream:
+            assert (await stream.transcription()).text == ""
+            assert stream.outcome == "completed"
 
 
 # Speech.
@@ -197,6 +237,15 @@ async def test_speech_is_saved_as_a_wav_that_others_can_play(tmp_path):
 async def test_speech_fails_like_any_stream(wire, encoding, error):
     with pytest.raises(error):
         await speaking(wire, encoding).read()
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("length", "length"), ("sensitive", "sensitive"), ("new", "other")]
+)
+async def test_speech_says_how_it_ended(reason, outcome):
+    end = {"choices": [{"index": 0, "finish_reason": reason}]}
+    async with speaking(frames(spoken(PCM), end)) as stream:
+        assert (await stream.read(), stream.outcome) == (PCM, outcome)
 
 
 async def test_after_the_finish_reason_the_end_of_speech_may_be_missing():
@@ -286,6 +335,145 @@ async def test_an_agent_fails_like_any_stream(wire, error):
     with pytest.raises(error) as caught:
         await stream.reply()
     assert caught.value.partial.text == stream.snapshot.text
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [said("A", finish_reason="network_error")],
+        [said("A") | {"status": "failed"}],
+        [said("A"), {"id": "i", "status": "FAILED"}],
+        [said("A") | {"status": "failed"}, said("", finish_reason="stop")],
+    ],
+)
+@pytest.mark.parametrize("done", [True, False])
+async def test_an_agent_that_has_failed_has_not_completed(events, done):
+    stream = working(frames(*events, done=done))
+    with pytest.raises(GenerationFailedError) as caught:
+        await stream.reply()
+    assert (caught.value.partial.text, stream.outcome) == ("A", "network_error")
+    assert caught.value.partial.status == events[-1].get("status", stream.snapshot.status)
+    async with working(frames(*events, done=done), allow={"network_error"}) as stream:
+        assert (await stream.reply()).text == "A"
+        assert stream.outcome == "network_error"
+
+
+@pytest.mark.parametrize("done", [DONE, b": ping\n\n" + DONE, b"data: null\n\n" + DONE])
+async def test_a_stream_without_any_event_is_empty(done):
+    for kind, read in (
+        (transcribing, TranscriptionStream.transcription),
+        (speaking, SpeechStream.read),
+        (working, AgentStream.reply),
+    ):
+        with pytest.raises(EmptyAnswerError, match="without a single event"):
+            await read(kind(done))
+        stream = kind(done, allow={"empty"})
+        assert await read(stream) is not None
+        assert stream.outcome == "empty"
+
+
+# Damage.
+
+
+KINDS = {
+    "transcription": (
+        transcribing,
+        lambda texts: [*(heard("delta", delta=text) for text in texts), heard("done")],
+        TranscriptionStream.transcription,
+    ),
+    "whole transcription": (
+        transcribing,
+        lambda texts: [
+            *(heard("delta", delta=text) for text in texts),
+            heard("done", text="".join(texts)),
+        ],
+        TranscriptionStream.transcription,
+    ),
+    "speech": (
+        speaking,
+        lambda texts: [*(spoken(text.encode()) for text in texts), STOP],
+        SpeechStream.read,
+    ),
+    "agent": (
+        working,
+        lambda texts: [*map(said, texts), said("", finish_reason="stop")],
+        AgentStream.reply,
+    ),
+}
+
+
+def words(answer):
+    return answer.decode() if isinstance(answer, bytes) else answer.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data())
+async def test_a_cut_anywhere_is_an_error_or_lost_nothing(kind, data):
+    start, write, read = KINDS[kind]
+    texts = [f"{number} " for number in range(data.draw(st.integers(1, 4)))]
+    wires = [frames(event, done=False)[:-2] for event in write(texts)]
+    place = data.draw(st.integers(0, len(wires) - 1), label="damaged frame")
+    cut = data.draw(st.integers(len("data: {"), len(wires[place]) - 1), label="cut")
+    seam = data.draw(st.sampled_from([b"", b"\n\n"]), label="seam")
+    rest = data.draw(
+        st.sampled_from(
+            [
+                b"",
+                DONE,
+                b"\n\n".join([*wires[place + 1 :], DONE]),
+                b"\n\n".join([*wires[place:], DONE]),
+                b"\n\n".join([*wires, DONE]),
+            ]
+        )
+    )
+    wire = b"\n\n".join([*wires[:place], wires[place][:cut]]) + seam + rest
+    stream = start(wire)
+    try:
+        answer = await read(stream)
+    except (StreamMalformedError, StreamTruncatedError):
+        assert stream.outcome in {"error", "truncated"}
+    else:
+        assert words(answer) == "".join(texts)
+    await clients.pop().aclose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_line_that_is_no_event_is_passed_over(kind):
+    start, write, read = KINDS[kind]
+    first, *rest = write(["A", "B"])
+    stream = start(frames(first, done=False) + b"{half a line\n\n" + frames(*rest))
+    assert words(await read(stream)) == "AB"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_end_of_the_input_is_an_error_or_lost_nothing(kind):
+    start, write, read = KINDS[kind]
+    events = write(["A ", "B "])
+    wire, whole = frames(*events), len(frames(*events, done=False)) - len("\n\n")
+    for end in range(len(wire)):
+        stream = start(wire[:end])
+        if end >= whole:
+            assert words(await read(stream)) == "A B "
+        else:
+            with pytest.raises((StreamTruncatedError, StreamMalformedError)):
+                await read(stream)
+        await clients.pop().aclose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_forgotten_stream_goes_without_the_garbage_collector(kind):
+    start, write, _ = KINDS[kind]
+    stream = start(frames(*write(["A", "B", "C"]), done=False), broken=[3600.0, DONE])
+    gc.collect()
+    gc.disable()
+    try:
+        async for _ in stream:
+            break
+        with pytest.warns(ResourceWarning, match="was never closed"):
+            del stream
+    finally:
+        gc.enable()
+    assert clients[0]._manager.sessions._open_transport().open_responses == 0
 
 
 async def test_the_end_mark_is_not_needed_after_a_finish_reason():

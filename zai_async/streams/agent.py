@@ -17,8 +17,10 @@ from zai_async.models import (
 )
 from zai_async.models.options import outcome_of
 from zai_async.models.reply import attach_call
+from zai_async.models.tasks import state_of
 from zai_async.streams.altitudes import Pieces
 from zai_async.streams.json_stream import JSONStream
+from zai_async.streams.outcomes import ensure_success
 
 __all__ = ["AgentStream", "SlidePage"]
 
@@ -47,6 +49,7 @@ class AgentStream(JSONStream[AgentChunk]):
         self._said: list[tuple[str, list[str]]] = []
         self._pages: dict[int, SlidePage] = {}
         self._finish_reason: str | None = None
+        self._status = ""
         self._usage: AgentUsage | None = None
 
     # What a caller sees.
@@ -84,6 +87,7 @@ class AgentStream(JSONStream[AgentChunk]):
             id=first.id,
             agent_id=first.agent_id,
             conversation_id=first.conversation_id,
+            status=self._status,
             request_id=first.request_id or self._request_id,
             choices=[choice],
             usage=self._usage or AgentUsage(),
@@ -106,6 +110,7 @@ class AgentStream(JSONStream[AgentChunk]):
             self._raise_fault(data)
         self._first = self._first or chunk
         self._usage = chunk.usage or self._usage
+        self._status = chunk.status or self._status
         for choice in chunk.choices or ():
             self._finish_reason = choice.finish_reason or self._finish_reason
         for message in chunk.messages:
@@ -137,7 +142,11 @@ class AgentStream(JSONStream[AgentChunk]):
     # Ending.
 
     def _finished(self) -> bool:
-        return self._finish_reason is not None
+        return self._finish_reason is not None or self._has_failed
+
+    @property
+    def _has_failed(self) -> bool:
+        return state_of(self._status) == "failed"
 
     def _spent(self) -> Usage:
         return self._usage or Usage()
@@ -150,6 +159,13 @@ class AgentStream(JSONStream[AgentChunk]):
             self._raise_foreign()
         if not (done or self._finished()):
             raise self._truncated("the stream ended before the agent did")
+        return ensure_success(self._end(), self._source.options.allow)
+
+    def _end(self) -> Outcome:
+        if self._first is None:
+            return "empty"
+        if self._has_failed:
+            return "network_error"
         return outcome_of(self._finish_reason) if self._finish_reason else "completed"
 
 

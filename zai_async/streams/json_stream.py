@@ -61,8 +61,10 @@ class JSONStream(EventStream[T]):
             return None
 
     def _accept_damaged(self, data: bytes) -> None:
-        """Make sense of an event that is no JSON; most streams cannot."""
-        raise self._malformed(data)
+        """Make sense of an event that is no JSON; most streams cannot, and need it to the end."""
+        if not self._finished():
+            raise self._malformed(data)
+        self.skipped += 1
 
     def _malformed(self, data: bytes) -> StreamMalformedError:
         excerpt = data[:_EXCERPT].decode("utf-8", "replace")

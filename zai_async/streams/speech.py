@@ -11,7 +11,9 @@ from typing import Literal
 
 from zai_async._threads import to_the_end
 from zai_async.models import Outcome, SpeechChoice, SpeechChunk
+from zai_async.models.options import outcome_of
 from zai_async.streams.json_stream import JSONStream
+from zai_async.streams.outcomes import ensure_success
 from zai_async.streams.source import Source
 
 __all__ = ["SpeechStream", "wav_header"]
@@ -36,7 +38,7 @@ class SpeechStream(JSONStream[bytes]):
         super()._begin()
         self.sample_rate = _RATE
         """Samples a second, as the platform reports it."""
-        self._complete = False
+        self._finish_reason: str | None = None
         self._chunks = 0
 
     async def read(self) -> bytes:
@@ -69,7 +71,7 @@ class SpeechStream(JSONStream[bytes]):
 
     def _sound(self, choice: SpeechChoice, data: bytes) -> bytes:
         """Return the sound that a choice adds."""
-        self._complete = self._complete or bool(choice.finish_reason)
+        self._finish_reason = choice.finish_reason or self._finish_reason
         delta = choice.delta
         if delta is None:
             return b""
@@ -80,7 +82,7 @@ class SpeechStream(JSONStream[bytes]):
             raise self._malformed(data) from None
 
     def _finished(self) -> bool:
-        return self._complete
+        return self._finish_reason is not None
 
     def _partial(self) -> None:
         """Return nothing: all that arrived has been handed out."""
@@ -88,9 +90,14 @@ class SpeechStream(JSONStream[bytes]):
     def _judge(self, *, done: bool) -> Outcome:
         if not self._chunks:
             self._raise_foreign()
-        if not (done or self._complete):
+        if not (done or self._finished()):
             raise self._truncated("the stream ended before the speech did")
-        return "completed"
+        return ensure_success(self._end(), self._source.options.allow)
+
+    def _end(self) -> Outcome:
+        if not self._chunks:
+            return "empty"
+        return outcome_of(self._finish_reason) if self._finish_reason else "completed"
 
 
 def _decoded(text: str, encoding: str) -> bytes:
