@@ -198,6 +198,7 @@ class EventStream(StreamKind[T]):
         self._reading = True
         try:
             if self._much:
+                self._much = False
                 await checkpoint()
             data = await response.read()
         except TransportError as error:
@@ -209,7 +210,8 @@ class EventStream(StreamKind[T]):
             raise
         finally:
             self._reading = False
-        self._much = len(data) >= _LARGE
+        if len(data) >= _LARGE:
+            self._much = True
         payloads = self._parser.payloads(data)
         if len(payloads) == 1 and not self._parser.stray:
             return self._accept_early(payloads[0]) if self._early else self._accept(payloads[0])
