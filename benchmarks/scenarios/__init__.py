@@ -30,7 +30,7 @@ class Scenario(NamedTuple):
 
 
 _STEP = Scenario("Stream, one event a read, 100 streams", "us/event", step, at_once=100)
-_MEMORY = Scenario("Open stream", "KiB/stream", memory(400), at_once=400)
+_MEMORY = Scenario("Memory of an open stream", "KiB/stream", memory(400), at_once=400)
 
 
 _ROWS = ("uvloop", "uvloop", False), ("TLS", "asyncio", True), ("TLS, uvloop", "uvloop", True)
@@ -79,14 +79,21 @@ SCENARIOS = {
     "memory": _MEMORY,
     **_variants("memory", _MEMORY, _ROWS[1:]),
     "memory_stalled": Scenario(
-        "Stream whose caller has stopped", "KiB/stream", stalled, ("stall",), at_once=100
+        "Memory of a stream whose caller has stopped",
+        "KiB/stream",
+        stalled,
+        ("stall",),
+        at_once=100,
     ),
     "ten_thousand": _MEMORY._replace(
-        title="Open stream among 10,000", run=memory(10_000), at_once=10_000, among=("ours",)
+        title="Memory of an open stream among 10,000",
+        run=memory(10_000),
+        at_once=10_000,
+        among=("ours",),
     ),
     "upload": Scenario("Lag of the loop, 20 uploads of 20 MB", "ms", upload, ("upload",), 20),
     "parse": Scenario("Parser, one event a read", "us/event", parse, ("parse",)),
-    "parse_large": Scenario("Parser, one event of 16 MB", "ms/MB", parse_large, ("parse",)),
+    "parse_large": Scenario("Parser, one huge event", "ms/MB", parse_large, ("parse",)),
     "import": Scenario("Import", "ms", started("imports"), ("imports",)),
     "client": Scenario(
         "Import and a client", "ms", started("imports", "opens"), ("imports", "opens")
