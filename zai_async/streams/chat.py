@@ -17,7 +17,7 @@ from zai_async.models.reply import attach_call
 from zai_async.streams.accumulator import ChatAccumulator
 from zai_async.streams.altitudes import Events, Pieces
 from zai_async.streams.events import ChatEvent, Reset
-from zai_async.streams.json_stream import JSONStream
+from zai_async.streams.json_stream import JSONStream, is_prose
 from zai_async.streams.narrator import Narrator
 from zai_async.streams.outcomes import ensure_proper_end, judge
 from zai_async.streams.salvage import belongs_to, salvage
@@ -237,7 +237,7 @@ class ChatStream(JSONStream[ChatCompletionChunk]):
     def _judge(self, *, done: bool) -> Outcome:
         if not self._finished():
             self._raise_foreign()
-            if done and self._lost:
+            if self._lost and (done or is_prose(self._lost)):
                 raise self._malformed(self._lost)
             if not done:
                 raise self._truncated("the stream ended before the answer did")

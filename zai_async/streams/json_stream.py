@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from zai_async._secrets import redact
 from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
 from zai_async.errors import StreamMalformedError
 from zai_async.models.tolerant import decode
@@ -12,12 +13,18 @@ from zai_async.streams.halves import Halves
 from zai_async.streams.salvage import END_MARK
 from zai_async.streams.source import Source
 
-__all__ = ["JSONStream"]
+__all__ = ["JSONStream", "is_prose"]
 
 T = TypeVar("T")
 
 _EXCERPT = 200
+_SNIPPET = 100
 _MOST_FOREIGN = 32
+
+
+def is_prose(data: bytes) -> bool:
+    """Tell whether a frame was never meant to be JSON, like the excuse of a proxy."""
+    return not data.lstrip().startswith((b"{", b"<"))
 
 
 class JSONStream(EventStream[T]):
@@ -67,8 +74,11 @@ class JSONStream(EventStream[T]):
         self.skipped += 1
 
     def _malformed(self, data: bytes) -> StreamMalformedError:
-        excerpt = data[:_EXCERPT].decode("utf-8", "replace")
-        return StreamMalformedError("a frame of the stream cannot be read", body=excerpt)
+        excerpt = redact(data[:_EXCERPT].decode("utf-8", "replace"), self._source.secrets)
+        text = "a frame of the stream cannot be read"
+        if is_prose(data):
+            text = f"{text}: {excerpt[:_SNIPPET]}"
+        return StreamMalformedError(text, body=excerpt)
 
     def _raise_fault(self, data: bytes) -> None:
         """Raise the error that an event reports, if it reports one."""

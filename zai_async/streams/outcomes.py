@@ -17,7 +17,7 @@ from zai_async.models.options import outcome_of
 
 __all__ = ["ensure_proper_end", "ensure_success", "judge"]
 
-_SPEECHLESS = frozenset({"completed", "length", "tool_calls"})
+_SPEECHLESS = frozenset({"completed", "length"})
 
 
 def judge(answer: ChatCompletion) -> Outcome:
