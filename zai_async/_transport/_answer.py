@@ -1,5 +1,6 @@
 """An answer, read piece by piece."""
 
+import abc
 from collections.abc import Mapping
 
 import aiohttp
@@ -9,7 +10,7 @@ from zai_async._transport._failures import FOREIGN, translate
 __all__ = ["Answer"]
 
 
-class Answer:
+class Answer(abc.ABC):
     """What all answers of aiohttp have in common; closing them differs."""
 
     __slots__ = ("__weakref__", "_content", "connection_reused", "headers", "status")
@@ -38,6 +39,6 @@ class Answer:
         """Tell whether the body has been read to its end."""
         return self._content.at_eof()
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Drop the connection unless the body has been read to its end."""
-        raise NotImplementedError
