@@ -85,11 +85,14 @@ class Chat:
 
 
 def _checked(answer: ChatCompletion, options: CallOptions | None) -> ChatCompletion:
+    allow = options.allow if options else ()
     try:
-        outcome = ensure_proper_end(answer, options.allow if options else ())
+        outcome = ensure_proper_end(answer, allow)
     except ZaiError as error:
         error.attempts, error.timing = answer.attempts, answer.timing
         error.operation = ep.CHAT.name
         raise
-    attach_call(answer, attempts=answer.attempts, timing=answer.timing, outcome=outcome)
+    if outcome in allow:
+        # What is allowed is not what the answer says of itself.
+        attach_call(answer, attempts=answer.attempts, timing=answer.timing, outcome=outcome)
     return answer

@@ -299,7 +299,7 @@ class Call:
             except BaseException:
                 response.close()
                 raise
-            self._history.update()
+            self._history.ended()
             self._repetition.succeeded()
             return result
         raise self._too_late()
@@ -357,11 +357,8 @@ class Call:
 
     async def _answered(self, response: Response) -> None:
         self._record.answered()
-        self._history.update(
-            status_code=response.status,
-            request_id=response.headers.get("X-Log-Id"),
-            connection_reused=response.connection_reused,
-        )
+        log_id = response.headers.get("X-Log-Id")
+        self._history.answered(response.status, log_id, reused=response.connection_reused)
         if response.status != _CROWDED:
             self._turn.accepted()
         if _log.isEnabledFor(logging.DEBUG):

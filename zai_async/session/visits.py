@@ -53,7 +53,7 @@ class Visit:
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
-        self._patience: Patience
+        self._patience: Patience | None = None
         self.loop: asyncio.AbstractEventLoop
 
     def enter(self) -> None:
@@ -67,7 +67,6 @@ class Visit:
         if self._visits.ending:
             raise ClientDrainingError("the client is being drained and takes no new calls")
         self.loop = asyncio.get_running_loop()
-        self._patience = Patience(self.loop)
         self._visits.inside.add(self)
 
     async def stay(self, work: Awaitable[T]) -> T:
@@ -76,14 +75,14 @@ class Visit:
         Raises:
             ClientDrainingError: It was not done in time.
         """
-        self._patience = Patience(self.loop)
-        with self._patience:
+        with Patience(self.loop) as self._patience:
             return await work
         raise ClientDrainingError("the client was drained before the call had ended")
 
     def interrupt(self) -> None:
         """End the work; nothing happens to a stream that is open."""
-        self._patience.interrupt()
+        if self._patience is not None:
+            self._patience.interrupt()
 
     def leave(self) -> None:
         """End the visit; again is harmless."""
