@@ -13,22 +13,20 @@ import aiohttp
 import yarl
 from aiohttp import http_writer
 from aiohttp.client_proto import ResponseHandler
-from multidict import CIMultiDict
 
 from zai_async._transport import Request
 from zai_async._transport._answer import Answer
 from zai_async._transport._failures import FOREIGN, translate
+from zai_async._transport._heads import Heads
 from zai_async._transport._pool import Connector, Door, Note
-from zai_async._transport._revealed import fields_of, url_of
 
 __all__ = ["Exchange", "Exchanger", "is_possible", "is_simple"]
 
-_serialize: Any = getattr(http_writer, "_serialize_headers", None)
 # A larger body has to wait for the socket.
 _MOST_BODY: Final = 2**16
 _MOST_DOORS: Final = 64
 _USED: Final[tuple[tuple[object, str], ...]] = (
-    (http_writer, "_serialize_headers"),
+    (http_writer, "_serialize_headers"),  # in _heads
     (aiohttp.TCPConnector, "_get"),
     (aiohttp.ClientRequest, "connection_key"),
     (ResponseHandler, "set_response_params"),
@@ -93,16 +91,18 @@ class Exchanger:
         self._tls = tls
         self._read_buffer = read_buffer
         self._doors: dict[tuple[str, str], Door] = {}
+        self._patience: dict[float | None, aiohttp.ClientTimeout] = {}
+        self._heads = Heads()
 
     async def send(self, request: Request, url: yarl.URL, note: Note) -> Exchange:
         """Send a request and return its answer as soon as the headers are there."""
         door = self._door(url)
-        lent = await self._lent(door, aiohttp.ClientTimeout(connect=request.connect_timeout))
+        lent = await self._lent(door, self._patience_of(request))
         try:
             connection = lent.protocol
             note.take(connection)
             connection.set_response_params(read_until_eof=True, read_bufsize=self._read_buffer)
-            connection.transport.write(_written(request, url, door))
+            connection.transport.write(_whole(self._heads.of(request, url, door), request))
             return Exchange(lent, *await _answer(connection))
         except BaseException:
             lent.close()
@@ -113,6 +113,15 @@ class Exchanger:
             return await self._connector.lend(door, patience)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
+
+    def _patience_of(self, request: Request) -> aiohttp.ClientTimeout:
+        seconds = request.connect_timeout
+        patience = self._patience.get(seconds)
+        if patience is None:
+            patience = aiohttp.ClientTimeout(connect=seconds)
+            if len(self._patience) < _MOST_DOORS:
+                self._patience[seconds] = patience
+        return patience
 
     def _door(self, url: yarl.URL) -> Door:
         origin = url.scheme, url.raw_authority
@@ -133,17 +142,12 @@ def is_simple(request: Request, url: yarl.URL) -> bool:
     return small and not request.fresh and url.raw_user is None and url.raw_host is not None
 
 
-def _written(request: Request, url: yarl.URL, door: Door) -> bytes:
-    own, body = door.request.headers, request.body
-    head = CIMultiDict({"Host": own["Host"]})
-    head.update(fields_of(request))
-    head.setdefault("Accept-Encoding", own["Accept-Encoding"])
-    sent = body if isinstance(body, bytes) else b""
-    if sent or request.method != "GET":
-        head["Content-Length"] = str(len(sent))
-    line = f"{request.method} {url_of(request, url).raw_path_qs} HTTP/1.1"
-    written: bytes = _serialize(line, head)
-    return written + sent
+def _whole(head: bytes, request: Request) -> bytes:
+    body = request.body
+    if isinstance(body, bytes) or request.method != "GET":
+        sent = body if isinstance(body, bytes) else b""
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(sent), sent)
+    return head + b"\r\n"
 
 
 async def _answer(connection: Any) -> tuple[Any, aiohttp.StreamReader]:
