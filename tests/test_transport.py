@@ -31,6 +31,7 @@ from zai_async._transport import NetworkSettings, open_transport
 from zai_async._transport import _exchange as exchange
 from zai_async._transport import _failures as failures
 from zai_async._transport import _pool as pool
+from zai_async._transport._outbox import Outbox
 from zai_async.testing import Emulator
 
 OK = answer(BODY)
@@ -80,6 +81,31 @@ async def test_closing_wakes_those_who_wait(transport, at_once):
             with pytest.raises(ConnectionLostError):
                 await task
         response.close()
+
+
+async def test_requests_of_many_tasks_all_arrive(transport):
+    async with FaultServer([OK]) as server:
+        for _ in range(2):  # on new connections, and on those of the pool
+            sends = [transport.send(raw_request(server.url)) for _ in range(5)]
+            answers = await asyncio.gather(*sends)
+            assert [await body_of(answer) for answer in answers] == [BODY] * 5
+    assert (len(server.requests), server.connections) == (10, 5)
+
+
+async def test_what_is_closed_before_it_leaves_never_leaves():
+    class Line:
+        def __init__(self):
+            self.closed, self.written = False, []
+            self.is_closing, self.write = lambda: self.closed, self.written.append
+
+    box, lines = Outbox(), [Line() for _ in range(3)]
+    for line in lines:
+        box.waiting += 1
+        box.put(line, b"request")
+    assert [line.written for line in lines] == [[b"request"], [], []]
+    lines[1].closed = True
+    await asyncio.sleep(0)
+    assert [line.written for line in lines] == [[b"request"], [], [b"request"]]
 
 
 async def test_nothing_is_sent_after_the_end(transport):

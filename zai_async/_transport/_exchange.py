@@ -18,6 +18,7 @@ from zai_async._transport import Request
 from zai_async._transport._answer import Answer
 from zai_async._transport._failures import FOREIGN, translate
 from zai_async._transport._heads import Heads
+from zai_async._transport._outbox import Outbox
 from zai_async._transport._pool import Connector, Door, Note
 
 __all__ = ["Exchange", "Exchanger", "is_possible", "is_simple"]
@@ -93,20 +94,25 @@ class Exchanger:
         self._doors: dict[tuple[str, str], Door] = {}
         self._patience: dict[float | None, aiohttp.ClientTimeout] = {}
         self._heads = Heads()
+        self._outbox = Outbox()
 
     async def send(self, request: Request, url: yarl.URL, note: Note) -> Exchange:
         """Send a request and return its answer as soon as the headers are there."""
         door = self._door(url)
         lent = await self._lent(door, self._patience_of(request))
+        self._outbox.waiting += 1
         try:
             connection = lent.protocol
             note.take(connection)
             connection.set_response_params(read_until_eof=True, read_bufsize=self._read_buffer)
-            connection.transport.write(_whole(self._heads.of(request, url, door), request))
+            head = self._heads.of  # not its result, which holds the key
+            self._outbox.put(connection.transport, _whole(head(request, url, door), request))
             return Exchange(lent, *await _answer(connection))
         except BaseException:
             lent.close()
             raise
+        finally:
+            self._outbox.waiting -= 1
 
     async def _lent(self, door: Door, patience: aiohttp.ClientTimeout) -> Any:
         try:
