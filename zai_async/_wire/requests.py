@@ -140,14 +140,15 @@ class RequestFactory:
 
 
 def _check_keywords(endpoint: Endpoint[Any], params: Mapping[str, Any]) -> None:
-    if unknown := params.keys() - endpoint.keywords:
-        names = ", ".join(sorted(unknown))
+    if not endpoint.keywords.issuperset(params):
+        names = ", ".join(sorted(params.keys() - endpoint.keywords))
         raise TypeError(
             f"{endpoint.name}() got an unexpected keyword: {names}; "
             "a field newer than this package goes into extra={...}"
         )
-    if missing := endpoint.required - params.keys():
-        raise TypeError(f"{endpoint.name}() misses a keyword: {', '.join(sorted(missing))}")
+    if not endpoint.required.issubset(params):
+        names = ", ".join(sorted(endpoint.required - params.keys()))
+        raise TypeError(f"{endpoint.name}() misses a keyword: {names}")
 
 
 def _place(endpoint: Endpoint[Any], provider: Provider) -> str:

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Describe one request of a call; times in seconds."""
 
     number: int
@@ -44,7 +44,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server may have done paid work although no answer arrived."""
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
+class Timing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Say how long a call took, in seconds since its beginning; None for what did not happen."""
 
     queued: float = 0.0

@@ -22,7 +22,7 @@ _FIRST_PATIENCE, _LONGEST_PATIENCE = 1.0, 10.0
 _SUSPICIOUS = 2
 
 
-class Ticket(msgspec.Struct, eq=False):
+class Ticket(msgspec.Struct, eq=False, gc=False):
     """One call on its way through a window, however often it is sent."""
 
     tokens: float = 0.0
