@@ -32,6 +32,7 @@ from zai_async._transport import _exchange as exchange
 from zai_async._transport import _failures as failures
 from zai_async._transport import _pool as pool
 from zai_async._transport._outbox import Outbox
+from zai_async._transport._reader import Reader
 from zai_async.testing import Emulator
 
 OK = answer(BODY)
@@ -81,6 +82,58 @@ async def test_closing_wakes_those_who_wait(transport, at_once):
             with pytest.raises(ConnectionLostError):
                 await task
         response.close()
+
+
+async def test_an_answer_without_a_body(transport):
+    async with FaultServer([b"HTTP/1.1 204 No Content\r\n\r\n"]) as server:
+        for _ in range(2):
+            response = await transport.send(raw_request(server.url))
+            assert (response.status, response.at_end()) == (204, True)
+            assert await response.read() == await response.read() == b""
+            response.close()
+    assert server.connections == 1
+
+
+async def test_a_read_that_was_cancelled_loses_nothing(transport):
+    chunks = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\na\r\n1\r\nb\r\n",
+        b"0\r\n\r\n",
+    )
+    async with FaultServer([chunks[0], 0.05, chunks[1], 0.05, chunks[2]]) as server:
+        response = await transport.send(raw_request(server.url))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(response.read(), 0.01)
+        assert await body_of(response) == b"ab"
+
+
+class Tap:
+    """The side of a connection that a reader knows."""
+
+    def __init__(self):
+        self.connected, self.told = True, []
+
+    def pause_reading(self):
+        self.told.append("pause")
+
+    def resume_reading(self, **_):
+        self.told.append("resume")
+
+
+@pytest.mark.parametrize("pieces", [[b"xx"] * 5, [b"x" * 100] * 2, [b"x" * 9]])
+async def test_who_does_not_read_is_sent_no_more(pieces, monkeypatch):
+    """Neither many bytes nor many pieces, each of which costs more than a byte."""
+    monkeypatch.setattr("zai_async._transport._reader._MOST_PIECES", 4)
+    tap = Tap()
+    content = Reader.adopt(aiohttp.StreamReader(tap, 50, loop=asyncio.get_running_loop()))
+    for piece in pieces:
+        content.feed_data(piece)
+    few = len(pieces) == 1
+    assert tap.told == ([] if few else ["pause"])
+    assert content.take() == b"".join(pieces)
+    assert tap.told[-1] == "resume"
+    content.feed_data(b"y")
+    assert (content.take(), tap.told.count("pause")) == (b"y", 0 if few else 1)
 
 
 async def test_requests_of_many_tasks_all_arrive(transport):

@@ -20,6 +20,7 @@ from zai_async._transport._failures import FOREIGN, translate
 from zai_async._transport._heads import Heads
 from zai_async._transport._outbox import Outbox
 from zai_async._transport._pool import Connector, Door, Note
+from zai_async._transport._reader import READER_PARTS, Reader
 
 __all__ = ["Exchange", "Exchanger", "is_possible", "is_simple"]
 
@@ -32,8 +33,7 @@ _USED: Final[tuple[tuple[object, str], ...]] = (
     (aiohttp.ClientRequest, "connection_key"),
     (ResponseHandler, "set_response_params"),
     (ResponseHandler, "read"),
-    *((aiohttp.StreamReader, name) for name in ("_buffer", "_eof", "_exception", "_loop")),
-    *((aiohttp.StreamReader, name) for name in ("_read_nowait", "_waiter")),
+    *((aiohttp.StreamReader, name) for name in READER_PARTS),
 )
 
 
@@ -53,24 +53,6 @@ class Exchange(Answer):
         self._lent = lent
         content.on_eof(self._release)
 
-    async def read(self) -> bytes:
-        """Return the next piece of the body, ``b""`` at its end."""
-        content: Any = self._content
-        try:
-            # As aiohttp's readany() does, with two coroutines less for each token.
-            while not (content._buffer or content._eof or content._exception):
-                content._waiter = waiter = content._loop.create_future()
-                try:
-                    await waiter
-                finally:
-                    content._waiter = None
-            if content._exception is not None:
-                raise content._exception
-        except FOREIGN as error:
-            raise translate(error) from error
-        piece: bytes = content._read_nowait(-1)
-        return piece
-
     def _release(self) -> None:
         """Give the connection back to the pool, which closes it if it cannot be used again."""
         lent, self._lent = self._lent, None
@@ -82,6 +64,25 @@ class Exchange(Answer):
         lent, self._lent = self._lent, None
         if lent is not None:
             lent.close()
+
+
+class Stream(Exchange):
+    """An answer that has a body, and hands out each piece with as few steps as possible."""
+
+    __slots__ = ()
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body, ``b""`` at its end."""
+        content: Any = self._content  # a Reader
+        try:
+            while not (content._buffer or content._eof or content._exception):
+                await content.wait()
+            if content._exception is not None:
+                raise content._exception
+        except FOREIGN as error:
+            raise translate(error) from error
+        piece: bytes = content.take()
+        return piece
 
 
 class Exchanger:
@@ -107,7 +108,10 @@ class Exchanger:
             connection.set_response_params(read_until_eof=True, read_bufsize=self._read_buffer)
             head = self._heads.of  # not its result, which holds the key
             self._outbox.put(connection.transport, _whole(head(request, url, door), request))
-            return Exchange(lent, *await _answer(connection))
+            message, content = await _answer(connection)
+            if type(content) is aiohttp.StreamReader:
+                return Stream(lent, message, Reader.adopt(content))
+            return Exchange(lent, message, content)
         except BaseException:
             lent.close()
             raise
