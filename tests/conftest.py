@@ -9,6 +9,7 @@ import asyncio
 import functools
 import gc
 import ipaddress
+import itertools
 import logging
 import os
 import re
@@ -129,6 +130,7 @@ KEYS = re.compile(r"secret9876543210|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{20,}")
 SECRETS = re.compile(rf"{KEYS.pattern}|prompt9876543210")
 LOGGERS = ("zai_async", "aiohttp.client", "aiohttp.internal", "asyncio")
 EVERYTHING = 1  # no level of a test's own
+COLLECTIONS = itertools.count(1)
 
 
 class Eavesdropper(logging.Filter):
@@ -185,6 +187,8 @@ async def leak_check() -> AsyncIterator[None]:
     left = await settled(lambda: (live_tasks() | open_sockets()) - before)
     assert not left, f"left behind: {left}"
     gc.collect()  # what was dropped unclosed warns now, in the test it belongs to
+    if not next(COLLECTIONS) % 100:
+        gc.freeze()  # what is left is pytest's own, and grows with every test
 
 
 def live_tasks() -> set[object]:

@@ -11,7 +11,7 @@ from tests.calls import ASK, BUSY, FINE, FakeClock, ask, client
 from tests.chat_wire import body, frame, last, texts
 from tests.virtual_loop import run
 from zai_async import CallOptions, ClientClosedError, ClientDrainingError, RetryPolicy, ZaiError
-from zai_async.session.visits import call_in
+from zai_async.session.visits import Visit, Visits, call_in
 from zai_async.testing import FakeReply, FakeTransport
 
 WORD = frame(texts("word ")[0])
@@ -238,6 +238,16 @@ def test_what_a_closed_loop_has_left_is_not_waited_for():
     run(main())
     call_in(loop, pytest.fail)
     asyncio.run(stream.aclose())
+
+
+async def test_a_visit_that_does_nothing_yet_has_nothing_to_interrupt():
+    visits = Visits()
+    visit = Visit(visits)
+    visit.enter()
+    visit.interrupt()
+    await asyncio.sleep(0)
+    visit.leave()
+    assert not visits.inside
 
 
 async def test_twenty_streams_of_a_real_server(zai_emulator):

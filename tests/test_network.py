@@ -135,7 +135,7 @@ async def test_tls_holds_little_memory_and_loses_nothing(good):
     async with FaultServer([answer(large)], tls=serving(good)) as server:
         response = await transport.send(raw_request(server.url))
         tls = response._lent.transport._ssl_protocol
-        assert len(tls._ssl_buffer) == len(tls._ssl_buffer_view) == tls.max_size == 2**15
+        assert len(tls._ssl_buffer) == len(tls._ssl_buffer_view) == tls.max_size == 2**14
         received = bytearray()
         while piece := await response.read():
             received += piece

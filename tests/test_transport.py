@@ -84,6 +84,16 @@ async def test_closing_wakes_those_who_wait(transport, at_once):
         response.close()
 
 
+async def test_what_was_closed_is_not_used_again_whatever_still_comes(transport):
+    async with FaultServer([OK[:-3], "hang"], [OK]) as server:
+        response = await transport.send(raw_request(server.url))
+        content = response._content
+        response.close()
+        content.feed_eof()
+        assert await body_of(await transport.send(raw_request(server.url))) == BODY
+    assert server.connections == 2
+
+
 async def test_an_answer_without_a_body(transport):
     async with FaultServer([b"HTTP/1.1 204 No Content\r\n\r\n"]) as server:
         for _ in range(2):
@@ -188,9 +198,11 @@ async def test_a_session_that_raises_for_its_owner_does_not_for_us():
 
 async def test_no_more_origins_are_remembered_than_needed(transport, monkeypatch):
     monkeypatch.setattr(exchange, "_MOST_DOORS", 1)
+    monkeypatch.setattr("zai_async._transport._heads._MOST_HEADS", 1)
     async with FaultServer([OK]) as server, FaultServer([OK]) as other:
-        for each in (server, other, server, other):
-            assert await body_of(await transport.send(raw_request(each.url))) == BODY
+        for patience, each in enumerate((server, other, server, other), 1):
+            request = raw_request(each.url, connect_timeout=float(patience))
+            assert await body_of(await transport.send(request)) == BODY
     assert (server.connections, other.connections) == (1, 1)
 
 

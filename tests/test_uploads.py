@@ -101,9 +101,9 @@ def test_how_long_a_wav_plays():
 # Sources.
 
 
-@pytest.mark.parametrize("length", [1, 3, 4096, 10_000])
+@pytest.mark.parametrize("length", [1, 3, 256, 10_000])
 async def test_every_kind_of_file_yields_its_bytes(tmp_path, length):
-    data = bytes(range(256)) * 20
+    data = bytes(range(256)) * 2
     path = tmp_path / "a b.bin"
     path.write_bytes(data)
     with path.open("rb") as opened:

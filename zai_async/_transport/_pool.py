@@ -12,7 +12,7 @@ from aiohttp.client_proto import ResponseHandler
 __all__ = ["NOTE", "Connection", "Connector", "Door", "Note"]
 
 _DNS_CACHE_SECONDS: Final = 300
-_TLS_BUFFER: Final = 2**15
+_TLS_BUFFER: Final = 2**14
 # NAT gateways forget silent connections after some minutes, and models think for longer.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 
@@ -57,7 +57,7 @@ class Connection(ResponseHandler):
 
 
 def _slim(tls: Any) -> None:
-    """Read 32 KiB at a time over TLS: asyncio holds a zeroed buffer of 256 KiB per connection.
+    """Read one record, 16 KiB, at a time over TLS: asyncio holds a zeroed buffer of 256 KiB.
 
     Other event loops do it their own way, and a coming Python may.
     """
