@@ -50,7 +50,7 @@ class Exchange(Answer):
     def __init__(self, lent: Any, message: Any, content: aiohttp.StreamReader) -> None:
         reused: bool = lent.protocol.reused
         super().__init__(message.code, message.headers, content, connection_reused=reused)
-        self._lent = lent
+        self._lent: Any = lent
         content.on_eof(self._release)
 
     def _release(self) -> None:
