@@ -27,7 +27,7 @@ SIZES: Final = {
     "parser": (200, 2200),
     "stream": (200, 1200),
     "lump": (1000, 6000),
-    "call": (20, 120),
+    "call": (100, 500),
     "socket": (100, 600),
 }
 _WORK: Final = [sys.executable, "-m", "benchmarks.workloads"]
