@@ -26,7 +26,7 @@ from zai_async import (
     StreamTruncatedError,
     Usage,
 )
-from zai_async.ledger import Ledger, Spending
+from zai_async.ledger import Ledger, Spending, _Tally
 from zai_async.models.usage import CompletionTokensDetails, PromptTokensDetails
 from zai_async.testing import FakeReply, FakeTransport
 
@@ -267,6 +267,10 @@ async def test_the_tokens_of_a_task_of_somebody_elses_count_under_its_model():
     spent = zai.usage.by_model()
     assert (spent["glm-5.3"].calls, spent["glm-5.3"].tokens) == (0, 12)
     assert (spent["tasks.result"].calls, spent["tasks.result"].tokens) == (2, 0)
+
+
+def test_nothing_that_is_counted_is_left_out_of_what_is_shown():
+    assert _Tally.__struct_fields__ == Spending.__struct_fields__
 
 
 def test_old_work_is_forgotten(monkeypatch):

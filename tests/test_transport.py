@@ -1,6 +1,7 @@
 """The transport on real sockets: what breaks, and what is used again."""
 
 import asyncio
+import gzip
 import socket
 import ssl
 
@@ -84,6 +85,29 @@ async def test_closing_wakes_those_who_wait(transport, at_once):
         response.close()
 
 
+async def test_what_came_before_the_connection_broke_is_not_lost(transport, way):
+    """However late it is read; aiohttp's own reader forgets it."""
+    chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+    async with FaultServer([chunk, "fin"]) as server:
+        response = await transport.send(raw_request(server.url))
+        await asyncio.sleep(0.1)
+        if way == "short way":
+            assert await response.read() == b"ab"
+        with pytest.raises(ConnectionLostError):
+            await response.read()
+        response.close()
+
+
+async def test_a_large_compressed_answer_that_is_read_late(transport):
+    body = bytes(range(256)) * 8000
+    packed = answer(gzip.compress(body), "Content-Encoding: gzip")
+    async with FaultServer([packed]) as server:
+        response = await transport.send(raw_request(server.url))
+        await asyncio.sleep(0.1)
+        assert await body_of(response) == body
+        assert response.at_end()
+
+
 async def test_what_was_closed_is_not_used_again_whatever_still_comes(transport):
     async with FaultServer([OK[:-3], "hang"], [OK]) as server:
         response = await transport.send(raw_request(server.url))
@@ -136,7 +160,7 @@ async def test_who_does_not_read_is_sent_no_more(pieces, monkeypatch):
     monkeypatch.setattr("zai_async._transport._reader._MOST_PIECES", 4)
     tap = Tap()
     content = Reader.adopt(aiohttp.StreamReader(tap, 50, loop=asyncio.get_running_loop()))
-    for piece in pieces:
+    for piece in [b"", *pieces]:
         content.feed_data(piece)
     few = len(pieces) == 1
     assert tap.told == ([] if few else ["pause"])

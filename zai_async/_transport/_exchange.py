@@ -76,7 +76,8 @@ class Stream(Exchange):
         try:
             while not (content._buffer or content._eof or content._exception):
                 await content.wait()
-            if content._exception is not None:
+            # What came before the connection broke has come.
+            if content._exception is not None and not content._buffer:
                 raise content._exception
         except FOREIGN as error:
             raise translate(error) from error

@@ -33,6 +33,8 @@ class Reader(aiohttp.StreamReader):
     def feed_data(self, data: bytes, size: int = 0) -> bool:
         """Keep a piece, and wake whoever waits for it."""
         del size
+        if not data:
+            return False  # would pass for the end
         self._size += len(data)
         self._buffer.append(data)
         waiter: Future[None] | None = self._waiter
