@@ -98,6 +98,19 @@ async def test_what_came_before_the_connection_broke_is_not_lost(transport, way)
         response.close()
 
 
+async def test_nor_is_it_over_a_session_of_the_callers(way):
+    chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+    async with FaultServer([chunk, "fin"]) as server, aiohttp.ClientSession() as session:
+        transport = open_transport(NetworkSettings(session=session))
+        response = await transport.send(raw_request(server.url))
+        await asyncio.sleep(0.1)
+        if way == "short way":
+            assert await response.read() == b"ab"
+        with pytest.raises(ConnectionLostError):
+            await response.read()
+        response.close()
+
+
 async def test_a_large_compressed_answer_that_is_read_late(transport):
     body = bytes(range(256)) * 8000
     packed = answer(gzip.compress(body), "Content-Encoding: gzip")

@@ -8,10 +8,11 @@ import yarl
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, usable_proxy
-from zai_async._transport._answer import Answer
+from zai_async._transport._answer import Answer, EagerAnswer
 from zai_async._transport._exchange import Exchanger, is_possible, is_simple
 from zai_async._transport._failures import FOREIGN, failure, presentable
 from zai_async._transport._pool import NOTE, Connector, Note
+from zai_async._transport._reader import Reader
 from zai_async._transport._revealed import fields_of, url_of
 from zai_async.errors import ClientClosedError, ResponseError
 
@@ -36,6 +37,19 @@ class ClientAnswer(Answer):
     def close(self) -> None:
         """Drop the connection unless the body has been read to its end."""
         self._response.close()
+
+
+class ClientStream(EagerAnswer, ClientAnswer):
+    """One that has a body."""
+
+    __slots__ = ()
+
+
+def _answer(response: aiohttp.ClientResponse, reused: bool | None) -> ClientAnswer:
+    if type(response.content) is not aiohttp.StreamReader or not is_possible():
+        return ClientAnswer(response, reused)
+    Reader.adopt(response.content)
+    return ClientStream(response, reused)
 
 
 class _Pool(NamedTuple):
@@ -107,7 +121,7 @@ class AiohttpTransport:
             )
         finally:
             NOTE.reset(token)
-        return ClientAnswer(response, note.reused)
+        return _answer(response, note.reused)
 
     def _client(self, request: Request) -> aiohttp.ClientSession:
         own: aiohttp.ClientSession | None = self._settings.session

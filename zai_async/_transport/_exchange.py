@@ -15,8 +15,7 @@ from aiohttp import http_writer
 from aiohttp.client_proto import ResponseHandler
 
 from zai_async._transport import Request
-from zai_async._transport._answer import Answer
-from zai_async._transport._failures import FOREIGN, translate
+from zai_async._transport._answer import Answer, EagerAnswer
 from zai_async._transport._heads import Heads
 from zai_async._transport._outbox import Outbox
 from zai_async._transport._pool import Connector, Door, Note
@@ -65,24 +64,10 @@ class Exchange(Answer):
             lent.close()
 
 
-class Stream(Exchange):
-    """An answer that has a body, and hands out each piece with as few steps as possible."""
+class Stream(EagerAnswer, Exchange):
+    """An answer that has a body."""
 
     __slots__ = ()
-
-    async def read(self) -> bytes:
-        """Return the next piece of the body, ``b""`` at its end."""
-        content: Any = self._content  # a Reader
-        try:
-            while not (content._buffer or content._eof or content._exception):
-                await content.wait()
-            # What came before the connection broke has come.
-            if content._exception is not None and not content._buffer:
-                raise content._exception
-        except FOREIGN as error:
-            raise translate(error) from error
-        piece: bytes = content.take()
-        return piece
 
 
 class Exchanger:
