@@ -4,7 +4,7 @@ import json
 
 from tests.test_every_operation import ROWS
 from zai_async import AsyncZai
-from zai_async.models.batches import read_results
+from zai_async.models.tasks import read_results
 from zai_async.testing import FakeReply, FakeTransport
 
 

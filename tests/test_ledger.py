@@ -27,7 +27,7 @@ from zai_async import (
     Usage,
 )
 from zai_async.ledger import Ledger, Spending, _Tally
-from zai_async.models.usage import CompletionTokensDetails, PromptTokensDetails
+from zai_async.models.chat import CompletionTokensDetails, PromptTokensDetails
 from zai_async.testing import FakeReply, FakeTransport
 
 PRICES = {"glm-5.3": Price(prompt=1.0, completion=3.0, cached=0.5), "cogview": Price(call=0.01)}

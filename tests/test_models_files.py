@@ -17,7 +17,7 @@ from zai_async.models import (
     Page,
     ParsedFile,
 )
-from zai_async.models.timestamps import moment
+from zai_async.models.reply import moment
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECONDS = int(NOON.timestamp())

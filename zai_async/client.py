@@ -23,7 +23,7 @@ from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import Budget, Price, Reply, Timeout
-from zai_async.models.downloads import DownloadOptions
+from zai_async.models.files import DownloadOptions
 from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
 from zai_async.resources.check import EndpointCheck, check_endpoints

@@ -8,7 +8,7 @@ from zai_async.cli.connection import add_options, connect
 from zai_async.cli.output import Output, add_output, table
 from zai_async.cli.terminal import Terminal
 from zai_async.models import Quota
-from zai_async.models.quota import QuotaLimit
+from zai_async.models.account import QuotaLimit
 
 __all__ = ["run"]
 

@@ -21,7 +21,7 @@ from zai_async.errors import (
     ResponseError,
 )
 from zai_async.models import Timeout
-from zai_async.models.uploads import Progress
+from zai_async.models.files import Progress
 
 __all__ = ["download"]
 

@@ -3,6 +3,13 @@
 from zai_async._codes import (
     Outcome,
 )
+from zai_async.models.account import (
+    Model,
+    Quota,
+    QuotaData,
+    QuotaLimit,
+    QuotaUse,
+)
 from zai_async.models.agents import (
     AgentChoice,
     AgentChunk,
@@ -27,31 +34,6 @@ from zai_async.models.agents import (
     TemplateVariables,
     TranslationVariables,
 )
-from zai_async.models.audio import (
-    SpeechChoice,
-    SpeechChunk,
-    SpeechDelta,
-    SpeechParams,
-    Transcription,
-    TranscriptionEvent,
-    TranscriptionParams,
-)
-from zai_async.models.batches import (
-    Batch,
-    BatchError,
-    BatchErrors,
-    BatchIdParams,
-    BatchListParams,
-    BatchParams,
-    BatchRequestCounts,
-    BatchResponse,
-    BatchResult,
-)
-from zai_async.models.binary import BinaryReply
-from zai_async.models.budget import Budget, Price
-from zai_async.models.catalogue import (
-    Model,
-)
 from zai_async.models.chat import (
     Audio,
     ChatCompletion,
@@ -60,12 +42,15 @@ from zai_async.models.chat import (
     ChunkChoice,
     ChunkFunction,
     ChunkToolCall,
+    CompletionTokensDetails,
     ContentFilter,
     Delta,
     FunctionCall,
     Message,
+    PromptTokensDetails,
     SearchResult,
     ToolCall,
+    Usage,
 )
 from zai_async.models.chat_params import (
     AssistantMessageParam,
@@ -100,121 +85,109 @@ from zai_async.models.chat_params import (
     WebSearchParam,
     WebSearchToolParam,
 )
-from zai_async.models.embeddings import (
-    Embedding,
-    EmbeddingParams,
-    EmbeddingResponse,
-)
-from zai_async.models.files import (
-    File,
-    FileDeletion,
-    FileIdParams,
-    FileListParams,
-    FileUploadParams,
-)
-from zai_async.models.handwriting import (
+from zai_async.models.documents import (
+    FileParserParams,
+    FileParserResultParams,
+    FileParserSubmitParams,
+    FileParserTask,
     Handwriting,
     HandwritingLine,
     HandwritingLocation,
     HandwritingParams,
     HandwritingProbability,
-)
-from zai_async.models.images import (
-    Image,
-    ImageParams,
-    ImageResult,
-    ImagesResponse,
-)
-from zai_async.models.layout import (
     Layout,
     LayoutData,
     LayoutElement,
     LayoutPage,
     LayoutParams,
-)
-from zai_async.models.moderations import (
-    AudioURLPartParam,
-    ModerationCalls,
-    ModerationParams,
-    ModerationPartParam,
-    ModerationResponse,
-    ModerationResult,
-    ModerationUsage,
-)
-from zai_async.models.options import (
-    CallOptions,
-    CallParams,
-    Timeout,
-)
-from zai_async.models.pages import (
-    Page,
-)
-from zai_async.models.parser import (
-    FileParserParams,
-    FileParserResultParams,
-    FileParserSubmitParams,
-    FileParserTask,
     ParsedFile,
 )
-from zai_async.models.quota import (
-    Quota,
-    QuotaData,
-    QuotaLimit,
-    QuotaUse,
-)
-from zai_async.models.reader import (
-    ReaderParams,
-    ReaderResponse,
-    ReaderResult,
-)
-from zai_async.models.reply import (
-    Reply,
-)
-from zai_async.models.rerank import (
-    RerankParams,
-    RerankResponse,
-    RerankResult,
-)
-from zai_async.models.search import (
-    SearchIntent,
-    SearchParams,
-    SearchResponse,
-)
-from zai_async.models.tasks import (
-    ChatResult,
-    TaskIdParams,
-    TaskState,
-    TaskStatus,
-)
-from zai_async.models.tokenizer import (
-    TokenCount,
-    TokenizerParams,
-    TokenizerUsage,
-)
-from zai_async.models.uploads import (
+from zai_async.models.files import (
+    File,
     FileContent,
+    FileDeletion,
+    FileIdParams,
     FileInput,
+    FileListParams,
+    FileUploadParams,
     Progress,
     UploadParams,
 )
-from zai_async.models.usage import (
-    CompletionTokensDetails,
-    PromptTokensDetails,
-    Usage,
-)
-from zai_async.models.videos import (
+from zai_async.models.media import (
+    ClonedVoice,
+    Image,
+    ImageParams,
+    ImageResult,
+    ImagesResponse,
+    SpeechChoice,
+    SpeechChunk,
+    SpeechDelta,
+    SpeechParams,
+    Transcription,
+    TranscriptionEvent,
+    TranscriptionParams,
     Video,
     VideoFile,
     VideoParams,
-)
-from zai_async.models.voices import (
-    ClonedVoice,
     Voice,
     VoiceCloneParams,
     VoiceDeleteParams,
     VoiceDeletion,
     VoiceList,
     VoiceListParams,
+)
+from zai_async.models.options import (
+    Budget,
+    CallOptions,
+    CallParams,
+    Price,
+    Timeout,
+)
+from zai_async.models.reply import (
+    BinaryReply,
+    Page,
+    Reply,
+)
+from zai_async.models.tasks import (
+    Batch,
+    BatchError,
+    BatchErrors,
+    BatchIdParams,
+    BatchListParams,
+    BatchParams,
+    BatchRequestCounts,
+    BatchResponse,
+    BatchResult,
+    ChatResult,
+    TaskIdParams,
+    TaskState,
+    TaskStatus,
+)
+from zai_async.models.texts import (
+    AudioURLPartParam,
+    Embedding,
+    EmbeddingParams,
+    EmbeddingResponse,
+    ModerationCalls,
+    ModerationParams,
+    ModerationPartParam,
+    ModerationResponse,
+    ModerationResult,
+    ModerationUsage,
+    RerankParams,
+    RerankResponse,
+    RerankResult,
+    TokenCount,
+    TokenizerParams,
+    TokenizerUsage,
+)
+from zai_async.models.web import (
+    ReaderParams,
+    ReaderResponse,
+    ReaderResult,
+    SearchIntent,
+    SearchParams,
+    SearchResponse,
 )
 
 __all__ = [

@@ -5,11 +5,11 @@ from typing import Any, Literal, NotRequired, Required, TypedDict, TypeVar, cast
 
 from msgspec import Struct, field
 
+from zai_async.models.chat import Usage
 from zai_async.models.chat_params import TextPartParam
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
-from zai_async.models.usage import Usage
 
 T = TypeVar("T")
 

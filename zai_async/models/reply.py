@@ -1,11 +1,19 @@
-"""The base of every answer: its request id, and how the call that fetched it went."""
+"""What answers are made of: how the call went, bytes, pages of lists, and moments."""
 
-from typing import Any, Self
+import os
+from datetime import UTC, datetime
+from typing import Any, Generic, Self, TypeVar
 
-from msgspec import Struct
+import anyio
+from msgspec import Struct, field
 
 from zai_async._codes import Outcome
 from zai_async.errors import Attempt, Timing
+
+T = TypeVar("T")
+
+# In seconds the year 5138, in milliseconds 1973: no moment of the platform lies between.
+_MILLISECONDS_FROM = 100_000_000_000
 
 
 class Reply(Struct, kw_only=True, dict=True):
@@ -59,3 +67,44 @@ def attach_call(
     vars(reply).update(attempts=attempts, timing=timing)
     if outcome is not None:
         vars(reply)["outcome"] = outcome
+
+
+class BinaryReply(Reply, kw_only=True):
+    """Hold an answer that is no JSON: the sound of a speech, or the content of a file."""
+
+    content: bytes = b""
+    content_type: str = "application/octet-stream"
+    """The media type as the service names it."""
+
+    async def save(self, path: str | os.PathLike[str]) -> int:
+        """Write the content to a file and return its length in bytes."""
+        return await anyio.Path(path).write_bytes(self.content)
+
+
+class Page(Reply, Generic[T], kw_only=True):
+    """Hold one page of a list."""
+
+    object: str = ""
+    data: list[T] = field(default_factory=list[T])
+    has_more: bool = False
+    """Whether there is another page, which begins ``after`` the last id of this one."""
+    first_id: str | None = None
+    last_id: str | None = None
+
+    @property
+    def next_after(self) -> str | None:
+        """What ``after`` has to be for the next page; None when this is the last one."""
+        if not (self.has_more and self.data):
+            return None
+        last: Any = self.data[-1]
+        return self.last_id or last.id or None
+
+
+def moment(stamp: int | None) -> datetime | None:
+    """Return a time stamp as an aware datetime; None for a stamp that is unset or absurd."""
+    if not stamp:
+        return None
+    try:
+        return datetime.fromtimestamp(stamp / 1000 if stamp >= _MILLISECONDS_FROM else stamp, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None

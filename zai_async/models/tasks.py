@@ -1,10 +1,16 @@
-"""Long-running work: https://docs.z.ai/api-reference/video/get-video-status."""
+"""Work that takes a while: single tasks, and batches of requests (bigmodel.cn)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, Required
+
+import msgspec
+from msgspec import Struct, field
 
 from zai_async.models.chat import ChatCompletion
 from zai_async.models.options import CallParams
-from zai_async.models.reply import Reply
+from zai_async.models.reply import Reply, moment
+from zai_async.models.tolerant import decode
 
 TaskState = Literal["processing", "succeeded", "failed"]
 """How far a task is, in one vocabulary for all operations."""
@@ -43,7 +49,10 @@ class TaskIdParams(CallParams):
 
 
 class TaskStatus(Reply, kw_only=True):
-    """Hold the receipt for a task, or the word that it is not done yet."""
+    """Hold the receipt for a task, or the word that it is not done yet.
+
+    Source: https://docs.z.ai/api-reference/video/get-video-status
+    """
 
     id: str = ""
     """Names the task in every later question about it; some answers leave it out."""
@@ -70,3 +79,148 @@ class ChatResult(ChatCompletion, kw_only=True):
     def state(self) -> TaskState:
         """How far the task is."""
         return state_of(self.task_status)
+
+
+class BatchParams(CallParams, total=False):
+    """Hold the keywords of a new batch.
+
+    Source: https://docs.bigmodel.cn/cn/guide/tools/batch
+    """
+
+    input_file_id: Required[str]
+    """A jsonl file uploaded for ``batch``; every ``custom_id`` in it has 6 characters or more."""
+    endpoint: Required[str]
+    """``"/v4/chat/completions"``, for every line of the file."""
+    auto_delete_input_file: bool
+    """Whether the input is deleted when the batch is done; default true."""
+    metadata: Mapping[str, str]
+    """Your notes, at most 16."""
+
+
+class BatchListParams(CallParams, total=False):
+    """Hold which batches are looked for."""
+
+    after: str
+    """The id that the page begins after."""
+    limit: int
+    """Batches in a page, 1 to 100; default 20."""
+
+
+class BatchIdParams(CallParams):
+    """Name the batch."""
+
+    batch_id: str
+
+
+class BatchRequestCounts(Struct, kw_only=True):
+    """Count the requests of a batch."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class BatchError(Struct, kw_only=True):
+    """Say what is wrong with one line of the input."""
+
+    code: str = ""
+    message: str = ""
+    param: str | None = None
+    line: int | None = None
+    """The number of the line, when the error belongs to one."""
+
+
+class BatchErrors(Struct, kw_only=True):
+    """Hold the reasons why a batch was refused."""
+
+    object: str = ""
+    data: list[BatchError] = field(default_factory=list)
+
+
+class Batch(Reply, kw_only=True):
+    """Describe a batch; stamps are 0 and ids empty as long as they are not set.
+
+    The service writes stamps in milliseconds although its documentation says seconds: use the
+    datetime properties.
+    """
+
+    id: str = ""
+    object: str = ""
+    endpoint: str = ""
+    errors: BatchErrors | None = None
+    input_file_id: str = ""
+    completion_window: str = ""
+    status: str = ""
+    """``validating``, ``in_progress``, ``finalizing``, ``completed``, ``failed``, ``expired``,
+    ``cancelling``, ``cancelled``; other values may be added."""
+    output_file_id: str = ""
+    """A jsonl file of answers, not in the order of the input."""
+    error_file_id: str = ""
+    """A jsonl file of the requests that failed."""
+    created_at: int = 0
+    in_progress_at: int = 0
+    expires_at: int = 0
+    finalizing_at: int = 0
+    completed_at: int = 0
+    failed_at: int = 0
+    expired_at: int = 0
+    cancelling_at: int = 0
+    cancelled_at: int = 0
+    request_counts: BatchRequestCounts = field(default_factory=BatchRequestCounts)
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def state(self) -> TaskState:
+        """How far the batch is; one that is being cancelled still runs."""
+        return state_of(self.status)
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was created, in UTC."""
+        return moment(self.created_at)
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it reached its end, whichever that was, in UTC."""
+        return moment(self.completed_at or self.failed_at or self.expired_at or self.cancelled_at)
+
+
+class BatchResponse(Struct, kw_only=True):
+    """Hold the answer to one request of a batch."""
+
+    status_code: int = 0
+    request_id: str | None = None
+    body: ChatCompletion | None = None
+
+
+class BatchResult(Struct, kw_only=True):
+    """Hold what became of one request of a batch."""
+
+    id: str = ""
+    custom_id: str = ""
+    """The name that the request had in the input file."""
+    response: BatchResponse | None = None
+    error: BatchError | None = None
+
+    @property
+    def completion(self) -> ChatCompletion | None:
+        """The answer; None for a request that failed."""
+        fine = self.response is not None and self.response.status_code < 400
+        return self.response.body if self.response is not None and fine else None
+
+
+def read_results(lines: bytes) -> list[BatchResult]:
+    """Decode a jsonl file of answers; of a line that cannot be read, the result is an error."""
+    numbered = enumerate(lines.splitlines(), 1)
+    return [_read_result(line, number) for number, line in numbered if line.strip()]
+
+
+def _read_result(line: bytes, number: int) -> BatchResult:
+    try:
+        return decode(_RESULT, line)
+    except msgspec.DecodeError:
+        message = f"line {number} of the file cannot be read: it is no whole JSON object"
+        return BatchResult(error=BatchError(code="unreadable", message=message, line=number))
+
+
+_RESULT = msgspec.json.Decoder(BatchResult)

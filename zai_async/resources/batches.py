@@ -6,7 +6,7 @@ from typing import Unpack
 
 from zai_async import _endpoints as ep
 from zai_async.models import Batch, BatchListParams, BatchParams, BatchResult, CallParams
-from zai_async.models.batches import read_results
+from zai_async.models.tasks import read_results
 from zai_async.resources.listing import Listing
 from zai_async.resources.resource import Resource
 from zai_async.tasks import BATCHES, OnUpdate, Task

@@ -10,7 +10,7 @@ from zai_async._transport import Response
 from zai_async._wire import Endpoint, RequestFactory, parse_reply
 from zai_async.downloads import download
 from zai_async.models import BinaryReply, Reply
-from zai_async.models.downloads import Downloadable, DownloadOptions, attach_downloader
+from zai_async.models.files import Downloadable, DownloadOptions, attach_downloader
 from zai_async.models.reply import attach_call
 from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call

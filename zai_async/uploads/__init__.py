@@ -1,6 +1,6 @@
 """Files of the caller: checked against the documented limits, sent while they are read."""
 
-from zai_async.models.uploads import FileContent, FileInput, Progress
+from zai_async.models.files import FileContent, FileInput, Progress
 from zai_async.uploads.bodies import BodyStream, JSONBody, MultipartBody
 from zai_async.uploads.kinds import FileLimits
 from zai_async.uploads.media import MARK, Encoding, Media

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zai_async.models import AudioPartParam, FilePartParam, ImagePartParam, VideoPartParam
-from zai_async.models.uploads import FileContent
+from zai_async.models.files import FileContent
 from zai_async.uploads.kinds import FileLimits
 from zai_async.uploads.media import Encoding, Media
 

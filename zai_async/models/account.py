@@ -1,11 +1,25 @@
-"""What is left of a Coding Plan (undocumented): https://docs.z.ai/devpack/overview."""
+"""What an account may use: the models on offer, and what is left of a Coding Plan."""
 
 from datetime import datetime
 
 from msgspec import Struct, field
 
-from zai_async.models.reply import Reply
-from zai_async.models.timestamps import moment
+from zai_async.models.reply import Reply, moment
+
+
+class Model(Struct, kw_only=True):
+    """Describe a model (undocumented); some models that the list leaves out work too."""
+
+    id: str = ""
+    object: str = ""
+    created: int = 0
+    """Unix seconds."""
+    owned_by: str = ""
+
+    @property
+    def released(self) -> datetime | None:
+        """When it was added, in UTC."""
+        return moment(self.created)
 
 
 class QuotaUse(Struct, kw_only=True, rename="camel"):
@@ -51,7 +65,10 @@ class QuotaData(Struct, kw_only=True):
 
 
 class Quota(Reply, kw_only=True):
-    """Hold how much of a plan is used."""
+    """Hold how much of a plan is used (undocumented).
+
+    Source: https://docs.z.ai/devpack/overview
+    """
 
     data: QuotaData = field(default_factory=QuotaData)
 
