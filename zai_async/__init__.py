@@ -83,7 +83,7 @@ if TYPE_CHECKING:
         Provider,
         truto,
     )
-    from zai_async.resources.check import EndpointCheck
+    from zai_async.resources.account import EndpointCheck
     from zai_async.retry import Backoff, RetryPolicy
     from zai_async.session import (
         Coordinator,
@@ -227,7 +227,7 @@ _HOMES = (
     "session",
     "streams",
     "tasks",
-    "resources.check",
+    "resources.account",
     "client",
 )
 

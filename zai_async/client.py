@@ -26,7 +26,7 @@ from zai_async.models import Budget, Price, Reply, Timeout
 from zai_async.models.files import DownloadOptions
 from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
-from zai_async.resources.check import EndpointCheck, check_endpoints
+from zai_async.resources.account import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
 from zai_async.session import (
     Coordinator,

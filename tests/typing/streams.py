@@ -14,7 +14,7 @@ from zai_async.models import (
     TranscriptionEvent,
     Video,
 )
-from zai_async.resources.check import EndpointCheck
+from zai_async.resources.account import EndpointCheck
 from zai_async.streams import AgentStream, SlidePage, SpeechStream, TranscriptionStream
 
 

@@ -4,25 +4,23 @@ from typing import Unpack
 
 from zai_async import _endpoints as ep
 from zai_async.models import CallParams, Quota
+from zai_async.resources.account import Models
 from zai_async.resources.agents import Agents
-from zai_async.resources.audio import Audio, Speech, Transcriptions
-from zai_async.resources.batches import Batches
 from zai_async.resources.chat import Chat, Completions
-from zai_async.resources.embeddings import Embeddings
-from zai_async.resources.file_parser import FileParser
-from zai_async.resources.files import Files
-from zai_async.resources.images import Images
-from zai_async.resources.layout_parsing import LayoutParsing
-from zai_async.resources.listing import Listing
-from zai_async.resources.models import Models
-from zai_async.resources.moderations import Moderations
-from zai_async.resources.ocr import OCR
-from zai_async.resources.reader import Reader
-from zai_async.resources.rerank import Rerank
-from zai_async.resources.tokenizer import Tokenizer
-from zai_async.resources.videos import Videos
-from zai_async.resources.voices import Voices
-from zai_async.resources.web_search import WebSearch
+from zai_async.resources.files import Batches, Files
+from zai_async.resources.media import Audio, Images, Speech, Transcriptions, Videos, Voices
+from zai_async.resources.resource import Listing
+from zai_async.resources.tools import (
+    OCR,
+    Embeddings,
+    FileParser,
+    LayoutParsing,
+    Moderations,
+    Reader,
+    Rerank,
+    Tokenizer,
+    WebSearch,
+)
 from zai_async.session import SessionManager
 
 __all__ = [

@@ -1,17 +1,33 @@
-"""Which endpoints a key is good for, found out without paying for a generation."""
+"""What a key is good for: ``zai.models``, and the endpoints that accept it."""
+
+from functools import partial
+from typing import Unpack
 
 import anyio
 import msgspec
 
 from zai_async import _endpoints as ep
 from zai_async.errors import ConfigurationError, ZaiError
-from zai_async.models import CallOptions
+from zai_async.models import CallOptions, CallParams, Model
 from zai_async.providers import PROVIDERS, Provider
+from zai_async.resources.resource import Listing, Resource
 from zai_async.session import SessionManager
 
-__all__ = ["EndpointCheck", "check_endpoints"]
+__all__ = ["EndpointCheck", "Models", "check_endpoints"]
 
 _PATIENCE = CallOptions(timeout=15.0, retries=0)
+
+
+class Models(Resource):
+    """``zai.models``: what there is to talk to."""
+
+    def list(self, **params: Unpack[CallParams]) -> Listing[Model]:
+        """List the models: ``await`` the page, or ``async for`` over it.
+
+        The operation is undocumented, free of charge, and a way to find out whether a key works.
+        Some models that it leaves out can be used all the same.
+        """
+        return Listing(partial(self._manager.call, ep.MODELS), params)
 
 
 class EndpointCheck(msgspec.Struct, frozen=True, kw_only=True):

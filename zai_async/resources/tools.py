@@ -1,0 +1,164 @@
+"""The tools: services of a single operation, and the parser of files."""
+
+from typing import Literal, Unpack
+
+from zai_async import _endpoints as ep
+from zai_async.models import (
+    EmbeddingParams,
+    EmbeddingResponse,
+    FileParserParams,
+    FileParserSubmitParams,
+    Handwriting,
+    HandwritingParams,
+    Layout,
+    LayoutParams,
+    ModerationParams,
+    ModerationResponse,
+    ParsedFile,
+    ReaderParams,
+    ReaderResponse,
+    RerankParams,
+    RerankResponse,
+    SearchParams,
+    SearchResponse,
+    TokenCount,
+    TokenizerParams,
+)
+from zai_async.resources.resource import Resource
+from zai_async.tasks import PARSED_FILES, Task, submit_file
+
+__all__ = [
+    "OCR",
+    "Embeddings",
+    "FileParser",
+    "LayoutParsing",
+    "Moderations",
+    "Reader",
+    "Rerank",
+    "Tokenizer",
+    "WebSearch",
+]
+
+
+class Tokenizer(Resource):
+    """``zai.tokenizer``: tokens, counted by the service."""
+
+    async def count(self, **params: Unpack[TokenizerParams]) -> TokenCount:
+        """Count the tokens of a conversation; a plain string is one user message.
+
+        Source: https://docs.z.ai/api-reference/tools/tokenizer
+        """
+        return await self._manager.call(ep.TOKENIZER, params)
+
+
+class LayoutParsing(Resource):
+    """``zai.layout_parsing``: documents as Markdown."""
+
+    async def parse(self, **params: Unpack[LayoutParams]) -> Layout:
+        """Read a picture or a pdf: its text as Markdown, and where each element stands.
+
+        Source: https://docs.z.ai/api-reference/tools/layout-parsing
+        """
+        return await self._manager.call(ep.LAYOUT, params)
+
+
+class OCR(Resource):
+    """``zai.ocr``: reading what is written by hand; documented for bigmodel.cn only."""
+
+    async def handwriting(self, **params: Unpack[HandwritingParams]) -> Handwriting:
+        """Read the handwriting in an image, word by word.
+
+        Source: https://docs.bigmodel.cn/api-reference
+        """
+        return await self._manager.call(ep.HANDWRITING, params)
+
+
+class FileParser(Resource):
+    """``zai.file_parser``: documents as text; documented for bigmodel.cn only."""
+
+    async def parse(self, **params: Unpack[FileParserParams]) -> ParsedFile:
+        """Turn a document into text and wait for it.
+
+        Source: https://docs.bigmodel.cn/api-reference
+        """
+        return await self._manager.call(ep.FILE_PARSER, params)
+
+    async def submit(
+        self,
+        *,
+        format_type: Literal["text", "download_link"] = "text",
+        **params: Unpack[FileParserSubmitParams],
+    ) -> Task[ParsedFile]:
+        """Submit a document; its result is text, or the address of text and pictures.
+
+        Raises:
+            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+
+        Source: https://docs.bigmodel.cn/cn/guide/tools/file-parser
+        """
+        return await submit_file(self._manager, ep.FILE_PARSER_SUBMIT, params, format_type)
+
+    def task(
+        self, task_id: str, format_type: Literal["text", "download_link"] = "text"
+    ) -> Task[ParsedFile]:
+        """Return the handle of a task that was submitted elsewhere; nothing is asked yet."""
+        names = {"task_id": task_id, "format_type": format_type}
+        return Task(PARSED_FILES, names, engine=self._manager)
+
+
+class WebSearch(Resource):
+    """``zai.web_search``: the web, searched for programs."""
+
+    async def create(self, **params: Unpack[SearchParams]) -> SearchResponse:
+        """Search the web.
+
+        Source: https://docs.z.ai/api-reference/tools/web-search
+        """
+        return await self._manager.call(ep.SEARCH, params)
+
+
+class Reader(Resource):
+    """``zai.reader``: web pages as Markdown."""
+
+    async def read(self, **params: Unpack[ReaderParams]) -> ReaderResponse:
+        """Read a web page.
+
+        ``timeout`` is how long the service waits for the page; the call's own limits are in
+        ``options``.
+
+        Source: https://docs.z.ai/api-reference/tools/web-reader
+        """
+        return await self._manager.call(ep.READER, params)
+
+
+class Embeddings(Resource):
+    """``zai.embeddings``: texts as vectors; documented for bigmodel.cn only."""
+
+    async def create(self, **params: Unpack[EmbeddingParams]) -> EmbeddingResponse:
+        """Turn texts into vectors.
+
+        Source: https://docs.bigmodel.cn/cn/guide/models/embedding/embedding-3
+        """
+        return await self._manager.call(ep.EMBEDDINGS, params)
+
+
+class Rerank(Resource):
+    """``zai.rerank``: documents, the best answer first; documented for bigmodel.cn only."""
+
+    async def create(self, **params: Unpack[RerankParams]) -> RerankResponse:
+        """Rank documents by how well they answer a question.
+
+        Source: https://docs.bigmodel.cn/api-reference
+        """
+        return await self._manager.call(ep.RERANK, params)
+
+
+class Moderations(Resource):
+    """``zai.moderations``: content, judged; documented for bigmodel.cn only."""
+
+    async def create(self, **params: Unpack[ModerationParams]) -> ModerationResponse:
+        """Judge text, images, videos or sounds.
+
+        Source: https://docs.bigmodel.cn/api-reference
+        """
+        return await self._manager.call(ep.MODERATIONS, params)
