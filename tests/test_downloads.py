@@ -23,8 +23,7 @@ from zai_async import (
     Timeout,
 )
 from zai_async._threads import to_the_end
-from zai_async.downloads.naming import file_name
-from zai_async.downloads.partial_file import PartialFile
+from zai_async.downloads import PartialFile, file_name
 from zai_async.models import Video, VideoFile
 from zai_async.testing import Emulator, FakeReply, FakeTransport
 

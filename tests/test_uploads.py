@@ -28,7 +28,7 @@ from zai_async import (
 )
 from zai_async.models.tolerant import encode
 from zai_async.uploads import MARK, FileLimits, JSONBody, Media, MultipartBody
-from zai_async.uploads.kinds import media_type, wav_seconds
+from zai_async.uploads.media import media_type, wav_seconds
 from zai_async.uploads.sources import open_source
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24

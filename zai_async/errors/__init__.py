@@ -50,24 +50,7 @@
 All attributes are plain data, so that every error survives pickle, copy and another process.
 """
 
-from zai_async.errors.answers import (
-    AccountError,
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    BillingError,
-    ContentPolicyError,
-    EventTooLargeError,
-    LimitError,
-    NotFoundError,
-    PermissionDeniedError,
-    QuotaError,
-    RateLimitError,
-    ResponseError,
-    ServerError,
-    api_error_class,
-)
-from zai_async.errors.incomplete import (
+from zai_async.errors.generations import (
     EmptyAnswerError,
     GenerationFailedError,
     IncompleteError,
@@ -75,18 +58,13 @@ from zai_async.errors.incomplete import (
     StreamRestartedError,
     StreamStalledError,
     StreamTruncatedError,
+    SubmitUnknownError,
+    TaskError,
+    TaskFailedError,
+    TaskTimeoutError,
     ToolCallError,
     ToolCallIncompleteError,
     ToolCallMalformedError,
-)
-from zai_async.errors.network import (
-    ConnectError,
-    ConnectionLostError,
-    ConnectTimeoutError,
-    ProxyError,
-    RequestTimeoutError,
-    TLSError,
-    TransportError,
 )
 from zai_async.errors.root import (
     Attempt,
@@ -101,11 +79,29 @@ from zai_async.errors.root import (
     Timing,
     ZaiError,
 )
-from zai_async.errors.tasks import (
-    SubmitUnknownError,
-    TaskError,
-    TaskFailedError,
-    TaskTimeoutError,
+from zai_async.errors.transport import (
+    AccountError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BillingError,
+    ConnectError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    ContentPolicyError,
+    EventTooLargeError,
+    LimitError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProxyError,
+    QuotaError,
+    RateLimitError,
+    RequestTimeoutError,
+    ResponseError,
+    ServerError,
+    TLSError,
+    TransportError,
+    api_error_class,
 )
 
 __all__ = [

@@ -2,9 +2,16 @@
 
 from zai_async.models.files import FileContent, FileInput, Progress
 from zai_async.uploads.bodies import BodyStream, JSONBody, MultipartBody
-from zai_async.uploads.kinds import FileLimits
-from zai_async.uploads.media import MARK, Encoding, Media
-from zai_async.uploads.parts import audio_part, file_part, image, video_part
+from zai_async.uploads.media import (
+    MARK,
+    Encoding,
+    FileLimits,
+    Media,
+    audio_part,
+    file_part,
+    image,
+    video_part,
+)
 
 __all__ = [
     "MARK",

@@ -14,8 +14,7 @@ from typing import Any, Final, Protocol
 
 from zai_async.errors import ConfigurationError
 from zai_async.models.files import Progress
-from zai_async.uploads.kinds import FileLimits, media_type
-from zai_async.uploads.media import Media
+from zai_async.uploads.media import FileLimits, Media, media_type
 from zai_async.uploads.sources import open_source
 
 __all__ = ["BodyStream", "JSONBody", "MultipartBody"]

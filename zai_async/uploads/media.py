@@ -1,13 +1,122 @@
-"""Media inside a JSON request, as base64 that is made while the request is sent."""
+"""What files of the caller are, the documented limits on them, and how they lie in a JSON request.
+
+Sources: https://docs.z.ai/api-reference/audio/audio-transcriptions,
+https://docs.z.ai/api-reference/llm/chat-completion and https://docs.z.ai/api-reference/files.
+"""
 
 import secrets
+import struct
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from zai_async.uploads.kinds import FileLimits, media_type
+import msgspec
+
+from zai_async.errors import InvalidFileError
+from zai_async.models import AudioPartParam, FilePartParam, ImagePartParam, VideoPartParam
+from zai_async.models.files import FileContent
 from zai_async.uploads.sources import Source, open_source
 
-__all__ = ["MARK", "Encoding", "Media"]
+__all__ = [
+    "MARK",
+    "Encoding",
+    "FileLimits",
+    "Media",
+    "audio_part",
+    "file_part",
+    "image",
+    "media_type",
+    "video_part",
+    "wav_seconds",
+]
+
+_MIB: Final = 2**20
+
+# (offset, bytes there, type); the first match counts.
+_MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF8", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (8, b"WAVE", "audio/wav"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"\xff\xfb", "audio/mpeg"),
+    (0, b"\xff\xf3", "audio/mpeg"),
+    (0, b"\xff\xf2", "audio/mpeg"),
+    (4, b"ftypqt", "video/quicktime"),
+    (4, b"ftyp", "video/mp4"),
+    (0, b"\x1aE\xdf\xa3", "video/x-matroska"),
+    (0, b"%PDF-", "application/pdf"),
+    (0, b"PK\x03\x04", "application/zip"),
+)
+
+
+class FileLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation accepts; None where nothing is documented."""
+
+    types: tuple[str, ...] | None = None
+    max_bytes: int | None = None
+    max_seconds: float | None = None
+
+    def check(self, name: str, head: bytes, size: int | None) -> None:
+        """Raise InvalidFileError for what is wrong with a file; its size may not be known yet."""
+        self.check_type(name, head)
+        if size is not None:
+            self.check_size(name, size)
+            self.check_length(name, head, size)
+
+    async def watch(
+        self, name: str, head: bytes, pieces: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Yield the pieces of a file, counted: it may be of unknown size, or have changed."""
+        size = 0
+        async for piece in pieces:
+            size += len(piece)
+            if piece:
+                self.check(name, head, size)
+                yield piece
+        self.check_size(name, size)
+
+    def check_type(self, name: str, head: bytes) -> None:
+        """Raise InvalidFileError if the file is of a type that is not accepted."""
+        found = media_type(head)
+        if self.types is not None and found not in self.types:
+            text = f"{name} is {found or 'of an unknown type'}; accepted: {', '.join(self.types)}"
+            raise InvalidFileError(text, limit="type")
+
+    def check_size(self, name: str, size: int) -> None:
+        """Raise InvalidFileError if the file is empty or too large."""
+        if not size:
+            raise InvalidFileError(f"{name} is empty", limit="size")
+        if self.max_bytes is not None and size > self.max_bytes:
+            text = f"{name} has {size / _MIB:.1f} MiB; at most {self.max_bytes / _MIB:g} MiB"
+            raise InvalidFileError(text, limit="size")
+
+    def check_length(self, name: str, head: bytes, size: int) -> None:
+        """Raise InvalidFileError if a WAV plays for too long."""
+        seconds = wav_seconds(head, size)
+        if self.max_seconds is not None and seconds is not None and seconds > self.max_seconds:
+            text = f"{name} plays {seconds:.1f} s; at most {self.max_seconds:g} s"
+            raise InvalidFileError(text, limit="duration")
+
+
+def media_type(head: bytes) -> str | None:
+    """Return the media type that the first bytes of a file tell, None if they tell none."""
+    for offset, magic, kind in _MAGIC:
+        if head.startswith(magic, offset):
+            return kind
+    return None
+
+
+def wav_seconds(head: bytes, size: int) -> float | None:
+    """Return how long a WAV of this size plays, None if the head is not that of a WAV."""
+    if media_type(head) != "audio/wav":
+        return None
+    start = head.find(b"fmt ")
+    rate = struct.unpack_from("<I", head, start + 16)[0] if 0 < start <= len(head) - 24 else 0
+    data = head.find(b"data")
+    return (size - data - 8) / rate if rate and data > 0 else None
+
 
 MARK: Final = "zai-media-"
 
@@ -63,3 +172,65 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
             return False
         self.encoding = "raw"
         return True
+
+
+_IMAGES: Final = FileLimits(types=("image/png", "image/jpeg"), max_bytes=5 * _MIB)
+_VIDEOS: Final = FileLimits(
+    types=("video/mp4", "video/x-matroska", "video/quicktime"), max_bytes=200 * _MIB
+)
+_DOCUMENTS: Final = FileLimits(max_bytes=50 * _MIB)
+_AUDIO: Final = FileLimits(types=("audio/wav", "audio/mpeg"), max_seconds=600)
+
+
+def image(content: FileContent, *, encoding: Encoding = "auto") -> ImagePartParam:
+    """Show an image to a vision model: an http(s) address, a path, or the bytes (png or jpeg).
+
+    A file is sent as base64 while it is read; ``encoding`` says in which form.
+
+    Raises:
+        InvalidFileError: When the request is sent, for a file of another type or above 5 MiB.
+    """
+    return {"type": "image_url", "image_url": {"url": _url(content, _IMAGES, encoding)}}
+
+
+def video_part(content: FileContent, *, encoding: Encoding = "auto") -> VideoPartParam:
+    """Show a video to a vision model: an http(s) address, a path, or the bytes.
+
+    Raises:
+        InvalidFileError: When the request is sent, unless it is an mp4, mkv or mov up to 200 MiB.
+    """
+    return {"type": "video_url", "video_url": {"url": _url(content, _VIDEOS, encoding)}}
+
+
+def file_part(content: FileContent, *, filename: str | None = None) -> FilePartParam:
+    """Show a document to a model: an http(s) address, a path, or the bytes, up to 50 MiB.
+
+    Raises:
+        InvalidFileError: When the request is sent, for a file that is too large.
+    """
+    if _is_address(content):
+        return {"type": "file", "file": {"file_url": str(content)}}
+    media = Media(content, limits=_DOCUMENTS)
+    name = filename or media.source.name
+    return {"type": "file", "file": {"file_data": media, "filename": name}}
+
+
+def audio_part(content: FileContent, *, format: str | None = None) -> AudioPartParam:
+    """Let a model hear a sound: a path or the bytes of a WAV or MP3, up to ten minutes.
+
+    ``format`` is needed for bytes that are not WAV; it is taken from the name of a path.
+    """
+    media = Media(content, encoding="raw", limits=_AUDIO)
+    kind = format or Path(media.source.name).suffix.removeprefix(".").lower() or "wav"
+    part: Any = {"type": "input_audio", "input_audio": {"data": media, "format": kind}}
+    return part  # type: ignore[no-any-return]
+
+
+def _is_address(content: object) -> bool:
+    return isinstance(content, str) and content.startswith(("http://", "https://", "data:"))
+
+
+def _url(content: FileContent, limits: FileLimits, encoding: Encoding) -> str:
+    return (
+        str(content) if _is_address(content) else Media(content, encoding=encoding, limits=limits)
+    )

@@ -1,18 +1,27 @@
-"""Fetching a file: with no key, from http and https only, never more than allowed."""
+"""Files that results point to: streamed to disk, there when they are whole and not before.
+
+They are fetched with no key, from http and https only, and never more of them than is allowed.
+"""
 
 import inspect
+import mimetypes
 import os
-from collections.abc import Awaitable
+import re
+import secrets
+from collections.abc import Awaitable, Mapping
+from contextlib import ExitStack
+from email.message import Message
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
-from urllib.parse import urljoin, urlsplit
+from types import TracebackType
+from typing import BinaryIO, Final, Self, TypeVar
+from urllib.parse import unquote, urljoin, urlsplit
 
 import anyio
 
+from zai_async._threads import to_the_end
 from zai_async._transport import Request, Response, Transport
 from zai_async._version import __version__
-from zai_async.downloads.naming import file_name
-from zai_async.downloads.partial_file import PartialFile
 from zai_async.errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -32,6 +41,14 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
 # As it is stored: a compressed answer would say nothing about the size of the file.
 _HEADERS: Final = {"User-Agent": f"zai-async/{__version__}", "Accept-Encoding": "identity"}
+
+# The tables of the standard library alone: those of the machine would have to be read from disk.
+_KINDS: Final = mimetypes.MimeTypes(())
+_UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+# Bytes: file systems take 255, and a number may follow.
+_LONGEST: Final = 200
+_LONGEST_SUFFIX: Final = 40
 
 
 async def download(
@@ -135,7 +152,7 @@ def _require_whole(received: int, size: int | None) -> None:
         raise ConnectionLostError(f"the file broke off after {received} of {size} bytes")
 
 
-async def _file(to: str | os.PathLike[str], name: str) -> PartialFile:
+async def _file(to: str | os.PathLike[str], name: str) -> "PartialFile":
     """Return the file to be: in a directory under a name of its own, or as the caller names it."""
     path = anyio.Path(to)
     if os.fspath(to).endswith(("/", os.sep)):
@@ -150,3 +167,127 @@ async def _report(on_progress: Progress | None, received: int, size: int | None)
     result = on_progress(received, size) if on_progress is not None else None
     if inspect.isawaitable(result):
         await result
+
+
+def file_name(url: str, headers: Mapping[str, str]) -> str:
+    """Name a file as the server does, or after its address, with a suffix in any case."""
+    name = _safe(_announced(headers)) or _safe(unquote(urlsplit(url).path)) or "download"
+    stem, _, suffix = name.rpartition(".")
+    suffix = f".{_cut(suffix, _LONGEST_SUFFIX)}" if stem else _suffix(headers)
+    return _cut(stem or name, _LONGEST - len(suffix.encode())) + suffix
+
+
+def _cut(name: str, most: int) -> str:
+    """Return the beginning of a name, in so many bytes at most."""
+    return name.encode()[:most].decode(errors="ignore")
+
+
+def _announced(headers: Mapping[str, str]) -> str:
+    message = Message()
+    message["Content-Disposition"] = _one_line(headers.get("Content-Disposition", ""))
+    return message.get_filename("")
+
+
+def _one_line(field: str) -> str:
+    return "".join(field.splitlines())
+
+
+def _safe(name: str) -> str:
+    """Return the last part of a path, without what some file system cannot hold."""
+    last = re.split(r"[/\\]", name)[-1]
+    name = _UNSAFE.sub("_", last).strip(" .")
+    return f"_{name}" if _RESERVED.fullmatch(name.partition(".")[0]) else name
+
+
+def _suffix(headers: Mapping[str, str]) -> str:
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return _KINDS.guess_extension(kind) or ""
+
+
+class PartialFile:
+    """Write to a file beside the wanted one, which takes its name when the block ends well.
+
+    What has that name already is replaced, or else the new file gets a number.
+    """
+
+    def __init__(self, target: Path, *, replaces: bool = True) -> None:
+        self.path = target
+        """Where the file lies, once the block has ended."""
+        self._replaces = replaces
+        self._part = target.with_name(f".{secrets.token_hex(8)}.part")
+        self._files = ExitStack()
+        self._file: BinaryIO
+
+    async def __aenter__(self) -> Self:
+        try:
+            await to_the_end(self._open)
+        except BaseException:
+            await to_the_end(self._drop)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await to_the_end(self._keep if kind is None else self._drop)
+
+    async def write(self, piece: bytes) -> None:
+        """Append a piece."""
+        await to_the_end(partial(self._file.write, piece))
+
+    def _open(self) -> None:
+        self._file = self._files.enter_context(self._part.open("xb"))
+
+    def _keep(self) -> None:
+        try:
+            self._files.close()
+            self._name()
+        except BaseException:
+            self._drop()
+            raise
+
+    def _name(self) -> None:
+        if self._replaces:
+            self._part.replace(self.path)
+        else:
+            self.path = _renamed(self._part, self.path)
+
+    def _drop(self) -> None:
+        try:
+            self._files.close()
+        finally:
+            self._part.unlink(missing_ok=True)
+
+
+def _renamed(path: Path, wanted: Path) -> Path:
+    """Rename a file to image.png or, as far as these are taken, image-2.png, image-3.png ..."""
+    name, number = wanted, 1
+    while not _rename_to_new(path, name):
+        number += 1
+        name = wanted.with_stem(f"{wanted.stem}-{number}")
+    return name
+
+
+def _rename_to_new(path: Path, name: Path) -> bool:
+    """Rename a file unless the name is taken, whoever else wants it at the same moment."""
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        return False
+    except OSError:
+        return _reserve_and_rename(path, name)
+    path.unlink()
+    return True
+
+
+def _reserve_and_rename(path: Path, name: Path) -> bool:
+    """Do the same in a file system that has no links."""
+    try:
+        name.open("xb").close()
+    except FileExistsError:
+        return False
+    path.replace(name)
+    return True

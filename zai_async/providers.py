@@ -1,0 +1,315 @@
+"""Gateways as data: where they are, how they want the key, and what they name differently.
+
+Sources: https://docs.z.ai/api-reference/introduction, https://docs.z.ai/devpack/overview and
+https://docs.bigmodel.cn/cn/api/introduction.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from zai_async._secrets import Secret
+from zai_async.errors import ConfigurationError
+
+__all__ = [
+    "BIGMODEL",
+    "BIGMODEL_CODING",
+    "LOWCODEAPI",
+    "LOWCODEAPI_CODING",
+    "PROVIDERS",
+    "ZAI",
+    "ZAI_CODING",
+    "Provider",
+    "require_usable_key",
+    "resolve_provider",
+    "truto",
+]
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_RENAMES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """Describe one gateway; make your own for a gateway that is not listed.
+
+    Endpoint paths begin with a family (``paas/v4`` or ``v1``); ``families`` says where below
+    ``base_url`` each family lives. Operations are named as in ``zai.<operation>``, for example
+    ``"chat.completions.create"``.
+    """
+
+    name: str
+    """What ``AsyncZai(provider=...)`` and hints call it."""
+    base_url: str
+    """Address that the families hang below, without a trailing slash."""
+    families: Mapping[str, str] = MappingProxyType({"paas/v4": "paas/v4", "v1": "v1"})
+    """Path prefix of each family of endpoints."""
+    paths: Mapping[str, str] = _NOTHING
+    """Literal path of an operation whose path follows no rule; braces hold keywords of the call."""
+    operations: frozenset[str] | None = None
+    """Operations that exist here; None means all."""
+    key_variables: tuple[str, ...] = ("ZAI_API_KEY",)
+    """Environment variables that may hold the key, first one first."""
+    url_variables: tuple[str, ...] = ("ZAI_BASE_URL",)
+    """Environment variables that may hold another base URL."""
+    key_in: Literal["header", "query", "jwt"] = "header"
+    """Whether the key travels as a bearer token, in the query, or signs a short-lived token."""
+    key_parameter: str = "api_token"
+    """Name of that query parameter."""
+    key_prefix: str = ""
+    """What every key begins with; another one, perhaps meant for another service, is not sent."""
+    query: Mapping[str, str] = _NOTHING
+    """Query parameters of every request; they are no secrets."""
+    renames: Mapping[str, Mapping[str, str]] = _NO_RENAMES
+    """For each operation, what body fields are called here; what is in ``extra`` stays as it is."""
+    plain_prompts: frozenset[str] = frozenset()
+    """Operations that take one plain text in place of ``messages``."""
+    envelope: tuple[str, ...] = ()
+    """Keys of which one may hold the actual answer."""
+    statuses: Mapping[str, str] = _NOTHING
+    """What the platform calls the values of a task's ``status``."""
+    buffered_streams: bool = False
+    """Whether streams arrive all at once, after their last token."""
+    hints: Mapping[str, str] = _NOTHING
+    """What to say about an error kind that has a special meaning here."""
+
+    def has(self, operation: str) -> bool:
+        """Tell whether an operation exists here."""
+        return self.operations is None or operation in self.operations
+
+
+_ELSEWHERE = (
+    "Other endpoints: provider='zai' (general balance), 'zai-coding' (Coding Plan), "
+    "'bigmodel' and 'bigmodel-coding' (mainland accounts)."
+)
+
+
+def _explained(here: str, **more: str) -> Mapping[str, str]:
+    """Return hints that say which endpoint refused the key or the bill, and which others exist."""
+    text = f"{here} {_ELSEWHERE}"
+    return MappingProxyType({"billing": text, "auth": text, **more})
+
+
+ZAI = Provider(
+    name="zai",
+    base_url="https://api.z.ai/api",
+    hints=_explained("This is the general endpoint (provider='zai')."),
+)
+"""The general endpoint of Z.AI, paid from the balance."""
+
+_CODING = frozenset({"chat.completions.create", "models.list", "quota"})
+
+ZAI_CODING = Provider(
+    name="zai-coding",
+    base_url="https://api.z.ai/api",
+    families=MappingProxyType({"paas/v4": "coding/paas/v4"}),
+    operations=_CODING,
+    hints=_explained(
+        "This is the Coding Plan endpoint (provider='zai-coding').",
+        human="The Coding Plan may only be used from the tools that its policy lists.",
+    ),
+)
+"""The Coding Plan endpoint of Z.AI: chat and quota only, explicit choice, never a fallback."""
+
+BIGMODEL = Provider(
+    name="bigmodel",
+    base_url="https://open.bigmodel.cn/api",
+    key_variables=("ZHIPUAI_API_KEY", "ZAI_API_KEY"),
+    url_variables=("ZHIPUAI_BASE_URL",),
+    hints=_explained("This is open.bigmodel.cn (provider='bigmodel')."),
+)
+"""The platform for mainland accounts."""
+
+BIGMODEL_CODING = Provider(
+    name="bigmodel-coding",
+    base_url="https://open.bigmodel.cn/api",
+    families=MappingProxyType({"paas/v4": "coding/paas/v4"}),
+    key_variables=("ZHIPUAI_API_KEY", "ZAI_API_KEY"),
+    url_variables=("ZHIPUAI_BASE_URL",),
+    operations=_CODING,
+    hints=_explained("This is the Coding Plan endpoint (provider='bigmodel-coding')."),
+)
+"""The Coding Plan endpoint for mainland accounts."""
+
+
+# Aliases follow no rule: some have /api, some have not. None of them is to be computed.
+_LOWCODEAPI_PATHS = {
+    "chat.completions.create": "api/paas/v4/chat/completions",
+    "videos.submit": "api/paas/v4/videos/generations",
+    "tasks.result": "api/paas/v4/async-result/id?id={id}",
+    "images.generate": "api/paas/v4/generate/image",
+    "audio.transcriptions.create": "api/paas/v4/audio/transcriptions",
+    "tokenizer.count": "paas/v4/tokenizer",
+    "web_search.create": "paas/v4/web_search",
+    "reader.read": "paas/v4/reader",
+    "files.create": "api/paas/v4/files",
+    "agents.invoke": "v1/agents",
+    "agents.result": "api/v1/agents/async-result",
+    "agents.conversation": "api/v1/agents/conversation",
+}
+
+LOWCODEAPI = Provider(
+    name="lowcodeapi",
+    base_url="https://api.lowcodeapi.com/zai",
+    paths=MappingProxyType(_LOWCODEAPI_PATHS),
+    operations=frozenset(_LOWCODEAPI_PATHS),
+    key_variables=("LOWCODEAPI_API_TOKEN",),
+    url_variables=("LOWCODEAPI_BASE_URL",),
+    key_in="query",
+    key_parameter="api_token",
+    key_prefix="at_",
+    renames=MappingProxyType(
+        {
+            "tokenizer.count": {"messages": "input"},
+            "web_search.create": {"search_query": "query", "count": "max_results"},
+            "agents.result": {"async_id": "task_id"},
+        }
+    ),
+    plain_prompts=frozenset({"tokenizer.count"}),
+    # Its documentation says "data", its server says "result".
+    envelope=("data", "result"),
+    statuses=MappingProxyType(
+        {"processing": "PROCESSING", "completed": "SUCCESS", "failed": "FAIL"}
+    ),
+    buffered_streams=True,
+    hints=_explained(
+        "This is LowCodeAPI (provider='lowcodeapi'); its token is no Z.AI key, and the Z.AI key is "
+        "kept in its console."
+    ),
+)
+"""LowCodeAPI: an alias for each operation, the token in the query, streams in one piece."""
+
+_LOWCODEAPI_CODING_PATHS = {"chat.completions.create": "api/coding/paas/v4/chat/completions"}
+
+LOWCODEAPI_CODING = msgspec.structs.replace(
+    LOWCODEAPI,
+    name="lowcodeapi-coding",
+    paths=MappingProxyType(_LOWCODEAPI_CODING_PATHS),
+    operations=frozenset(_LOWCODEAPI_CODING_PATHS),
+    hints=_explained(
+        "This is the Coding Plan endpoint at LowCodeAPI (provider='lowcodeapi-coding'); its token "
+        "is no Z.AI key."
+    ),
+)
+"""The Coding Plan endpoint through LowCodeAPI: chat only, explicit choice."""
+
+
+_FAMILIES = ("paas/v4", "v1", "monitor")
+
+
+def truto(integrated_account_id: str, *, resources: Mapping[str, str] | None = None) -> Provider:
+    """Describe Truto, which forwards to the Z.AI account that was integrated under this id.
+
+    Every operation takes its path at the platform, below ``custom/``. An operation named in
+    ``resources`` takes ``proxy/`` and that resource instead, for example
+    ``{"tasks.result": "async_results/{id}"}``: Truto does not publish the names, its console
+    shows them.
+
+    Raises:
+        ConfigurationError: The id is empty.
+    """
+    if not integrated_account_id:
+        raise ConfigurationError("integrated_account_id must not be empty")
+    paths = {name: f"proxy/{resource}" for name, resource in (resources or {}).items()}
+    return Provider(
+        name="truto",
+        base_url="https://api.truto.one",
+        families=MappingProxyType({name: f"custom/{name}" for name in _FAMILIES}),
+        paths=MappingProxyType(paths),
+        key_variables=("TRUTO_API_TOKEN",),
+        url_variables=("TRUTO_BASE_URL",),
+        query=MappingProxyType({"integrated_account_id": integrated_account_id}),
+        envelope=("result",),
+        hints=_explained("This is Truto (provider=truto(...)); its token is no Z.AI key."),
+    )
+
+
+_NAMED = (ZAI, ZAI_CODING, BIGMODEL, BIGMODEL_CODING, LOWCODEAPI, LOWCODEAPI_CODING)
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {provider.name: provider for provider in _NAMED}
+)
+
+_CHAT_ROOTS = ("/coding/paas/v4", "/paas/v4")
+
+
+def resolve_provider(provider: str | Provider, base_url: str | None = None) -> Provider:
+    """Return the provider of this name, moved to another base URL if one is given.
+
+    Raises:
+        ConfigurationError: The name is unknown, or the URL cannot be a base URL.
+    """
+    known = _by_name(provider) if isinstance(provider, str) else provider
+    if base_url is None:
+        return known
+    root, families = _locate(_checked(base_url), known)
+    return msgspec.structs.replace(known, base_url=root, families=families)
+
+
+def _by_name(name: str) -> Provider:
+    try:
+        return PROVIDERS[name]
+    except KeyError:
+        known = ", ".join(PROVIDERS)
+        raise ConfigurationError(
+            f"unknown provider {name!r}; known are {known}, and truto(...) makes one"
+        ) from None
+
+
+def _checked(base_url: str) -> str:
+    """Return the URL without trailing slashes, or say what is wrong with it."""
+    parts = _parts(base_url.strip())
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError("base_url must not hold credentials, a query or a fragment")
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise ConfigurationError("base_url ends before /chat/completions, for example at /paas/v4")
+    if "anthropic" in parts.path.split("/"):
+        raise ConfigurationError("base_url names the Anthropic dialect; use .../api/paas/v4")
+    return parts.geturl().rstrip("/")
+
+
+def _parts(url: str) -> SplitResult:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            url.encode()
+            parts.hostname.encode("idna")
+            return parts
+    raise ConfigurationError("base_url must be an absolute http:// or https:// address")
+
+
+def _locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:
+    """Return the root and the place of each family below it.
+
+    A gateway with another layout than the platform's keeps it at any address. Else an address
+    that ends in a chat root or in ``/api`` is one of the platform's own spellings, and anything
+    else is taken to be the root of chat itself, and used as it stands.
+    """
+    if not provider.base_url.endswith("/api"):
+        return url, provider.families
+    for suffix in _CHAT_ROOTS:
+        if url.endswith(suffix):
+            return url.removesuffix(suffix), {"paas/v4": suffix[1:], "v1": "v1"}
+    if url.endswith("/api"):
+        return url, provider.families
+    if urlsplit(url).hostname == urlsplit(provider.base_url).hostname and not urlsplit(url).path:
+        return f"{url}/api", provider.families
+    return url, {"paas/v4": "", "v1": "" if url.endswith("/v1") else "v1"}
+
+
+def require_usable_key(provider: Provider, key: Secret) -> None:
+    """Refuse a key that cannot be meant for this gateway.
+
+    Raises:
+        ConfigurationError: The key has another prefix, or cannot sign a token.
+    """
+    text = key.reveal()
+    if not text.startswith(provider.key_prefix):
+        raise ConfigurationError(
+            f"a key for provider {provider.name!r} begins with {provider.key_prefix!r}"
+        )
+    if provider.key_in == "jwt" and not all(text.partition(".")):
+        raise ConfigurationError("only a key of the form id.secret can sign a token")
