@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.emulator_wire import error_of, wire
 from zai_async.testing import Emulator
-from zai_async.testing._keys import Keys
-from zai_async.testing._refusal import Refusal
-from zai_async.testing._tones import pcm, wav
+from zai_async.testing._account import Keys
+from zai_async.testing._media import pcm, wav
+from zai_async.testing._reply import Refusal
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 PATH = "/paas/v4/chat/completions"

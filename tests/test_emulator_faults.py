@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_async.testing import Emulator, Fault
-from zai_async.testing._delivery import Pause, plan
-from zai_async.testing._listener import Peer
+from zai_async.testing._connection import Pause, Peer, plan
 from zai_async.testing._reply import STREAM_TYPE, Reply
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zai_async.testing._catalogue import MODELS
     from zai_async.testing._fake_transport import FakeReply, FakeTransport
-    from zai_async.testing._fault import Fault
     from zai_async.testing._ledger import RecordedRequest
+    from zai_async.testing._reply import Fault
     from zai_async.testing.emulator import Emulator
 
 __all__ = ["MODELS", "Emulator", "FakeReply", "FakeTransport", "Fault", "RecordedRequest"]
@@ -23,7 +23,7 @@ _HOMES = {
     "Emulator": "emulator",
     "FakeReply": "_fake_transport",
     "FakeTransport": "_fake_transport",
-    "Fault": "_fault",
+    "Fault": "_reply",
     "RecordedRequest": "_ledger",
 }
 

@@ -1,21 +1,94 @@
-"""The account: how much it may do at once, and what it has left."""
+"""The account: its keys, how much it may do at once, and what it has left."""
 
 from __future__ import annotations
 
+import binascii
+import hmac
 import math
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal
 
-from zai_async.testing._json import Json, is_object
-from zai_async.testing._ledger import RecordedRequest
-from zai_async.testing._operation import Call, Operation
-from zai_async.testing._refusal import Refusal
-from zai_async.testing._reply import Reply
+import msgspec
+from msgspec import Struct
 
-_BEIJING = timezone(timedelta(hours=8))
+from zai_async.testing._ledger import Json, RecordedRequest, is_object
+from zai_async.testing._operation import Access, Call, Operation
+from zai_async.testing._reply import Refusal, Reply
+
+BEIJING = timezone(timedelta(hours=8))
+
+
+class _Header(Struct):
+    alg: Literal["HS256"]
+    sign_type: Literal["SIGN"]
+
+
+class _Claims(Struct):
+    api_key: str
+    exp: int
+    timestamp: int
+
+
+class Keys:
+    """Check ``Authorization``.
+
+    Without a key of its own it accepts every key that does not begin with ``bad``. A key
+    ``id.secret`` may also come as a JWT made from it (RFC 7519): header ``alg`` HS256 and
+    ``sign_type`` SIGN, claims ``api_key`` (the id), ``exp`` and ``timestamp``, both in
+    milliseconds. An expired token is refused with 1003, one that is signed with another secret
+    with 1004, one that is not a token with 1002.
+    """
+
+    def __init__(self, api_key: str | None) -> None:
+        self._api_key = api_key
+
+    def check(self, authorization: str, access: Access) -> None:
+        """Raise ``Refusal`` with 1000 to 1004 for a key that is missing or wrong."""
+        if access == "open":
+            return
+        scheme, _, key = authorization.partition(" ")
+        if not scheme:
+            raise Refusal("1001")
+        if access == "key" and not key:
+            scheme, key = "Bearer", scheme
+        if scheme != "Bearer" or not key:
+            raise Refusal("1000")
+        self._check_key(key)
+
+    def _check_key(self, key: str) -> None:
+        own = self._api_key
+        if key == own:
+            return
+        if own is not None and key.count(".") == 2:
+            _check_token(key, *own.partition(".")[::2])
+        elif own is not None or key.startswith("bad"):
+            raise Refusal("1000")
+
+
+def _check_token(token: str, id: str, secret: str) -> None:
+    signed, _, signature = token.rpartition(".")
+    try:
+        header, claims = (_decoded(part) for part in signed.split("."))
+        msgspec.json.decode(header, type=_Header)
+        read = msgspec.json.decode(claims, type=_Claims)
+        given = _decoded(signature)
+    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+        raise Refusal("1002") from error
+    right = hmac.digest(secret.encode(), signed.encode(), "sha256")
+    if read.api_key != id or not hmac.compare_digest(given, right):
+        raise Refusal("1004")
+    if read.exp < time.time() * 1000:
+        raise Refusal("1003")
+
+
+def _decoded(part: str) -> bytes:
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
 _HOURS = {
     "en": "Usage limit reached for 5 hour. Your limit will reset at {}",
     "zh": "已达到 5\n小时的使用上限。您的限额将在 {} 重置。",
@@ -85,7 +158,7 @@ class Account:
         if until.tzinfo is None:
             raise ValueError("until needs a time zone")
         text = (_HOURS if code == "1308" else _DAYS)[language]
-        moment = f"{until.astimezone(_BEIJING):%Y-%m-%d %H:%M:%S}"
+        moment = f"{until.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
         self._quota = _Quota(code, until, text.format(moment))
 
     def balance(self, amount: float) -> None:

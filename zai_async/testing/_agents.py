@@ -5,21 +5,19 @@ What an agent cannot do it answers with HTTP 200 and ``"status": "failed"``, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._cdn import film_link
 from zai_async.testing._files import Files
-from zai_async.testing._json import Json, is_object
-from zai_async.testing._operation import Call, Operation, error
-from zai_async.testing._prose import tokens
-from zai_async.testing._reading import read_fields, require
-from zai_async.testing._refusal import Refusal
-from zai_async.testing._reply import Reply
-from zai_async.testing._slides import Slides
+from zai_async.testing._ledger import Json, is_object
+from zai_async.testing._media import Seen, film_link, paper_link, picture_link
+from zai_async.testing._operation import Call, Operation, error, read_fields, require
+from zai_async.testing._prose import tokens, topic_of
+from zai_async.testing._reply import Refusal, Reply
 from zai_async.testing._tasks import Tasks
 
 _CODES = (
@@ -217,3 +215,95 @@ def _streamed(call: Call, agent: str, text: str, used: tuple[int, int]) -> Reply
     documents[-1]["choices"][0]["finish_reason"] = "stop"
     documents[-1]["usage"] = _usage(*used)
     return call.stream(documents, 0.4, 1 / 60)
+
+
+# Slides: drawn in a stream, page by page, and exported afterwards
+
+_COUNT = re.compile(r"\b([1-9]|1\d|20)\s*(?:pages?|slides?)\b")
+_SLIDES = 3
+_SLIDE_SIZE: Seen = (1280, 720)
+_SLIDES_AGENT = "slides_glm_agent"
+_Step = tuple[str, Any]
+
+
+class Slides:
+    """Keep the pages of each conversation."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, list[str]] = {}
+
+    def draw(self, call: Call, text: str, conversation: str | None) -> list[Json]:
+        """Draw pages and tell how: thinking, then one tool call per page in two parts, an answer.
+
+        ``index`` counts the events; the HTML of a page is split over events of one position.
+        """
+        conversation = conversation or call.id
+        first = conversation not in self._pages
+        pages = self._pages.setdefault(conversation, [])
+        new = [
+            f"{topic_of(text)} {len(pages) + more + 1}" for more in range(_slide_count(text, first))
+        ]
+        start, end = len(pages), len(pages) + len(new)
+        pages.extend(new)
+        steps = [*_drawing(pages, range(start, end)), ("answer", f"Done: {len(new)} page(s).")]
+        head: Json = {"id": call.id, "agent_id": _SLIDES_AGENT, "conversation_id": conversation}
+        events = [head | {"choices": [_choice(index, *step)]} for index, step in enumerate(steps)]
+        events[-1]["choices"][0]["finish_reason"] = "stop"
+        events[-1]["usage"] = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
+        return events
+
+    def export(self, call: Call, conversation: str, *, positions: Sequence[int], pdf: bool) -> Json:
+        """Give the addresses of the pages at some positions (none: all), and of one PDF."""
+        require(conversation in self._pages, "conversation_id not found", "400")
+        parts = [
+            {
+                "type": "image_url",
+                "image_url": picture_link(call, title, _SLIDE_SIZE),
+                **_tag("image"),
+            }
+            for position, title in enumerate(self._pages[conversation], 1)
+            if not positions or position in positions
+        ]
+        if pdf:
+            link = paper_link(call, conversation)
+            parts.append({"type": "file_url", "file_url": link, **_tag("pdf")})
+        message = {"role": "assistant", "content": parts}
+        head = {"conversation_id": conversation, "agent_id": _SLIDES_AGENT}
+        return head | {"choices": [{"message": [message]}]}
+
+
+def _slide_count(text: str, first: bool) -> int:
+    match = _COUNT.search(text)
+    if match is not None:
+        return int(match[1])
+    return _SLIDES if first else 1
+
+
+def _drawing(pages: list[str], new: range) -> Iterator[_Step]:
+    yield "thinking", "Let me plan the pages. "
+    for place in new:
+        html = f"<html><body><h1>{pages[place]}</h1></body></html>"
+        middle = len(html) // 2
+        for output in (html[:middle], html[middle:]):
+            yield (
+                "tool",
+                {
+                    "tool_name": "insert_page",
+                    "input": pages[place],
+                    "output": output,
+                    "position": [place + 1],
+                },
+            )
+
+
+def _choice(index: int, phase: str, content: Any) -> Json:
+    if phase == "tool":
+        part: Json = {"type": "object", "object": content, **_tag("page")}
+    else:
+        part = {"type": "text", "text": content}
+    message = {"role": "assistant", "phase": phase, "content": [part]}
+    return {"index": index, "messages": [message]}
+
+
+def _tag(name: str) -> dict[str, str]:
+    return {"tag_cn": name, "tag_en": name}

@@ -1,4 +1,4 @@
-"""Audio: speech to text and text to speech."""
+"""Audio: speech to text, text to speech, and the voices it has."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import binascii
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._files import uploaded
-from zai_async.testing._json import Json
-from zai_async.testing._operation import Call, Operation
+from zai_async.testing._account import BEIJING
+from zai_async.testing._catalogue import find_model
+from zai_async.testing._files import Files, uploaded
+from zai_async.testing._ledger import Json
+from zai_async.testing._media import RATE, pcm, wav, wav_seconds
+from zai_async.testing._operation import Call, Operation, UserId, require
 from zai_async.testing._prose import tokens
-from zai_async.testing._reading import UserId, find_model, require
-from zai_async.testing._refusal import Refusal
-from zai_async.testing._reply import Reply
-from zai_async.testing._tones import RATE, wav_seconds
-from zai_async.testing._voices import Voices, sound, spoken
+from zai_async.testing._reply import Refusal, Reply
 
 _MEGABYTE = 2**20
 _PIECE = 72_000  # bytes of samples per event; as text more than the 64 KiB of many line readers
@@ -104,13 +105,13 @@ class Audio:
 def _recording(call: Call, request: _Transcription) -> bytes:
     """Take the file, which wins, or its base64 form."""
     if "file" not in call.request.form.files and request.file_base64 is not None:
-        return _unpacked(request.file_base64)
+        return _decoded(request.file_base64)
     upload = uploaded(call)
     require(upload.filename.lower().endswith((".wav", ".mp3")), "file: neither .wav nor .mp3")
     return upload.data
 
 
-def _unpacked(text: str) -> bytes:
+def _decoded(text: str) -> bytes:
     try:
         return b64decode(text, validate=True)
     except binascii.Error as error:
@@ -136,7 +137,7 @@ def _speech_events(call: Call, request: _Speech, samples: bytes) -> Iterator[Jso
     for start in range(0, len(samples), _PIECE):
         delta = {
             "role": "assistant",
-            "content": _text(samples[start : start + _PIECE], request.encode_format),
+            "content": _encoded(samples[start : start + _PIECE], request.encode_format),
             "return_sample_rate": RATE,
             "return_format": "pcm",
         }
@@ -144,5 +145,131 @@ def _speech_events(call: Call, request: _Speech, samples: bytes) -> Iterator[Jso
     yield head | {"choices": [{"index": 0, "finish_reason": "stop"}]}
 
 
-def _text(data: bytes, encoding: Literal["base64", "hex"]) -> str:
+def _encoded(data: bytes, encoding: Literal["base64", "hex"]) -> str:
     return data.hex() if encoding == "hex" else b64encode(data).decode()
+
+
+# Voices: the official ones, and clones of uploaded recordings
+
+_OFFICIAL = ("tongtong", "chuichui", "xiaochen", "jam", "kazi", "douji", "luodo")
+_SECONDS_PER_CHARACTER = 0.06
+_INPUT_LIMIT = 10 * 2**20  # bytes
+
+
+class _Customization(Struct):
+    model: str
+    input: Annotated[str, Meta(min_length=1, max_length=1024)]
+    voice_text: str
+    response_format: Literal["wav", "pcm"] = "wav"
+
+
+class _Clone(Struct):
+    model: str
+    voice_name: str
+    input: str
+    file_id: str
+    text: str | None = None
+    request_id: str | None = None
+
+
+class _VoiceQuery(Struct, rename="camel"):
+    voice_name: str | None = None
+    voice_type: Literal["OFFICIAL", "PRIVATE"] | None = None
+
+
+class _Deletion(Struct):
+    voice: str
+    request_id: str | None = None
+
+
+class Voices:
+    """Keep the voices that speech can use."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the clones."""
+        self._voices = {name: _voice(name, name, "OFFICIAL") for name in _OFFICIAL}
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        path = "paas/v4/voice"
+        custom = "paas/v4/audio/customization"
+        return [
+            Operation("audio.customization", "POST", custom, self.customize),
+            Operation("voice.clone", "POST", f"{path}/clone", self.clone),
+            Operation("voice.list", "GET", f"{path}/list", self.list),
+            Operation("voice.delete", "POST", f"{path}/delete", self.delete),
+        ]
+
+    def find(self, voice: str) -> Json:
+        """Return a voice, ``Refusal`` when there is none of this name."""
+        require(voice in self._voices, f"voice: {voice} does not exist", "1214")
+        return self._voices[voice]
+
+    def customize(self, call: Call) -> Reply:
+        """Beep in the voice of the recording that comes with the request."""
+        request = call.read_form(_Customization)
+        find_model(request.model, "speech", "clone")
+        uploaded(call, "voice_data")
+        return sound(call, spoken(request.input), request.response_format)
+
+    def clone(self, call: Call) -> Reply:
+        """Make a voice of an uploaded recording, with a preview as a new file."""
+        request = call.read(_Clone)
+        find_model(request.model, "clone")
+        source = self._files.find(request.file_id)
+        require(source.purpose == "voice-clone-input", "file_id: not uploaded for a clone")
+        require(len(source.data) <= _INPUT_LIMIT, "file_id: larger than 10 MB")
+        preview = wav(spoken(request.input))
+        name, purpose = f"{request.voice_name}.wav", "voice-clone-output"
+        file = self._files.keep(call, name, purpose, preview)
+        voice = f"voice_clone_{call.id}"
+        self._voices[voice] = _voice(voice, request.voice_name, "PRIVATE")
+        document = {"voice": voice, "file_id": file.id, "file_purpose": purpose}
+        return call.reply(document | {"request_id": request.request_id or call.id})
+
+    def list(self, call: Call) -> Reply:
+        """List voices; the answer has no Content-Type, as live."""
+        request = call.read_query(_VoiceQuery)
+        wanted = {"voice_name": request.voice_name, "voice_type": request.voice_type}
+        voices = [
+            voice
+            for voice in self._voices.values()
+            if all(value in {None, voice[key]} for key, value in wanted.items())
+        ]
+        return replace(call.reply({"voice_list": voices}), content_type="")
+
+    def delete(self, call: Call) -> Reply:
+        """Forget a clone."""
+        request = call.read(_Deletion)
+        voice = self.find(request.voice)
+        require(voice["voice_type"] == "PRIVATE", "voice: official ones stay", "1220")
+        del self._voices[request.voice]
+        return call.reply({"voice": request.voice, "update_time": _beijing_time()})
+
+
+def spoken(text: str, speed: float = 1.0, volume: float = 1.0) -> bytes:
+    """Say a text: beep as long as reading it aloud would take."""
+    return pcm(len(text) * _SECONDS_PER_CHARACTER / speed, volume)
+
+
+def sound(call: Call, samples: bytes, kind: Literal["wav", "pcm"]) -> Reply:
+    """Answer with a sound in one of the two formats."""
+    return call.data(wav(samples) if kind == "wav" else samples, f"audio/{kind}")
+
+
+def _voice(voice: str, name: str, kind: Literal["OFFICIAL", "PRIVATE"]) -> Json:
+    """Describe a voice; live answers have no ``download_url`` either."""
+    return {
+        "voice": voice,
+        "voice_name": name,
+        "voice_type": kind,
+        "create_time": _beijing_time(),
+    }
+
+
+def _beijing_time() -> str:
+    return f"{datetime.now(BEIJING):%Y-%m-%d %H:%M:%S}"

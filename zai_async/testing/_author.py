@@ -9,9 +9,8 @@ from random import Random
 from typing import Any
 
 from zai_async.testing import _prose as prose
-from zai_async.testing._answer import Answer, ScriptedCall
-from zai_async.testing._request import ChatRequest, Function
-from zai_async.testing._schema import find_schema, sample
+from zai_async.testing._completion import Answer, ChatRequest, Function, ScriptedCall
+from zai_async.testing._ledger import Json, is_object
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -99,3 +98,126 @@ def _shortened(answer: Answer, limit: int | None) -> Answer:
         tool_calls=(),
         finish_reason="length",
     )
+
+
+# A plausible value for a JSON schema: arguments of tool calls, structured answers
+
+_DEPTH = 6  # a schema may contain itself; deeper levels are left out
+_STRINGS = {
+    "date": "2026-10-09",
+    "date-time": "2026-10-09T08:30:00Z",
+    "time": "08:30:00Z",
+    "email": "someone@example.com",
+    "uri": "https://example.com/",
+    "uuid": "6f2c1f0e-8a55-4c1b-9d8e-2f60b1a7c3d4",
+    "city": "Beijing",
+    "location": "Beijing",
+    "country": "China",
+    "name": "Ada",
+    "language": "English",
+    "unit": "celsius",
+}
+
+
+def sample(schema: Any, *, name: str = "") -> Any:
+    """Build a value that satisfies the schema, the same one each time.
+
+    Knows types, enum, const, default, examples, bounds, anyOf/oneOf/allOf and local references;
+    ``name`` is the property's own name, which hints at what a string may hold.
+    """
+    return _Sampler(schema).value(schema, name, _DEPTH)
+
+
+def find_schema(text: str) -> Json | None:
+    """Find the first JSON object in a prompt that describes an object with properties."""
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text, start)
+        except ValueError:
+            found = None
+        if is_object(found) and is_object(found.get("properties")):
+            return found
+        start = text.find("{", start + 1)
+    return None
+
+
+class _Sampler:
+    """Walk one schema; references are looked up in its root."""
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+
+    def value(self, schema: Any, name: str, depth: int) -> Any:
+        if not is_object(schema) or depth == 0:
+            return None
+        if "$ref" in schema:
+            return self.value(self._resolve(schema["$ref"]), name, depth - 1)
+        fixed = _fixed(schema)
+        return self._typed(schema, name, depth) if fixed is None else fixed
+
+    def _resolve(self, reference: str) -> Any:
+        found = self._root
+        for part in filter(None, reference.removeprefix("#").split("/")):
+            found = found.get(part) if is_object(found) else None
+        return found
+
+    def _typed(self, schema: Json, name: str, depth: int) -> Any:
+        for key in ("anyOf", "oneOf", "allOf"):
+            if schema.get(key):
+                return self.value(_not_null(schema[key]), name, depth - 1)
+        match _kind(schema):
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, name, depth)
+            case kind:
+                return _scalar(kind, schema, name)
+
+    def _object(self, schema: Json, depth: int) -> Json:
+        properties = schema.get("properties", {})
+        return {key: self.value(part, key, depth - 1) for key, part in properties.items()}
+
+    def _array(self, schema: Json, name: str, depth: int) -> list[Any]:
+        count = max(1, schema.get("minItems", 1))
+        return [self.value(schema.get("items", {}), name, depth - 1)] * count
+
+
+def _fixed(schema: Json) -> Any:
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("default") is not None:
+        return schema["default"]
+    options = schema.get("enum") or schema.get("examples") or [None]
+    return options[0]
+
+
+def _not_null(schemas: list[Any]) -> Any:
+    return next((part for part in schemas if part != {"type": "null"}), schemas[0])
+
+
+def _kind(schema: Json) -> str:
+    kind: str | list[str] = schema.get("type", "object" if "properties" in schema else "string")
+    if isinstance(kind, str):
+        return kind
+    return next((one for one in kind if one != "null"), "null")
+
+
+def _scalar(kind: str, schema: Json, name: str) -> Any:
+    match kind:
+        case "integer":
+            return int(schema.get("minimum", 1))
+        case "number":
+            return float(schema.get("minimum", 21.5))
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return _string(schema, name)
+
+
+def _string(schema: Json, name: str) -> str:
+    text = _STRINGS.get(schema.get("format", "")) or _STRINGS.get(name.lower(), name or "text")
+    text = text.ljust(schema.get("minLength", 0), ".")
+    return text[: schema.get("maxLength", len(text))]

@@ -1,4 +1,4 @@
-"""The models the emulator knows, as data."""
+"""The models the emulator knows, as data and as ``GET /models`` lists them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
+
+import msgspec
+
+from zai_async.testing._operation import Call, Operation
+from zai_async.testing._reply import Refusal, Reply
 
 Kind = Literal[
     "text",
@@ -98,3 +103,32 @@ _ALL = (
 
 MODELS: Mapping[str, Model] = MappingProxyType({model.id: model for model in _ALL})
 """Every model by its id. Limits: https://docs.z.ai/guides/overview/concept-param."""
+
+
+def find_model(name: str, *kinds: Kind) -> Model:
+    """Return the model, ``Refusal`` when there is none of this name or it does something else."""
+    model = MODELS.get(name.lower())
+    if model is None:
+        raise Refusal("1211", f"The model {name} does not exist, check the model code")
+    if model.kind not in kinds:
+        raise Refusal("1212", f"The model {name} does not support this call method")
+    return model
+
+
+class ModelList:
+    """Answer with the models that have a listing date."""
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        paths = ("paas/v4/models", "coding/paas/v4/models")
+        return [Operation("models.list", "GET", path, self.list) for path in paths]
+
+    def list(self, call: Call) -> Reply:
+        """List the models."""
+        data = [
+            {"id": model.id, "object": "model", "created": model.listed, "owned_by": "z-ai"}
+            for model in MODELS.values()
+            if model.listed is not None
+        ]
+        body = msgspec.json.encode({"object": "list", "data": data})
+        return Reply(pieces=(body,), log_id=call.id)

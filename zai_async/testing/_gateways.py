@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from zai_async.testing._json import Json, is_object
-from zai_async.testing._ledger import RecordedRequest
+from zai_async.testing._ledger import Json, RecordedRequest, is_object
 from zai_async.testing._reply import JSON_TYPE, Reply
 
 

@@ -1,4 +1,4 @@
-"""The table of operations: what the emulator answers under which path."""
+"""The table of operations: what the emulator reads and answers under which path."""
 
 from __future__ import annotations
 
@@ -6,19 +6,71 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import fields
 
-from zai_async.testing._json import Json
-from zai_async.testing._keys import Access
-from zai_async.testing._ledger import RecordedRequest
-from zai_async.testing._reading import read_body, read_fields
-from zai_async.testing._refusal import Refusal
-from zai_async.testing._reply import DONE, STREAM_TYPE, Reply, frame
+from zai_async.testing._ledger import Json, RecordedRequest, is_object
+from zai_async.testing._reply import DONE, STREAM_TYPE, Refusal, Reply, frame
 
 _S = TypeVar("_S", bound=Struct)
+
+Access = Literal["bearer", "key", "open"]
+UserId = Annotated[str, Meta(min_length=6, max_length=128)]
+"""What every operation takes as ``user_id``."""
+
+
+def read_body(body: bytes, shape: type[_S]) -> _S:
+    """Decode a JSON body, raise ``Refusal`` with 1210, 1213 or 1214 when it does not fit.
+
+    Where a field may be left out it may be null: the official clients send one for each that is
+    not set.
+    """
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal("1210", f"The request body is not JSON: {error}") from error
+    if is_object(document):
+        optional = {field.encode_name for field in fields(shape) if not field.required}
+        document = {
+            name: value
+            for name, value in document.items()
+            if value is not None or name not in optional
+        }
+    return _converted(document, shape, strict=True)
+
+
+def read_fields(texts: Mapping[str, Any], shape: type[_S]) -> _S:
+    """Convert the fields of a form or a query, where everything is text; as ``read_body``.
+
+    An empty text counts as left out.
+    """
+    given = {name: text for name, text in texts.items() if text != ""}
+    return _converted(given, shape, strict=False)
+
+
+def _converted(document: object, shape: type[_S], *, strict: bool) -> _S:
+    try:
+        return msgspec.convert(document, shape, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error)) from error
+
+
+def _refusal(problem: str) -> Refusal:
+    """Choose the code: missing is 1213, wrong in the conversation 1214, in a setting 1210."""
+    if problem.startswith("Object missing required field"):
+        return Refusal("1213", f"A parameter was not received: {problem}")
+    if "`$.messages" in problem or "`$.model" in problem:
+        return Refusal("1214", f"A parameter is not valid: {problem}")
+    return Refusal("1210", f"API parameters are wrong: {problem}")
+
+
+def require(legal: bool, problem: str, code: str = "1210") -> None:
+    """Raise ``Refusal`` unless a condition holds."""
+    if not legal:
+        raise Refusal(code, problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

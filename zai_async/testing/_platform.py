@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
-from zai_async.testing._account import Account
+from zai_async.testing._account import BEIJING, Account, Keys
 from zai_async.testing._agents import Agents
-from zai_async.testing._audio import Audio
-from zai_async.testing._batches import Batches
-from zai_async.testing._cdn import Cdn
-from zai_async.testing._chat import Chat
-from zai_async.testing._checks import Checks
-from zai_async.testing._fault import Fault
-from zai_async.testing._files import Files
+from zai_async.testing._audio import Audio, Voices
+from zai_async.testing._catalogue import ModelList
+from zai_async.testing._chat import Batches, Chat
+from zai_async.testing._files import Files, Layout, Parser
 from zai_async.testing._gateways import Direct, LowCodeApi, Truto, Turned
-from zai_async.testing._images import Images
-from zai_async.testing._keys import Keys
-from zai_async.testing._layout import Layout
 from zai_async.testing._ledger import RecordedRequest
-from zai_async.testing._models import ModelList
+from zai_async.testing._media import Cdn
 from zai_async.testing._operation import Call, Operation, Table
-from zai_async.testing._parser import Parser
 from zai_async.testing._prose import random_for
-from zai_async.testing._refusal import WRONG_PATH, Refusal
-from zai_async.testing._reply import Reply
-from zai_async.testing._tasks import Tasks
-from zai_async.testing._vectors import Vectors
-from zai_async.testing._videos import Videos
-from zai_async.testing._voices import Voices
-from zai_async.testing._web import Web
+from zai_async.testing._reply import WRONG_PATH, Fault, Refusal, Reply
+from zai_async.testing._retrieval import Checks, Vectors, Web
+from zai_async.testing._tasks import Images, Tasks, Videos
 
 
 class Memory(Protocol):
@@ -148,5 +137,4 @@ class Platform:
 
     def new_id(self) -> str:
         """Make an id like the platform's: local time of Beijing and sixteen hex digits."""
-        now = datetime.now(UTC) + timedelta(hours=8)
-        return f"{now:%Y%m%d%H%M%S}{self._random.getrandbits(64):016x}"
+        return f"{datetime.now(BEIJING):%Y%m%d%H%M%S}{self._random.getrandbits(64):016x}"

@@ -13,11 +13,10 @@ import anyio
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from zai_async.testing._delivery import Delivery
-from zai_async.testing._fault import Fault
+from zai_async.testing._connection import Delivery, Listener, Peer
 from zai_async.testing._ledger import Ledger, RecordedRequest, Waiting
-from zai_async.testing._listener import Listener, Peer
 from zai_async.testing._platform import Platform
+from zai_async.testing._reply import Fault
 
 _P = ParamSpec("_P")
 

@@ -1,0 +1,280 @@
+"""Web search and reader, embeddings and reranking, tokenizer and moderation."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from zai_async.testing._catalogue import find_model
+from zai_async.testing._completion import Message, Tool
+from zai_async.testing._ledger import Json
+from zai_async.testing._operation import Call, Operation, UserId, require
+from zai_async.testing._prose import random_for, tokens, topic_of
+from zai_async.testing._reply import Reply
+
+_Engine = Literal[
+    "search-prime", "search_std", "search_pro", "search_pro_sogou", "search_pro_quark"
+]
+_Recency = Literal["oneDay", "oneWeek", "oneMonth", "oneYear", "noLimit"]
+
+
+class _Search(Struct):
+    search_engine: _Engine
+    search_query: Annotated[str, Meta(min_length=1)]
+    search_intent: bool = False
+    count: Annotated[int, Meta(ge=1, le=50)] = 10
+    search_domain_filter: str | None = None
+    search_recency_filter: _Recency | None = None
+    content_size: Literal["medium", "high"] | None = None
+    request_id: str | None = None
+    user_id: UserId | None = None
+
+
+class _Read(Struct):
+    url: str
+    timeout: int | str = 20
+    no_cache: bool = False
+    return_format: Literal["markdown", "text"] = "markdown"
+    retain_images: bool = True
+    no_gfm: bool = False
+    keep_img_data_url: bool = False
+    with_images_summary: bool = False
+    with_links_summary: bool = False
+    request_id: str | None = None
+
+
+class Web:
+    """Find pages that do not exist, and read them."""
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        return [
+            Operation("web_search", "POST", "paas/v4/web_search", self.search),
+            Operation("reader", "POST", "paas/v4/reader", self.read),
+        ]
+
+    def search(self, call: Call) -> Reply:
+        """Find ``count`` pages, all on ``search_domain_filter`` when there is one.
+
+        The second one has no link, media and icon, as happens live.
+        """
+        request = call.read(_Search)
+        intent = {
+            "query": request.search_query,
+            "intent": "SEARCH_ALL" if request.search_intent else "SEARCH_ALWAYS",
+            "keywords": topic_of(request.search_query),
+        }
+        found = [_result(request, number) for number in range(1, request.count + 1)]
+        document = call.stamp(request.request_id)
+        return call.reply(document | {"search_intent": [intent], "search_result": found})
+
+    def read(self, call: Call) -> Reply:
+        """Read a page."""
+        request = call.read(_Read)
+        address = urlsplit(request.url)
+        require(address.scheme in {"http", "https"} and bool(address.netloc), "url: not a page")
+        document = {"model": "web-reader", "reader_result": _page_content(request)}
+        return call.reply(call.stamp(request.request_id) | document)
+
+
+def _result(request: _Search, number: int) -> Json:
+    root = f"https://{request.search_domain_filter or 'example.com'}"
+    nameless = number == 2
+    return {
+        "title": f"{topic_of(request.search_query)} ({number})",
+        "content": f"Page {number} about {topic_of(request.search_query)}.",
+        "link": "" if nameless else f"{root}/{number}",
+        "media": "" if nameless else "Example",
+        "icon": "" if nameless else f"{root}/icon.png",
+        "refer": f"ref_{number}",
+        "publish_date": "2026-10-09",
+    }
+
+
+def _page_content(request: _Read) -> Json:
+    title, text = f"The page {request.url}", "It was read by the emulator."
+    heading = f"# {title}" if request.return_format == "markdown" else title
+    result: Json = {
+        "content": f"{heading}\n\n{text}",
+        "description": text,
+        "title": title,
+        "url": request.url,
+        "metadata": {"keywords": "emulator", "viewport": "width=device-width"},
+        "external": {"stylesheet": {f"{request.url}/style.css": {"type": "text/css"}}},
+    }
+    if request.with_images_summary:
+        result["images"] = {"Image 1": f"{request.url}/image.png"}
+    if request.with_links_summary:
+        result["links"] = {"Next": f"{request.url}/next"}
+    return result
+
+
+# Embeddings and reranking
+
+_WORD = re.compile(r"\w+")
+
+
+class _Embedding(Struct):
+    model: str
+    input: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(max_length=64)]
+    dimensions: Literal[256, 512, 1024, 2048] | None = None
+
+
+class _Rerank(Struct):
+    model: str
+    query: Annotated[str, Meta(max_length=4096)]
+    documents: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=128)]
+    top_n: Annotated[int, Meta(ge=0)] = 0
+    return_documents: bool = False
+    return_raw_scores: bool = False
+    request_id: str | None = None
+    user_id: UserId | None = None
+
+
+class Vectors:
+    """Embed texts as vectors of length 1 that depend on nothing else; rank by common words."""
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        return [
+            Operation("embeddings", "POST", "paas/v4/embeddings", self.embed),
+            Operation("rerank", "POST", "paas/v4/rerank", self.rerank),
+        ]
+
+    def embed(self, call: Call) -> Reply:
+        """Embed at most 64 texts of at most 3072 tokens (``embedding-2``: 512)."""
+        request = call.read(_Embedding)
+        model = find_model(request.model, "embedding").id
+        texts = [request.input] if isinstance(request.input, str) else request.input
+        size = _dimensions(model, request.dimensions)
+        counts = [len(tokens(text)) for text in texts]
+        most = 512 if model == "embedding-2" else 3072
+        require(all(count <= most for count in counts), f"input: more than {most} tokens")
+        data = [
+            {"index": index, "object": "embedding", "embedding": _vector(text, size)}
+            for index, text in enumerate(texts)
+        ]
+        total = sum(counts)
+        usage = {"prompt_tokens": total, "completion_tokens": 0, "total_tokens": total}
+        return call.reply({"object": "list", "model": request.model, "data": data, "usage": usage})
+
+    def rerank(self, call: Call) -> Reply:
+        """Score each document by the part of the query's words that it holds."""
+        request = call.read(_Rerank)
+        find_model(request.model, "rerank")
+        results = [_ranked(request, index) for index in range(len(request.documents))]
+        results.sort(key=lambda result: -result["relevance_score"])
+        used = sum(len(tokens(text)) for text in (request.query, *request.documents))
+        usage = {"prompt_tokens": used, "total_tokens": used}
+        best = results[: request.top_n or None]
+        return call.reply(call.stamp(request.request_id) | {"results": best, "usage": usage})
+
+
+def _dimensions(model: str, wanted: int | None) -> int:
+    if model == "embedding-2":
+        require(wanted in {None, 1024}, "dimensions: embedding-2 has 1024")
+        return 1024
+    return wanted or 2048
+
+
+def _vector(text: str, size: int) -> list[float]:
+    random = random_for(size, text)
+    values = [random.random() - 0.5 for _ in range(size)]
+    length = math.hypot(*values)
+    return [round(value / length, 8) for value in values]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
+def _ranked(request: _Rerank, index: int) -> Json:
+    document, query = request.documents[index], _words(request.query)
+    share = len(query & _words(document)) / max(1, len(query))
+    score = 20 * share - 10 if request.return_raw_scores else share
+    result: Json = {"index": index, "relevance_score": score}
+    return result | ({"document": document} if request.return_documents else {})
+
+
+# Counting tokens and judging content
+
+_IMAGE_TOKENS, _VIDEO_TOKENS = 1_000, 10_000
+
+
+class _Tokenizer(Struct):
+    model: str
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
+    request_id: str | None = None
+    user_id: UserId | None = None
+
+
+class _Moderation(Struct):
+    model: str
+    input: str | dict[str, Any] | list[dict[str, Any]]
+    request_id: str | None = None
+    user_id: UserId | None = None
+
+
+class Checks:
+    """Count about a token per word; find harm only where a text names it."""
+
+    def operations(self) -> list[Operation]:
+        """Name the operations of this group."""
+        return [
+            Operation("tokenizer", "POST", "paas/v4/tokenizer", self.count),
+            Operation("moderations", "POST", "paas/v4/moderations", self.judge),
+        ]
+
+    def count(self, call: Call) -> Reply:
+        """Count the tokens of a conversation; an image has 1000, a video 10 000."""
+        request = call.read(_Tokenizer)
+        find_model(request.model, "text", "vision")
+        text = sum(len(tokens(message.text)) for message in request.messages)
+        image = _count_parts(request.messages, "image_url") * _IMAGE_TOKENS
+        video = _count_parts(request.messages, "video_url") * _VIDEO_TOKENS
+        usage = {
+            "prompt_tokens": text,
+            "image_tokens": image,
+            "video_tokens": video,
+            "total_tokens": text + image + video,
+        }
+        return call.reply(call.stamp(request.request_id) | {"usage": usage})
+
+    def judge(self, call: Call) -> Reply:
+        """Reject what holds the word "unsafe", doubt what holds "doubtful", pass the rest."""
+        request = call.read(_Moderation)
+        find_model(request.model, "moderation")
+        results = [_judgement(part) for part in _inputs(request.input)]
+        usage = {"moderation_text": {"call_count": len(results)}}
+        document = call.stamp(request.request_id)
+        return call.reply(document | {"result_list": results, "usage": usage})
+
+
+def _count_parts(messages: list[Message], kind: str) -> int:
+    contents = [message.content for message in messages if isinstance(message.content, list)]
+    return sum(part.get("type") == kind for content in contents for part in content)
+
+
+def _inputs(given: str | Json | list[Json]) -> list[Json]:
+    if isinstance(given, str):
+        require(len(given) <= 2000, "input: more than 2000 characters")
+        return [{"type": "text", "text": given}]
+    return [given] if isinstance(given, dict) else given
+
+
+def _judgement(part: Mapping[str, Any]) -> Json:
+    said = str(part).lower()
+    if "unsafe" in said:
+        level, kinds = "REJECT", ["unsafe"]
+    elif "doubtful" in said:
+        level, kinds = "REVIEW", ["doubtful"]
+    else:
+        level, kinds = "PASS", []
+    kind = str(part.get("type", "text")).removesuffix("_url")
+    return {"content_type": kind, "risk_level": level, "risk_type": kinds}
