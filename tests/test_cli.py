@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tests.command_line import Screen, sent, surround, watch
 from zai_async import errors
-from zai_async.cli import COMMANDS, main, repl
-from zai_async.cli.failures import report
+from zai_async.cli import COMMANDS, main
+from zai_async.cli.output import report
 from zai_async.cli.terminal import Terminal
 from zai_async.providers import PROVIDERS
 from zai_async.testing.server import parser
@@ -534,4 +534,4 @@ def test_prompt_works_without_line_editing(typed, monkeypatch):
     typed("/exit")
     monkeypatch.setitem(sys.modules, "readline", None)
     assert main(["chat"]) == 0
-    assert repl.__name__ not in sys.stdout.getvalue()
+    assert "zai_async.cli" not in sys.stdout.getvalue()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import sent, surround, watch
-from zai_async.cli import main, progress
-from zai_async.cli.progress import Progress
+from zai_async.cli import main, output
+from zai_async.cli.output import Progress
 from zai_async.cli.terminal import Terminal
 from zai_async.tasks import Pace
 
@@ -330,7 +330,7 @@ def test_transfer_on_a_terminal(monkeypatch, total, lines):
 
 def test_transfer_in_a_log_is_a_line_now_and_then(monkeypatch, capsys):
     times = iter([0.0, 1.0, 5.0, 5.0, 9.0, 10.0, 10.0])
-    monkeypatch.setattr(progress, "monotonic", lambda: next(times))
+    monkeypatch.setattr(output, "monotonic", lambda: next(times))
     show = Progress(Terminal(), quiet=False).transfer("upload")
     for done in (1, 2, 3, 4):
         show(done, 4)
@@ -346,8 +346,8 @@ def test_quiet_transfer(monkeypatch):
 async def test_waiting_counts_the_seconds(monkeypatch):
     watched = watch(monkeypatch)
     times = itertools.count()
-    monkeypatch.setattr(progress, "monotonic", lambda: next(times))
-    monkeypatch.setattr(progress, "_TICK", 0.0)
+    monkeypatch.setattr(output, "monotonic", lambda: next(times))
+    monkeypatch.setattr(output, "_TICK", 0.0)
     seen = asyncio.Event()
 
     def describe():

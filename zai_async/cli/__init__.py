@@ -1,7 +1,7 @@
 """The command ``zai``: what a program prints goes to stdout, what it says goes to stderr.
 
-Every command is a module of its own with a function ``run(argv, terminal) -> int``, imported only
-when it is asked for.
+Commands of one subject share a module, imported only when one of them is asked for; there each is a
+function ``run_<command>(argv, terminal) -> int``.
 """
 
 import argparse
@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import zai_async
-from zai_async.cli.statuses import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE
-from zai_async.cli.terminal import Terminal
+from zai_async.cli.terminal import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE, Terminal
 
 __all__ = ["main"]
 
@@ -33,6 +32,25 @@ COMMANDS = {
     "tokens": "count the tokens of a text",
     "transcribe": "write down what is said",
     "video": "make a video",
+}
+_HOMES = {
+    "agents": "agents",
+    "chat": "chat",
+    "check": "access",
+    "doctor": "access",
+    "emulator": "connection",
+    "files": "documents",
+    "image": "media",
+    "models": "access",
+    "ocr": "documents",
+    "quota": "access",
+    "read": "documents",
+    "search": "documents",
+    "speech": "media",
+    "task": "tasks",
+    "tokens": "documents",
+    "transcribe": "media",
+    "video": "media",
 }
 
 
@@ -63,7 +81,8 @@ def _dispatch(argv: Sequence[str], terminal: Terminal) -> int:
 
 def _run(name: str, argv: Sequence[str], terminal: Terminal) -> int:
     try:
-        run: Callable[[Sequence[str], Terminal], int] = import_module(f"{__name__}.{name}").run
+        module = import_module(f"{__name__}.{_HOMES[name]}")
+        run: Callable[[Sequence[str], Terminal], int] = getattr(module, f"run_{name}")
         return run(argv, terminal)
     except KeyboardInterrupt as interrupt:
         terminal.interrupted()
@@ -71,7 +90,7 @@ def _run(name: str, argv: Sequence[str], terminal: Terminal) -> int:
         return INTERRUPTED
     except zai_async.ZaiError as error:
         # Late, because help is shown without any of our errors.
-        from zai_async.cli.failures import report  # noqa: PLC0415
+        from zai_async.cli.output import report  # noqa: PLC0415
 
         return report(error, terminal)
 

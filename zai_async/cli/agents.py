@@ -5,24 +5,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from zai_async.cli.actions import Actions
-from zai_async.cli.arguments import given, said, setting, text
-from zai_async.cli.connection import Connection, add_options, connect
+from zai_async.cli.arguments import given, media, said, setting, text
+from zai_async.cli.connection import Actions, Connection, add_options, connect
 from zai_async.cli.output import Output, add_output
-from zai_async.cli.results import OUT, hand_over, wait
-from zai_async.cli.sources import media
+from zai_async.cli.tasks import OUT, hand_over, wait
 from zai_async.cli.terminal import Terminal
-from zai_async.models import AgentParams
-from zai_async.models.agents import AgentPartParam
+from zai_async.models import AgentParams, AgentPartParam
 from zai_async.streams import AgentStream, SlidePage
 
-__all__ = ["run"]
+__all__ = ["run_agents"]
 
 _TRANSLATOR = "general_translation"
 _SLIDES = "slides_glm_agent"
 
 
-def run(argv: Sequence[str], terminal: Terminal) -> int:
+def run_agents(argv: Sequence[str], terminal: Terminal) -> int:
     """Let an agent do one thing."""
     parser = _parser()
     arguments = parser.parse_args(argv)

@@ -8,12 +8,15 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from zai_async.uploads import Media
 
 __all__ = [
     "add_words",
     "count",
     "given",
+    "media",
     "number",
     "parse",
     "place",
@@ -127,3 +130,11 @@ def place(word: str) -> str:
     if not word.endswith(("/", os.sep)) and not Path(word).parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no directory {str(Path(word).parent)!r}")
     return word
+
+
+_SCHEMES: Final = ("http://", "https://", "data:")
+
+
+def media(word: str) -> str:
+    """Return what stands for a file in a request; a path is read when the request is sent."""
+    return text(word) if word.startswith(_SCHEMES) else Media(word, encoding="auto")

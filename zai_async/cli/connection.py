@@ -1,12 +1,12 @@
-"""The options of every command that talks to the platform, and the client they describe."""
+"""What a command talks to: its options, the client they describe, or the emulator itself."""
 
 import argparse
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from zai_async import AsyncZai, CallOptions
 from zai_async.cli.arguments import count, number, seconds
@@ -14,7 +14,7 @@ from zai_async.cli.terminal import Terminal
 from zai_async.errors import MissingKeyError
 from zai_async.providers import PROVIDERS
 
-__all__ = ["Connection", "add_options", "connect"]
+__all__ = ["Act", "Actions", "Connection", "add_options", "connect", "run_emulator"]
 
 T = TypeVar("T")
 
@@ -123,3 +123,28 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._terminal.note(self.format(record))
+
+
+Act: TypeAlias = Callable[[argparse.Namespace, Connection, Terminal], None]
+
+
+class Actions:
+    """The things that a command does; each is a parser and a function."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(metavar="ACTION", required=True)
+
+    def add(self, name: str, act: Act, summary: str) -> argparse.ArgumentParser:
+        """Add one; what its parser understands besides is up to the caller."""
+        description = f"{summary[0].upper()}{summary[1:]}."
+        parser = self._parsers.add_parser(name, help=summary, description=description)
+        parser.set_defaults(act=act)
+        return parser
+
+
+def run_emulator(argv: Sequence[str], terminal: Terminal) -> int:
+    """Print the base URL and serve until Ctrl-C."""
+    from zai_async.testing.server import serve  # noqa: PLC0415 - an aiohttp server, seldom needed
+
+    del terminal
+    return serve(argv, prog="zai emulator")

@@ -1,13 +1,32 @@
-"""Where output goes: data to stdout, everything else to stderr, dimmed where that can be seen."""
+"""Where output goes, data to stdout and everything else to stderr, and the exit statuses."""
 
 import io
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
-__all__ = ["Terminal"]
+__all__ = [
+    "BROKEN_PIPE",
+    "FAILED",
+    "INTERRUPTED",
+    "LIMITED",
+    "NO_ACCESS",
+    "TOO_LATE",
+    "USAGE",
+    "Terminal",
+]
+
+# What scripts see.
+FAILED: Final = 1
+USAGE: Final = 2
+NO_ACCESS: Final = 3
+LIMITED: Final = 4
+TOO_LATE: Final = 124
+INTERRUPTED: Final = 130
+# What shells report for a program that SIGPIPE ended; only `set -o pipefail` makes it visible.
+BROKEN_PIPE: Final = 141
 
 _DIM, _PLAIN, _ERASE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
 # A model may write anything, escape sequences that drive a terminal included. Files get it as it

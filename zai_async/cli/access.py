@@ -1,4 +1,4 @@
-"""``zai doctor``: what stands between this machine and an answer."""
+"""What a key opens, and what is in the way: ``zai check``, ``doctor``, ``models`` and ``quota``."""
 
 import argparse
 import os
@@ -15,17 +15,17 @@ from zai_async import AsyncZai, CallOptions, EndpointCheck, Hooks, ResponseEvent
 from zai_async.cli.arguments import text
 from zai_async.cli.connection import Connection, add_options, connect
 from zai_async.cli.output import Output, add_output, table
-from zai_async.cli.statuses import FAILED, NO_ACCESS
-from zai_async.cli.terminal import Terminal
+from zai_async.cli.terminal import FAILED, NO_ACCESS, Terminal
 from zai_async.errors import ConfigurationError, MissingKeyError, ZaiError
 from zai_async.limiter import Snapshot
+from zai_async.models import Model, Quota, QuotaLimit
 from zai_async.providers import PROVIDERS
 
-__all__ = ["run"]
+__all__ = ["run_check", "run_doctor", "run_models", "run_quota"]
 
 FREE_MODEL: Final = "glm-4.7-flash"
 
-_DESCRIPTION = """\
+_DOCTOR = """\
 Find out what stands between this machine and an answer: key, address, proxy,
 clock, and which endpoints accept the key. Nothing is generated without --ask.
 """
@@ -60,7 +60,7 @@ class Examination:
         self.add("address", f"{zai.provider.base_url} ({_source_of_address(self._arguments)})")
         self.add("proxy", _proxy(zai.provider.base_url, self._arguments))
         self._check(connection, zai)
-        self.add("clock", _described(self._skews))
+        self.add("clock", _clock(self._skews))
         if self._arguments.ask is not None:
             self._ask(connection, zai, self._arguments.ask)
         for model, figures in zai.limits.snapshot().items():
@@ -88,15 +88,15 @@ class Examination:
     def _ask(self, connection: Connection, zai: AsyncZai, model: str) -> None:
         options = msgspec.structs.replace(connection.options, allow={"length", "empty"})
         try:
-            self.add("answer", connection.run(_answer(zai, model, options)))
+            self.add("answer", connection.run(_first_answer(zai, model, options)))
         except ZaiError as error:
             self.add("answer", f"none from {model}: {error}")
             self.status = self.status or FAILED
 
 
-def run(argv: Sequence[str], terminal: Terminal) -> int:
+def run_doctor(argv: Sequence[str], terminal: Terminal) -> int:
     """Print what was found; the status says whether the key is good for an answer."""
-    arguments = _parser().parse_args(argv)
+    arguments = _doctor_parser().parse_args(argv)
     examination = Examination(arguments)
     try:
         with connect(arguments, terminal) as connection:
@@ -110,7 +110,7 @@ def run(argv: Sequence[str], terminal: Terminal) -> int:
     return examination.status
 
 
-async def _answer(zai: AsyncZai, model: str, options: CallOptions) -> str:
+async def _first_answer(zai: AsyncZai, model: str, options: CallOptions) -> str:
     answer = await zai.chat.completions.create(
         model=model, messages="Hi", max_tokens=1, options=options
     )
@@ -154,7 +154,7 @@ def _verdict(check: EndpointCheck) -> str:
     return f"{check.provider}: {'accepts the key' if check.ok else check.detail}"
 
 
-def _described(skews: Sequence[float]) -> str:
+def _clock(skews: Sequence[float]) -> str:
     if not skews:
         return "not compared: no answer told the time"
     skew = min(skews, key=abs)
@@ -170,8 +170,8 @@ def _allowed(figures: Snapshot) -> str:
     return f"not found yet; {figures.limit} at a time to begin with"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="zai doctor", description=_DESCRIPTION)
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zai doctor", description=_DOCTOR)
     parser.add_argument(
         "--ask",
         type=text,
@@ -179,6 +179,90 @@ def _parser() -> argparse.ArgumentParser:
         const=FREE_MODEL,
         metavar="MODEL",
         help=f"ask for one token, of {FREE_MODEL} unless told otherwise, which is free",
+    )
+    add_output(parser)
+    add_options(parser)
+    return parser
+
+
+_CHECK = """\
+Find out which endpoints of the platform accept the key. Nothing is generated or
+paid. The key is sent to all of them, with --base-url to that address only.
+"""
+
+
+def run_check(argv: Sequence[str], terminal: Terminal) -> int:
+    """Print a line for every endpoint; the status says whether one of them accepts the key."""
+    arguments = _check_parser().parse_args(argv)
+    with connect(arguments, terminal) as connection:
+        checks = connection.run(connection.zai.check())
+    Output(arguments, terminal).answer(checks, table([_check_row(check) for check in checks]))
+    return 0 if any(check.ok for check in checks) else NO_ACCESS
+
+
+def _check_row(check: EndpointCheck) -> tuple[str, str, str]:
+    return check.provider, "yes" if check.ok else "no", " ".join(check.detail.split())
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zai check", description=_CHECK)
+    add_output(parser)
+    add_options(parser)
+    return parser
+
+
+def run_models(argv: Sequence[str], terminal: Terminal) -> int:
+    """Print the names of the models, one in a line."""
+    arguments = _models_parser().parse_args(argv)
+    with connect(arguments, terminal) as connection:
+        models = connection.run(_listed(connection))
+    Output(arguments, terminal).answer(models, "\n".join(model.id for model in models))
+    return 0
+
+
+async def _listed(connection: Connection) -> list[Model]:
+    return [model async for model in connection.zai.models.list(options=connection.options)]
+
+
+def _models_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zai models",
+        description="List the models; some that are left out can be used all the same.",
+    )
+    add_output(parser)
+    add_options(parser)
+    return parser
+
+
+_LIMITS: Final = {"TOKENS_LIMIT": "tokens", "TIME_LIMIT": "tools"}
+_UNITS: Final = {3: "h", 5: "months", 6: "weeks"}
+
+
+def run_quota(argv: Sequence[str], terminal: Terminal) -> int:
+    """Print the plan, and a line for each of its limits."""
+    arguments = _quota_parser().parse_args(argv)
+    with connect(arguments, terminal) as connection:
+        quota = connection.run(connection.zai.quota(options=connection.options))
+    Output(arguments, terminal).answer(quota, _plan(quota))
+    return 0
+
+
+def _plan(quota: Quota) -> str:
+    rows = [("plan", quota.level), *map(_limit_row, quota.limits)]
+    width = max(map(len, rows))
+    return table([(*row, *[""] * (width - len(row))) for row in rows])
+
+
+def _limit_row(limit: QuotaLimit) -> tuple[str, ...]:
+    unit = _UNITS.get(limit.unit, f"of unit {limit.unit}")
+    reset = f"until {limit.resets_at:%Y-%m-%d %H:%M} UTC" if limit.resets_at else ""
+    name = _LIMITS.get(limit.type, limit.type)
+    return name, f"{limit.percentage:g} % used", f"of {limit.number} {unit}", reset
+
+
+def _quota_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zai quota", description="Show what is left of a Coding Plan."
     )
     add_output(parser)
     add_options(parser)

@@ -1,20 +1,21 @@
-"""Tasks that are waited for, and what they lead to: text, or files somewhere else."""
+"""Tasks that are waited for, and what they lead to; ``zai task`` comes back to one."""
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from zai_async.cli.connection import Connection
-from zai_async.cli.output import Output
-from zai_async.cli.progress import Progress
+from zai_async import AsyncZai
+from zai_async.cli.arguments import text
+from zai_async.cli.connection import Act, Actions, Connection, add_options, connect
+from zai_async.cli.output import Output, Progress, add_output
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import ResponseError, ZaiError
 from zai_async.models import AgentReply, Batch, ChatResult, ImagesResponse, ParsedFile, Reply
 from zai_async.tasks import Task
 
-__all__ = ["OUT", "add_wait", "finish", "hand_over", "wait"]
+__all__ = ["OUT", "add_wait", "finish", "hand_over", "run_task", "wait"]
 
 R = TypeVar("R", bound=Reply)
 
@@ -152,3 +153,64 @@ def _download(url: str, to: str, connection: Connection, progress: Progress) -> 
     except (KeyboardInterrupt, OSError, ZaiError) as error:
         error.add_note(f"the file lies at {url}")
         raise
+
+
+_KINDS: Final[dict[str, Callable[[AsyncZai, str], Task[Any]]]] = {
+    "batch": lambda zai, name: zai.batches.task(name),
+    "chat": lambda zai, name: zai.chat.completions.task(name),
+    "file": lambda zai, name: zai.file_parser.task(name),
+    "image": lambda zai, name: zai.images.task(name),
+    "video": lambda zai, name: zai.videos.task(name),
+}
+
+
+def run_task(argv: Sequence[str], terminal: Terminal) -> int:
+    """Ask about a task, or wait for it."""
+    parser = _task_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.kind == "agent" and not arguments.agent:
+        parser.error("an agent's task needs --agent too")
+    with connect(arguments, terminal) as connection:
+        arguments.act(arguments, connection, terminal)
+    return 0
+
+
+def _task(zai: AsyncZai, arguments: argparse.Namespace) -> Task[Any]:
+    if arguments.kind == "agent":
+        return zai.agents.task(agent_id=arguments.agent, async_id=text(arguments.id))
+    return _KINDS[arguments.kind](zai, arguments.id)
+
+
+def _show(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> None:
+    task = _task(connection.zai, arguments)
+    answer = connection.run(task.fetch())
+    Output(arguments, terminal).answer(answer, task.status)
+
+
+def _wait_again(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> None:
+    task = _task(connection.zai, arguments)
+    result = wait(task, arguments, connection, terminal, arguments.kind)
+    hand_over(result, arguments, connection, terminal)
+
+
+def _task_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zai task", description="Come back to a task.")
+    actions = Actions(parser)
+    _add_action(actions, "show", _show, "print how far a task is, as the platform says it")
+    _add_action(actions, "wait", _wait_again, "wait for a task and print its result", OUT)
+    return parser
+
+
+def _add_action(
+    actions: Actions, name: str, act: Act, summary: str, out: str | None = None
+) -> None:
+    parser = actions.add(name, act, summary)
+    parser.add_argument("id", metavar="ID", help="as it was printed when the task was submitted")
+    parser.add_argument(
+        "--kind", choices=("agent", *_KINDS), required=True, help="what the task makes"
+    )
+    parser.add_argument(
+        "--agent", type=text, metavar="AGENT", help="whose task it is, for --kind agent"
+    )
+    add_output(parser, out)
+    add_options(parser)
