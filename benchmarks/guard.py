@@ -29,6 +29,7 @@ SIZES: Final = {
     "lump": (1000, 6000),
     "call": (100, 500),
     "socket": (100, 600),
+    "short": (100, 300),
 }
 _WORK: Final = [sys.executable, "-m", "benchmarks.workloads"]
 _REFERENCES: Final = re.compile(r"^==(\d+)== I +refs: +([\d,]+)$", re.MULTILINE)

@@ -8,7 +8,8 @@ import asyncio
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 import aiohttp  # noqa: F401 - so that no child has to
@@ -68,23 +69,50 @@ def socket(events: int) -> None:
     asyncio.run(_in_step(events))
 
 
+def short(streams: int) -> None:
+    """Read streams of two events, one after the other, from a socket; its server is counted."""
+    asyncio.run(_one_by_one(streams))
+
+
 class _Server(asyncio.Protocol):
     """Answers with the head of a stream."""
 
     transport: asyncio.Transport
+    answer = HEAD
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         type(self).transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         del data
-        self.transport.write(HEAD)
+        self.transport.write(self.answer)
+
+
+class _ShortServer(_Server):
+    """Answers with a whole stream."""
+
+    answer = HEAD + framed(event(1)) + END
+
+
+@asynccontextmanager
+async def _client_of(protocol: type[_Server]) -> AsyncGenerator[AsyncZai]:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with AsyncZai(api_key="key", base_url=url, trust_env=False) as zai:
+        yield zai
+    server.close()
+
+
+async def _one_by_one(streams: int) -> None:
+    async with _client_of(_ShortServer) as zai:
+        for _ in range(streams):
+            async with zai.chat.completions.stream(**ASK) as chunks:
+                async for _ in chunks:
+                    pass
 
 
 async def _in_step(events: int) -> None:
-    server = await asyncio.get_running_loop().create_server(_Server, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with AsyncZai(api_key="key", base_url=url, trust_env=False) as zai:
+    async with _client_of(_Server) as zai:
         stream = await zai.chat.completions.stream(**ASK).open()
         one = framed(event(1))
         for _ in range(events):
@@ -92,11 +120,10 @@ async def _in_step(events: int) -> None:
             await anext(stream)
         _Server.transport.write(END)
         await stream.completion()
-    server.close()
 
 
 WORKLOADS: Final[dict[str, Callable[[int], None]]] = {
-    work.__name__: work for work in (parser, stream, lump, call, socket)
+    work.__name__: work for work in (parser, stream, lump, call, socket, short)
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import virtual_loop
-from zai_async.session.patience import Patience
+from zai_async._clock import Patience
 
 
 def patience():
@@ -132,6 +132,21 @@ async def test_what_waits_again_is_interrupted_then():
     inside[0].interrupt()
     inside[0].interrupt()
     assert await task == "interrupted"
+
+
+async def test_who_interrupts_himself_goes_on_until_he_waits():
+    done = []
+    with patience() as mine:
+        mine.interrupt()
+        done.append("before")
+        await asyncio.sleep(10)
+        done.append("after")
+    with patience() as mine:
+        mine.interrupt()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert done == ["before"]
+    assert not asyncio.current_task().cancelling()
 
 
 async def test_it_works_inside_and_around_the_scopes_of_others():

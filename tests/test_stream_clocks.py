@@ -174,9 +174,26 @@ def test_one_timer_for_all_streams():
                 for each in streams:
                     group.start_soon(wait, each)
             assert ended == [40, 80, 400]
+            await anyio.sleep(1.5)
             assert watchdog._timer is None
 
     virtual_loop.run(work())
+
+
+def test_a_stream_that_joins_just_before_a_look_has_its_whole_time():
+    async def work():
+        async with client(FakeReply.stream(3600.0)) as zai:
+            timeout = Timeout(1, 1, 40, 40)
+            async with stream(zai, timeout=timeout), stream(zai, timeout=timeout) as late:
+                await anyio.sleep(0.9)  # as the watchdog looks after a second
+                await late.aclose()
+                begun = anyio.current_time()
+                async with stream(zai, timeout=timeout) as latest:
+                    with pytest.raises(StreamStalledError):
+                        await latest.completion()
+                return anyio.current_time() - begun
+
+    assert 40 <= virtual_loop.run(work()) <= 40 * 9 / 8
 
 
 def test_what_ends_while_it_is_broken_off_was_broken_off(monkeypatch):

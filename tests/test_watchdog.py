@@ -97,18 +97,22 @@ def test_a_more_patient_stream_changes_nothing(loop, dog):
     assert loop.armed == [timer]
 
 
-def test_nothing_to_watch_means_no_timer(loop, dog):
+def test_the_timer_serves_the_next_stream_and_ends_when_there_is_none(loop, dog):
     one, two = Stream(8.0), Stream(8.0)
     dog.add(one)
-    dog.add(two)
+    (timer,) = loop.armed
     dog.remove(one)
-    assert loop.armed
+    dog.remove(one)
+    dog.add(two)
+    assert loop.armed == [timer]
+    loop.advance()
+    assert (one.looks, two.looks) == ([], [(1.0, 1.0)])
     dog.remove(two)
+    loop.advance()
     assert not loop.armed
-    dog.remove(two)
     dog.add(one)
     loop.advance()
-    assert one.looks == [(1.0, 1.0)]
+    assert one.looks == [(3.0, 1.0)]
 
 
 def test_a_stream_may_leave_while_it_is_looked_at(loop, dog):

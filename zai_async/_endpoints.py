@@ -89,10 +89,15 @@ def _streamed(body: Body) -> Body:
 def _filled(name: str, required: Iterable[str], body: Body) -> Body:
     """Return the body, or say which of the fields that it must have is empty."""
     for field in required:
-        value: object = body.get(field, field)  # the path may have taken it
-        if value is None or (isinstance(value, Sized) and not len(value)):
+        if _is_empty(body.get(field, field)):  # the path may have taken it
             raise ConfigurationError(f"{name}(): {field} must not be empty")
     return body
+
+
+def _is_empty(value: object) -> bool:
+    if isinstance(value, str | list):  # asking for Sized is slow
+        return not value
+    return value is None or (isinstance(value, Sized) and not len(value))
 
 
 def _operation(

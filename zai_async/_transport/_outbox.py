@@ -1,18 +1,8 @@
 """Requests of several tasks leave together."""
 
 import asyncio
-from typing import NamedTuple
 
 __all__ = ["Outbox"]
-
-
-class _Letter(NamedTuple):
-    transport: asyncio.WriteTransport
-    data: bytes
-
-    def send(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(self.data)
 
 
 class Outbox:
@@ -24,19 +14,23 @@ class Outbox:
     def __init__(self) -> None:
         self.waiting = 0
         """Requests that wait for their answers."""
-        self._letters: list[_Letter] = []
+        self._letters: list[tuple[asyncio.WriteTransport, bytes]] = []
 
     def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Send a request now, or at the end of this turn of the loop."""
-        letter = _Letter(transport, data)
         if self.waiting <= 1:
-            letter.send()
+            _send(transport, data)
             return
         if not self._letters:
             asyncio.get_running_loop().call_soon(self._empty)
-        self._letters.append(letter)
+        self._letters.append((transport, data))
 
     def _empty(self) -> None:
         letters, self._letters = self._letters, []
         for letter in letters:
-            letter.send()
+            _send(*letter)
+
+
+def _send(transport: asyncio.WriteTransport, data: bytes) -> None:
+    if not transport.is_closing():
+        transport.write(data)

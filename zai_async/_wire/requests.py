@@ -194,9 +194,9 @@ def _with_query(url: str, query: Body) -> str:
     return f"{url}{mark}{urlencode(present)}" if present else url
 
 
-def authorized(request: Request, provider: Provider, key: Secret | None, now: float) -> Request:
-    """Return the request with a fresh token, where tokens are signed; ``now`` in epoch seconds."""
-    if key is None or provider.key_in != "jwt":
+def authorized(request: Request, key: Secret | None, now: float) -> Request:
+    """Return the request with a fresh token, signed with the key; ``now`` in epoch seconds."""
+    if key is None:
         return request
     return msgspec.structs.replace(request, secret_headers=_bearer(sign_token(key, now)))
 

@@ -70,6 +70,7 @@ class Window:
         self._pausing = limits.mode != "off"
         self._requests = Bucket(limits.requests_per_minute or math.inf)
         self._tokens = Bucket(limits.tokens_per_minute or math.inf)
+        self._metered = bool(limits.requests_per_minute or limits.tokens_per_minute)
         self._waiting: OrderedDict[Ticket, None] = OrderedDict()
         self._resting: list[Ticket] = []  # by the end of their rest
         self._running: set[Ticket] = set()
@@ -189,7 +190,7 @@ class Window:
         if not self._waiting or now < self._paused_until:
             return None
         ticket = next(iter(self._waiting))
-        if self._funded_at(ticket) > now:
+        if self._metered and self._funded_at(ticket) > now:
             return None
         return ticket if not self._is_full() or self._grow() else None
 
@@ -211,8 +212,9 @@ class Window:
         del self._waiting[ticket]
         self._running.add(ticket)
         self._unsure[ticket] = None
-        self._requests.take(1, now)
-        self._tokens.take(ticket.tokens, now)
+        if self._metered:
+            self._requests.take(1, now)
+            self._tokens.take(ticket.tokens, now)
         ticket.sent_at = now
         ticket.load = len(self._running)
         ticket.round = self._round

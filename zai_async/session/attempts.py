@@ -3,6 +3,7 @@
 import msgspec
 
 from zai_async._clock import Clock
+from zai_async._transport import Response
 from zai_async.errors import (
     APIError,
     Attempt,
@@ -64,14 +65,19 @@ class AttemptLog:
         self._request_id: str | None = None
         self._connection_reused: bool | None = None
 
-    def answered(self, status: int, request_id: str | None, *, reused: bool | None) -> None:
+    def answered(self, response: Response, now: float) -> None:
         """Note what the headers of an answer tell."""
-        self._status_code, self._request_id, self._connection_reused = status, request_id, reused
-        self.ended()
+        self._status_code = response.status
+        self._request_id = response.headers.get("X-Log-Id")
+        self._connection_reused = response.connection_reused
+        self._lasted(now)
 
     def ended(self) -> None:
         """Note that as much as this is over."""
-        self._duration = self._clock.monotonic() - self.sent_at
+        self._lasted(self._clock.monotonic())
+
+    def _lasted(self, until: float) -> None:
+        self._duration = until - self.sent_at
         self._known = None
 
     def fail(self, error: ZaiError) -> None:

@@ -1,6 +1,7 @@
 """Reading what comes back, never more than the client is set to hold."""
 
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from zai_async._secrets import Secret
 from zai_async._transport import Response
@@ -8,7 +9,7 @@ from zai_async._wire import error_in_body, not_the_api, open_envelope
 from zai_async.errors import LimitError, TransportError
 from zai_async.session.settings import Settings
 
-__all__ = ["expect_stream", "raise_error", "read_body"]
+__all__ = ["is_event_stream", "raise_body", "raise_error", "read_body"]
 
 
 async def read_body(response: Response, settings: Settings, arrived: Callable[[], None]) -> bytes:
@@ -44,16 +45,19 @@ async def _piece(response: Response, *, failed: bool) -> bytes:
         raise
 
 
-async def expect_stream(
+def is_event_stream(response: Response) -> bool:
+    """Tell whether events follow; relays write many things into the header."""
+    kind = response.headers.get("Content-Type", "").lower()
+    return response.status < 300 and not ("json" in kind or "html" in kind)
+
+
+async def raise_body(
     response: Response,
     settings: Settings,
     secrets: Iterable[Secret],
     arrived: Callable[[], None],
-) -> Response:
-    """Return the response if it is an event stream, or raise what it is instead."""
-    kind = response.headers.get("Content-Type", "").lower()
-    if response.status < 300 and not ("json" in kind or "html" in kind):
-        return response
+) -> NoReturn:
+    """Read what came in place of an event stream, and raise what it is."""
     body = await read_body(response, settings, arrived)
     raise_error(response, body, settings, secrets)
     raise not_the_api(body, status=response.status, headers=response.headers, secrets=secrets)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 
+from zai_async._clock import Patience
 from zai_async._secrets import Secret
 from zai_async._transport import Request, Response
 from zai_async._wire import RequestFactory, authorized
@@ -24,10 +25,9 @@ from zai_async.errors import (
 )
 from zai_async.models import CallOptions, Timeout, Usage
 from zai_async.session.attempts import AttemptLog
-from zai_async.session.bodies import expect_stream
+from zai_async.session.bodies import is_event_stream, raise_body
 from zai_async.session.hooks import QueueEvent, RequestEvent, ResponseEvent, RetryEvent, emit
 from zai_async.session.loops import LoopSession, Sessions
-from zai_async.session.patience import Patience
 from zai_async.session.record import CallRecord, usage_of
 from zai_async.session.repetition import Repetition
 from zai_async.session.settings import Settings
@@ -208,7 +208,9 @@ class Call:
         return await self.run(self._expect_stream)
 
     async def _expect_stream(self, response: Response) -> Response:
-        return await expect_stream(response, self.settings, self.secrets, self.arrived)
+        if not is_event_stream(response):
+            await raise_body(response, self.settings, self.secrets, self.arrived)
+        return response
 
     def note(self, error: ZaiError) -> None:
         """Write down that the call has failed for good."""
@@ -310,9 +312,8 @@ class Call:
 
     def _sign(self) -> None:
         settings = self.settings
-        self.request = authorized(
-            self.request, settings.provider, settings.key, settings.clock.wall()
-        )
+        if settings.provider.key_in == "jwt":
+            self.request = authorized(self.request, settings.key, settings.clock.wall())
 
     def _until(self, limit: float | None) -> float:
         """Return the moment on the loop's clock at which a wait of this length ends."""
@@ -356,9 +357,9 @@ class Call:
             await emit(self.settings.hooks.on_request, event)
 
     async def _answered(self, response: Response) -> None:
-        self._record.answered()
-        log_id = response.headers.get("X-Log-Id")
-        self._history.answered(response.status, log_id, reused=response.connection_reused)
+        now = self.settings.clock.monotonic()
+        self._record.answered(now)
+        self._history.answered(response, now)
         if response.status != _CROWDED:
             self._turn.accepted()
         if _log.isEnabledFor(logging.DEBUG):

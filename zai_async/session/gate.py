@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 
 from zai_async._clock import Clock
+from zai_async._secrets import Secret
 from zai_async.limiter import Limiter, Limits, Refusal, Snapshot, Ticket, Window, WindowKey
 from zai_async.session.coordination import Coordinator
 
@@ -160,6 +161,16 @@ class Gates:
         """Whether a refused request waits for a slot; else it waits as the retry policy says."""
         self._limiter = Limiter(limits)
         self._gates: dict[WindowKey, Gate] = {}
+        self._places: dict[tuple[str, Secret | None, str], Gate] = {}
+
+    def gate_of(self, url: str, key: Secret | None, model: str) -> Gate:
+        """Return the gate of a model: those of accounts are counted apart, and of gateways."""
+        place = url, key, model
+        gate = self._places.get(place)
+        if gate is None:
+            window = WindowKey(url, f"{hash(key):x}", model)
+            gate = self._places[place] = self.gate(window)
+        return gate
 
     def gate(self, key: WindowKey) -> Gate:
         """Return the gate of a model."""

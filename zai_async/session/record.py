@@ -78,9 +78,9 @@ class CallRecord:
         finally:
             self._queued += self._now() - since
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """Note that the headers of an answer are here."""
-        self._answered = self._now()
+        self._answered = now
         self._progressed = None
 
     def progressed(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from zai_async._clock import Clock
 from zai_async.errors import RateLimitError, ZaiError
-from zai_async.limiter import Refusal, Snapshot, Ticket, WindowKey
+from zai_async.limiter import Refusal, Snapshot, Ticket
 from zai_async.session.coordination import window_name
 from zai_async.session.gate import Gate, Gates
 from zai_async.session.settings import Settings
@@ -15,9 +15,9 @@ __all__ = ["Turn", "turn_of"]
 class Turn:
     """Holds a slot from before the request until the answer is read, or the stream closed."""
 
-    def __init__(self, gates: Gates, key: WindowKey, clock: Clock, *, window: str) -> None:
+    def __init__(self, gates: Gates, gate: Gate, clock: Clock, *, window: str) -> None:
         self._gates = gates
-        self._gate: Gate = gates.gate(key)
+        self._gate = gate
         self._window = window
         self._clock = clock
         self._ticket: Ticket | None = None
@@ -103,11 +103,10 @@ class Turn:
 
 
 def turn_of(settings: Settings, gates: Gates, model: str) -> Turn:
-    """Return the turn of a call: models are counted apart, and accounts, and gateways."""
+    """Return the turn of a call in the window of its model."""
     url, key = settings.provider.base_url, settings.key
     window = ""
     if gates.coordinator is not None:
         # Unlike a hash of Python's, this is the same in every process.
         window = window_name(url, key.reveal() if key else "", model)
-    account = f"{hash(key):x}"
-    return Turn(gates, WindowKey(url, account, model), settings.clock, window=window)
+    return Turn(gates, gates.gate_of(url, key, model), settings.clock, window=window)

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import anyio
 
+from zai_async._clock import Patience
 from zai_async.errors import ClientDrainingError
-from zai_async.session.patience import Patience
 
 __all__ = ["Visit", "Visits", "call_in"]
 

@@ -49,11 +49,8 @@ class Watchdog:
             self._arm(due)
 
     def remove(self, watched: Watched) -> None:
-        """Stop looking after something."""
+        """Stop looking after something; the timer stays for what may come before it is due."""
         self._watched.discard(watched)
-        if not self._watched and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def interrupt(self) -> None:
         """End everything that is looked after."""

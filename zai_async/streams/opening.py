@@ -1,10 +1,10 @@
 """Opening a stream, which others may close meanwhile."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import anyio
-
+from zai_async._clock import Patience
 from zai_async.errors import StreamConsumedError
 
 __all__ = ["Opening", "closed_meanwhile"]
@@ -16,12 +16,12 @@ class Opening:
     """The wait for an answer: for a slot, a connection, the headers, the next attempt."""
 
     def __init__(self) -> None:
-        self._scope: anyio.CancelScope | None = None
+        self._patience: Patience | None = None
 
     @property
     def goes_on(self) -> bool:
         """Whether a task is waiting."""
-        return self._scope is not None
+        return self._patience is not None
 
     async def wait(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do work until it is done, or until another task stops it.
@@ -30,17 +30,17 @@ class Opening:
             StreamConsumedError: It was stopped. A task that is cancelled itself is cancelled.
         """
         try:
-            with anyio.CancelScope() as self._scope:
+            with Patience(asyncio.get_running_loop()) as self._patience:
                 return await work()
         finally:
-            self._scope = None
+            self._patience = None
         raise closed_meanwhile()
 
     def stop(self) -> bool:
         """End the work, and tell whether there was any."""
-        if self._scope is None:
+        if self._patience is None:
             return False
-        self._scope.cancel()
+        self._patience.interrupt()
         return True
 
 

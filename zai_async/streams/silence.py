@@ -16,17 +16,19 @@ _DEADLINE_PATIENCE: Final = 0.8
 
 def patience_of(timeout: Timeout, *, has_deadline: bool) -> float:
     """Return the seconds of the shortest clock of a stream, infinite without one."""
-    limits = [timeout.first_progress, timeout.between_progress]
-    if has_deadline:
-        limits.append(_DEADLINE_PATIENCE)
-    return min((limit for limit in limits if limit is not None), default=math.inf)
+    first, between = timeout.first_progress, timeout.between_progress
+    return min(
+        math.inf if first is None else first,
+        math.inf if between is None else between,
+        _DEADLINE_PATIENCE if has_deadline else math.inf,
+    )
 
 
 class Silence:
     """The time for which a stream has been read without any progress."""
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._seen = -1  # the first look only begins: a stream may have joined just before it
         self._waited = 0.0
 
     def lasts(self, passed: float, progress: int, *, reading: bool) -> bool:
