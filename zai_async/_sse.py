@@ -48,8 +48,8 @@ class SSEParser:
     __slots__ = (
         "_held",
         "_max_event_bytes",
+        "_most",
         "_optional",
-        "_overflowed",
         "_place",
         "_undecided",
         "last_event_id",
@@ -76,7 +76,7 @@ class SSEParser:
         self.stray = []
         self._place = 0
         self._max_event_bytes = max_event_bytes
-        self._overflowed = False
+        self._most = max_event_bytes  # less than nothing when that was too much once
         # The unfinished event. Not a list of reads: tiny ones would take many times their size.
         self._held = bytearray()
         # What is skipped if it comes next, and how much of it has come.
@@ -90,7 +90,14 @@ class SSEParser:
             EventTooLargeError: An event outgrew the limit. Other events of the same read are lost,
                 and the parser is of no further use: every later call raises again.
         """
-        text = self._finished(data)
+        if (
+            data[-2:] == b"\n\n"
+            and not (self._held or self._optional or _CR in data)
+            and len(data) <= self._most
+        ):
+            text = data
+        else:
+            text = self._finished(data)
         if text[:6] == b"data: ":
             body = text[6:-2]
             if _LF not in body:
@@ -130,12 +137,8 @@ class SSEParser:
 
     def _finished(self, data: bytes) -> bytes:
         """Return the text up to and including the last blank line, and hold the rest."""
-        if self._overflowed:
-            raise self._too_large()
         if self._optional or _CR in data:
             data = self._normalised(data)
-        if data[-2:] == b"\n\n" and not self._held and len(data) <= self._max_event_bytes:
-            return data
         return self._cut(data)
 
     def _normalised(self, data: bytes) -> bytes:
@@ -179,18 +182,18 @@ class SSEParser:
 
     def _hold(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) > self._max_event_bytes:
+        if len(self._held) > self._most:
             raise self._too_large()
 
     def _check(self, text: bytes) -> None:
-        limit = self._max_event_bytes
+        limit = self._most
         if len(text) > limit and any(
             len(lines.removeprefix(b"\n")) >= limit for lines in text.split(b"\n\n")
         ):
             raise self._too_large()
 
     def _too_large(self) -> EventTooLargeError:
-        self._overflowed = True
+        self._most = -1
         self._held.clear()
         limit = self._max_event_bytes
         return EventTooLargeError(f"an event is larger than {limit} bytes", limit=limit)
