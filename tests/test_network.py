@@ -1,57 +1,29 @@
 """Networks as companies have them: certificates of their own, proxies, passwords."""
 
-import shutil
 import ssl
-import subprocess
 import traceback
 from base64 import b64encode
 
 import pytest
 
-from tests.calls import BODY, ask, client, raw_request
+from tests.calls import BODY, ask, client
+from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Listener, Proxy, answer
 from zai_async import ConfigurationError, ProxyError, TLSError
-from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport import _pool as pool
 
 OK = answer(BODY)
 PASSWORD = "pass-canary-0123"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return certify(tmp_path_factory.mktemp("good"), "IP:127.0.0.1")
 
 
 @pytest.fixture(scope="module")
-def certify(tmp_path_factory):
-    """Return a function that makes a self-signed certificate for a host."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def make(name: str):
-        path = folder / f"{name[:2]}.pem"
-        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext"
-        files = ["-keyout", path.with_suffix(".key"), "-out", path]
-        subprocess.run(
-            [*command.split(), f"subjectAltName={name}", *files], check=True, capture_output=True
-        )
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def good(certify):
-    return certify("IP:127.0.0.1")
-
-
-@pytest.fixture(scope="module")
-def wrong_host(certify):
-    return certify("DNS:other.example")
-
-
-def serving(certificate):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    return context
+def wrong_host(tmp_path_factory):
+    return certify(tmp_path_factory.mktemp("wrong"), "DNS:other.example")
 
 
 @pytest.fixture
@@ -124,30 +96,6 @@ class Plain(Listener):
     async def serve(self, reader, writer):
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-@needs_openssl
-async def test_tls_holds_little_memory_and_loses_nothing(good):
-    """Larger than the buffer of asyncio, and than ours, by a part of a piece."""
-    large = bytes(range(256)) * 5000 + b"end"
-    settings = NetworkSettings(ssl=ssl.create_default_context(cafile=good), trust_env=False)
-    transport = open_transport(settings)
-    async with FaultServer([answer(large)], tls=serving(good)) as server:
-        response = await transport.send(raw_request(server.url))
-        tls = response._lent.transport._ssl_protocol
-        assert len(tls._ssl_buffer) == len(tls._ssl_buffer_view) == tls.max_size == 2**14
-        received = bytearray()
-        while piece := await response.read():
-            received += piece
-        await transport.aclose()
-    assert received == large
-
-
-@pytest.mark.parametrize("other", [None, object()])
-def test_other_loops_keep_their_own_buffers(other):
-    before = repr(other)
-    pool._slim(other)
-    assert repr(other) == before
 
 
 async def test_a_server_without_tls():

@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from zai_async._transport._tls import RECORD, slim
+
 __all__ = ["NOTE", "Connection", "Connector", "Door", "Note"]
 
 _DNS_CACHE_SECONDS: Final = 300
-_TLS_BUFFER: Final = 2**14
 # NAT gateways forget silent connections after some minutes, and models think for longer.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 
@@ -24,14 +25,18 @@ class Connection(ResponseHandler):
     reused = False
     begun = False
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: bytearray) -> None:
+        super().__init__(loop)
+        self._shared = buffer
+
     def lend(self) -> None:
         """Be handed out for the next request."""
         self.reused, self.used, self.begun = self.used, True, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give back most of the memory that asyncio reserves for TLS."""
+        """Give back the memory that asyncio reserves for TLS."""
         super().connection_made(transport)
-        _slim(getattr(transport, "_ssl_protocol", None))
+        slim(getattr(transport, "_ssl_protocol", None), self._shared)
 
     def data_received(self, data: bytes) -> None:
         """Note that there is an answer, and read it."""
@@ -54,17 +59,6 @@ class Connection(ResponseHandler):
         """Go on reading if that was paused; aiohttp asks after each piece that is taken out."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
-
-
-def _slim(tls: Any) -> None:
-    """Read one record, 16 KiB, at a time over TLS: asyncio holds a zeroed buffer of 256 KiB.
-
-    Other event loops do it their own way, and a coming Python may.
-    """
-    if hasattr(tls, "max_size") and hasattr(tls, "_ssl_buffer_view"):
-        tls.max_size = _TLS_BUFFER
-        tls._ssl_buffer = bytearray(_TLS_BUFFER)
-        tls._ssl_buffer_view = memoryview(tls._ssl_buffer)
 
 
 def _give_up(content: aiohttp.StreamReader | None) -> None:
@@ -115,7 +109,7 @@ class Connector(aiohttp.TCPConnector):
             socket_factory=_keepalive_socket,
             **idle,
         )
-        self._factory: Any = partial(Connection, loop=self._loop)
+        self._factory: Any = partial(Connection, self._loop, bytearray(RECORD))
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Hand out a connection and note whether it is a used one."""
