@@ -10,7 +10,7 @@ from zai_async._endpoints import CHAT_STREAM
 from zai_async.errors import Timing
 from zai_async.session.settings import Settings
 from zai_async.streams.events import Reset, TextDelta
-from zai_async.streams.opening import Opening
+from zai_async.streams.waiting import Opening
 from zai_async.testing import FakeReply
 from zai_async.testing._fake_transport import FakeResponse
 

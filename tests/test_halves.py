@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chat_wire import DONE, FIRST, body, chunk, client, frame, last, stream, texts
-from zai_async.streams.halves import Halves
+from zai_async.streams.salvage import Halves
 
 
 def ascii_frame(text, key="content"):

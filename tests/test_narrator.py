@@ -16,13 +16,13 @@ from zai_async.models import (
 from zai_async.streams.accumulator import ChatAccumulator
 from zai_async.streams.events import (
     Finished,
+    Narrator,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
     ToolCallStarted,
     WebSearch,
 )
-from zai_async.streams.narrator import Narrator
 
 PAGES = [SearchResult(title="page")]
 

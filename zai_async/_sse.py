@@ -9,18 +9,20 @@ The standard: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import contextlib
+from collections.abc import Iterable
 
 import msgspec
 
 from zai_async.errors import EventTooLargeError
 
-__all__ = ["Event", "SSEParser"]
+__all__ = ["Event", "SSEParser", "in_order", "lines_of"]
 
 _BOM = b"\xef\xbb\xbf"
 _CR = 13  # a number, because `13 in data` takes a fifth of the time of `b"\r" in data`
 _LF = 10
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})  # a comment has no name
 _MOST_STRAY, _LONGEST_STRAY = 32, 2**15
+_RUN = 64  # events that may be decoded in one go
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -242,3 +244,25 @@ class SSEParser:
 
 def _decode(value: bytes) -> str:
     return value.decode(errors="replace")
+
+
+def in_order(payloads: list[bytes], stray: list[tuple[int, bytes]]) -> list[bytes | list[bytes]]:
+    """Return the events in runs, none of them empty, and each line by itself."""
+    if not stray and 0 < len(payloads) <= _RUN:
+        return [payloads]
+    entries: list[bytes | list[bytes]] = []
+    done = 0
+    for place, line in stray:
+        entries += _runs(payloads[done:place])
+        entries.append(line)
+        done = place
+    return entries + _runs(payloads[done:])
+
+
+def lines_of(entries: Iterable[bytes | list[bytes]]) -> list[bytes]:
+    """Return the lines alone."""
+    return [entry for entry in entries if isinstance(entry, bytes)]
+
+
+def _runs(payloads: list[bytes]) -> list[bytes | list[bytes]]:
+    return [payloads[start : start + _RUN] for start in range(0, len(payloads), _RUN)]

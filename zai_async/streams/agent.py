@@ -18,8 +18,7 @@ from zai_async.models import (
 from zai_async.models.options import outcome_of
 from zai_async.models.reply import attach_call
 from zai_async.models.tasks import state_of
-from zai_async.streams.altitudes import Pieces
-from zai_async.streams.json_stream import JSONStream
+from zai_async.streams.json_stream import JSONStream, Pieces
 from zai_async.streams.outcomes import ensure_success
 
 __all__ = ["AgentStream", "SlidePage"]

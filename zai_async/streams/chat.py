@@ -15,13 +15,11 @@ from zai_async.errors import (
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
 from zai_async.models.reply import attach_call
 from zai_async.streams.accumulator import ChatAccumulator
-from zai_async.streams.altitudes import Events, Pieces
-from zai_async.streams.events import ChatEvent, Reset
-from zai_async.streams.json_stream import JSONStream, is_prose
-from zai_async.streams.narrator import Narrator
+from zai_async.streams.events import ChatEvent, Narrator, Reset
+from zai_async.streams.interfaces import Source
+from zai_async.streams.json_stream import Events, JSONStream, Pieces, is_prose
 from zai_async.streams.outcomes import ensure_proper_end, judge
 from zai_async.streams.salvage import belongs_to, salvage
-from zai_async.streams.source import Source
 
 __all__ = ["ChatStream"]
 

@@ -14,7 +14,7 @@ from typing import Final, Self, TypeVar
 
 from anyio.lowlevel import checkpoint
 
-from zai_async._sse import SSEParser
+from zai_async._sse import SSEParser, in_order, lines_of
 from zai_async._transport import Response
 from zai_async.errors import (
     Attempt,
@@ -28,12 +28,8 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Outcome
-from zai_async.streams.kind import StreamKind
-from zai_async.streams.opening import Opening, closed_meanwhile
-from zai_async.streams.order import in_order, lines_of
-from zai_async.streams.remainder import drain
-from zai_async.streams.silence import Silence, patience_of
-from zai_async.streams.source import Source
+from zai_async.streams.interfaces import Source, StreamKind
+from zai_async.streams.waiting import Opening, Silence, closed_meanwhile, drain, patience_of
 
 __all__ = ["EventStream"]
 

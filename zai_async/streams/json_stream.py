@@ -1,19 +1,20 @@
-"""Streams whose events are JSON: decoding, errors inside, and what was never an event."""
+"""Streams whose events are JSON, and reading them at another altitude than on the wire."""
 
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
 from zai_async._secrets import redact
 from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
-from zai_async.errors import StreamMalformedError
+from zai_async.errors import StreamMalformedError, ZaiError
 from zai_async.models.tolerant import decode
 from zai_async.streams.event_stream import EventStream
-from zai_async.streams.halves import Halves
-from zai_async.streams.salvage import END_MARK
-from zai_async.streams.source import Source
+from zai_async.streams.interfaces import Source
+from zai_async.streams.salvage import END_MARK, Halves
 
-__all__ = ["JSONStream", "is_prose"]
+__all__ = ["Events", "JSONStream", "Pieces", "is_prose"]
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ def is_prose(data: bytes) -> bool:
 
 
 class JSONStream(EventStream[T]):
-    """A stream of JSON events that ends with ``[DONE]``."""
+    """A stream of JSON events that ends with ``[DONE]``; errors may be among them."""
 
     def __init__(self, source: Source) -> None:
         self._decode = source.endpoint.decoder.decode
@@ -113,3 +114,51 @@ class JSONStream(EventStream[T]):
         secrets = self._source.secrets
         error = error_in_body(text, status=200, headers=headers, now=now, secrets=secrets)
         raise error or not_the_api(text, status=200, headers=headers, secrets=secrets)
+
+
+class Pieces(Generic[T]):
+    """One kind of text of a stream."""
+
+    def __init__(
+        self,
+        claim: Callable[[], None],
+        advance: Callable[[], Awaitable[T]],
+        piece: Callable[[T], str],
+    ) -> None:
+        self._claim = claim
+        self._advance = advance
+        self._piece = piece
+
+    def __aiter__(self) -> Self:
+        self._claim()
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            if text := self._piece(await self._advance()):
+                return text
+
+
+class Events(Generic[T]):
+    """All events of a stream; ``advance`` returns those of the next chunk, none at its end."""
+
+    def __init__(
+        self,
+        claim: Callable[[], None],
+        advance: Callable[[], Awaitable[list[T | ZaiError]]],
+    ) -> None:
+        self._claim = claim
+        self._advance = advance
+        self._waiting: deque[T | ZaiError] = deque()
+
+    def __aiter__(self) -> Self:
+        self._claim()
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._waiting:
+            self._waiting.extend(await self._advance())
+        event = self._waiting.popleft()
+        if isinstance(event, ZaiError):
+            raise event
+        return event

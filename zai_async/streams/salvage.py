@@ -1,19 +1,22 @@
-"""Reading what a gateway has glued together.
+r"""Reading what a gateway has glued together, or a server cut in two.
 
 When a backend fails, the gateway of the platform may cut a frame anywhere and let the first frame
 of a new generation follow in the same line: ``data: {"id":"1","choi`` + ``data: {"id":"2",...}``.
 Whole frames may be glued as well. A frame is always decoded as it stands first, because text may
 legally contain ``data: {``; only what cannot be decoded comes here.
+
+Servers that count in UTF-16 may end one event with the first half of an emoji, written as
+``\ud83d``, and begin the next one with ``\ude00``. Neither half is a character.
 """
 
 import json
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-__all__ = ["END_MARK", "Salvaged", "belongs_to", "salvage"]
+__all__ = ["END_MARK", "Halves", "Salvaged", "belongs_to", "salvage"]
 
 END_MARK = b"[DONE]"
 
@@ -23,6 +26,9 @@ _LAST = END_MARK.decode()
 _MOST_SEAMS = 64
 _BEGINNING = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"]*)("?)')
 _scan = json.JSONDecoder().raw_decode
+# At the end of a string, and not after an odd number of backslashes.
+_FIRST: Final = re.compile(rb'(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?=")')
+_SECOND: Final = re.compile(rb'(?<=")(?=\\u[dD][c-fC-F][0-9a-fA-F]{2})')
 
 
 class Salvaged(NamedTuple):
@@ -101,3 +107,21 @@ def _is_whole(frame: bytes, decodes: Callable[[bytes], object]) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+class Halves:
+    """Keeps a first half back until the event with the second one comes."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def join(self, data: bytes) -> bytes:
+        """Return an event with the half before put in, and a half at its own end taken out."""
+        held, self._held = self._held, b""
+        if held:
+            data = _SECOND.sub(lambda _: held, data, count=1)
+        first = _FIRST.search(data)
+        if first is None:
+            return data
+        self._held = first[1]
+        return data[: first.start(1)] + data[first.end(1) :]

@@ -1,17 +1,51 @@
-"""What a stream needs of the call that it belongs to."""
+"""What each kind of stream defines, and what it needs of the call that it belongs to."""
 
+import abc
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from zai_async._clock import Clock
 from zai_async._secrets import Secret
 from zai_async._transport import Response
 from zai_async._wire import Endpoint
 from zai_async.errors import Attempt, Timing, ZaiError
-from zai_async.models import CallOptions, Timeout, Usage
+from zai_async.models import CallOptions, Outcome, Timeout, Usage
 from zai_async.providers import Provider
 
-__all__ = ["Source"]
+__all__ = ["Source", "StreamKind"]
+
+T = TypeVar("T")
+
+
+class StreamKind(abc.ABC, Generic[T]):
+    """What the events of a stream mean, and what makes a proper end of it."""
+
+    @abc.abstractmethod
+    def _accept(self, data: bytes) -> T | None:
+        """Decode an event and take note of it; None for one that is not for the caller."""
+
+    @abc.abstractmethod
+    def _accept_stray(self, line: bytes) -> None:
+        """Make sense of a line that is no part of any event."""
+
+    @abc.abstractmethod
+    def _judge(self, *, done: bool) -> Outcome:
+        """Say how the stream ended, or raise what is wrong with its end."""
+
+    @abc.abstractmethod
+    def _finished(self) -> bool:
+        """Tell whether nothing but the end mark is still to come."""
+
+    @abc.abstractmethod
+    def _partial(self) -> Any:
+        """Return what has arrived so far."""
+
+    def _settle(self) -> None:
+        """Take note of what was put off; ``_progress`` counts it from here on."""
+
+    def _spent(self) -> Usage | None:
+        """Return what the platform told about tokens; None if it counts none here."""
+        return None
 
 
 class Limits(Protocol):
