@@ -4,7 +4,7 @@ import pytest
 
 from tests.calls import COMPLETION, KEY, FakeClock, ask, client
 from zai_async import CallOptions, Hooks, RetryPolicy
-from zai_async.session.hooks import emit
+from zai_async.session.settings import emit
 from zai_async.testing import FakeReply, FakeTransport
 
 FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")

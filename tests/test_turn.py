@@ -2,9 +2,8 @@
 
 from zai_async import RateLimitError
 from zai_async.limiter import Limits
-from zai_async.session.gate import Gates
+from zai_async.session.gate import Gates, turn_of
 from zai_async.session.settings import Settings
-from zai_async.session.turn import turn_of
 
 
 async def test_a_call_without_a_slot_has_nothing_to_report_or_to_give_back():

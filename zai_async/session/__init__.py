@@ -3,7 +3,10 @@
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator, MachineSlots
 from zai_async.session.gate import LimitsView
-from zai_async.session.hooks import (
+from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session.manager import SessionManager
+from zai_async.session.repetition import no_retries
+from zai_async.session.settings import (
     CallEnd,
     FinishEvent,
     Hooks,
@@ -11,12 +14,9 @@ from zai_async.session.hooks import (
     RequestEvent,
     ResponseEvent,
     RetryEvent,
+    Settings,
     StartEvent,
 )
-from zai_async.session.loops import LoopSession, Sessions
-from zai_async.session.manager import SessionManager
-from zai_async.session.repetition import no_retries
-from zai_async.session.settings import Settings
 
 __all__ = [
     "Call",

@@ -23,15 +23,20 @@ from zai_async.errors import (
     Timing,
     ZaiError,
 )
-from zai_async.models import CallOptions, Timeout, Usage
-from zai_async.session.attempts import AttemptLog
+from zai_async.models import CallOptions, Usage
 from zai_async.session.bodies import is_event_stream, raise_body
-from zai_async.session.hooks import QueueEvent, RequestEvent, ResponseEvent, RetryEvent, emit
+from zai_async.session.gate import turn_of
 from zai_async.session.loops import LoopSession, Sessions
-from zai_async.session.record import CallRecord, usage_of
+from zai_async.session.record import AttemptLog, CallRecord, usage_of
 from zai_async.session.repetition import Repetition
-from zai_async.session.settings import Settings
-from zai_async.session.turn import turn_of
+from zai_async.session.settings import (
+    QueueEvent,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
+    Settings,
+    emit,
+)
 from zai_async.session.visits import Visit
 from zai_async.uploads import BodyStream
 
@@ -68,7 +73,7 @@ class Call:
         self.settings = settings
         self.options = options
         self.endpoint = endpoint = factory.endpoint
-        self.timeout = _timeout(options, settings)
+        self.timeout = settings.timeout_for(options)
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         body = self.request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
@@ -383,12 +388,3 @@ class Call:
 def _shown(request: Request) -> str:
     """Return the address without its query, which may hold a key."""
     return request.url.partition("?")[0]
-
-
-def _timeout(options: CallOptions, settings: Settings) -> Timeout:
-    if isinstance(options.timeout, Timeout):
-        return options.timeout
-    if options.timeout is None:
-        return settings.timeout
-    seconds = float(options.timeout)
-    return Timeout(settings.timeout.connect, seconds, seconds, seconds)
