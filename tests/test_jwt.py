@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.calls import ASK, COMPLETION, ONCE, FakeClock
 from zai_async import AsyncZai, ConfigurationError, RetryPolicy, errors
 from zai_async._secrets import Secret
-from zai_async._wire.jwt import LIFETIME, sign_token
+from zai_async._wire.headers import LIFETIME, sign_token
 from zai_async.testing import FakeReply, FakeTransport
 
 IDENTITY, SECRET = "canary0123456789", "secret9876543210" * 2

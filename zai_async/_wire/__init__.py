@@ -1,7 +1,6 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.endpoints import Endpoint
-from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import (
     Fault,
     error_in_body,
@@ -10,7 +9,7 @@ from zai_async._wire.faults import (
     not_the_api,
     to_error,
 )
-from zai_async._wire.replies import parse_reply
+from zai_async._wire.replies import open_envelope, parse_reply
 from zai_async._wire.requests import Request, RequestFactory, authorized
 
 __all__ = [

@@ -1,8 +1,13 @@
-"""Header fields: ours, the client's, and the caller's own."""
+"""Header fields: ours, the client's, the caller's own, and the short-lived tokens among them."""
 
+import base64
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._version import __version__
@@ -10,7 +15,7 @@ from zai_async._wire.endpoints import Endpoint
 from zai_async.errors import ConfigurationError
 from zai_async.uploads import BodyStream
 
-__all__ = ["HeaderSet", "fields_for", "merged"]
+__all__ = ["HeaderSet", "fields_for", "merged", "sign_token"]
 
 T = TypeVar("T")
 
@@ -21,6 +26,8 @@ _SECRET: Final = frozenset({"authorization", "proxy-authorization", "x-api-key",
 _OURS: Final = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+LIFETIME: Final = 210.0
+"""Seconds that a token is good for."""
 
 
 class HeaderSet:
@@ -69,3 +76,31 @@ def _require_sendable(endpoint: Endpoint[Any], name: Any, value: Any) -> None:
         raise ConfigurationError(f"{endpoint.name}(): a header field cannot be {name!r}")
     if _FORBIDDEN.search(value):
         raise ConfigurationError(f"{endpoint.name}(): {name} has characters that no header may")
+
+
+def sign_token(key: Secret, now: float) -> Secret:
+    """Return a token, so that its key, ``id.secret``, never travels; ``now`` in epoch seconds.
+
+    It is made anew for every request: that costs less than to remember one and to notice that it
+    has grown old.
+
+    Source: https://docs.bigmodel.cn/cn/api/introduction; times are milliseconds, unlike elsewhere.
+    """
+    identity, _, secret = key.reveal().partition(".")
+    milliseconds = round(now * 1000)
+    payload = {
+        "api_key": identity,
+        "exp": milliseconds + round(LIFETIME * 1000),
+        "timestamp": milliseconds,
+    }
+    signed = f"{_segment({'alg': 'HS256', 'sign_type': 'SIGN'})}.{_segment(payload)}"
+    digest = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
+    return Secret(f"{signed}.{_unpadded(digest)}")
+
+
+def _segment(claims: dict[str, Any]) -> str:
+    return _unpadded(msgspec.json.encode(claims))
+
+
+def _unpadded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -8,8 +8,7 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._wire.endpoints import Body, Endpoint
-from zai_async._wire.headers import HeaderSet, fields_for
-from zai_async._wire.jwt import sign_token
+from zai_async._wire.headers import HeaderSet, fields_for, sign_token
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.tolerant import encode
