@@ -32,8 +32,8 @@ from zai_async._transport import NetworkSettings, open_transport
 from zai_async._transport import _exchange as exchange
 from zai_async._transport import _failures as failures
 from zai_async._transport import _pool as pool
-from zai_async._transport._outbox import Outbox
-from zai_async._transport._reader import Reader
+from zai_async._transport._answer import Reader
+from zai_async._transport._exchange import Outbox
 from zai_async.testing import Emulator
 
 OK = answer(BODY)
@@ -170,7 +170,7 @@ class Tap:
 @pytest.mark.parametrize("pieces", [[b"xx"] * 5, [b"x" * 100] * 2, [b"x" * 9]])
 async def test_who_does_not_read_is_sent_no_more(pieces, monkeypatch):
     """Neither many bytes nor many pieces, each of which costs more than a byte."""
-    monkeypatch.setattr("zai_async._transport._reader._MOST_PIECES", 4)
+    monkeypatch.setattr("zai_async._transport._answer._MOST_PIECES", 4)
     tap = Tap()
     content = Reader.adopt(aiohttp.StreamReader(tap, 50, loop=asyncio.get_running_loop()))
     for piece in [b"", *pieces]:

@@ -1,14 +1,74 @@
-"""An answer, read piece by piece."""
+"""An answer, read piece by piece by somebody who always takes all there is."""
 
 import abc
+from asyncio import Future
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
 from zai_async._transport._failures import FOREIGN, translate
 
-__all__ = ["Answer", "EagerAnswer"]
+__all__ = ["READER_PARTS", "Answer", "EagerAnswer", "Reader"]
+
+# More pieces than this are a server that sends byte by byte to somebody who does not read.
+_MOST_PIECES: Final = 4096
+READER_PARTS: Final = (
+    *("_buffer", "_eof", "_exception", "_high_water", "_loop", "_protocol", "_size", "_waiter"),
+    *("begin_http_chunk_receiving", "end_http_chunk_receiving", "feed_data"),
+)
+
+
+class Reader(aiohttp.StreamReader):
+    """aiohttp's reader without its book of chunks, and with a wait that is no coroutine.
+
+    The parser of an answer makes readers by itself; ``adopt()`` turns one into this.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def adopt(cls, reader: Any) -> "Reader":
+        """Make a reader that aiohttp has made, and perhaps fed already, one of ours."""
+        reader.__class__ = cls
+        own: Reader = reader
+        return own
+
+    def feed_data(self, data: bytes, size: int = 0) -> bool:
+        """Keep a piece, and wake whoever waits for it."""
+        del size
+        if not data:
+            return False  # would pass for the end
+        self._size += len(data)
+        self._buffer.append(data)
+        waiter: Future[None] | None = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._size > self._high_water or len(self._buffer) > _MOST_PIECES:
+            self._protocol.pause_reading()
+        return False
+
+    def begin_http_chunk_receiving(self) -> None:
+        """Where chunks begin means nothing."""
+
+    def end_http_chunk_receiving(self) -> None:
+        """Nor does where they end."""
+
+    def wait(self) -> "Future[None]":
+        """Return a future that is done when there is something, if it is only the end."""
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def take(self) -> bytes:
+        """Return all there is, and let more come."""
+        buffer = self._buffer
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self._size = 0
+        self._protocol.resume_reading()
+        return data
 
 
 class Answer(abc.ABC):

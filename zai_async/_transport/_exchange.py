@@ -15,13 +15,11 @@ from aiohttp import http_writer
 from aiohttp.client_proto import ResponseHandler
 
 from zai_async._transport import Request
-from zai_async._transport._answer import Answer, EagerAnswer
+from zai_async._transport._answer import READER_PARTS, Answer, EagerAnswer, Reader
 from zai_async._transport._heads import Heads
-from zai_async._transport._outbox import Outbox
 from zai_async._transport._pool import Connector, Door, Note
-from zai_async._transport._reader import READER_PARTS, Reader
 
-__all__ = ["Exchange", "Exchanger", "is_possible", "is_simple"]
+__all__ = ["Exchange", "Exchanger", "Outbox", "is_possible", "is_simple"]
 
 # A larger body has to wait for the socket.
 _MOST_BODY: Final = 2**16
@@ -150,3 +148,34 @@ async def _answer(connection: Any) -> tuple[Any, aiohttp.StreamReader]:
         message, content = await connection.read()
         if message.code >= 200:
             return message, content
+
+
+class Outbox:
+    """Writes at once what is alone, and the rest one after the other when all tasks have run.
+
+    A write that wakes the other side takes several times as long as one that finds it awake.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        """Requests that wait for their answers."""
+        self._letters: list[tuple[asyncio.WriteTransport, bytes]] = []
+
+    def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Send a request now, or at the end of this turn of the loop."""
+        if self.waiting <= 1:
+            _send(transport, data)
+            return
+        if not self._letters:
+            asyncio.get_running_loop().call_soon(self._empty)
+        self._letters.append((transport, data))
+
+    def _empty(self) -> None:
+        letters, self._letters = self._letters, []
+        for letter in letters:
+            _send(*letter)
+
+
+def _send(transport: asyncio.WriteTransport, data: bytes) -> None:
+    if not transport.is_closing():
+        transport.write(data)

@@ -1,4 +1,8 @@
-"""The heads of HTTP requests, written once for all requests that share their fields."""
+"""The heads of HTTP requests, written once for all requests that share their fields.
+
+What holds revealed secrets must not be kept in a variable: a traceback with local variables, as
+error trackers send it, shows whatever a variable holds.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -10,9 +14,8 @@ from multidict import CIMultiDict
 from zai_async._secrets import Secret
 from zai_async._transport import Request
 from zai_async._transport._pool import Door
-from zai_async._transport._revealed import fields_of, url_of
 
-__all__ = ["Heads", "serialize"]
+__all__ = ["Heads", "fields_of", "serialize", "url_of"]
 
 # With C where there is a compiler; it refuses what would end a field.
 serialize: Any = getattr(http_writer, "_serialize_headers", None)
@@ -61,3 +64,19 @@ def _written(request: Request, url: yarl.URL, door: Door) -> Callable[[], bytes]
     line = f"{request.method} {url_of(request, url).raw_path_qs} HTTP/1.1"
     written: bytes = serialize(line, head).removesuffix(b"\r\n")
     return lambda: written
+
+
+def url_of(request: Request, url: yarl.URL) -> yarl.URL:
+    """Return the address with its secrets; not to be kept in a variable."""
+    if not request.secret_query:
+        return url
+    return url.update_query({name: one.reveal() for name, one in request.secret_query.items()})
+
+
+def fields_of(request: Request) -> dict[str, str]:
+    """Return all header fields that were set, secrets revealed; not to be kept in a variable."""
+    size = getattr(request.body, "size", None)
+    # Without it aiohttp would send a body that it cannot measure in chunks.
+    length = {} if size is None else {"Content-Length": str(size)}
+    secrets = {name: secret.reveal() for name, secret in request.secret_headers.items()}
+    return {**request.headers, **length, **secrets}
