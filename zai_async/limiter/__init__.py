@@ -26,10 +26,9 @@ second is taken to have passed.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zai_async.limiter.bucket import Bucket
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
-from zai_async.limiter.window import Refusal, Snapshot, Ticket, Window
+from zai_async.limiter.window import Bucket, Refusal, Snapshot, Ticket, Window
 
 __all__ = [
     "Bucket",

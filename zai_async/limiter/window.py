@@ -7,11 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from zai_async.limiter.bucket import Bucket
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
 
-__all__ = ["Refusal", "Snapshot", "Ticket", "Window"]
+__all__ = ["Bucket", "Refusal", "Snapshot", "Ticket", "Window"]
 
 Refusal = Literal["throttle", "overload"]
 """The kinds of errors that say something about the number of requests in flight."""
@@ -20,6 +19,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _FIRST_REST, _LONGEST_REST = 1.0, 30.0
 _FIRST_PATIENCE, _LONGEST_PATIENCE = 1.0, 10.0
 _SUSPICIOUS = 2
+_MINUTE = 60.0
 
 
 class Ticket(msgspec.Struct, eq=False, gc=False):
@@ -271,3 +271,26 @@ def _end_of_rest(ticket: Ticket) -> float:
 def _wait(repetition: int, first: float, longest: float, chance: float) -> float:
     """Return seconds that double with each repetition; the later half of them is chance."""
     return min(first * 2.0 ** min(repetition - 1, 32), longest) * (1 + chance) / 2
+
+
+class Bucket:
+    """Units that flow in at a steady rate, up to a minute's worth, and are taken out.
+
+    One number suffices: the moment at which the bucket will be full again.
+    """
+
+    def __init__(self, per_minute: float) -> None:
+        self._spacing = _MINUTE / per_minute
+        self._full_at = -math.inf
+
+    def ready_at(self, amount: float) -> float:
+        """Return when so much can be taken; more than a full bucket holds waits for a full one."""
+        return self._full_at + min(amount * self._spacing, _MINUTE) - _MINUTE
+
+    def take(self, amount: float, now: float) -> None:
+        """Take units out; the bucket may be overdrawn."""
+        self._full_at = max(self._full_at, now) + amount * self._spacing
+
+    def correct(self, difference: float) -> None:
+        """Take more out, or put some back, after an estimate has turned out wrong."""
+        self._full_at += difference * self._spacing
