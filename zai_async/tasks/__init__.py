@@ -1,8 +1,17 @@
 """Work that takes a while: submitted once, asked about at a decent pace, waited for."""
 
-from zai_async.tasks.families import AGENTS, BATCHES, CHATS, IMAGES, PARSED_FILES, VIDEOS, Family
 from zai_async.tasks.groups import AsCompleted, as_completed, wait_all
-from zai_async.tasks.pace import Pace, Schedule
+from zai_async.tasks.polling import (
+    AGENTS,
+    BATCHES,
+    CHATS,
+    IMAGES,
+    PARSED_FILES,
+    VIDEOS,
+    Family,
+    Pace,
+    Schedule,
+)
 from zai_async.tasks.submission import submit, submit_agent, submit_file
 from zai_async.tasks.task import Engine, OnUpdate, Task, Updates
 

@@ -7,8 +7,7 @@ from zai_async._wire import Endpoint
 from zai_async.errors import SubmitUnknownError, ZaiError
 from zai_async.models import AgentReply, FileParserTask, ParsedFile, Reply, TaskStatus
 from zai_async.retry import surely_refused
-from zai_async.tasks.families import AGENTS, PARSED_FILES, Family
-from zai_async.tasks.pace import Pace
+from zai_async.tasks.polling import AGENTS, PARSED_FILES, Family, Pace
 from zai_async.tasks.task import Engine, Task
 
 __all__ = ["submit", "submit_agent", "submit_file"]

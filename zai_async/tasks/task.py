@@ -22,8 +22,7 @@ from zai_async.errors import (
 )
 from zai_async.models import CallOptions, ParsedFile, Reply
 from zai_async.models.tasks import is_known, state_of
-from zai_async.tasks.families import FAMILIES, Family
-from zai_async.tasks.pace import Pace
+from zai_async.tasks.polling import FAMILIES, Family, Pace
 
 __all__ = ["Engine", "OnUpdate", "Task", "Updates"]
 

@@ -1,19 +1,37 @@
-"""When to ask about a task, and which failures to ask are no more than a missed question.
+"""How tasks are asked about: at which pace, and what differs between their kinds."""
 
-A pure decision like that of the retries: times come in, times go out.
-"""
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from zai_async import _endpoints as ep
+from zai_async._wire import Endpoint
 from zai_async.errors import APIError, NotFoundError, TransportError, ZaiError
+from zai_async.models import Reply
+from zai_async.streams import ensure_proper_end
 
-__all__ = ["Pace", "Schedule"]
+__all__ = [
+    "AGENTS",
+    "BATCHES",
+    "CHATS",
+    "FAMILIES",
+    "IMAGES",
+    "PARSED_FILES",
+    "VIDEOS",
+    "Family",
+    "Pace",
+    "Schedule",
+]
 
 _GROWTH = 1.5
 _JITTER = 0.2
 _LONGEST_MISS = 60.0
 _TOLERATED_ABSENCES = 3
 _TEMPORARY = frozenset({"short", "throttle", "overload"})
+
+R = TypeVar("R", bound=Reply)
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -90,3 +108,75 @@ class Pace:
 
 def _spread(seconds: float, chance: float) -> float:
     return seconds * (1.0 + _JITTER * chance)
+
+
+class Family(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """A kind of task."""
+
+    name: str
+    endpoint: Endpoint[R]
+    """Asks how far a task is."""
+    key: str
+    """The keyword of the endpoint that holds the id of the task."""
+    schedule: Schedule
+    has_result: Callable[[R], bool]
+    """Whether the answer about a task that succeeded holds what it was submitted for."""
+    judge: Callable[[R], object] = bool
+    """Raises if the result is none that one can use."""
+    status_field: str = "status"
+    fails_like_refusals: bool = False
+    """Whether a question that is refused looks like a task that failed."""
+
+
+VIDEOS: Final = Family(
+    name="videos",
+    endpoint=ep.VIDEO_RESULT,
+    key="id",
+    schedule=Schedule(5.0, 15.0),
+    has_result=lambda video: bool(video.urls),
+    status_field="task_status",
+)
+IMAGES: Final = Family(
+    name="images",
+    endpoint=ep.IMAGE_RESULT,
+    key="id",
+    schedule=Schedule(2.0, 8.0),
+    has_result=lambda image: bool(image.urls),
+    status_field="task_status",
+)
+CHATS: Final = Family(
+    name="chat.completions",
+    endpoint=ep.CHAT_RESULT,
+    key="id",
+    schedule=Schedule(3.0, 10.0),
+    has_result=lambda answer: bool(answer.choices),
+    judge=ensure_proper_end,
+    status_field="task_status",
+)
+AGENTS: Final = Family(
+    name="agents",
+    endpoint=ep.AGENT_RESULT,
+    key="async_id",
+    schedule=Schedule(3.0, 10.0),
+    has_result=lambda reply: bool(reply.messages),
+    fails_like_refusals=True,
+)
+PARSED_FILES: Final = Family(
+    name="file_parser",
+    endpoint=ep.FILE_PARSER_RESULT,
+    key="task_id",
+    schedule=Schedule(2.0, 10.0),
+    # A blank page has no text.
+    has_result=lambda _: True,
+)
+BATCHES: Final = Family(
+    name="batches",
+    endpoint=ep.BATCH_RETRIEVE,
+    key="batch_id",
+    schedule=Schedule(10.0, 60.0),
+    has_result=lambda batch: bool(batch.output_file_id or batch.error_file_id),
+)
+
+FAMILIES: Final[Mapping[str, Family[Any]]] = MappingProxyType(
+    {family.name: family for family in (VIDEOS, IMAGES, CHATS, AGENTS, PARSED_FILES, BATCHES)}
+)
