@@ -13,7 +13,7 @@ from tests.calls import BODY, raw_request
 from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, answer
 from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport._tls import RecordReader, slim
+from zai_async._transport._pool import RecordReader, slim
 
 pytestmark = needs_openssl
 

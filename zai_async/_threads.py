@@ -1,4 +1,4 @@
-"""Blocking work in a thread, which a cancelled task does not leave behind."""
+"""Threads: blocking work in one of its own, and what concerns the event loop of another."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import anyio
 
-__all__ = ["to_the_end"]
+__all__ = ["call_in", "running_loop", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -25,3 +25,19 @@ async def to_the_end(work: Callable[[], T]) -> T:
             await asyncio.wait([doing])
             raise
     return doing.result()
+
+
+def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Call a function in its event loop: now if that is this one, soon if it is another."""
+    if running_loop() is loop:
+        function()
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(function)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop of this thread, None if none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

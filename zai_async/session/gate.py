@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from zai_async._clock import Clock
 from zai_async._secrets import Secret
+from zai_async._threads import running_loop
 from zai_async.errors import RateLimitError, ZaiError
 from zai_async.limiter import Limiter, Limits, Refusal, Snapshot, Ticket, Window, WindowKey
 from zai_async.session.coordination import Coordinator, window_name
@@ -77,7 +78,7 @@ class Gate:
             waiter = next(iter(self._waiters.values()), None)
         if waiter is None:
             return
-        if _running_loop() is not None:
+        if running_loop() is not None:
             self._look(clock)
         elif not waiter.get_loop().is_closed():
             # Nobody's task: the garbage collector gives back what was forgotten.
@@ -132,18 +133,11 @@ class Gate:
 def _wake(waiter: asyncio.Future[None]) -> bool:
     """Let the task go on; False if its event loop is closed."""
     loop = waiter.get_loop()
-    if loop is _running_loop():
+    if loop is running_loop():
         _resolve(waiter)
     elif not loop.is_closed():
         loop.call_soon_threadsafe(_resolve, waiter)
     return not loop.is_closed()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

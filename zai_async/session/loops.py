@@ -8,11 +8,12 @@ closed when the loop shuts down its asynchronous generators, whether or not anyb
 import asyncio
 import os
 import warnings
-import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
+from weakref import WeakSet, finalize
 
+from zai_async._threads import call_in, running_loop
 from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError
 from zai_async.ledger import Ledger
@@ -21,14 +22,15 @@ from zai_async.models import Price
 from zai_async.retry import RetryReserve
 from zai_async.session.coordination import Coordinator
 from zai_async.session.gate import Gates
-from zai_async.session.visits import Visits, call_in
-from zai_async.session.watchdog import Watchdog
+from zai_async.session.visits import Visits
 
-__all__ = ["LoopSession", "Sessions"]
+__all__ = ["LoopSession", "Sessions", "Watchdog", "Watched"]
 
 # What a fork brought along lives for ever: to collect it would close the parent's connections.
 _INHERITED: "list[LoopSession]" = []
 _Open: TypeAlias = "dict[asyncio.AbstractEventLoop, LoopSession]"
+_SHARE = 8  # looks per timeout: a stall is noticed at most an eighth late
+_SHORTEST, _LONGEST = 0.01, 1.0
 
 
 class LoopSession:
@@ -80,19 +82,12 @@ class LoopSession:
 
     def close_now(self) -> None:
         """Close from wherever a forgotten client is collected."""
-        if self.loop.is_running() and not _is_here(self.loop):
+        if self.loop.is_running() and self.loop is not running_loop():
             # The loop may be closed by its own thread at this very moment.
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self.transport.close_now)
         else:
             self.transport.close_now()
-
-
-def _is_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 class Sessions:
@@ -118,7 +113,7 @@ class Sessions:
         self.visits = Visits()
         self._open: _Open = {}
         self.closed = False
-        weakref.finalize(self, _forgotten, self._open, made_at)
+        finalize(self, _forgotten, self._open, made_at)
 
     async def current(self) -> LoopSession:
         """Return the session of the running loop, opening it at the first call.
@@ -186,3 +181,70 @@ def _forgotten(sessions: _Open, made_at: str) -> None:
     if taken:
         text = f"the AsyncZai made at {made_at} was never closed; use 'async with' or aclose()"
         warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+class Watched(Protocol):
+    """What has a limit on its waiting."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds of the shortest limit, infinite without one."""
+        ...
+
+    def look(self, now: float, passed: float) -> None:
+        """Check the limits ``passed`` seconds after the look before."""
+        ...
+
+    def interrupt(self) -> None:
+        """End, because the client is drained."""
+        ...
+
+
+class Watchdog:
+    """One timer for all open streams of a loop: who has waited for how long?
+
+    A timer armed at each read costs more than reading and decoding a token. This one looks at a
+    counter of each stream a few times per timeout, and costs nothing while tokens flow.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: WeakSet[Watched] = WeakSet()
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0.0
+
+    def add(self, watched: Watched) -> None:
+        """Begin to look after something."""
+        self._watched.add(watched)
+        due = self._loop.time() + _pace(watched.patience)
+        if self._timer is None or due < self._timer.when():
+            self._last = self._loop.time()
+            self._arm(due)
+
+    def remove(self, watched: Watched) -> None:
+        """Stop looking after something; the timer stays for what may come before it is due."""
+        self._watched.discard(watched)
+
+    def interrupt(self) -> None:
+        """End everything that is looked after."""
+        for watched in tuple(self._watched):
+            watched.interrupt()
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        now, self._timer = self._loop.time(), None
+        passed, self._last = now - self._last, now
+        for watched in tuple(self._watched):
+            watched.look(now, passed)
+        if self._watched:
+            patience = min((watched.patience for watched in self._watched), default=_LONGEST)
+            self._arm(now + _pace(patience))
+
+
+def _pace(patience: float) -> float:
+    """Return the time between two looks at what has this much patience."""
+    return min(_LONGEST, max(_SHORTEST, patience / _SHARE))

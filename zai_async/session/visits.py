@@ -1,15 +1,16 @@
 """Who is inside: calls under way, and a door that is shut while the client is drained."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import anyio
 
 from zai_async._clock import Patience
+from zai_async._threads import call_in
 from zai_async.errors import ClientDrainingError
 
-__all__ = ["Visit", "Visits", "call_in"]
+__all__ = ["Visit", "Visits"]
 
 T = TypeVar("T")
 
@@ -88,18 +89,3 @@ class Visit:
         """End the visit; again is harmless."""
         if self in self._visits.inside:
             self._visits.left(self)
-
-
-def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    """Call a function in its event loop: now if that is this one, soon if it is another."""
-    if _running() is loop:
-        function()
-    elif not loop.is_closed():
-        loop.call_soon_threadsafe(function)
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
