@@ -48,6 +48,24 @@ def calls_of(*fragments, finish_reason="tool_calls"):
 # Text.
 
 
+@given(st.integers(0, 1100), st.integers(1, 300))
+def test_many_pieces_are_kept_in_blocks(count, at_once):
+    pieces = [str(number) for number in range(count)]
+    answer = ChatAccumulator()
+    for begin in range(0, count, at_once):
+        answer.add([chunk(content=piece) for piece in pieces[begin : begin + at_once]])
+    assert answer.completion().text == "".join(pieces)
+    assert len(answer.text) <= count / 256 + 256
+
+
+def test_many_pieces_of_arguments_are_kept_in_blocks():
+    call = PartialToolCall(0)
+    for number in range(1000):
+        assert call.add(fragment(f"{number},")) == f"{number},"
+    assert call.arguments == "".join(f"{number}," for number in range(1000))
+    assert len(call.pieces) < 256
+
+
 @given(PIECES, PIECES)
 def test_the_pieces_add_up_to_the_whole(thinking, text):
     chunks = [chunk(reasoning_content=piece) for piece in thinking]

@@ -89,7 +89,7 @@ SCENARIOS = {
         title="Memory of an open stream among 10,000",
         run=memory(10_000),
         at_once=10_000,
-        among=("ours",),
+        among=(*FAST, "event_loop"),
     ),
     "upload": Scenario("Lag of the loop, 20 uploads of 20 MB", "ms", upload, ("upload",), 20),
     "parse": Scenario("Parser, one event a read", "us/event", parse, ("parse",)),

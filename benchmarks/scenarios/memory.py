@@ -19,7 +19,9 @@ def memory(streams: int) -> Run:
                 tasks += await open_streams(work.server, client, seen[1:])
                 await rounds.play(1)
             grown, opening = resident() - before, work.cpu
-            await _steps(work, rounds)
+            played = await _steps(work, rounds)
+            title = f"KiB, {played} events later"
+            work.also[title] = (resident() - before) / (rounds.streams - 1) / 1024
             await stop(tasks)
         work.also["to open, us"] = opening / (rounds.streams - 1) * 1e6
         return grown / (rounds.streams - 1) / 1024
@@ -27,12 +29,13 @@ def memory(streams: int) -> Run:
     return run
 
 
-async def _steps(work: Work, rounds: Rounds) -> None:
+async def _steps(work: Work, rounds: Rounds) -> int:
     """Tell also what an event costs among so many streams."""
     played = max(2, work.count(20_000 // rounds.streams))
     with work.measured():
         await rounds.play(played)
     work.also["us/event"] = work.cpu / (played * rounds.streams) * 1e6
+    return played
 
 
 async def stalled(work: Work) -> float:

@@ -24,8 +24,8 @@ from zai_async.streams.salvage import belongs_to, salvage
 __all__ = ["ChatStream"]
 
 _MOST_LOST = 2**16
-# How many events are added up in one go.
-_BATCH = 64
+# How many events are added up in one go, and kept until then.
+_BATCH = 8
 _choices = attrgetter("choices")
 
 
