@@ -12,7 +12,7 @@ from tests.chat_wire import body, frame, last, texts
 from tests.virtual_loop import run
 from zai_async import CallOptions, ClientClosedError, ClientDrainingError, RetryPolicy, ZaiError
 from zai_async._threads import call_in
-from zai_async.session.visits import Visit, Visits
+from zai_async.session.loops import Visit, Visits
 from zai_async.testing import FakeReply, FakeTransport
 
 WORD = frame(texts("word ")[0])

@@ -30,9 +30,8 @@ from zai_async import (
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, open_transport
 from zai_async._transport import _exchange as exchange
-from zai_async._transport import _failures as failures
 from zai_async._transport import _pool as pool
-from zai_async._transport._answer import Reader
+from zai_async._transport._answer import Reader, translate
 from zai_async._transport._exchange import Outbox
 from zai_async.testing import Emulator
 
@@ -314,7 +313,7 @@ async def test_both_ways_send_the_same(changes, monkeypatch):
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_every_failure_has_a_name_of_ours(error, ours, sent):
-    translated = failures.translate(error)
+    translated = translate(error)
     assert type(translated) is ours
     assert getattr(translated, "request_sent", None) is sent
     assert "api.invalid" not in str(translated)

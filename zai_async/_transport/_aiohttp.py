@@ -8,9 +8,8 @@ import yarl
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, usable_proxy
-from zai_async._transport._answer import Answer, EagerAnswer, Reader
+from zai_async._transport._answer import FOREIGN, Answer, EagerAnswer, Reader, failure, presentable
 from zai_async._transport._exchange import Exchanger, is_possible, is_simple
-from zai_async._transport._failures import FOREIGN, failure, presentable
 from zai_async._transport._heads import fields_of, url_of
 from zai_async._transport._pool import NOTE, Connector, Note
 from zai_async.errors import ClientClosedError, ResponseError

@@ -5,8 +5,7 @@ from typing import Unpack
 from zai_async import _endpoints as ep
 from zai_async.models import CallParams, Quota
 from zai_async.resources.account import Models
-from zai_async.resources.agents import Agents
-from zai_async.resources.chat import Chat, Completions
+from zai_async.resources.chat import Agents, Chat, Completions
 from zai_async.resources.files import Batches, Files
 from zai_async.resources.media import Audio, Images, Speech, Transcriptions, Videos, Voices
 from zai_async.resources.resource import Listing

@@ -1,16 +1,26 @@
-"""``zai.chat``: conversations with text, vision and tools."""
+"""``zai.chat`` and ``zai.agents``: answers that come whole, as a stream, or from a task."""
 
 from typing import Any, Literal, Unpack, overload
 
 from zai_async import _endpoints as ep
 from zai_async.errors import ZaiError
-from zai_async.models import CallOptions, ChatCompletion, ChatParams, ChatResult
+from zai_async.models import (
+    AgentConversationParams,
+    AgentParams,
+    AgentReply,
+    AgentResultParams,
+    CallOptions,
+    ChatCompletion,
+    ChatParams,
+    ChatResult,
+)
 from zai_async.models.reply import attach_call
+from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
-from zai_async.streams import ChatStream, ensure_proper_end
-from zai_async.tasks import CHATS, Task, submit
+from zai_async.streams import AgentStream, ChatStream, ensure_proper_end
+from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
 
-__all__ = ["Chat", "Completions"]
+__all__ = ["Agents", "Chat", "Completions"]
 
 
 class Completions:
@@ -96,3 +106,51 @@ def _checked(answer: ChatCompletion, options: CallOptions | None) -> ChatComplet
         # What is allowed is not what the answer says of itself.
         attach_call(answer, attempts=answer.attempts, timing=answer.timing, outcome=outcome)
     return answer
+
+
+class Agents(Resource):
+    """``zai.agents``: translation, slides, video effects and more."""
+
+    async def invoke(self, **params: Unpack[AgentParams]) -> AgentReply:
+        """Call an agent and wait for its answer, or for the ``async_id`` of its task.
+
+        A request that may have arrived is not sent again. A refusal is raised, although the
+        platform reports it with HTTP 200.
+
+        Source: https://docs.z.ai/api-reference/agents/agent
+        """
+        return await self._manager.call(ep.AGENT, params)
+
+    def stream(self, **params: Unpack[AgentParams]) -> AgentStream:
+        """Call an agent and receive its work while it goes on.
+
+        Nothing is sent before the stream is entered with ``async with`` or read. The slides agent
+        can only be streamed.
+
+        Source: https://docs.z.ai/api-reference/agents/agent
+        """
+        return AgentStream(self._manager.begin(ep.AGENT_STREAM, params))
+
+    async def submit(self, **params: Unpack[AgentParams]) -> Task[AgentReply]:
+        """Submit work to an agent, such as a video; one that answers at once is done at once.
+
+        Raises:
+            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+
+        Source: https://docs.z.ai/api-reference/agents/agent
+        """
+        return await submit_agent(self._manager, ep.AGENT, params)
+
+    def task(self, **params: Unpack[AgentResultParams]) -> Task[AgentReply]:
+        """Return the handle of a task that was submitted elsewhere; nothing is asked yet.
+
+        Source: https://docs.z.ai/api-reference/agents/get-async-result
+        """
+        return Task(AGENTS, params, engine=self._manager)
+
+    async def conversation(self, **params: Unpack[AgentConversationParams]) -> AgentReply:
+        """Fetch the slides of a conversation with ``slides_glm_agent``.
+
+        Source: https://docs.z.ai/api-reference/agents/agent-conversation
+        """
+        return await self._manager.call(ep.AGENT_CONVERSATION, params)

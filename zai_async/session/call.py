@@ -26,7 +26,7 @@ from zai_async.errors import (
 from zai_async.models import CallOptions, Usage
 from zai_async.session.bodies import is_event_stream, raise_body
 from zai_async.session.gate import turn_of
-from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session.loops import LoopSession, Sessions, Visit
 from zai_async.session.record import AttemptLog, CallRecord, usage_of
 from zai_async.session.repetition import Repetition
 from zai_async.session.settings import (
@@ -37,7 +37,6 @@ from zai_async.session.settings import (
     Settings,
     emit,
 )
-from zai_async.session.visits import Visit
 from zai_async.uploads import BodyStream
 
 __all__ = ["Call"]

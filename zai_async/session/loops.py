@@ -8,29 +8,33 @@ closed when the loop shuts down its asynchronous generators, whether or not anyb
 import asyncio
 import os
 import warnings
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 from weakref import WeakSet, finalize
 
+import anyio
+
+from zai_async._clock import Patience
 from zai_async._threads import call_in, running_loop
 from zai_async._transport import Transport
-from zai_async.errors import ClientClosedError
+from zai_async.errors import ClientClosedError, ClientDrainingError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import Price
 from zai_async.retry import RetryReserve
 from zai_async.session.coordination import Coordinator
 from zai_async.session.gate import Gates
-from zai_async.session.visits import Visits
 
-__all__ = ["LoopSession", "Sessions", "Watchdog", "Watched"]
+__all__ = ["LoopSession", "Sessions", "Visit", "Visits", "Watchdog", "Watched"]
 
 # What a fork brought along lives for ever: to collect it would close the parent's connections.
 _INHERITED: "list[LoopSession]" = []
 _Open: TypeAlias = "dict[asyncio.AbstractEventLoop, LoopSession]"
 _SHARE = 8  # looks per timeout: a stall is noticed at most an eighth late
 _SHORTEST, _LONGEST = 0.01, 1.0
+
+T = TypeVar("T")
 
 
 class LoopSession:
@@ -248,3 +252,79 @@ class Watchdog:
 def _pace(patience: float) -> float:
     """Return the time between two looks at what has this much patience."""
     return min(_LONGEST, max(_SHORTEST, patience / _SHARE))
+
+
+class Visits:
+    """The calls under way on all loops of a client, and a door that is shut to drain it."""
+
+    def __init__(self) -> None:
+        self.ending = False
+        self.inside: set[Visit] = set()
+        self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    async def end(self, grace: float) -> None:
+        """Let nobody in, and wait until all have left; after ``grace`` seconds turn them out."""
+        self.ending = True
+        with anyio.move_on_after(grace):
+            await self._empty()
+        for visit in tuple(self.inside):
+            call_in(visit.loop, visit.interrupt)
+
+    async def _empty(self) -> None:
+        left = asyncio.Event()
+        waiter = asyncio.get_running_loop(), left
+        self._waiters.add(waiter)
+        try:
+            while any(not visit.loop.is_closed() for visit in tuple(self.inside)):
+                left.clear()
+                await left.wait()
+        finally:
+            self._waiters.discard(waiter)
+
+    def left(self, visit: "Visit") -> None:
+        """Note that a visit is over, from any thread."""
+        self.inside.discard(visit)
+        for loop, event in tuple(self._waiters):
+            call_in(loop, event.set)
+
+
+class Visit:
+    """One call, from before its first request until its slot is free."""
+
+    def __init__(self, visits: Visits) -> None:
+        self._visits = visits
+        self._patience: Patience | None = None
+        self.loop: asyncio.AbstractEventLoop
+
+    def enter(self) -> None:
+        """Begin, or go on.
+
+        Raises:
+            ClientDrainingError: The client takes no new calls.
+        """
+        if self in self._visits.inside:
+            return
+        if self._visits.ending:
+            raise ClientDrainingError("the client is being drained and takes no new calls")
+        self.loop = asyncio.get_running_loop()
+        self._visits.inside.add(self)
+
+    async def stay(self, work: Awaitable[T]) -> T:
+        """Do work until it is done, or until the grace of a drain is over.
+
+        Raises:
+            ClientDrainingError: It was not done in time.
+        """
+        with Patience(self.loop) as self._patience:
+            return await work
+        raise ClientDrainingError("the client was drained before the call had ended")
+
+    def interrupt(self) -> None:
+        """End the work; nothing happens to a stream that is open."""
+        if self._patience is not None:
+            self._patience.interrupt()
+
+    def leave(self) -> None:
+        """End the visit; again is harmless."""
+        if self in self._visits.inside:
+            self._visits.left(self)

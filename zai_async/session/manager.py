@@ -14,9 +14,8 @@ from zai_async.models.files import Downloadable, DownloadOptions, attach_downloa
 from zai_async.models.reply import attach_call
 from zai_async.session.bodies import raise_error, read_body
 from zai_async.session.call import Call
-from zai_async.session.loops import Sessions
+from zai_async.session.loops import Sessions, Visit
 from zai_async.session.settings import Settings
-from zai_async.session.visits import Visit
 
 __all__ = ["SessionManager"]
 
