@@ -52,7 +52,7 @@ _TRANSLATION: Final[tuple[tuple[type[BaseException], type[ZaiError], str], ...]]
     (UnicodeError, ConnectError, "the host name cannot be resolved"),
 )
 _TALKATIVE: Final = (aiohttp.ClientResponseError, aiohttp.ServerTimeoutError)
-FOREIGN: Final[tuple[type[BaseException], ...]] = tuple(row[0] for row in _TRANSLATION)
+FOREIGN: tuple[type[BaseException], ...] = tuple(row[0] for row in _TRANSLATION)
 
 # More pieces than this are a server that sends byte by byte to somebody who does not read.
 _MOST_PIECES: Final = 4096
