@@ -124,6 +124,8 @@ async def tasks_know_their_results(zai: AsyncZai) -> None:
         assert_type(update, Video)
     assert_type(await zai.videos.generate(model="cogvideox-3", timeout=60), Video)
     assert_type(await zai.images.submit(model="glm-image", prompt="A cat"), Task[ImageResult])
+    chat = await zai.chat.completions.submit(model="glm-5.3", messages="Hi")
+    assert_type(chat, Task[ChatResult])
     assert_type(zai.chat.completions.task("1"), Task[ChatResult])
     assert_type(zai.agents.task(agent_id="a", async_id="1"), Task[AgentReply])
     assert_type(zai.file_parser.task("1", "download_link"), Task[ParsedFile])

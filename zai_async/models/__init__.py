@@ -148,6 +148,30 @@ from zai_async.models.reply import (
     Page,
     Reply,
 )
+from zai_async.models.retrieval import (
+    AudioURLPartParam,
+    Embedding,
+    EmbeddingParams,
+    EmbeddingResponse,
+    ModerationCalls,
+    ModerationParams,
+    ModerationPartParam,
+    ModerationResponse,
+    ModerationResult,
+    ModerationUsage,
+    ReaderParams,
+    ReaderResponse,
+    ReaderResult,
+    RerankParams,
+    RerankResponse,
+    RerankResult,
+    SearchIntent,
+    SearchParams,
+    SearchResponse,
+    TokenCount,
+    TokenizerParams,
+    TokenizerUsage,
+)
 from zai_async.models.tasks import (
     Batch,
     BatchError,
@@ -162,32 +186,6 @@ from zai_async.models.tasks import (
     TaskIdParams,
     TaskState,
     TaskStatus,
-)
-from zai_async.models.texts import (
-    AudioURLPartParam,
-    Embedding,
-    EmbeddingParams,
-    EmbeddingResponse,
-    ModerationCalls,
-    ModerationParams,
-    ModerationPartParam,
-    ModerationResponse,
-    ModerationResult,
-    ModerationUsage,
-    RerankParams,
-    RerankResponse,
-    RerankResult,
-    TokenCount,
-    TokenizerParams,
-    TokenizerUsage,
-)
-from zai_async.models.web import (
-    ReaderParams,
-    ReaderResponse,
-    ReaderResult,
-    SearchIntent,
-    SearchParams,
-    SearchResponse,
 )
 
 __all__ = [

@@ -23,11 +23,8 @@ from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
 __all__ = ["Agents", "Chat", "Completions"]
 
 
-class Completions:
+class Completions(Resource):
     """``zai.chat.completions``: answers of a model to a conversation."""
-
-    def __init__(self, manager: SessionManager) -> None:
-        self._manager = manager
 
     @overload
     async def create(

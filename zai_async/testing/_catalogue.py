@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-import msgspec
-
 from zai_async.testing._operation import Call, Operation
 from zai_async.testing._reply import Refusal, Reply
 
@@ -130,5 +128,4 @@ class ModelList:
             for model in MODELS.values()
             if model.listed is not None
         ]
-        body = msgspec.json.encode({"object": "list", "data": data})
-        return Reply(pieces=(body,), log_id=call.id)
+        return call.reply({"object": "list", "data": data})
