@@ -21,17 +21,15 @@ from zai_async.models import (
 from zai_async.models.chat import Audio, text_of
 from zai_async.models.options import outcome_of
 
-__all__ = ["PROPER_ENDS", "ChatAccumulator", "PartialToolCall"]
+__all__ = ["PROPER_ENDS", "Blocks", "ChatAccumulator", "PartialToolCall"]
 
 PROPER_ENDS = frozenset({"completed", "tool_calls", "other"})
 """How an answer ends that has said all it wanted to: a call without arguments needs none."""
-
-
 _BLOCK: Final = 256
 
 
-class Pieces(list[str]):
-    """Text in pieces, which are joined a block at a time: each for itself takes 60 bytes more."""
+class Blocks(list[str]):
+    """Pieces of a text, joined a block at a time: each for itself takes 60 bytes more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +52,7 @@ class PartialToolCall:
         self.id = ""
         self.name = ""
         self.type = "function"
-        self.pieces = Pieces()
+        self.pieces = Blocks()
 
     def add(self, fragment: ChunkToolCall) -> str:
         """Add a fragment and return its piece of the arguments.
@@ -100,8 +98,8 @@ class ChatAccumulator:
         self.model = ""
         self.request_id: str | None = None
         self.role = "assistant"
-        self.text = Pieces()
-        self.thinking = Pieces()
+        self.text = Blocks()
+        self.thinking = Blocks()
         self.calls: dict[int, PartialToolCall] = {}
         self._forks: dict[int, int] = {}
         self.finish_reason: str | None = None

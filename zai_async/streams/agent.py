@@ -18,6 +18,7 @@ from zai_async.models import (
 from zai_async.models.options import outcome_of
 from zai_async.models.reply import attach_call
 from zai_async.models.tasks import state_of
+from zai_async.streams.accumulator import Blocks
 from zai_async.streams.json_stream import JSONStream, Pieces
 from zai_async.streams.outcomes import ensure_success
 
@@ -45,7 +46,7 @@ class AgentStream(JSONStream[AgentChunk]):
     def _begin(self) -> None:
         super()._begin()
         self._first: AgentChunk | None = None
-        self._said: list[tuple[str, list[str]]] = []
+        self._said: list[tuple[str, Blocks]] = []
         self._pages: dict[int, SlidePage] = {}
         self._finish_reason: str | None = None
         self._status = ""
@@ -126,8 +127,10 @@ class AgentStream(JSONStream[AgentChunk]):
     def _say(self, phase: str, text: str) -> None:
         self._progress += 1
         if not self._said or self._said[-1][0] != phase:
-            self._said.append((phase, []))
-        self._said[-1][1].append(text)
+            self._said.append((phase, Blocks()))
+        pieces = self._said[-1][1]
+        pieces.append(text)
+        pieces.pack()
 
     def _use(self, tool: AgentToolUse) -> None:
         """Keep the slides as the tools of the agent change them."""
