@@ -31,9 +31,7 @@ _BLOCK: Final = 256
 class Blocks(list[str]):
     """Pieces of a text, joined a block at a time: each for itself takes 60 bytes more."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._blocks = 0
+    _blocks = 0
 
     def pack(self) -> None:
         """Join what has come since the last block, if that is another one."""
@@ -108,6 +106,7 @@ class ChatAccumulator:
         self.content_filter: list[ContentFilter] = []
         self.audio: Audio | None = None
         self.chunks = 0
+        self._packed_at = _BLOCK
 
     def add(self, chunks: list[ChatCompletionChunk]) -> int:
         """Add chunks; return how many pieces brought the answer forward.
@@ -142,10 +141,15 @@ class ChatAccumulator:
                 if text is not None:
                     add_text(text if isinstance(text, str) else text_of(text))
                     progress += bool(text)
+        self.chunks += len(chunks)
+        if self.chunks >= self._packed_at:
+            self._pack()
+        return progress
+
+    def _pack(self) -> None:
+        self._packed_at = self.chunks + _BLOCK
         self.text.pack()
         self.thinking.pack()
-        self.chunks += len(chunks)
-        return progress
 
     def _introduce(self, chunk: ChatCompletionChunk) -> None:
         """Take over who speaks; some relays give each chunk an id of its own, and the last none."""
