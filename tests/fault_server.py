@@ -130,14 +130,14 @@ class Proxy(Listener):
     With ``credentials`` it demands them as ``Proxy-Authorization``.
     """
 
-    def __init__(self, credentials: str = "") -> None:
-        super().__init__()
+    def __init__(self, credentials: str = "", tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.credentials = credentials
         self.tunnels = self.passed_on = self.refused = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen = Seen(0, (await reader.readuntil(b"\r\n\r\n")).decode(), b"")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.calls import BODY, raw_request
 from tests.certificates import certify, needs_openssl, serving
-from tests.fault_server import FaultServer, answer
+from tests.fault_server import FaultServer, Proxy, answer
+from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, open_transport
 from zai_async._transport._pool import RecordReader, slim
 
@@ -176,6 +177,22 @@ async def test_connections_share_one_buffer_and_lose_nothing(certificate):
     assert first is not second
     assert first._ssl_buffer is second._ssl_buffer
     assert len(first._ssl_buffer) == 2**14
+
+
+async def test_tls_within_the_tls_of_a_proxy(certificate):
+    large = bytes(range(256)) * 5000 + b"end"
+    context = ssl.create_default_context(cafile=certificate)
+    tls = serving(certificate)
+    async with FaultServer([answer(large)], tls=tls) as server, Proxy(tls=tls) as proxy:
+        settings = NetworkSettings(ssl=context, trust_env=False, proxy=Secret(proxy.url))
+        transport = open_transport(settings)
+        response = await transport.send(raw_request(server.url))
+        body = bytearray()
+        while piece := await response.read():
+            body += piece
+        await transport.aclose()
+    assert body == large
+    assert proxy.tunnels == 1
 
 
 async def test_a_body_that_ends_with_its_connection(certificate):
