@@ -193,10 +193,8 @@ def _with_query(url: str, query: Body) -> str:
     return f"{url}{mark}{urlencode(present)}" if present else url
 
 
-def authorized(request: Request, key: Secret | None, now: float) -> Request:
+def authorized(request: Request, key: Secret, now: float) -> Request:
     """Return the request with a fresh token, signed with the key; ``now`` in epoch seconds."""
-    if key is None:
-        return request
     return msgspec.structs.replace(request, secret_headers=_bearer(sign_token(key, now)))
 
 

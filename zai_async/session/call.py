@@ -316,7 +316,7 @@ class Call:
 
     def _sign(self) -> None:
         settings = self.settings
-        if settings.provider.key_in == "jwt":
+        if settings.provider.key_in == "jwt" and settings.key is not None:
             self.request = authorized(self.request, settings.key, settings.clock.wall())
 
     def _until(self, limit: float | None) -> float:
