@@ -29,10 +29,11 @@ async def _warm(work: Work) -> None:
 
 
 async def _whole(work: Work, room: str) -> float:
-    counter = itertools.count()
     async with work.client(room) as client:
-        with work.measured():
-            await client.stream(counter.__next__)
+        for _ in work.times():
+            counter = itertools.count()
+            with work.measured():
+                await client.stream(counter.__next__)
     return work.cpu / next(counter) * 1e6
 
 
@@ -64,8 +65,9 @@ async def step(work: Work) -> float:
         readers = await open_streams(work.server, client, [rounds.seen] * rounds.streams)
         await rounds.play(5)
         played = work.count(200, 2)
-        with work.measured():
-            await rounds.play(played)
+        for _ in work.times():
+            with work.measured():
+                await rounds.play(played)
         await stop(readers)
     return work.cpu / (played * rounds.streams) * 1e6
 

@@ -1,6 +1,7 @@
 """One measurement: who is measured, against which server, and how much is done."""
 
 import gc
+import os
 import resource
 import socket
 import time
@@ -63,29 +64,46 @@ class Work:
         self.busy = 0.0
         """The server's share of one core meanwhile."""
         self.lost = 0.0
-        """The share of the time in which this process waited for its core, which others had."""
+        """The share of the time in which who is measured waited for the core, others having it."""
         self.also: dict[str, float] = {}
         """Further figures, by the headings of their columns."""
+        self._client: Any = None
 
     def count(self, full: int, least: int = 1) -> int:
         return max(least, int(full * self.size))
 
     def client(self, room: str) -> Any:
-        return self.contestant(self.server.url(room))
+        self._client = self.contestant(self.server.url(room))
+        return self._client
+
+    def times(self) -> range:
+        """Return how often to do what is measured; the last time counts."""
+        return range(1 + getattr(self.contestant, "practice", 0))
 
     @contextmanager
     def measured(self) -> Iterator[None]:
         gc.collect()
-        server, lost = self.server.cpu(), _waited()
-        wall, cpu = time.perf_counter(), time.process_time()
+        pid = getattr(self._client, "pid", os.getpid())
+        server, lost = self.server.cpu(), _lost(pid)
+        wall, cpu = time.perf_counter(), _cpu(pid)
         yield
-        self.cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        self.busy, self.lost = (self.server.cpu() - server) / wall, (_waited() - lost) / wall
+        self.cpu, wall = _cpu(pid) - cpu, time.perf_counter() - wall
+        lost, server = _lost(pid) - lost, self.server.cpu() - server
+        self.busy, self.lost = server / wall, max(0.0, lost / wall)
 
 
-def _waited() -> float:
-    """Return the seconds that this process was ready to run and did not."""
-    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+def _cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used, in all its threads."""
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python lacks
+
+
+def _lost(pid: int) -> float:
+    """Return the seconds in which the first thread of a process could have run and strangers did.
+
+    What its other threads and this process have run is not counted, whenever that was.
+    """
+    run, waited, _ = map(int, Path(f"/proc/{pid}/schedstat").read_text().split())
+    return (run + waited) / 1e9 - sum(map(_cpu, {pid, os.getpid()}))
 
 
 Run = Callable[[Work], Awaitable[float]]
