@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python $(1); } \
 	|| $(BIN)/python -m pip install --quiet $(1)
 
+# Written by npm; without npm the contestants in Node are left out.
+NODE := benchmarks/node/node_modules/.package-lock.json
+
 # Seconds for each target.
 FUZZ ?= 60
 
@@ -37,7 +40,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(NODE)
 	$(BIN)/python -m benchmarks
 
 bench-guard: $(VENV)/.test
@@ -62,6 +65,9 @@ docs: $(VENV)/.docs
 
 clean:
 	rm -rf dist site .fuzz .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(NODE): benchmarks/node/package-lock.json
+	if command -v npm >/dev/null; then cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund || true; fi
 
 # pip 25.1 is the first that knows dependency groups.
 $(VENV)/.pip:

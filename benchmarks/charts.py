@@ -41,6 +41,8 @@ LABELS: Final = {
     "litellm": "litellm",
     "openai_aiohttp": "openai over aiohttp",
     "openai_default": "openai",
+    "node_openai": "openai, Node",
+    "node_eventsource_parser": "eventsource-parser, Node",
 }
 """Who is shown, and how they are called; some are so slow that no other bar could be seen."""
 # Each colour stands for two: the picture refers to them by name.

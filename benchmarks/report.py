@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +23,15 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": sys.version.split()[0],
+        **_node(),
     }
+
+
+def _node() -> dict[str, str]:
+    """Return the version of Node if there is one."""
+    if not (node := shutil.which("node")):
+        return {}
+    return {"node": subprocess.check_output([node, "--version"], text=True).strip("v\n")}
 
 
 def _processor() -> str:
