@@ -40,8 +40,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.bench $(NODE)
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.bench $(VENV)/.charts $(NODE)
+	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.charts --results benchmarks/results.json --pictures benchmarks/pictures
 
 bench-guard: $(VENV)/.test
 	$(BIN)/python -m benchmarks.guard $(ARGS)

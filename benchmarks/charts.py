@@ -1,4 +1,6 @@
-"""Draw what a run gave: `python -m benchmarks.charts`, or `make charts`, which publishes it first.
+"""Draw what a run gave: `python -m benchmarks.charts`, as `make bench` does at its end.
+
+`make charts` publishes a run first, and draws the pictures of the pages.
 
 Each picture has one panel for a scenario, and a bar for each contestant: what it takes as a
 multiple of what we take. The pictures are the same bytes for the same figures, and follow the
@@ -68,6 +70,15 @@ _STYLE: Final = {
 _WIDTH, _LEFT, _RIGHT, _BAR, _TITLE = 7.4, 2.0, 7.2, 0.25, 0.5
 
 Results = Mapping[str, Any]
+
+
+def measured(results: Results) -> dict[str, tuple[str, ...]]:
+    """Return the pictures that can be drawn, each with those of its panels that were measured."""
+    panels = {
+        name: tuple(key for key in keys if "ours" in results.get(key, {}))
+        for name, keys in PANELS.items()
+    }
+    return {name: keys for name, keys in panels.items() if keys}
 
 
 def ratios(results: Results, key: str) -> dict[str, float]:
@@ -144,7 +155,7 @@ def main(argv: list[str] | None = None) -> None:
     chosen = parser.parse_args(argv)
     results = json.loads(chosen.results.read_text(encoding="utf-8"))
     chosen.pictures.mkdir(parents=True, exist_ok=True)
-    for name, keys in PANELS.items():
+    for name, keys in measured(results).items():
         picture = chosen.pictures / f"benchmark-{name}.svg"
         picture.write_text(draw(results, keys), encoding="utf-8")
 

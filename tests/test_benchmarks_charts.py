@@ -1,5 +1,6 @@
 """The pictures show ratios, repeat to the byte, and can be read in the light and in the dark."""
 
+import json
 import re
 from xml.etree import ElementTree as ET
 
@@ -26,6 +27,14 @@ def test_ratios_are_to_ours_and_in_order():
         "openai_default": 11.5,
     }
     assert list(charts.ratios(RESULTS, "step")) == ["raw_protocol", "ours", "openai_default"]
+
+
+def test_what_was_not_measured_is_not_drawn(tmp_path):
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"machine": {}, **RESULTS, "memory": {"openai_default": {}}}))
+    charts.main(["--results", str(results), "--pictures", str(tmp_path / "pictures")])
+    assert charts.measured(RESULTS) == {"streams": ("step",)}
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["benchmark-streams.svg"]
 
 
 def test_the_same_figures_give_the_same_bytes():

@@ -68,6 +68,7 @@ SCENARIOS = {
     "paced100": _paced(100, 50, (*FEW, "openai_aiohttp")),
     "paced1000": _paced(1000, 50),
     "paced5000": _paced(5000, 5, ("ours", "event_loop")),
+    "paced5000_fast": _paced(5000, 50, ("ours", "event_loop")),
     "length": Scenario("An event when there are 10 times as many", "times", length, among=FAST),
     "blocked": Scenario(
         "Longest turn of the loop in 200,000 events", "ms", blocked, among=(*FAST, "httpx_naive")
