@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import certificates, limiter
 from benchmarks.contestants import NAMES, contestant, missing
-from benchmarks.report import Runs, machine, summary, table
+from benchmarks.report import machine, summary, table
 from benchmarks.scenarios import SCENARIOS
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -99,7 +99,9 @@ def takes_part(key: str, name: str) -> bool:
     )
 
 
-def play(key: str, bench: Bench, names: list[str], rounds: int) -> Runs:
+def play(
+    key: str, bench: Bench, names: list[str], rounds: int
+) -> dict[str, list[dict[str, float]]]:
     """Let the contestants take turns, each round beginning with another one."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(rounds):
@@ -146,7 +148,7 @@ def run(chosen: argparse.Namespace, results: dict[str, Any]) -> None:
             able = [name for name in names if takes_part(key, name)]
             runs = play(key, bench, able, chosen.rounds)
             results[key] = {name: summary(own) for name, own in runs.items()}
-            print("", table(SCENARIOS[key], runs), sep="\n", flush=True)
+            print("", table(SCENARIOS[key], results[key]), sep="\n", flush=True)
             chosen.results.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """Make a run the one that the pages show: `python -m benchmarks.publish`.
 
 It must be a whole one. The figures keep four digits, so that the file can be read and compared.
+Its tables, and how it does against the goals, go into docs/performance.md.
 """
 
 import argparse
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import goals, pages
+from benchmarks.report import table
 from benchmarks.scenarios import SCENARIOS
 
 RESULTS: Final = Path(__file__).with_name("results.json")
@@ -38,6 +41,18 @@ def short(row: dict[str, float]) -> dict[str, float]:
     return {name: float(f"{figure:.4g}") for name, figure in row.items()}
 
 
+def parts(published: dict[str, Any]) -> dict[str, str]:
+    """Return what docs/performance.md takes from the published figures."""
+    where = published["machine"]
+    named = ", ".join(f"{name} {where[name]}" for name in ("python", "node") if name in where)
+    place = (
+        f"{published['rounds']} rounds on {where['cores']} cores of {where['processor']},"
+        f" {where['system']}, {named}."
+    )
+    tables = [table(SCENARIOS[key], published[key]) for key in SCENARIOS]
+    return {"goals": goals.table(published), "tables": "\n\n".join([place, *tables])}
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.publish", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="figures of one run")
@@ -46,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     if lacking := incomplete(results):
         sys.exit(f"this run is not a whole one, it lacks {', '.join(lacking)}")
     PUBLISHED.write_text(lines(results), encoding="utf-8")
+    pages.put("performance.md", parts(json.loads(lines(results))))
 
 
 if __name__ == "__main__":

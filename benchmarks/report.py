@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.scenarios import Scenario
 
-Runs = Mapping[str, list[dict[str, float]]]
-"""The runs of each contestant."""
+Rows = Mapping[str, Mapping[str, float]]
+"""The summary of each contestant."""
 
 
 def machine() -> dict[str, Any]:
@@ -49,9 +49,8 @@ def summary(runs: list[dict[str, float]]) -> dict[str, float]:
     return {"median": middle, "spread": spread, **others}
 
 
-def table(scenario: Scenario, runs: Runs) -> str:
+def table(scenario: Scenario, rows: Rows) -> str:
     """Return the table of one scenario in Markdown."""
-    rows = {name: summary(own) for name, own in runs.items()}
     also = [name for name in next(iter(rows.values()), {}) if name not in _COLUMNS]
     heads = [f"{scenario.title}, {scenario.unit}", "median", "spread", "to ours", *also]
     lines = [_line(*heads, "server busy"), "| --- |" + " --: |" * len(heads)]
@@ -66,7 +65,7 @@ _COLUMNS = {"median", "spread", "server", "lost"}
 _MUCH = 0.05
 
 
-def _warning(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _warning(rows: Rows) -> list[str]:
     """Say so where the figures are worth little, because the core was not the client's alone."""
     lost = max((row["lost"] for row in rows.values()), default=0.0)
     return [f"\nOthers had the client's core for {lost:.0%} of the time."] if lost > _MUCH else []

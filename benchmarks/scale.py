@@ -6,16 +6,14 @@ All of it follows from the figures of one run and from assumptions that are prin
 
 import argparse
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from benchmarks import pages
 from benchmarks.wire import event, framed
 
 PUBLISHED: Final = Path(__file__).with_name("published.json")
-PAGE: Final = Path(__file__).parents[1] / "docs" / "scale.md"
-_BLOCK: Final = re.compile(r"(<!-- computed -->\n).*?(<!-- end -->)", re.DOTALL)
 _EVENT_BYTES: Final = sum(len(framed(event(number))) for number in range(6)) / 6
 DEFAULT_DESCRIPTORS: Final = 1024
 """How many files most systems let a process open unless it asks for more."""
@@ -188,11 +186,6 @@ def block(results: Results, given: Assumptions) -> str:
     return "\n\n".join([assumed, *(part(results, given) for part in parts), checked(results)])
 
 
-def written(page: str, computed: str) -> str:
-    """Return the page with a new block."""
-    return _BLOCK.sub(lambda found: f"{found[1]}\n{computed}\n\n{found[2]}", page)
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--results", type=Path, default=PUBLISHED, help="figures of one run")
@@ -207,7 +200,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     computed = block(results, Assumptions(**chosen))
     if write:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), computed), encoding="utf-8")
+        pages.put("scale.md", {"computed": computed})
     else:
         print(computed)
 

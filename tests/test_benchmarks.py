@@ -77,7 +77,8 @@ def test_a_table_has_medians_spreads_ratios_and_further_figures():
         "lost": 0.0,
         "ms": 2.0,
     }
-    lines = table(SCENARIOS["burst"], runs).splitlines()
+    rows = {name: summary(own) for name, own in runs.items()}
+    lines = table(SCENARIOS["burst"], rows).splitlines()
     assert lines[0].endswith("us/event | median | spread | to ours | ms | server busy |")
     assert lines[2:] == [
         "| ours | 2.00 | ±75 % | 1.00 | 2.00 | 10% |",
@@ -86,5 +87,5 @@ def test_a_table_has_medians_spreads_ratios_and_further_figures():
 
 
 def test_a_table_tells_when_the_core_was_shared():
-    runs = {"ours": [run(1.0) | {"lost": 0.31}]}
-    assert table(SCENARIOS["burst"], runs).endswith("had the client's core for 31% of the time.")
+    rows = {"ours": summary([run(1.0) | {"lost": 0.31}])}
+    assert table(SCENARIOS["burst"], rows).endswith("had the client's core for 31% of the time.")

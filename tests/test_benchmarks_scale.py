@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from benchmarks import publish, scale
+from benchmarks import goals, pages, publish, scale
 from benchmarks.scenarios import SCENARIOS
 
 ONE = {"median": 10.0, "us/event": 10.0, "to open, us": 1000.0, "delay, ms": 0.2, "lost": 0.0}
+MACHINE = {"processor": "an abacus", "cores": 2, "system": "none", "python": "3.11"}
 KEYS = [
     *(
         f"{name}{suffix}"
@@ -25,8 +26,7 @@ KEYS = [
 
 @pytest.fixture
 def results():
-    machine = {"processor": "an abacus", "system": "none", "python": "3.11"}
-    return {"machine": machine, "rounds": 5, **{key: {"ours": dict(ONE)} for key in KEYS}}
+    return {"machine": MACHINE, "rounds": 5, **{key: {"ours": dict(ONE)} for key in KEYS}}
 
 
 def test_a_core_relays_what_opening_streams_leaves(results):
@@ -70,7 +70,7 @@ def test_the_page_is_rewritten_between_its_marks(results, tmp_path, monkeypatch)
     path, page = tmp_path / "results.json", tmp_path / "scale.md"
     path.write_text(json.dumps(results))
     page.write_text("before\n<!-- computed -->\nold\n<!-- end -->\nafter\n")
-    monkeypatch.setattr(scale, "PAGE", page)
+    monkeypatch.setattr(pages, "DOCS", tmp_path)
     scale.main(["--results", str(path), "--write"])
     text = page.read_text()
     assert text.startswith("before\n<!-- computed -->\n\nAssumed: ")
@@ -80,9 +80,15 @@ def test_the_page_is_rewritten_between_its_marks(results, tmp_path, monkeypatch)
 
 def test_only_a_whole_run_is_published(tmp_path, monkeypatch):
     path, published = tmp_path / "results.json", tmp_path / "published.json"
+    page = tmp_path / "performance.md"
+    page.write_text("<!-- goals -->\n<!-- end -->\n<!-- tables -->\nold\n<!-- end -->\n")
     monkeypatch.setattr(publish, "PUBLISHED", published)
-    row = {"median": 1.23456, "spread": 0.0}
-    results = {"rounds": 5, **{key: {"ours": row, "other": row} for key in SCENARIOS}}
+    monkeypatch.setattr(pages, "DOCS", tmp_path)
+    row = {"median": 1.23456, "spread": 0.0, "server": 0.1, "lost": 0.0}
+    also = {"delay, ms": 1.0, "64 KiB, MB/s": 1000.0, "KiB, 50 events later": 1.0}
+    names = "ours", "openai_default", "bare_aiohttp", "epoll_python", "raw_protocol", "event_loop"
+    rows = dict.fromkeys(names, row | also)
+    results = {"rounds": 5, "machine": MACHINE, **dict.fromkeys(SCENARIOS, rows)}
     path.write_text(json.dumps(results | {"step": {}}))
     with pytest.raises(SystemExit, match="it lacks step"):
         publish.main(["--results", str(path)])
@@ -90,10 +96,42 @@ def test_only_a_whole_run_is_published(tmp_path, monkeypatch):
     publish.main(["--results", str(path)])
     read = json.loads(published.read_text())
     assert read.keys() == results.keys()
-    assert read["step"]["other"] == {"median": 1.235, "spread": 0.0}
+    assert read["step"]["ours"]["median"] == 1.235
+    text = page.read_text()
+    assert "5 rounds on 2 cores of an abacus, none, python 3.11." in text
+    assert "| openai_default | 1.24 | ±0 % | 1.00 |" in text
+    assert "| Parser, 64 KiB a read | >= 1,200 MB/s | 1,000 MB/s | missed |" in text
+    assert "old" not in text
 
 
-def test_the_page_says_what_the_published_figures_say():
+def test_the_pages_say_what_the_published_figures_say():
     results = json.loads(scale.PUBLISHED.read_text(encoding="utf-8"))
-    page = scale.PAGE.read_text(encoding="utf-8")
-    assert page == scale.written(page, scale.block(results, scale.Assumptions()))
+    computed = {"computed": scale.block(results, scale.Assumptions())}
+    for name, parts in {"scale.md": computed, "performance.md": publish.parts(results)}.items():
+        page = (pages.DOCS / name).read_text(encoding="utf-8")
+        for mark, part in parts.items():
+            assert f"<!-- {mark} -->\n\n{part}\n\n<!-- end -->" in page
+
+
+@pytest.mark.parametrize(
+    ("goal", "line"),
+    [
+        (goals.Goal("a", lambda _: 1 / 58.2, 1 / 40, "share"), "| a | <= 1/40 | 1/58.2 |  |"),
+        (goals.Goal("b", lambda _: 1.2, 1.12), "| b | <= 1.12 | 1.2 | missed |"),
+        (
+            goals.Goal("c", lambda _: 9.0, 10.0, "us", at_least=True),
+            "| c | >= 10 us | 9 us | missed |",
+        ),
+        (goals.Goal("d", lambda _: 1183.2, 1200, "us"), "| d | <= 1,200 us | 1,183 us |  |"),
+    ],
+)
+def test_a_goal_is_met_or_missed(goal, line):
+    assert goals.row(goal, {}) == line
+
+
+def test_goals_compare_the_columns_of_a_run(capsys):
+    run = {"step": {"ours": {"median": 3.0, "ms": 8.0}, "other": {"median": 2.0, "ms": 5.0}}}
+    assert goals.to("other", "step")(run) == 1.5
+    assert goals.above("other", "step", "ms")(run) == 3.0
+    goals.main()
+    assert capsys.readouterr().out.count("\n") == len(goals.GOALS) + 2

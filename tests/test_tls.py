@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import ssl
 from asyncio import sslproto
 
@@ -14,7 +15,7 @@ from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Proxy, answer
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport._pool import RecordReader, slim
+from zai_async._transport._pool import RECORD, Connection, RecordReader, slim
 
 pytestmark = needs_openssl
 
@@ -177,6 +178,15 @@ async def test_connections_share_one_buffer_and_lose_nothing(certificate):
     assert first is not second
     assert first._ssl_buffer is second._ssl_buffer
     assert len(first._ssl_buffer) == 2**14
+
+
+async def test_without_tls_less_is_read_at_a_time_than_asyncio_would():
+    loop = asyncio.get_running_loop()
+    async with FaultServer([answer(BODY)]) as server:
+        make = functools.partial(Connection, loop, bytearray(RECORD))
+        transport, connection = await loop.create_connection(make, "127.0.0.1", server.port)
+        assert transport.max_size == 2**16
+        connection.close()
 
 
 async def test_tls_within_the_tls_of_a_proxy(certificate):

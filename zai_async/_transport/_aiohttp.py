@@ -189,8 +189,3 @@ def _redirect(response: Answer, url: yarl.URL) -> yarl.URL | None:
         return target if target.origin() == url.origin() else None
     except ValueError:  # not an address, or not one that has an origin
         return None
-
-
-# glibc maps and unmaps memory on each of asyncio's 256 KiB reads until a larger block has been
-# freed once; benchmarks/ shows what that costs per token.
-bytes(2**20)

@@ -16,6 +16,8 @@ __all__ = ["NOTE", "RECORD", "Connection", "Connector", "Door", "Note", "RecordR
 _DNS_CACHE_SECONDS: Final = 300
 # NAT gateways forget silent connections after some minutes, and models think for longer.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+# asyncio makes room for 256 KiB at each read, for which glibc maps and unmaps memory each time.
+_READ: Final = 2**16
 RECORD: Final = 2**14
 """Bytes of the largest TLS record."""
 _PARTS: Final = ("_ssl_buffer", "_ssl_buffer_view", "_incoming", "_sslobj", "_do_read__copied")
@@ -38,8 +40,10 @@ class Connection(ResponseHandler):
         self.reused, self.used, self.begun = self.used, True, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give back the memory that asyncio reserves for TLS."""
+        """Read less at a time than asyncio does, and give back what it reserves for TLS."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ
         slim(getattr(transport, "_ssl_protocol", None), self._shared)
 
     def data_received(self, data: bytes) -> None:

@@ -25,7 +25,7 @@ __all__ = ["PROPER_ENDS", "Blocks", "ChatAccumulator", "PartialToolCall"]
 
 PROPER_ENDS = frozenset({"completed", "tool_calls", "other"})
 """How an answer ends that has said all it wanted to: a call without arguments needs none."""
-_BLOCK: Final = 256
+_BLOCK: Final = 32
 
 
 class Blocks(list[str]):
