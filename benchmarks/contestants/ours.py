@@ -30,5 +30,4 @@ class Contestant(AsyncZai):
 
     @staticmethod
     def parse(reads):
-        parser = SSEParser()
-        return sum(len(parser.payloads(read)) for read in reads)
+        return sum(map(len, map(SSEParser().payloads, reads)))
