@@ -42,9 +42,10 @@ class Connection(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read less at a time than asyncio does, and give back what it reserves for TLS."""
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):
-            transport.max_size = _READ
-        slim(getattr(transport, "_ssl_protocol", None), self._shared)
+        own: Any = transport
+        if hasattr(own, "max_size"):
+            own.max_size = _READ
+        slim(getattr(own, "_ssl_protocol", None), self._shared)
 
     def data_received(self, data: bytes) -> None:
         """Note that there is an answer, and read it."""
