@@ -55,7 +55,7 @@ def test_many_pieces_are_kept_in_blocks(count, at_once):
     for begin in range(0, count, at_once):
         answer.add([chunk(content=piece) for piece in pieces[begin : begin + at_once]])
     assert answer.completion().text == "".join(pieces)
-    assert len(answer.text) <= count / 256 + 2 * 256 + at_once
+    assert len(answer.text) <= count / 32 + 2 * 32 + at_once
 
 
 def test_many_pieces_of_arguments_are_kept_in_blocks():
@@ -63,7 +63,7 @@ def test_many_pieces_of_arguments_are_kept_in_blocks():
     for number in range(1000):
         assert call.add(fragment(f"{number},")) == f"{number},"
     assert call.arguments == "".join(f"{number}," for number in range(1000))
-    assert len(call.pieces) < 256
+    assert len(call.pieces) < 64
 
 
 @given(PIECES, PIECES)
