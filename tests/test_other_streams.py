@@ -307,6 +307,15 @@ async def test_slides_are_put_together_by_their_position():
     ]
 
 
+async def test_much_text_of_an_agent_is_kept_in_blocks():
+    pieces = [f"{number} " for number in range(1000)]
+    events = [*map(said, pieces), said(".", finish_reason="stop")]
+    async with working(frames(*events)) as stream:
+        reply = await stream.reply()
+    assert reply.text == "".join(pieces) + "."
+    assert len(stream._said[0][1]) < 64
+
+
 async def test_thinking_of_an_agent_is_apart():
     events = [said("hm", "thinking"), said("A", finish_reason="stop")]
     async with working(frames(*events)) as stream:

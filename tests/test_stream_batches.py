@@ -43,6 +43,14 @@ async def seen_by(answer):
     return said
 
 
+async def test_chunks_that_come_alone_are_kept_for_a_moment_only():
+    reply = FakeReply.stream(*(frame(each) for each in [*texts(*numbered(MANY)), last()]), DONE)
+    async with client(reply) as zai, stream(zai) as answer:
+        kept = [len(answer._unread) async for _ in answer]
+        assert max(kept) < 8
+        assert answer.snapshot.text == "".join(numbered(MANY))
+
+
 @given(st.data())
 async def test_only_what_was_handed_out_counts(data):
     whole = body([*texts(*numbered(MANY)), last()])
