@@ -16,7 +16,7 @@ import aiohttp  # noqa: F401 - so that no child has to
 
 from benchmarks.wire import ANSWER, END, HEAD, LAST, event, framed
 from zai_async import AsyncZai
-from zai_async._sse import SSEParser
+from zai_async._protocol.sse import SSEParser
 from zai_async.testing import FakeReply, FakeTransport
 
 ASK: Final[dict[str, Any]] = {"model": "glm-4.6", "messages": "Hi"}

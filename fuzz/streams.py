@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import msgspec
 
 from zai_async import CallOptions, ChatStream, Outcome, Timeout, ZaiError
-from zai_async._endpoints import CHAT_STREAM
+from zai_async._operations import CHAT_STREAM
 from zai_async.errors import Timing
 from zai_async.session.settings import Settings
 from zai_async.streams.events import Reset, TextDelta

@@ -19,13 +19,19 @@ PACKAGE = Path(__file__).parents[1] / "zai_async"
 
 # A module or package directly under zai_async is a room. It imports from its own floor and below.
 FLOORS = (
-    {"_clock", "_codes", "_secrets", "_threads", "_version", "errors"},
-    {"_sse", "models", "providers", "uploads"},
-    {"_endpoints", "_wire", "ledger", "limiter", "retry"},
-    {"_transport"},
-    {"downloads", "session", "streams", "tasks"},
-    {"__init__", "client", "resources"},
-    {"__main__", "batch", "cli", "integrations", "structured", "testing", "tools", "web"},
+    {"_clock", "_codes", "_json", "_secrets", "_threads", "_version", "limiter"},
+    {"errors"},
+    {"options", "providers", "retry"},
+    {"models"},
+    {"_outcomes", "ledger", "structured", "uploads"},
+    {"_protocol", "_wire"},
+    {"_operations", "_transport"},
+    {"downloads", "streams", "testing"},
+    {"session", "tasks"},
+    {"resources"},
+    {"client"},
+    {"__init__", "batch", "tools", "web"},
+    {"__main__", "cli", "integrations"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 AIOHTTP_ROOMS = {"_transport", "integrations", "testing", "web"}
@@ -113,10 +119,10 @@ def test_every_room_has_a_floor() -> None:
 def test_map_for_contributors_shows_the_rooms() -> None:
     """FLOORS may name rooms that are still to be built."""
     page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d) \| ([`\w ]+) \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([`\w ]+) \|", page, re.MULTILINE)
     shown = {int(level): set(re.findall(r"\w+", rooms)) for level, rooms in rows}
     built = {parts_of(path)[0] for path in FILES} - {"__init__", "__main__"}
-    assert shown == {level: rooms & built for level, rooms in enumerate(FLOORS)}
+    assert shown == {level: rooms & built for level, rooms in enumerate(FLOORS) if rooms & built}
 
 
 def test_no_arrow_points_up() -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.drift import TABLE, annotations, differences, facts, json_types, main
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._wire import Endpoint
 
 ROWS = [row for row in vars(ep).values() if isinstance(row, Endpoint)]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.test_uploads import PNG, wav
 from zai_async import AsyncZai, ConfigurationError, RetryPolicy
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._wire import Endpoint
 from zai_async.providers import (
     BIGMODEL,

@@ -24,7 +24,7 @@ from zai_async import (
     errors,
     truto,
 )
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._wire import Endpoint, open_envelope
 from zai_async.providers import PROVIDERS, ZAI
 from zai_async.resources import Resources

@@ -22,7 +22,7 @@ from zai_async import (
     Timeout,
     ZaiError,
 )
-from zai_async._endpoints import CHAT
+from zai_async._operations import CHAT
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, open_transport
 from zai_async.providers import ZAI

@@ -3,7 +3,7 @@ from contextlib import aclosing
 import pytest
 
 from zai_async import AsyncZai, errors
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._secrets import Secret
 from zai_async._wire import Endpoint, RequestFactory
 from zai_async.models import ChatParams

@@ -6,7 +6,7 @@ import pytest
 
 from tests.calls import KEY
 from zai_async import AsyncZai, AuthenticationError, BillingError, RetryPolicy
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._wire import Endpoint
 from zai_async.resources import Resources
 from zai_async.testing import FakeReply, FakeTransport

@@ -1,4 +1,4 @@
-"""`zai_async._sse` against the slow reference, under every kind of cut."""
+"""`zai_async._protocol.sse` against the slow reference, under every kind of cut."""
 
 import itertools
 import random
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sse_reference import BOM, Dispatched, Interpretation, split_lines
-from zai_async._sse import Event, SSEParser
+from zai_async._protocol.sse import Event, SSEParser
 from zai_async.errors import EventTooLargeError
 
 STREAMS = {

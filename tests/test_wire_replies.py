@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._secrets import Secret
 from zai_async._wire import Endpoint, parse_reply
 from zai_async.errors import AuthenticationError, RateLimitError, ResponseError

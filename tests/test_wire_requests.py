@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_async import CallOptions, ConfigurationError, Message, ToolCall
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._secrets import Secret
 from zai_async._version import __version__
 from zai_async._wire import Endpoint, RequestFactory

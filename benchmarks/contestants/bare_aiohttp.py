@@ -4,7 +4,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.contestants import MODEL, QUESTION
-from zai_async._sse import SSEParser
+from zai_async._protocol.sse import SSEParser
 from zai_async.models import ChatCompletion, ChatCompletionChunk
 
 _encode = msgspec.json.Encoder().encode

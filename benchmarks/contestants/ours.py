@@ -2,7 +2,7 @@
 
 from benchmarks.contestants import MODEL
 from zai_async import AsyncZai
-from zai_async._sse import SSEParser
+from zai_async._protocol.sse import SSEParser
 
 
 class Contestant(AsyncZai):

@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async.models import CallParams, Quota
 from zai_async.resources.account import Models
 from zai_async.resources.chat import Agents, Chat, Completions

@@ -6,7 +6,7 @@ from typing import Unpack
 import anyio
 import msgspec
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async.errors import ConfigurationError, ZaiError
 from zai_async.models import CallOptions, CallParams, Model
 from zai_async.providers import PROVIDERS, Provider

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Unpack, overload
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async.errors import ZaiError
 from zai_async.models import (
     AgentConversationParams,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async.models import (
     Batch,
     BatchListParams,

@@ -2,7 +2,7 @@
 
 from typing import Literal, Unpack
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async.models import (
     EmbeddingParams,
     EmbeddingResponse,

@@ -17,7 +17,7 @@ from zai_async.models.options import outcome_of
 from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import Source
 from zai_async.streams.json_stream import JSONStream, Pieces
-from zai_async.streams.outcomes import ensure_success
+from zai_async._outcomes import ensure_success
 
 __all__ = ["SpeechStream", "TranscriptionStream", "wav_header"]
 

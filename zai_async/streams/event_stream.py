@@ -14,7 +14,7 @@ from typing import Final, Self, TypeVar
 
 from anyio.lowlevel import checkpoint
 
-from zai_async._sse import SSEParser, in_order, lines_of
+from zai_async._protocol.sse import SSEParser, in_order, lines_of
 from zai_async._transport import Response
 from zai_async.errors import (
     Attempt,

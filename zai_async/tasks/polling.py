@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._wire import Endpoint
 from zai_async.errors import APIError, NotFoundError, TransportError, ZaiError
 from zai_async.models import Reply

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zai_async import _endpoints as ep
+from zai_async import _operations as ep
 from zai_async._wire import Endpoint, RequestFactory
 from zai_async.errors import ConfigurationError
 from zai_async.providers import ZAI, ZAI_CODING
