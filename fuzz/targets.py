@@ -8,8 +8,8 @@ import msgspec
 from fuzz.streams import check_stream
 from tests.sse_reference import Interpretation
 from zai_async._codes import Kind, Repeat
-from zai_async._secrets import Secret
 from zai_async._protocol.sse import SSEParser
+from zai_async._secrets import Secret
 from zai_async._wire.faults import error_in_body
 from zai_async.errors import APIError
 from zai_async.models import ChatCompletion, ChatCompletionChunk

@@ -1,10 +1,10 @@
 """Streams: asynchronous iterators over what the platform sends, with exactly one outcome each."""
 
+from zai_async._outcomes import ensure_proper_end
 from zai_async.streams.agent import AgentStream, SlidePage
 from zai_async.streams.audio import SpeechStream, TranscriptionStream
 from zai_async.streams.chat import ChatStream
 from zai_async.streams.event_stream import EventStream
-from zai_async._outcomes import ensure_proper_end
 
 __all__ = [
     "AgentStream",

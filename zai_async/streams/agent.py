@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from zai_async._outcomes import ensure_success
 from zai_async.models import (
     AgentChoice,
     AgentChunk,
@@ -20,7 +21,6 @@ from zai_async.models.reply import attach_call
 from zai_async.models.tasks import state_of
 from zai_async.streams.accumulator import Blocks
 from zai_async.streams.json_stream import JSONStream, Pieces
-from zai_async._outcomes import ensure_success
 
 __all__ = ["AgentStream", "SlidePage"]
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from zai_async._outcomes import ensure_success
 from zai_async._threads import to_the_end
 from zai_async.errors import StreamMalformedError
 from zai_async.models import Outcome, SpeechChoice, SpeechChunk, Transcription, TranscriptionEvent
@@ -17,7 +18,6 @@ from zai_async.models.options import outcome_of
 from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import Source
 from zai_async.streams.json_stream import JSONStream, Pieces
-from zai_async._outcomes import ensure_success
 
 __all__ = ["SpeechStream", "TranscriptionStream", "wav_header"]
 

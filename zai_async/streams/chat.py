@@ -6,6 +6,7 @@ from operator import attrgetter, length_hint
 
 import msgspec
 
+from zai_async._outcomes import ensure_proper_end, judge
 from zai_async.errors import (
     StreamRestartedError,
     StreamTruncatedError,
@@ -18,7 +19,6 @@ from zai_async.streams.accumulator import ChatAccumulator
 from zai_async.streams.events import ChatEvent, Narrator, Reset
 from zai_async.streams.interfaces import Source
 from zai_async.streams.json_stream import Events, JSONStream, Pieces, is_prose
-from zai_async._outcomes import ensure_proper_end, judge
 from zai_async.streams.salvage import belongs_to, salvage
 
 __all__ = ["ChatStream"]
