@@ -43,7 +43,7 @@ class Plan(NamedTuple):
 class Script:
     """The call that a stream belongs to: it answers at once, and perhaps a second time."""
 
-    endpoint = CHAT_STREAM
+    operation = CHAT_STREAM
     settings = Settings()
     timeout = Timeout()
     timing = Timing()

@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 import msgspec
 
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.models import UploadParams
 
 TABLE = Path(__file__).with_name("fields.json")
@@ -100,7 +100,7 @@ def _fact(variants: list[Any], *, required: bool) -> str:
 # --- from the models to the differences -----------------------------------------------------
 
 
-def differences(table: Facts, rows: Iterable[Endpoint[Any]]) -> set[tuple[str, str, str, str]]:
+def differences(table: Facts, rows: Iterable[Operation[Any]]) -> set[tuple[str, str, str, str]]:
     """Return (operation, direction, field, what is different) for all that is."""
     rows = list(rows)
     found = set()
@@ -115,7 +115,7 @@ def differences(table: Facts, rows: Iterable[Endpoint[Any]]) -> set[tuple[str, s
     return found
 
 
-def _kinds(rows: Sequence[Endpoint[Any]], direction: str) -> list[Any]:
+def _kinds(rows: Sequence[Operation[Any]], direction: str) -> list[Any]:
     if direction == "request":
         return list({row.params for row in rows})
     return [row.result for row in rows if row.stream == (direction == "event")]

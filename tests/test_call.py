@@ -22,7 +22,7 @@ from zai_async import (
     Timeout,
     ZaiError,
 )
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.models.options import CallParams
 from zai_async.retry import Backoff
 from zai_async.testing import Emulator, FakeReply
@@ -173,19 +173,19 @@ async def test_stale_connections_use_up_no_retries():
 async def test_an_operation_that_must_not_happen_twice_is_sent_once(stale):
     lost = ConnectionLostError("reset")
     lost.stale = stale
-    endpoint = Endpoint("jobs.create", "paas/v4/jobs", dict, CallParams, repeatable=False)
+    operation = Operation("jobs.create", "paas/v4/jobs", dict, CallParams, repeatable=False)
     zai, transport = scripted(FakeReply(failure=lost), FINE)
     async with zai:
         with pytest.raises(ConnectionLostError):
-            await zai._manager.call(endpoint, {})
+            await zai._manager.call(operation, {})
     assert len(transport.requests) == 1
 
 
 async def test_an_operation_that_was_refused_is_sent_again_all_the_same():
-    endpoint = Endpoint("jobs.create", "paas/v4/jobs", dict, CallParams, repeatable=False)
+    operation = Operation("jobs.create", "paas/v4/jobs", dict, CallParams, repeatable=False)
     zai, transport = scripted(BUSY, FINE)
     async with zai:
-        answer = await zai._manager.call(endpoint, {})
+        answer = await zai._manager.call(operation, {})
     assert answer == COMPLETION
     assert len(transport.requests) == 2
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.drift import TABLE, annotations, differences, facts, json_types, main
 from zai_async import _operations as ep
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 
-ROWS = [row for row in vars(ep).values() if isinstance(row, Endpoint)]
+ROWS = [row for row in vars(ep).values() if isinstance(row, Operation)]
 
 BIGMODEL = "documented by bigmodel.cn only"
 NEWER = "added with GLM-5.2, after the document"
@@ -190,7 +190,7 @@ class Params(TypedDict, total=False):
     parts: Sequence[Mapping[str, Any]]
 
 
-ROW = Endpoint("x", "p", Answer, Params)
+ROW = Operation("x", "p", Answer, Params)
 
 
 @pytest.mark.parametrize(

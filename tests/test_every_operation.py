@@ -12,7 +12,7 @@ import pytest
 from tests.test_uploads import PNG, wav
 from zai_async import AsyncZai, ConfigurationError, RetryPolicy
 from zai_async import _operations as ep
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.providers import (
     BIGMODEL,
     BIGMODEL_CODING,
@@ -220,7 +220,7 @@ GATEWAYS = {
 
 
 def test_every_operation_is_here():
-    named = {each.name for each in vars(ep).values() if isinstance(each, Endpoint)}
+    named = {each.name for each in vars(ep).values() if isinstance(each, Operation)}
     assert set(OPERATIONS) == named
 
 

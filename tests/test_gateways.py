@@ -25,7 +25,7 @@ from zai_async import (
     truto,
 )
 from zai_async import _operations as ep
-from zai_async._wire import Endpoint, open_envelope
+from zai_async._wire import Operation, open_envelope
 from zai_async.providers import PROVIDERS, ZAI
 from zai_async.resources import Resources
 from zai_async.testing import FakeReply, FakeTransport
@@ -33,7 +33,7 @@ from zai_async.testing import FakeReply, FakeTransport
 ROOT = Path(__file__).parent.parent
 TOKEN = "at_canary0123456789"
 PROVIDER_KEYS = {"lowcodeapi": TOKEN, "lowcodeapi-coding": TOKEN}
-ENDPOINTS = {row.name: row for row in vars(ep).values() if isinstance(row, Endpoint)}
+OPERATIONS = {row.name: row for row in vars(ep).values() if isinstance(row, Operation)}
 
 
 def second_of_silence():
@@ -204,10 +204,10 @@ def client(provider, *script, **changes):
 
 async def make(call, provider, *script, **changes):
     """Make a call of the table; return its answer and the requests."""
-    endpoint, params, answer = CALLS[call]
+    operation, params, answer = CALLS[call]
     zai, transport = client(provider, *(script or [FakeReply.json(answer)]), **changes)
     async with zai:
-        return await zai._manager.call(endpoint, params), transport.requests
+        return await zai._manager.call(operation, params), transport.requests
 
 
 # Where it goes.
@@ -254,9 +254,9 @@ async def test_aliases_hang_below_another_base_url(base_url):
 def test_a_gateway_names_operations_and_keywords_that_exist():
     for provider in (*PROVIDERS.values(), TRUTO, TRUTO_PROXY):
         named = {*provider.paths, *provider.renames, *provider.plain_prompts}
-        assert named | (provider.operations or set()) <= ENDPOINTS.keys()
+        assert named | (provider.operations or set()) <= OPERATIONS.keys()
         for operation, names in provider.renames.items():
-            assert names.keys() <= ENDPOINTS[operation].keywords
+            assert names.keys() <= OPERATIONS[operation].keywords
 
 
 def test_truto_wants_an_account():
@@ -591,13 +591,13 @@ async def test_check_needs_a_list_of_models():
 # The page.
 
 
-def address(endpoint, provider):
-    if not provider.has(endpoint.name):
+def address(operation, provider):
+    if not provider.has(operation.name):
         return "-"
-    path = provider.paths.get(endpoint.name)
+    path = provider.paths.get(operation.name)
     if path is None:
-        family = next((each for each in provider.families if endpoint.path.startswith(each)), "")
-        path = f"{provider.families.get(family, '')}{endpoint.path.removeprefix(family)}"
+        family = next((each for each in provider.families if operation.path.startswith(each)), "")
+        path = f"{provider.families.get(family, '')}{operation.path.removeprefix(family)}"
     return f"`{path}`"
 
 
@@ -606,9 +606,9 @@ def operations():
     columns = [*PROVIDERS.values(), truto("...")]
     lines = [["Operation", *(f"`{provider.name}`" for provider in columns)]]
     lines.append(["---"] * len(lines[0]))
-    for endpoint in ENDPOINTS.values():
-        cells = [address(endpoint, provider) for provider in columns]
-        lines.append([f"{endpoint.method} `{endpoint.name}`", *cells])
+    for operation in OPERATIONS.values():
+        cells = [address(operation, provider) for provider in columns]
+        lines.append([f"{operation.method} `{operation.name}`", *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -627,7 +627,7 @@ PUBLISHED = json.loads((ROOT / "tests/fields.json").read_bytes())  # what Z.AI d
 UNDOCUMENTED = {"models.list", "quota"}
 POLLS = {"tasks.result", "file_parser.result"}  # tasks make them, no method does
 ELSEWHERE = {
-    row.name for row in ENDPOINTS.values() if f"{row.method} /{row.path}" not in PUBLISHED
+    row.name for row in OPERATIONS.values() if f"{row.method} /{row.path}" not in PUBLISHED
 } - UNDOCUMENTED
 
 
@@ -636,7 +636,7 @@ def test_the_page_names_what_z_ai_does_not_document(page):
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     sentence = re.search(r"Documented for [^:]+ only: (.+?`)\. ", text)[1]
     groups = tuple(f"{name}." for name in re.findall(r"`([\w.]+)`", sentence))
-    assert {name for name in ENDPOINTS if f"{name}.".startswith(groups)} == ELSEWHERE
+    assert {name for name in OPERATIONS if f"{name}.".startswith(groups)} == ELSEWHERE
 
 
 def method_of(operation):
@@ -648,7 +648,7 @@ def method_of(operation):
     return owner, getattr(owner, name, None)
 
 
-@pytest.mark.parametrize("operation", sorted(ENDPOINTS.keys() - POLLS))
+@pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - POLLS))
 def test_the_docstring_tells_what_z_ai_does_not_document(operation):
     owner, method = method_of(operation)
     described = f"{owner.__doc__} {method.__doc__}"

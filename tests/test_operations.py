@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from zai_async import _operations as ep
-from zai_async._wire import Endpoint, RequestFactory
+from zai_async._wire import Operation, RequestFactory
 from zai_async.errors import ConfigurationError
 from zai_async.providers import ZAI, ZAI_CODING
 
-ROWS = {name: row for name, row in vars(ep).items() if isinstance(row, Endpoint)}
+ROWS = {name: row for name, row in vars(ep).items() if isinstance(row, Operation)}
 POSTS = {name: row for name, row in ROWS.items() if row.method == "POST" and row.upload is None}
 
 SAMPLES: dict[str, Any] = {
@@ -21,13 +21,13 @@ SAMPLES: dict[str, Any] = {
 }
 
 
-def sample(row: Endpoint[Any]) -> dict[str, Any]:
+def sample(row: Operation[Any]) -> dict[str, Any]:
     # A recording may come in one of two fields, so that neither is required on its own.
     names = row.required | ({"file"} if row.upload else set())
     return {name: SAMPLES.get(name, "text") for name in names}
 
 
-def request(row: Endpoint[Any], **params: Any):
+def request(row: Operation[Any], **params: Any):
     return RequestFactory(row, ZAI, None, {}).build(sample(row) | params)
 
 

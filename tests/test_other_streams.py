@@ -25,7 +25,7 @@ from zai_async import (
     StreamMalformedError,
     StreamTruncatedError,
 )
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.client import AsyncZai
 from zai_async.models import (
     AgentChunk,
@@ -38,9 +38,9 @@ from zai_async.models import (
 from zai_async.streams import AgentStream, SpeechStream, TranscriptionStream
 from zai_async.testing import FakeReply, FakeTransport
 
-TRANSCRIBE = Endpoint("t", "paas/v4/t", TranscriptionEvent, TranscriptionParams, stream=True)
-SPEAK = Endpoint("s", "paas/v4/s", SpeechChunk, SpeechParams, stream=True)
-AGENT = Endpoint("a", "v1/agents", AgentChunk, AgentParams, stream=True)
+TRANSCRIBE = Operation("t", "paas/v4/t", TranscriptionEvent, TranscriptionParams, stream=True)
+SPEAK = Operation("s", "paas/v4/s", SpeechChunk, SpeechParams, stream=True)
+AGENT = Operation("a", "v1/agents", AgentChunk, AgentParams, stream=True)
 
 
 def frames(*events, done=True):
@@ -58,12 +58,12 @@ async def closed_clients():
         await clients.pop().aclose()
 
 
-def opened(kind, endpoint, wire, *args, broken=(), allow=(), **params):
+def opened(kind, operation, wire, *args, broken=(), allow=(), **params):
     params["options"] = CallOptions(allow=allow)
     reply = FakeReply.stream(wire, *broken, X_Log_Id="log-1")
     zai = AsyncZai(api_key="k", transport=FakeTransport(reply), retry=RetryPolicy(retries=0))
     clients.append(zai)
-    return kind(zai._manager.begin(endpoint, params), *args)
+    return kind(zai._manager.begin(operation, params), *args)
 
 
 def transcribing(wire, **params):

@@ -5,7 +5,7 @@ import pytest
 from zai_async import AsyncZai, errors
 from zai_async import _operations as ep
 from zai_async._secrets import Secret
-from zai_async._wire import Endpoint, RequestFactory
+from zai_async._wire import Operation, RequestFactory
 from zai_async.models import ChatParams
 from zai_async.providers import (
     BIGMODEL,
@@ -18,13 +18,13 @@ from zai_async.providers import (
 )
 from zai_async.testing import FakeReply, FakeTransport
 
-AGENTS = Endpoint("agents.invoke", "v1/agents", dict, ChatParams)
+AGENTS = Operation("agents.invoke", "v1/agents", dict, ChatParams)
 
 
-def url(endpoint, provider, base_url=None):
+def url(operation, provider, base_url=None):
     params = {"model": "m", "messages": "hi"}
     where = resolve_provider(provider, base_url)
-    return RequestFactory(endpoint, where, Secret("k"), {}).build(params).url
+    return RequestFactory(operation, where, Secret("k"), {}).build(params).url
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.calls import KEY
 from zai_async import AsyncZai, AuthenticationError, BillingError, RetryPolicy
 from zai_async import _operations as ep
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.resources import Resources
 from zai_async.testing import FakeReply, FakeTransport
 
@@ -16,7 +16,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 AGENT_MESSAGES = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
 
 
-class Operation(NamedTuple):
+class Case(NamedTuple):
     """What a call must become, and what its answer must hold."""
 
     name: str
@@ -29,14 +29,14 @@ class Operation(NamedTuple):
 
 def post(name, path, params, answer, found, *, body=None):
     sent = f"POST {ROOT}/{path}"
-    return Operation(name, params, sent, params if body is None else body, answer, found)
+    return Case(name, params, sent, params if body is None else body, answer, found)
 
 
 def get(name, path, params, answer, found, *, method="GET"):
-    return Operation(name, params, f"{method} {ROOT}/{path}", None, answer, found)
+    return Case(name, params, f"{method} {ROOT}/{path}", None, answer, found)
 
 
-OPERATIONS = [
+CASES = [
     post(
         "images.generate",
         "paas/v4/images/generations",
@@ -193,7 +193,7 @@ def method_of(zai, name):
     return zai
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", CASES, ids=lambda operation: operation.name)
 async def test_an_operation_sends_its_request_and_reads_its_answer(operation):
     transport = FakeTransport(FakeReply.json(operation.answer, X_Log_Id="log-1"))
     async with client(transport) as zai:
@@ -207,7 +207,7 @@ async def test_an_operation_sends_its_request_and_reads_its_answer(operation):
     assert (answer.request_id, len(answer.attempts)) == ("log-1", 1)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", CASES, ids=lambda operation: operation.name)
 async def test_a_refusal_is_raised_and_names_the_operation(operation):
     refusal = FakeReply.json({"error": {"code": "1113", "message": "no balance"}}, status=429)
     async with client(FakeTransport(refusal)) as zai:
@@ -216,7 +216,7 @@ async def test_a_refusal_is_raised_and_names_the_operation(operation):
     assert caught.value.operation == operation.name
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", CASES, ids=lambda operation: operation.name)
 async def test_what_is_no_keyword_is_not_sent(operation):
     transport = FakeTransport(FakeReply.json({}))
     async with client(transport) as zai:
@@ -232,8 +232,8 @@ def is_simple(row):
 
 
 def test_every_simple_operation_is_tried_above():
-    rows = [row for row in vars(ep).values() if isinstance(row, Endpoint)]
-    assert {row.name for row in rows if is_simple(row)} == {each.name for each in OPERATIONS}
+    rows = [row for row in vars(ep).values() if isinstance(row, Operation)]
+    assert {row.name for row in rows if is_simple(row)} == {each.name for each in CASES}
 
 
 async def test_a_client_has_every_group_and_so_has_a_derived_one():

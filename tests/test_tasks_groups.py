@@ -85,7 +85,7 @@ class Engine:
         self.clock = LoopClock()
         self.times = {}
 
-    async def call(self, endpoint, params):
+    async def call(self, operation, params):
         now = self.clock.monotonic()
         self.times.setdefault(params["id"], []).append(now)
         await asyncio.sleep(0.2)

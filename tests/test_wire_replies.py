@@ -5,7 +5,7 @@ import pytest
 
 from zai_async import _operations as ep
 from zai_async._secrets import Secret
-from zai_async._wire import Endpoint, parse_reply
+from zai_async._wire import Operation, parse_reply
 from zai_async.errors import AuthenticationError, RateLimitError, ResponseError
 from zai_async.models import ChatCompletion, ChatParams
 
@@ -20,10 +20,10 @@ ANSWER = {
 }
 
 
-def parse(body, endpoint=ep.CHAT, status=200, headers=None, secrets=()):
+def parse(body, operation=ep.CHAT, status=200, headers=None, secrets=()):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return parse_reply(
-        endpoint, data, status=status, headers=headers or {}, now=0.0, secrets=secrets
+        operation, data, status=status, headers=headers or {}, now=0.0, secrets=secrets
     )
 
 
@@ -51,8 +51,8 @@ def test_the_request_id_comes_from_the_body_or_the_header(own, headers, expected
 
 
 def test_an_answer_that_is_no_reply_has_no_request_id():
-    endpoint = Endpoint("numbers", "paas/v4/numbers", list[int], ChatParams)
-    assert parse([1, 2], endpoint, headers={"X-Log-Id": "theirs"}) == [1, 2]
+    operation = Operation("numbers", "paas/v4/numbers", list[int], ChatParams)
+    assert parse([1, 2], operation, headers={"X-Log-Id": "theirs"}) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from zai_async import CallOptions, ConfigurationError, Message, ToolCall
 from zai_async import _operations as ep
 from zai_async._secrets import Secret
 from zai_async._version import __version__
-from zai_async._wire import Endpoint, RequestFactory
+from zai_async._wire import Operation, RequestFactory
 from zai_async.models import CallParams
 from zai_async.providers import ZAI, ZAI_CODING, Provider
 
@@ -27,34 +27,34 @@ class ListParams(CallParams, total=False):
     limit: int
 
 
-ITEM = Endpoint("items.get", "paas/v4/items/{id}/content", dict, ItemParams, method="GET")
-LIST = Endpoint("items.list", "paas/v4/items", dict, ListParams, method="GET")
-SEND = Endpoint("items.send", "paas/v4/items/{id}", dict, ItemParams)
+ITEM = Operation("items.get", "paas/v4/items/{id}/content", dict, ItemParams, method="GET")
+LIST = Operation("items.list", "paas/v4/items", dict, ListParams, method="GET")
+SEND = Operation("items.send", "paas/v4/items/{id}", dict, ItemParams)
 
 
-def build(endpoint=ep.CHAT, headers=None, key=KEY, provider=ZAI, **params):
-    return RequestFactory(endpoint, provider, key, headers or {}).build(params)
+def build(operation=ep.CHAT, headers=None, key=KEY, provider=ZAI, **params):
+    return RequestFactory(operation, provider, key, headers or {}).build(params)
 
 
-def body_of(endpoint=ep.CHAT, **params):
-    return json.loads(build(endpoint, **params).body)
+def body_of(operation=ep.CHAT, **params):
+    return json.loads(build(operation, **params).body)
 
 
 # Keywords.
 
 
-@pytest.mark.parametrize("endpoint", [ep.CHAT, ep.CHAT_STREAM], ids=["plain", "stream"])
-def test_unknown_keywords_are_refused_all_at_once(endpoint):
+@pytest.mark.parametrize("operation", [ep.CHAT, ep.CHAT_STREAM], ids=["plain", "stream"])
+def test_unknown_keywords_are_refused_all_at_once(operation):
     with pytest.raises(TypeError, match=r"create\(\) got an unexpected keyword: n, temprature; .*"):
-        build(endpoint, temprature=1, n=2)  # before it is noticed that model and messages miss
+        build(operation, temprature=1, n=2)  # before it is noticed that model and messages miss
 
 
-@pytest.mark.parametrize("endpoint", [ep.CHAT, ep.CHAT_STREAM], ids=["plain", "stream"])
-def test_missing_keywords_are_named(endpoint):
+@pytest.mark.parametrize("operation", [ep.CHAT, ep.CHAT_STREAM], ids=["plain", "stream"])
+def test_missing_keywords_are_named(operation):
     with pytest.raises(TypeError, match=r"create\(\) misses a keyword: messages, model$"):
-        build(endpoint)
+        build(operation)
     with pytest.raises(TypeError, match=r"create\(\) misses a keyword: messages$"):
-        build(endpoint, model="glm-5.3")
+        build(operation, model="glm-5.3")
 
 
 def test_keywords_are_checked_before_the_operation():
@@ -269,11 +269,11 @@ def test_headers_that_cannot_be_sent(field, place):
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "params"), [(ITEM, {"id": "\udcff"}), (LIST, {"after": "\udcff"})]
+    ("operation", "params"), [(ITEM, {"id": "\udcff"}), (LIST, {"after": "\udcff"})]
 )
-def test_text_that_no_address_can_hold(endpoint, params):
+def test_text_that_no_address_can_hold(operation, params):
     with pytest.raises(ConfigurationError, match="a keyword has characters that no address may"):
-        build(endpoint, **params)
+        build(operation, **params)
 
 
 def test_options_without_headers_add_none():
@@ -314,7 +314,7 @@ def test_a_request_does_not_show_the_key(key_in):
 # Endpoints.
 
 
-def test_what_an_endpoint_knows_of_its_keywords():
+def test_what_an_operation_knows_of_its_keywords():
     assert ITEM.required == {"id"}
     assert ITEM.keywords == {"id", "options", "extra"}
     assert LIST.required == frozenset()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sized
 from typing import Any, Final, TypeVar
 
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import ConfigurationError
 from zai_async.models import (
     AgentChunk,
@@ -112,9 +112,9 @@ def _operation(
     free: bool = False,
     upload: FileLimits | None = None,
     prepare: Prepare = _unchanged,
-) -> Endpoint[T]:
+) -> Operation[T]:
     required = sorted(params.__required_keys__)
-    return Endpoint(
+    return Operation(
         name,
         path,
         result,

@@ -1,6 +1,5 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
-from zai_async._wire.endpoints import Endpoint
 from zai_async._wire.faults import (
     Fault,
     error_in_body,
@@ -9,12 +8,13 @@ from zai_async._wire.faults import (
     not_the_api,
     to_error,
 )
+from zai_async._wire.operation import Operation
 from zai_async._wire.replies import open_envelope, parse_reply
 from zai_async._wire.requests import Request, RequestFactory, authorized
 
 __all__ = [
-    "Endpoint",
     "Fault",
+    "Operation",
     "Request",
     "RequestFactory",
     "authorized",

@@ -11,7 +11,7 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._version import __version__
-from zai_async._wire.endpoints import Endpoint
+from zai_async._wire.operation import Operation
 from zai_async.errors import ConfigurationError
 from zai_async.uploads import BodyStream
 
@@ -39,25 +39,25 @@ class HeaderSet:
         self.fields = fields
         self.secrets = secrets
 
-    def over(self, endpoint: Endpoint[Any], own: Mapping[str, str]) -> "HeaderSet":
+    def over(self, operation: Operation[Any], own: Mapping[str, str]) -> "HeaderSet":
         """Return these with the caller's own fields, which win.
 
         Raises:
             ConfigurationError: A field cannot be sent.
         """
         for name, value in own.items():
-            _require_sendable(endpoint, name, value)
+            _require_sendable(operation, name, value)
         hidden = {name: Secret(text) for name, text in own.items() if name.lower() in _SECRET}
         shown = {name: text for name, text in own.items() if name not in hidden}
         return HeaderSet(merged(self.fields, shown), merged(self.secrets, hidden))
 
 
-def fields_for(endpoint: Endpoint[Any], body: bytes | BodyStream | None) -> dict[str, str]:
+def fields_for(operation: Operation[Any], body: bytes | BodyStream | None) -> dict[str, str]:
     """Return the fields that an operation sets itself."""
     headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
     if body is not None:
         headers["Content-Type"] = getattr(body, "content_type", "application/json")
-    if endpoint.stream:
+    if operation.stream:
         # Compressed event streams arrive late and in lumps.
         headers |= {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
     return headers
@@ -69,13 +69,13 @@ def merged(*layers: Mapping[str, T]) -> dict[str, T]:
     return dict(fields.values())
 
 
-def _require_sendable(endpoint: Endpoint[Any], name: Any, value: Any) -> None:
+def _require_sendable(operation: Operation[Any], name: Any, value: Any) -> None:
     if not (isinstance(name, str) and isinstance(value, str)):
-        raise ConfigurationError(f"{endpoint.name}(): header fields must be strings")
+        raise ConfigurationError(f"{operation.name}(): header fields must be strings")
     if not _NAME.fullmatch(name) or name.lower() in _OURS:
-        raise ConfigurationError(f"{endpoint.name}(): a header field cannot be {name!r}")
+        raise ConfigurationError(f"{operation.name}(): a header field cannot be {name!r}")
     if _FORBIDDEN.search(value):
-        raise ConfigurationError(f"{endpoint.name}(): {name} has characters that no header may")
+        raise ConfigurationError(f"{operation.name}(): {name} has characters that no header may")
 
 
 def sign_token(key: Secret, now: float) -> Secret:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar, get_origin
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async._wire.endpoints import Endpoint
 from zai_async._wire.faults import error_in_body, not_the_api
+from zai_async._wire.operation import Operation
 from zai_async.models import Reply
 from zai_async.models.tolerant import decode
 from zai_async.providers import ZAI, Provider
@@ -21,7 +21,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def parse_reply(
-    endpoint: Endpoint[T],
+    operation: Operation[T],
     data: bytes,
     *,
     status: int,
@@ -36,12 +36,12 @@ def parse_reply(
         APIError: The body reports an error, whatever the status says.
         ResponseError: The body is not an answer of the API.
     """
-    data = open_envelope(provider, endpoint.result, data)
+    data = open_envelope(provider, operation.result, data)
     error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
     if error is not None:
         raise error
     try:
-        result = decode(endpoint.decoder, data)
+        result = decode(operation.decoder, data)
     except msgspec.DecodeError:
         raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
     if isinstance(result, Reply) and result.request_id is None:

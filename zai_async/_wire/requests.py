@@ -7,8 +7,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async._wire.endpoints import Body, Endpoint
 from zai_async._wire.headers import HeaderSet, fields_for, sign_token
+from zai_async._wire.operation import Body, Operation
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.tolerant import encode
@@ -50,22 +50,22 @@ class RequestFactory:
 
     def __init__(
         self,
-        endpoint: Endpoint[Any],
+        operation: Operation[Any],
         provider: Provider,
         key: Secret | None,
         headers: Mapping[str, str],
     ) -> None:
-        self.endpoint = endpoint
+        self.operation = operation
         self._provider = provider
-        self._exists = provider.has(endpoint.name)
-        self._path = _place(endpoint, provider)
-        self._renames = provider.renames.get(endpoint.name, {})
-        self._plain = endpoint.name in provider.plain_prompts
+        self._exists = provider.has(operation.name)
+        self._path = _place(operation, provider)
+        self._renames = provider.renames.get(operation.name, {})
+        self._plain = operation.name in provider.plain_prompts
         self._headers = headers
         self._secrets = _secret_headers(provider, key)
         self._secret_query = _secret_query(provider, key)
         self._usual: HeaderSet | None = None
-        fixed = endpoint.method == "POST" and "{" not in self._path
+        fixed = operation.method == "POST" and "{" not in self._path
         self._fixed_url = self._url(self._path, {}) if fixed else None
 
     def build(self, params: Mapping[str, Any], *, connect_timeout: float | None = None) -> Request:
@@ -75,16 +75,16 @@ class RequestFactory:
             TypeError: A keyword is unknown or missing.
             ConfigurationError: The operation does not exist here, or a value cannot be sent.
         """
-        endpoint = self.endpoint
-        _check_keywords(endpoint, params)
+        operation = self.operation
+        _check_keywords(operation, params)
         self._require_operation()
         body = {name: value for name, value in params.items() if name not in _BESIDE_THE_BODY}
         url, body = self._addressed(body, params.get("extra"))
-        sent = _encoded(endpoint, body, params.get("on_progress"))
+        sent = _encoded(operation, body, params.get("on_progress"))
         headers = self._header_set(sent, params.get("options"))
         return Request(
-            operation=endpoint.name,
-            method=endpoint.method,
+            operation=operation.name,
+            method=operation.method,
             url=url,
             headers=headers.fields,
             secret_headers=headers.secrets,
@@ -95,32 +95,32 @@ class RequestFactory:
 
     def _require_operation(self) -> None:
         if not self._exists:
-            text = f"provider {self._provider.name!r} has no operation {self.endpoint.name}"
+            text = f"provider {self._provider.name!r} has no operation {self.operation.name}"
             raise ConfigurationError(text)
 
     def _addressed(self, body: Body, extra: Mapping[str, Any] | None) -> tuple[str, Body]:
         """Return where a body goes, and what is left of it."""
         try:
-            path, body = _fill_path(self.endpoint, self._path, body)
+            path, body = _fill_path(self.operation, self._path, body)
             body = self._in_dialect(body)
             if extra:
                 body = {**body, **extra}
             return self._fixed_url or self._url(path, body), body
         except UnicodeEncodeError:
-            text = f"{self.endpoint.name}(): a keyword has characters that no address may"
+            text = f"{self.operation.name}(): a keyword has characters that no address may"
             raise ConfigurationError(text) from None
 
     def _in_dialect(self, body: Body) -> Body:
         """Return the body that the operation makes of its keywords, in the gateway's words."""
-        body = self.endpoint.prepare(body)
+        body = self.operation.prepare(body)
         if self._plain:
-            body = {**body, "messages": _plain_prompt(self.endpoint, body["messages"])}
+            body = {**body, "messages": _plain_prompt(self.operation, body["messages"])}
         if not self._renames:
             return body
         return {self._renames.get(name, name): value for name, value in body.items()}
 
     def _url(self, path: str, body: Body) -> str:
-        query = {} if self.endpoint.method == "POST" else body
+        query = {} if self.operation.method == "POST" else body
         return _with_query(f"{self._provider.base_url}/{path}", {**self._provider.query, **query})
 
     def _header_set(
@@ -128,39 +128,39 @@ class RequestFactory:
     ) -> HeaderSet:
         own: Mapping[str, str] = options.headers if options else {}
         if own or not (body is None or isinstance(body, bytes)):
-            return self._header_set_of(body).over(self.endpoint, own)
+            return self._header_set_of(body).over(self.operation, own)
         if self._usual is None:
             self._usual = self._header_set_of(body)
         return self._usual
 
     def _header_set_of(self, body: bytes | BodyStream | None) -> HeaderSet:
-        ours = HeaderSet(fields_for(self.endpoint, body), self._secrets)
-        return ours.over(self.endpoint, self._headers)
+        ours = HeaderSet(fields_for(self.operation, body), self._secrets)
+        return ours.over(self.operation, self._headers)
 
 
-def _check_keywords(endpoint: Endpoint[Any], params: Mapping[str, Any]) -> None:
-    if not endpoint.keywords.issuperset(params):
-        names = ", ".join(sorted(params.keys() - endpoint.keywords))
+def _check_keywords(operation: Operation[Any], params: Mapping[str, Any]) -> None:
+    if not operation.keywords.issuperset(params):
+        names = ", ".join(sorted(params.keys() - operation.keywords))
         raise TypeError(
-            f"{endpoint.name}() got an unexpected keyword: {names}; "
+            f"{operation.name}() got an unexpected keyword: {names}; "
             "a field newer than this package goes into extra={...}"
         )
-    if not endpoint.required.issubset(params):
-        names = ", ".join(sorted(endpoint.required - params.keys()))
-        raise TypeError(f"{endpoint.name}() misses a keyword: {names}")
+    if not operation.required.issubset(params):
+        names = ", ".join(sorted(operation.required - params.keys()))
+        raise TypeError(f"{operation.name}() misses a keyword: {names}")
 
 
-def _place(endpoint: Endpoint[Any], provider: Provider) -> str:
+def _place(operation: Operation[Any], provider: Provider) -> str:
     """Return the path of an operation below the base URL, keywords in braces."""
-    if endpoint.name in provider.paths:
-        return provider.paths[endpoint.name]
+    if operation.name in provider.paths:
+        return provider.paths[operation.name]
     for family, place in provider.families.items():
-        if endpoint.path.startswith(f"{family}/"):
-            return f"{place}/{endpoint.path.removeprefix(f'{family}/')}".lstrip("/")
-    return endpoint.path
+        if operation.path.startswith(f"{family}/"):
+            return f"{place}/{operation.path.removeprefix(f'{family}/')}".lstrip("/")
+    return operation.path
 
 
-def _fill_path(endpoint: Endpoint[Any], path: str, body: Body) -> tuple[str, Body]:
+def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, Body]:
     """Move the keywords that the path names out of the body."""
     if "{" not in path:
         return path, body
@@ -171,18 +171,18 @@ def _fill_path(endpoint: Endpoint[Any], path: str, body: Body) -> tuple[str, Bod
             rest[name] = value
             continue
         if not isinstance(value, str) or value in {"", ".", ".."}:
-            raise ConfigurationError(f"{endpoint.name}(): {name} must be an id, not {value!r}")
+            raise ConfigurationError(f"{operation.name}(): {name} must be an id, not {value!r}")
         path = path.replace(slot, quote(value, safe=""))
     return path, rest
 
 
-def _plain_prompt(endpoint: Endpoint[Any], messages: Any) -> str:
+def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
     """Return the text of a conversation that is one plain question."""
     match messages:
         case [{"content": str(text)}]:
             return text
         case _:
-            raise ConfigurationError(f"{endpoint.name}(): here messages must be one plain text")
+            raise ConfigurationError(f"{operation.name}(): here messages must be one plain text")
 
 
 def _with_query(url: str, query: Body) -> str:
@@ -213,16 +213,16 @@ def _secret_query(provider: Provider, key: Secret | None) -> Mapping[str, Secret
 
 
 def _encoded(
-    endpoint: Endpoint[Any], body: Body, progress: Progress | None
+    operation: Operation[Any], body: Body, progress: Progress | None
 ) -> bytes | BodyStream | None:
-    if endpoint.method != "POST":
+    if operation.method != "POST":
         return None
-    if endpoint.upload is not None:
-        return _form(body, *endpoint.upload, progress)
+    if operation.upload is not None:
+        return _form(body, *operation.upload, progress)
     try:
         text = encode(body)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{endpoint.name}(): {error}") from None
+        raise ConfigurationError(f"{operation.name}(): {error}") from None
     if _MARK not in text:
         return text
     return JSONBody(text, list(_media(body)), progress)

@@ -71,17 +71,17 @@ class Call:
         options: CallOptions = params.get("options") or _NO_OPTIONS
         self.settings = settings
         self.options = options
-        self.endpoint = endpoint = factory.endpoint
+        self.operation = operation = factory.operation
         self.timeout = settings.timeout_for(options)
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         body = self.request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions
         self._visit = Visit(sessions.visits)
-        self._record = CallRecord(settings, sessions.ledger, endpoint, params, options)
+        self._record = CallRecord(settings, sessions.ledger, operation, params, options)
         self._turn = turn_of(settings, sessions.gates, self._record.model)
         self._history = AttemptLog(settings.clock)
-        self._repetition = Repetition(settings, sessions.reserve, options, endpoint, self._files)
+        self._repetition = Repetition(settings, sessions.reserve, options, operation, self._files)
         self._failure: Exception | None = None
         self._last_chance = False
         self._patience: Patience
@@ -170,7 +170,7 @@ class Call:
 
     def _give_back(self, usage: Usage | None = None) -> None:
         # What a poll reports was used by another call.
-        known = usage if self.endpoint.spends else None
+        known = usage if self.operation.spends else None
         self._turn.leave(tokens=None if known is None else known.total_tokens)
         self._visit.leave()
 
@@ -191,9 +191,9 @@ class Call:
     async def _tell_wait(self) -> None:
         """Say that the call waits: one line in the log, one event to the hook."""
         figures = self._turn.figures
-        _log.debug("%s: %s; waiting", self.endpoint.name, self._turn.situation)
+        _log.debug("%s: %s; waiting", self.operation.name, self._turn.situation)
         event = QueueEvent(
-            operation=self.endpoint.name,
+            operation=self.operation.name,
             model=self._record.model,
             limit=figures.limit,
             in_flight=figures.in_flight,
@@ -220,7 +220,7 @@ class Call:
         """Write down that the call has failed for good."""
         self._failure = error
         self._history.fail(error)
-        error.operation = self.endpoint.name
+        error.operation = self.operation.name
         error.attempts = self.attempts
         error.timing = self.timing
         error.hint = self._hint(error)
@@ -246,7 +246,7 @@ class Call:
             self.note(error)
             raise error
         self._history.fail(error)
-        error.operation = self.endpoint.name
+        error.operation = self.operation.name
         await self._tell(error, wait)
         self._history.wait = wait
         await self._pause(error, wait)
@@ -274,9 +274,9 @@ class Call:
         what = _REASONS.get(error.kind, error.message)
         which = f"code {error.code}" if error.code else type(error).__name__
         when = "when a slot is free" if self._turn.counts(error) else f"in {wait:.2f} s"
-        _log.info("%s: %s (%s); again %s", self.endpoint.name, what, which, when)
+        _log.info("%s: %s (%s); again %s", self.operation.name, what, which, when)
         event = RetryEvent(
-            operation=self.endpoint.name,
+            operation=self.operation.name,
             attempt=len(self._history),
             wait=wait,
             error=error,
@@ -285,7 +285,7 @@ class Call:
         await emit(self.settings.hooks.on_retry, event)
 
     def _hint(self, error: ZaiError) -> str | None:
-        """Add what the error means at this endpoint, and the address if that may be the mistake."""
+        """Add what the error means here, and the address if that may be the mistake."""
         provider = self.settings.provider
         own = provider.hints.get(error.kind)
         where = f"The address was {_shown(self.request)}." if error.kind == "not_found" else None
@@ -349,10 +349,10 @@ class Call:
 
     async def _announce(self, request: Request) -> None:
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s: %s %s", self.endpoint.name, request.method, _shown(request))
+            _log.debug("%s: %s %s", self.operation.name, request.method, _shown(request))
         if self.settings.hooks.on_request is not None:
             event = RequestEvent(
-                operation=self.endpoint.name,
+                operation=self.operation.name,
                 method=request.method,
                 url=_shown(request),
                 attempt=len(self._history),
@@ -368,11 +368,11 @@ class Call:
             self._turn.accepted()
         if _log.isEnabledFor(logging.DEBUG):
             took = self._history.last.duration
-            _log.debug("%s: HTTP %d in %.3f s", self.endpoint.name, response.status, took)
+            _log.debug("%s: HTTP %d in %.3f s", self.operation.name, response.status, took)
         if self.settings.hooks.on_response is not None:
             attempt = self._history.last
             event = ResponseEvent(
-                operation=self.endpoint.name,
+                operation=self.operation.name,
                 attempt=attempt.number,
                 status_code=response.status,
                 request_id=attempt.request_id,

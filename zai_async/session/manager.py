@@ -7,7 +7,7 @@ from typing import Any, TypeVar, Unpack
 
 from zai_async._clock import Clock
 from zai_async._transport import Response
-from zai_async._wire import Endpoint, RequestFactory, parse_reply
+from zai_async._wire import Operation, RequestFactory, parse_reply
 from zai_async.downloads import download
 from zai_async.models import BinaryReply, Reply
 from zai_async.models.files import Downloadable, DownloadOptions, attach_downloader
@@ -28,16 +28,16 @@ class SessionManager:
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self.settings = settings
         self.sessions = sessions
-        self._factories: dict[Endpoint[Any], RequestFactory] = {}
+        self._factories: dict[Operation[Any], RequestFactory] = {}
 
-    async def call(self, endpoint: Endpoint[T], params: Mapping[str, Any]) -> T:
+    async def call(self, operation: Operation[T], params: Mapping[str, Any]) -> T:
         """Make a call and return its decoded answer."""
-        call = self.begin(endpoint, params)
+        call = self.begin(operation, params)
 
         async def finish(response: Response) -> T:
             body = await read_body(response, self.settings, call.arrived)
             return parse_reply(
-                endpoint,
+                operation,
                 body,
                 status=response.status,
                 headers=response.headers,
@@ -53,9 +53,9 @@ class SessionManager:
             attach_downloader(result, self.download)
         return result
 
-    async def fetch(self, endpoint: Endpoint[bytes], params: Mapping[str, Any]) -> BinaryReply:
+    async def fetch(self, operation: Operation[bytes], params: Mapping[str, Any]) -> BinaryReply:
         """Make a call whose answer is no JSON, and return the bytes."""
-        call = self.begin(endpoint, params)
+        call = self.begin(operation, params)
 
         async def finish(response: Response) -> BinaryReply:
             body = await read_body(response, self.settings, call.arrived)
@@ -85,16 +85,16 @@ class SessionManager:
         """Time and chance."""
         return self.settings.clock
 
-    def begin(self, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> Call:
+    def begin(self, operation: Operation[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""
-        return Call(self.settings, self.sessions, self._factory(endpoint), params)
+        return Call(self.settings, self.sessions, self._factory(operation), params)
 
-    def _factory(self, endpoint: Endpoint[Any]) -> RequestFactory:
-        factory = self._factories.get(endpoint)
+    def _factory(self, operation: Operation[Any]) -> RequestFactory:
+        factory = self._factories.get(operation)
         if factory is None:
             own = self.settings
-            factory = RequestFactory(endpoint, own.provider, own.key, own.headers)
-            self._factories[endpoint] = factory
+            factory = RequestFactory(operation, own.provider, own.key, own.headers)
+            self._factories[operation] = factory
         return factory
 
 

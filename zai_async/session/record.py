@@ -8,7 +8,7 @@ import msgspec
 
 from zai_async._clock import Clock
 from zai_async._transport import Response
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
     Attempt,
@@ -34,20 +34,20 @@ class CallRecord:
         self,
         settings: Settings,
         ledger: Ledger,
-        endpoint: Endpoint[Any],
+        operation: Operation[Any],
         params: Mapping[str, Any],
         options: CallOptions,
     ) -> None:
-        self.operation = endpoint.name
-        self.model = model_of(endpoint.name, params)
+        self.operation = operation.name
+        self.model = model_of(operation.name, params)
         self.tag = options.tag
         self.begun: float | None = None
-        self._generates = endpoint.spends and self.model != endpoint.name
+        self._generates = operation.spends and self.model != operation.name
         self._budgets = tuple(filter(None, (settings.budget, options.budget)))
         self._ledger = ledger
         self._hooks = settings.hooks
         self._clock = settings.clock
-        self._spends = endpoint.spends
+        self._spends = operation.spends
         self._job = str(params.get("id") or params.get("async_id") or "")
         self._job_model = self.model
         self._open = False

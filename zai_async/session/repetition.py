@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import ZaiError
 from zai_async.models import CallOptions
 from zai_async.retry import RetryReserve, surely_refused
@@ -47,7 +47,7 @@ class Repetition:
         settings: Settings,
         reserve: RetryReserve,
         options: CallOptions,
-        endpoint: Endpoint[Any],
+        operation: Operation[Any],
         files: BodyStream | None,
     ) -> None:
         policy = settings.retry_for(options)
@@ -59,7 +59,7 @@ class Repetition:
         self._reserve = reserve
         self._deadline = math.inf if options.deadline is None else options.deadline
         self._waits_for_quota = settings.waits_for_quota(options)
-        self._endpoint = endpoint
+        self._operation = operation
         self._files = files
         self._free = 0
         self._drawn = False
@@ -86,7 +86,7 @@ class Repetition:
 
     def may_resend(self) -> bool:
         """Tell whether a request that reached nobody may go out on a fresh connection, at once."""
-        allowed = self._endpoint.repeatable and self._replayable() and self.policy.retries != 0
+        allowed = self._operation.repeatable and self._replayable() and self.policy.retries != 0
         self._free += allowed
         return allowed
 
@@ -124,7 +124,7 @@ class Repetition:
         return self._drawn
 
     def _may_repeat(self, error: ZaiError) -> bool:
-        return self._replayable() and (self._endpoint.repeatable or surely_refused(error))
+        return self._replayable() and (self._operation.repeatable or surely_refused(error))
 
     def _replayable(self) -> bool:
         return self._files is None or self._files.replayable

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from zai_async._clock import Clock
 from zai_async._secrets import Secret
 from zai_async._transport import Response
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import Attempt, Timing, ZaiError
 from zai_async.models import CallOptions, Outcome, Timeout, Usage
 from zai_async.providers import Provider
@@ -96,7 +96,7 @@ class Source(Protocol):
     """One logical call, which can open a response several times."""
 
     @property
-    def endpoint(self) -> Endpoint[Any]:
+    def operation(self) -> Operation[Any]:
         """What is called."""
         ...
 

@@ -32,7 +32,7 @@ class JSONStream(EventStream[T]):
     """A stream of JSON events that ends with ``[DONE]``; errors may be among them."""
 
     def __init__(self, source: Source) -> None:
-        self._decode = source.endpoint.decoder.decode
+        self._decode = source.operation.decoder.decode
         self.skipped = 0
         """Events without any content for the caller."""
         super().__init__(source)
@@ -61,7 +61,7 @@ class JSONStream(EventStream[T]):
 
     def _read_leniently(self, data: bytes) -> Any:
         try:
-            return decode(self._source.endpoint.decoder, self._halves.join(data))
+            return decode(self._source.operation.decoder, self._halves.join(data))
         except msgspec.ValidationError:
             raise self._malformed(data) from None
         except msgspec.DecodeError:

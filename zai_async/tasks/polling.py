@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from zai_async import _operations as ep
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import APIError, NotFoundError, TransportError, ZaiError
 from zai_async.models import Reply
 from zai_async.streams import ensure_proper_end
@@ -114,10 +114,10 @@ class Family(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A kind of task."""
 
     name: str
-    endpoint: Endpoint[R]
+    operation: Operation[R]
     """Asks how far a task is."""
     key: str
-    """The keyword of the endpoint that holds the id of the task."""
+    """The keyword of the operation that holds the id of the task."""
     schedule: Schedule
     has_result: Callable[[R], bool]
     """Whether the answer about a task that succeeded holds what it was submitted for."""
@@ -130,7 +130,7 @@ class Family(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 VIDEOS: Final = Family(
     name="videos",
-    endpoint=ep.VIDEO_RESULT,
+    operation=ep.VIDEO_RESULT,
     key="id",
     schedule=Schedule(5.0, 15.0),
     has_result=lambda video: bool(video.urls),
@@ -138,7 +138,7 @@ VIDEOS: Final = Family(
 )
 IMAGES: Final = Family(
     name="images",
-    endpoint=ep.IMAGE_RESULT,
+    operation=ep.IMAGE_RESULT,
     key="id",
     schedule=Schedule(2.0, 8.0),
     has_result=lambda image: bool(image.urls),
@@ -146,7 +146,7 @@ IMAGES: Final = Family(
 )
 CHATS: Final = Family(
     name="chat.completions",
-    endpoint=ep.CHAT_RESULT,
+    operation=ep.CHAT_RESULT,
     key="id",
     schedule=Schedule(3.0, 10.0),
     has_result=lambda answer: bool(answer.choices),
@@ -155,7 +155,7 @@ CHATS: Final = Family(
 )
 AGENTS: Final = Family(
     name="agents",
-    endpoint=ep.AGENT_RESULT,
+    operation=ep.AGENT_RESULT,
     key="async_id",
     schedule=Schedule(3.0, 10.0),
     has_result=lambda reply: bool(reply.messages),
@@ -163,7 +163,7 @@ AGENTS: Final = Family(
 )
 PARSED_FILES: Final = Family(
     name="file_parser",
-    endpoint=ep.FILE_PARSER_RESULT,
+    operation=ep.FILE_PARSER_RESULT,
     key="task_id",
     schedule=Schedule(2.0, 10.0),
     # A blank page has no text.
@@ -171,7 +171,7 @@ PARSED_FILES: Final = Family(
 )
 BATCHES: Final = Family(
     name="batches",
-    endpoint=ep.BATCH_RETRIEVE,
+    operation=ep.BATCH_RETRIEVE,
     key="batch_id",
     schedule=Schedule(10.0, 60.0),
     has_result=lambda batch: bool(batch.output_file_id or batch.error_file_id),

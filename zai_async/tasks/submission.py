@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import SubmitUnknownError, ZaiError
 from zai_async.models import AgentReply, FileParserTask, ParsedFile, Reply, TaskStatus
 from zai_async.retry import surely_refused
@@ -20,7 +20,7 @@ _HINT = "It may run and be billed: look for it in the console before you submit 
 
 async def submit(
     engine: Engine,
-    endpoint: Endpoint[TaskStatus],
+    operation: Operation[TaskStatus],
     params: Mapping[str, Any],
     family: Family[R],
 ) -> Task[R]:
@@ -31,20 +31,20 @@ async def submit(
         APIError: It was refused.
         TransportError: The request was not sent.
     """
-    receipt = await _send(engine, endpoint, params)
+    receipt = await _send(engine, operation, params)
     names = {"id": _named(receipt.id, receipt)}
     return _task(engine, family, names, receipt, receipt.model or params["model"])
 
 
 async def submit_agent(
-    engine: Engine, endpoint: Endpoint[AgentReply], params: Mapping[str, Any]
+    engine: Engine, operation: Operation[AgentReply], params: Mapping[str, Any]
 ) -> Task[AgentReply]:
     """Submit a task to an agent; one that answers at once makes it a task that is done.
 
     Raises:
         SubmitUnknownError: Nobody knows whether it was accepted.
     """
-    reply = await _send(engine, endpoint, params)
+    reply = await _send(engine, operation, params)
     agent = params["agent_id"]
     if not reply.async_id and reply.messages:
         names = {"agent_id": agent, "async_id": reply.id}
@@ -54,21 +54,24 @@ async def submit_agent(
 
 
 async def submit_file(
-    engine: Engine, endpoint: Endpoint[FileParserTask], params: Mapping[str, Any], format_type: str
+    engine: Engine,
+    operation: Operation[FileParserTask],
+    params: Mapping[str, Any],
+    format_type: str,
 ) -> Task[ParsedFile]:
     """Submit a file to be parsed.
 
     Raises:
         SubmitUnknownError: Nobody knows whether it was accepted.
     """
-    receipt = await _send(engine, endpoint, params)
+    receipt = await _send(engine, operation, params)
     names = {"task_id": _named(receipt.task_id, receipt), "format_type": format_type}
     return _task(engine, PARSED_FILES, names, receipt)
 
 
-async def _send(engine: Engine, endpoint: Endpoint[T], params: Mapping[str, Any]) -> T:
+async def _send(engine: Engine, operation: Operation[T], params: Mapping[str, Any]) -> T:
     try:
-        return await engine.call(endpoint, params)
+        return await engine.call(operation, params)
     except ZaiError as error:
         if not error.attempts or surely_refused(error):
             raise

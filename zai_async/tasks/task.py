@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from zai_async._clock import Clock
-from zai_async._wire import Endpoint
+from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
     Attempt,
@@ -48,7 +48,7 @@ class Engine(Protocol):
         """Time and chance."""
         ...
 
-    async def call(self, endpoint: Endpoint[T], params: Mapping[str, Any]) -> T:
+    async def call(self, operation: Operation[T], params: Mapping[str, Any]) -> T:
         """Make a call and return its decoded answer."""
         ...
 
@@ -128,7 +128,9 @@ class Task(Generic[R]):
 
     async def _ask(self, engine: Engine) -> R:
         try:
-            answer = await engine.call(self._family.endpoint, {**self._names, "options": _QUESTION})
+            answer = await engine.call(
+                self._family.operation, {**self._names, "options": _QUESTION}
+            )
         except ZaiError as error:
             self._attempts = error.attempts
             raise
@@ -191,7 +193,7 @@ class Task(Generic[R]):
 
     def _timeout(self, timeout: float | None, waited: float) -> TaskTimeoutError:
         error = TaskTimeoutError(f"the task was not done within {timeout:g} s", task=self)
-        error.attempts, error.operation = self._attempts, self._family.endpoint.name
+        error.attempts, error.operation = self._attempts, self._family.operation.name
         error.timing = Timing(total=waited)
         return error
 
@@ -354,7 +356,7 @@ def _bad_end(task: Task[Any], family: Family[Any], answer: Reply, sentence: str)
 def _tell_how(error: ZaiError, answer: Reply, family: Family[Any]) -> None:
     """Note which question brought the answer that an error is about."""
     error.attempts, error.timing = answer.attempts, answer.timing
-    error.operation = family.endpoint.name
+    error.operation = family.operation.name
 
 
 async def _tell(on_update: OnUpdate[R] | None, update: R) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from zai_async.uploads import FileLimits
 
-__all__ = ["Endpoint"]
+__all__ = ["Operation"]
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -18,7 +18,7 @@ def _unchanged(body: Body) -> Body:
     return body
 
 
-class Endpoint(Generic[T]):
+class Operation(Generic[T]):
     """Everything about the wire that differs between operations."""
 
     def __init__(
