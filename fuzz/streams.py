@@ -12,7 +12,7 @@ from zai_async.session.settings import Settings
 from zai_async.streams.events import Reset, TextDelta
 from zai_async.streams.waiting import Opening
 from zai_async.testing import FakeReply
-from zai_async.testing._fake_transport import FakeResponse
+from zai_async.testing.fake_transport import FakeResponse
 
 __all__ = ["check_stream"]
 

@@ -106,7 +106,7 @@ def blocking_calls_raise() -> Iterator[None]:
     with blockbuster_ctx("zai_async") as guard:
         # `with Emulator()` waits for its thread by design: it is the way in for synchronous tests.
         lock = guard.functions["threading.Lock.acquire"]
-        lock.can_block_in("zai_async/testing/emulator.py", {"__enter__", "__exit__"})
+        lock.can_block_in("zai_async/testing/emulator/emulator.py", {"__enter__", "__exit__"})
         # Coverage measures the emulator's thread and the test's own under one lock.
         lock.can_block_in("coverage/collector.py", {"lock_data"})
         yield

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import zai_async.testing
 from zai_async.testing import MODELS, Emulator, RecordedRequest
-from zai_async.testing._author import find_schema, sample
-from zai_async.testing._prose import tokens
+from zai_async.testing.emulator.author import find_schema, sample
+from zai_async.testing.emulator.prose import tokens
 
 ROOT = Path(__file__).parent.parent
 HELLO = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello there"}]}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.emulator_wire import error_of, wire
 from zai_async.testing import Emulator
-from zai_async.testing._account import Keys
-from zai_async.testing._media import pcm, wav
-from zai_async.testing._reply import Refusal
+from zai_async.testing.emulator.account import KeyCheck
+from zai_async.testing.emulator.media import pcm, wav
+from zai_async.testing.emulator.reply import Refusal
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 PATH = "/paas/v4/chat/completions"
@@ -163,7 +163,7 @@ async def test_only_matching_bodies_are_rejected(emulator, client):
     assert error_of(await client.post(PATH, content=b"[]")) == (400, "1210")
 
 
-# Keys
+# KeyCheck
 
 
 def packed(data):
@@ -208,7 +208,7 @@ async def test_a_key_may_come_as_a_token(key, answer):
 def test_no_key_breaks_the_check(text, dot):
     key = dot.join([text, text, text])
     with pytest.raises(Refusal) as refused:
-        Keys("id.secret").check(f"Bearer {key}", "bearer")
+        KeyCheck("id.secret").check(f"Bearer {key}", "bearer")
     assert refused.value.code in {"1000", "1002"}
 
 

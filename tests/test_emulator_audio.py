@@ -11,7 +11,7 @@ import zai
 
 from tests.emulator_wire import error_of, events_of, wire
 from zai_async.testing import Emulator
-from zai_async.testing._media import pcm, wav
+from zai_async.testing.emulator.media import pcm, wav
 
 WRITE = "/paas/v4/audio/transcriptions"
 SPEAK = "/paas/v4/audio/speech"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_async.testing import Emulator, Fault
-from zai_async.testing._connection import Pause, Peer, plan
-from zai_async.testing._reply import STREAM_TYPE, Reply
+from zai_async.testing.emulator.connection import Pause, Peer, plan
+from zai_async.testing.emulator.reply import STREAM_TYPE, PlannedReply
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 STREAM = CHAT | {"stream": True}
@@ -392,7 +392,7 @@ FRAMES = st.lists(st.binary(min_size=1, max_size=12), max_size=8).map(tuple)
 
 
 def laid_out(pieces, fault, pace=0.0):
-    reply = Reply(pieces=pieces, log_id="", content_type=STREAM_TYPE, pause=1.0)
+    reply = PlannedReply(pieces=pieces, log_id="", content_type=STREAM_TYPE, pause=1.0)
     return list(plan(reply, fault, pace))
 
 

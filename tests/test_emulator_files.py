@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.emulator_wire import error_of, wire
 from zai_async.testing import Emulator
-from zai_async.testing._ledger import read_form
+from zai_async.testing.emulator.requests import read_form
 
 FILES = "/paas/v4/files"
 LINES = ("in.jsonl", b"{}\r\n{}\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zai_async.testing._prose import answer_text, known_answer, random_for, thinking_text
+from zai_async.testing.emulator.prose import answer_text, known_answer, random_for, thinking_text
 
 
 @pytest.mark.parametrize("prompt", ["Explain SSE", "server-sent event?", "Why is the SKY\nblue?"])

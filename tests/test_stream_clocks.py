@@ -15,7 +15,7 @@ from zai_async import (
     Timeout,
 )
 from zai_async.testing import FakeReply
-from zai_async.testing._fake_transport import FakeResponse
+from zai_async.testing.fake_transport import FakeResponse
 
 PING = b": ping\n\n"
 ROLE = frame(chunk({"role": "assistant", "content": ""}))

@@ -10,25 +10,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zai_async.testing._catalogue import MODELS
-    from zai_async.testing._fake_transport import FakeReply, FakeTransport
-    from zai_async.testing._ledger import RecordedRequest
-    from zai_async.testing._reply import Fault
     from zai_async.testing.emulator import Emulator
+    from zai_async.testing.emulator.catalogue import MODELS
+    from zai_async.testing.emulator.reply import InjectedFault as Fault
+    from zai_async.testing.emulator.requests import RecordedRequest
+    from zai_async.testing.fake_transport import FakeReply, FakeTransport
 
 __all__ = ["MODELS", "Emulator", "FakeReply", "FakeTransport", "Fault", "RecordedRequest"]
 
 _HOMES = {
-    "MODELS": "_catalogue",
-    "Emulator": "emulator",
-    "FakeReply": "_fake_transport",
-    "FakeTransport": "_fake_transport",
-    "Fault": "_reply",
-    "RecordedRequest": "_ledger",
+    "MODELS": "emulator.catalogue:MODELS",
+    "Emulator": "emulator:Emulator",
+    "FakeReply": "fake_transport:FakeReply",
+    "FakeTransport": "fake_transport:FakeTransport",
+    "Fault": "emulator.reply:InjectedFault",
+    "RecordedRequest": "emulator.requests:RecordedRequest",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

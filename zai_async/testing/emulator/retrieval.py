@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._catalogue import find_model
-from zai_async.testing._completion import Message, Tool
-from zai_async.testing._ledger import Json
-from zai_async.testing._operation import Call, Operation, UserId, require
-from zai_async.testing._prose import random_for, tokens, topic_of
-from zai_async.testing._reply import Reply
+from zai_async.testing.emulator.catalogue import find_model
+from zai_async.testing.emulator.completion import OfferedTool, SentMessage
+from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
+from zai_async.testing.emulator.prose import random_for, tokens, topic_of
+from zai_async.testing.emulator.reply import PlannedReply
+from zai_async.testing.emulator.requests import Json
 
 _Engine = Literal[
     "search-prime", "search_std", "search_pro", "search_pro_sogou", "search_pro_quark"
@@ -48,17 +48,17 @@ class _Read(Struct):
     request_id: str | None = None
 
 
-class Web:
+class WebHandlers:
     """Find pages that do not exist, and read them."""
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         return [
-            Operation("web_search", "POST", "paas/v4/web_search", self.search),
-            Operation("reader", "POST", "paas/v4/reader", self.read),
+            Route("web_search", "POST", "paas/v4/web_search", self.search),
+            Route("reader", "POST", "paas/v4/reader", self.read),
         ]
 
-    def search(self, call: Call) -> Reply:
+    def search(self, call: OperationCall) -> PlannedReply:
         """Find ``count`` pages, all on ``search_domain_filter`` when there is one.
 
         The second one has no link, media and icon, as happens live.
@@ -73,7 +73,7 @@ class Web:
         document = call.stamp(request.request_id)
         return call.reply(document | {"search_intent": [intent], "search_result": found})
 
-    def read(self, call: Call) -> Reply:
+    def read(self, call: OperationCall) -> PlannedReply:
         """Read a page."""
         request = call.read(_Read)
         address = urlsplit(request.url)
@@ -136,17 +136,17 @@ class _Rerank(Struct):
     user_id: UserId | None = None
 
 
-class Vectors:
+class VectorHandlers:
     """Embed texts as vectors of length 1 that depend on nothing else; rank by common words."""
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         return [
-            Operation("embeddings", "POST", "paas/v4/embeddings", self.embed),
-            Operation("rerank", "POST", "paas/v4/rerank", self.rerank),
+            Route("embeddings", "POST", "paas/v4/embeddings", self.embed),
+            Route("rerank", "POST", "paas/v4/rerank", self.rerank),
         ]
 
-    def embed(self, call: Call) -> Reply:
+    def embed(self, call: OperationCall) -> PlannedReply:
         """Embed at most 64 texts of at most 3072 tokens (``embedding-2``: 512)."""
         request = call.read(_Embedding)
         model = find_model(request.model, "embedding").id
@@ -163,7 +163,7 @@ class Vectors:
         usage = {"prompt_tokens": total, "completion_tokens": 0, "total_tokens": total}
         return call.reply({"object": "list", "model": request.model, "data": data, "usage": usage})
 
-    def rerank(self, call: Call) -> Reply:
+    def rerank(self, call: OperationCall) -> PlannedReply:
         """Score each document by the part of the query's words that it holds."""
         request = call.read(_Rerank)
         find_model(request.model, "rerank")
@@ -208,8 +208,8 @@ _IMAGE_TOKENS, _VIDEO_TOKENS = 1_000, 10_000
 
 class _Tokenizer(Struct):
     model: str
-    messages: Annotated[list[Message], Meta(min_length=1)]
-    tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
+    messages: Annotated[list[SentMessage], Meta(min_length=1)]
+    tools: Annotated[list[OfferedTool], Meta(max_length=128)] | None = None
     request_id: str | None = None
     user_id: UserId | None = None
 
@@ -221,17 +221,17 @@ class _Moderation(Struct):
     user_id: UserId | None = None
 
 
-class Checks:
+class CheckHandlers:
     """Count about a token per word; find harm only where a text names it."""
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         return [
-            Operation("tokenizer", "POST", "paas/v4/tokenizer", self.count),
-            Operation("moderations", "POST", "paas/v4/moderations", self.judge),
+            Route("tokenizer", "POST", "paas/v4/tokenizer", self.count),
+            Route("moderations", "POST", "paas/v4/moderations", self.judge),
         ]
 
-    def count(self, call: Call) -> Reply:
+    def count(self, call: OperationCall) -> PlannedReply:
         """Count the tokens of a conversation; an image has 1000, a video 10 000."""
         request = call.read(_Tokenizer)
         find_model(request.model, "text", "vision")
@@ -246,7 +246,7 @@ class Checks:
         }
         return call.reply(call.stamp(request.request_id) | {"usage": usage})
 
-    def judge(self, call: Call) -> Reply:
+    def judge(self, call: OperationCall) -> PlannedReply:
         """Reject what holds the word "unsafe", doubt what holds "doubtful", pass the rest."""
         request = call.read(_Moderation)
         find_model(request.model, "moderation")
@@ -256,7 +256,7 @@ class Checks:
         return call.reply(document | {"result_list": results, "usage": usage})
 
 
-def _count_parts(messages: list[Message], kind: str) -> int:
+def _count_parts(messages: list[SentMessage], kind: str) -> int:
     contents = [message.content for message in messages if isinstance(message.content, list)]
     return sum(part.get("type") == kind for content in contents for part in content)
 

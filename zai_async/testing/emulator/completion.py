@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._catalogue import Model, Thinking, find_model
-from zai_async.testing._ledger import Json
-from zai_async.testing._operation import read_body
-from zai_async.testing._prose import tokens
-from zai_async.testing._reply import DONE, Refusal, frame
+from zai_async.testing.emulator.catalogue import CatalogueModel, ThinkingRule, find_model
+from zai_async.testing.emulator.operation import read_body
+from zai_async.testing.emulator.prose import tokens
+from zai_async.testing.emulator.reply import DONE, Refusal, frame
+from zai_async.testing.emulator.requests import Json
 
 _EFFORTS = frozenset({"max", "xhigh", "high", "medium", "low", "minimal", "none"})
 _EFFORTS_ALWAYS = frozenset({"max", "high", "low"})
@@ -23,7 +23,7 @@ _FRAGMENTING = frozenset(
 _BLANK_ROLES = frozenset({"system", "assistant"})
 
 
-class Message(Struct):
+class SentMessage(Struct):
     """Hold one message; content parts stay as they are."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -37,7 +37,7 @@ class Message(Struct):
         return self.content or ""
 
 
-class Function(Struct):
+class OfferedFunction(Struct):
     """Hold one function the model may call."""
 
     name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}$")]
@@ -45,7 +45,7 @@ class Function(Struct):
     parameters: dict[str, Any] | None = None
 
 
-class SearchOptions(Struct):
+class WantedSearch(Struct):
     """Hold what matters of the web search tool."""
 
     enable: bool = False
@@ -53,49 +53,49 @@ class SearchOptions(Struct):
     result_sequence: str = "after"
 
 
-class Tool(Struct):
+class OfferedTool(Struct):
     """Hold one tool of any type."""
 
     type: str
-    function: Function | None = None
-    web_search: SearchOptions | None = None
+    function: OfferedFunction | None = None
+    web_search: WantedSearch | None = None
 
 
-class ThinkingOptions(Struct):
+class ThinkingSwitch(Struct):
     """Hold the switch for reasoning."""
 
     type: Literal["enabled", "disabled"] = "enabled"
 
 
-class ResponseFormat(Struct):
+class WantedFormat(Struct):
     """Hold the wish for JSON."""
 
     type: str
 
 
-class ChatRequest(Struct):
+class ReceivedChat(Struct):
     """Hold what the emulator looks at; other fields are ignored, as on the platform.
 
     Ranges: https://docs.z.ai/api-reference/llm/chat-completion.
     """
 
     model: str
-    messages: list[Message]
+    messages: list[SentMessage]
     stream: bool | None = None
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_p: Annotated[float, Meta(ge=0.01, le=1)] | None = None
     max_tokens: int | None = None
     stop: str | list[str] | None = None
-    thinking: ThinkingOptions | None = None
+    thinking: ThinkingSwitch | None = None
     reasoning_effort: str | None = None
-    tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
+    tools: Annotated[list[OfferedTool], Meta(max_length=128)] | None = None
     tool_choice: Any = None
     tool_stream: bool | None = None
-    response_format: ResponseFormat | None = None
+    response_format: WantedFormat | None = None
     request_id: str | None = None
 
     @property
-    def known_model(self) -> Model:
+    def known_model(self) -> CatalogueModel:
         """Give the model, ``Refusal`` when there is none for chats."""
         return find_model(self.model, "text", "vision")
 
@@ -106,12 +106,12 @@ class ChatRequest(Struct):
         return users[-1] if users else ""
 
     @property
-    def functions(self) -> list[Function]:
+    def functions(self) -> list[OfferedFunction]:
         """List the functions among the tools."""
         return [tool.function for tool in self.tools or [] if tool.function is not None]
 
     @property
-    def search(self) -> SearchOptions | None:
+    def search(self) -> WantedSearch | None:
         """Give the web search that is on and shows its sources."""
         wishes = [tool.web_search for tool in self.tools or [] if tool.web_search is not None]
         return next((wish for wish in wishes if wish.enable and wish.search_result), None)
@@ -130,9 +130,9 @@ class ChatRequest(Struct):
         return self.thinking is None or self.thinking.type == "enabled"
 
 
-def read_chat(body: bytes) -> ChatRequest:
+def read_chat(body: bytes) -> ReceivedChat:
     """Decode and check a request, raise ``Refusal`` with 1210 to 1214 when it is not legal."""
-    request = read_body(body, ChatRequest)
+    request = read_body(body, ReceivedChat)
     model = request.known_model
     _check_messages(request.messages)
     _check_max_tokens(request.max_tokens, model.max_output)
@@ -140,7 +140,7 @@ def read_chat(body: bytes) -> ChatRequest:
     return request
 
 
-def _check_messages(messages: list[Message]) -> None:
+def _check_messages(messages: list[SentMessage]) -> None:
     if {message.role for message in messages} <= _BLANK_ROLES:
         raise Refusal("1214", "messages must not be empty or only from system and assistant")
     if any(message.content is None and message.role != "assistant" for message in messages):
@@ -152,7 +152,7 @@ def _check_max_tokens(wanted: int | None, cap: int) -> None:
         raise Refusal("1210", f"max_tokens must be within [1,{cap}]")
 
 
-def _check_thinking(request: ChatRequest, rule: Thinking) -> None:
+def _check_thinking(request: ReceivedChat, rule: ThinkingRule) -> None:
     effort = request.reasoning_effort
     if rule == "always" and not (request.thinks and effort in _EFFORTS_ALWAYS | {None}):
         raise Refusal(
@@ -175,7 +175,7 @@ class ScriptedCall(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ModelAnswer:
     """Hold what the model says.
 
     ``usage`` is ``"counted"``, a mapping to send as it is, or ``None`` for no usage at all.
@@ -209,7 +209,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class AnswerEnvelope:
     """Hold what surrounds an answer: identity, and the request's own wishes."""
 
     id: str
@@ -222,7 +222,7 @@ class Envelope:
     sources_first: bool = False
 
 
-def completion(answer: Answer, envelope: Envelope) -> Json:
+def completion(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
     """Build the whole-answer body (https://docs.z.ai/api-reference/llm/chat-completion)."""
     choice = {"finish_reason": answer.reason, "index": 0, "message": _message(answer, envelope)}
     body: Json = {
@@ -236,7 +236,7 @@ def completion(answer: Answer, envelope: Envelope) -> Json:
     return body | _tail(answer, envelope)
 
 
-def _message(answer: Answer, envelope: Envelope) -> Json:
+def _message(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
     message: Json = {"content": answer.text, "role": "assistant"}
     if answer.thinking is not None:
         message["reasoning_content"] = answer.thinking
@@ -245,7 +245,7 @@ def _message(answer: Answer, envelope: Envelope) -> Json:
     return message
 
 
-def _tail(answer: Answer, envelope: Envelope) -> Json:
+def _tail(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
     tail: Json = {}
     usage = _usage(answer, envelope)
     if usage is not None:
@@ -257,7 +257,7 @@ def _tail(answer: Answer, envelope: Envelope) -> Json:
     return tail
 
 
-def _usage(answer: Answer, envelope: Envelope) -> Mapping[str, Any] | None:
+def _usage(answer: ModelAnswer, envelope: AnswerEnvelope) -> Mapping[str, Any] | None:
     if answer.usage != "counted":
         return answer.usage
     reasoning = len(tokens(answer.thinking or ""))
@@ -271,7 +271,7 @@ def _usage(answer: Answer, envelope: Envelope) -> Mapping[str, Any] | None:
     }
 
 
-def _call_tokens(answer: Answer) -> int:
+def _call_tokens(answer: ModelAnswer) -> int:
     return sum(len(tokens(call["name"] + _arguments(call))) for call in answer.tool_calls)
 
 
@@ -280,7 +280,7 @@ def _arguments(call: ScriptedCall) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
-def _calls(answer: Answer, envelope: Envelope) -> list[Json]:
+def _calls(answer: ModelAnswer, envelope: AnswerEnvelope) -> list[Json]:
     return [
         {
             "id": call.get("id") or f"call_{envelope.id[-16:]}{index:08x}",
@@ -292,7 +292,7 @@ def _calls(answer: Answer, envelope: Envelope) -> list[Json]:
     ]
 
 
-def chunks(answer: Answer, envelope: Envelope) -> tuple[bytes, ...]:
+def chunks(answer: ModelAnswer, envelope: AnswerEnvelope) -> tuple[bytes, ...]:
     """Build the frames of the stream, ``[DONE]`` included.
 
     Reasoning comes first, then text, then tool calls; usage sits on the chunk that carries
@@ -306,14 +306,14 @@ def chunks(answer: Answer, envelope: Envelope) -> tuple[bytes, ...]:
     return (*map(frame, documents), DONE)
 
 
-def _close(documents: list[Json], tail: Json, envelope: Envelope) -> None:
+def _close(documents: list[Json], tail: Json, envelope: AnswerEnvelope) -> None:
     sources = tail.pop("web_search", None)
     documents[-1].update(tail)
     if sources is not None:
         documents[0 if envelope.sources_first else -1]["web_search"] = sources
 
 
-def _chunk(choice: Json, envelope: Envelope) -> Json:
+def _chunk(choice: Json, envelope: AnswerEnvelope) -> Json:
     return {
         "id": envelope.id,
         "created": envelope.created,
@@ -323,7 +323,7 @@ def _chunk(choice: Json, envelope: Envelope) -> Json:
     }
 
 
-def _deltas(answer: Answer, envelope: Envelope) -> Iterator[Json]:
+def _deltas(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
     for piece in answer.pieces(answer.thinking):
         yield {"role": "assistant", "reasoning_content": piece}
     for piece in answer.pieces(answer.text):
@@ -333,7 +333,7 @@ def _deltas(answer: Answer, envelope: Envelope) -> Iterator[Json]:
             yield {"tool_calls": [part]}
 
 
-def _fragments(answer: Answer, call: Json) -> Iterator[Json]:
+def _fragments(answer: ModelAnswer, call: Json) -> Iterator[Json]:
     arguments = call["function"]["arguments"]
     yield call | {"function": {"name": call["function"]["name"], "arguments": ""}}
     for piece in answer.pieces(arguments):

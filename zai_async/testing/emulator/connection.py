@@ -17,7 +17,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from anyio.lowlevel import checkpoint
 
-from zai_async.testing._reply import Fault, Reply
+from zai_async.testing.emulator.reply import InjectedFault, PlannedReply
 
 _MAX_BODY = 1 << 30  # the platform's own limits are smaller; its operations enforce them
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -140,7 +140,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 _WRITE_SIZE = 65_536
 
 
-def plan(reply: Reply, fault: Fault, pace: float) -> Iterator[Step]:
+def plan(reply: PlannedReply, fault: InjectedFault, pace: float) -> Iterator[Step]:
     """Lay out the body as writes and pauses, with the faults that act on bytes."""
     steps = _paced(reply.pieces, reply.pause * pace)
     limit = _limit(fault)
@@ -151,7 +151,7 @@ def plan(reply: Reply, fault: Fault, pace: float) -> Iterator[Step]:
     return _regrouped(steps, fault.write_size or _WRITE_SIZE)
 
 
-def _limit(fault: Fault) -> int | None:
+def _limit(fault: InjectedFault) -> int | None:
     return fault.cut_after if fault.eof_after is None else fault.eof_after
 
 
@@ -218,14 +218,16 @@ class _Response(web.StreamResponse):
 class Delivery:
     """Carry one reply to one client."""
 
-    def __init__(self, request: web.BaseRequest, peer: Peer, fault: Fault, pace: float) -> None:
+    def __init__(
+        self, request: web.BaseRequest, peer: Peer, fault: InjectedFault, pace: float
+    ) -> None:
         self._request = request
         self._peer = peer
         self._fault = fault
         self._pace = pace
         self._between_frames = True
 
-    async def send(self, reply: Reply) -> web.StreamResponse:
+    async def send(self, reply: PlannedReply) -> web.StreamResponse:
         """Send the reply as the fault wants it; return when the last byte is out."""
         wait = self._fault.delay + reply.latency * self._pace
         if wait:
@@ -237,7 +239,7 @@ class Delivery:
         await self._end(response)
         return response
 
-    def _headers(self, reply: Reply) -> dict[str, str]:
+    def _headers(self, reply: PlannedReply) -> dict[str, str]:
         headers = {"X-Log-Id": reply.log_id, "Server": "nginx"}
         if reply.content_type:
             headers["Content-Type"] = reply.content_type

@@ -15,9 +15,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from zai_async.testing._ledger import Json, RecordedRequest, is_object
-from zai_async.testing._operation import Access, Call, Operation
-from zai_async.testing._reply import Refusal, Reply
+from zai_async.testing.emulator.operation import Access, OperationCall, Route
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
+from zai_async.testing.emulator.requests import Json, RecordedRequest, is_object
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -33,7 +33,7 @@ class _Claims(Struct):
     timestamp: int
 
 
-class Keys:
+class KeyCheck:
     """Check ``Authorization``.
 
     Without a key of its own it accepts every key that does not begin with ``bad``. A key
@@ -118,7 +118,7 @@ class _Quota:
     message: str
 
 
-class Account:
+class EmulatedAccount:
     """Limit what clients may do, to rehearse what they do then.
 
     Everything here concerns requests that cost something (POST); polls and lists always pass.
@@ -215,13 +215,13 @@ class Account:
 
     # The quota monitor
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         path = "monitor/usage/quota/limit"
-        monitor = Operation("usage.quota", "GET", path, self.usage, "key", _refused)
+        monitor = Route("usage.quota", "GET", path, self.usage, "key", _refused)
         return [monitor]
 
-    def usage(self, call: Call) -> Reply:
+    def usage(self, call: OperationCall) -> PlannedReply:
         """Show what is used of the plan: everything while ``quota`` holds, 10 % otherwise."""
         now = datetime.now(UTC)
         spent = self._quota is not None and now < self._quota.until
@@ -243,6 +243,6 @@ def model_of(request: RecordedRequest) -> str:
     return str(sent.get("model", ""))
 
 
-def _refused(call: Call, _: Refusal) -> Reply:
+def _refused(call: OperationCall, _: Refusal) -> PlannedReply:
     """Refuse a key with HTTP 200, as the monitor does."""
     return call.reply({"code": 401, "msg": "token expired or incorrect", "success": False})

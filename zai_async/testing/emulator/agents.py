@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._files import Files
-from zai_async.testing._ledger import Json, is_object
-from zai_async.testing._media import Seen, film_link, paper_link, picture_link
-from zai_async.testing._operation import Call, Operation, error, read_fields, require
-from zai_async.testing._prose import tokens, topic_of
-from zai_async.testing._reply import Refusal, Reply
-from zai_async.testing._tasks import Tasks
+from zai_async.testing.emulator.files import FileStore
+from zai_async.testing.emulator.media import Seen, film_link, paper_link, picture_link
+from zai_async.testing.emulator.operation import OperationCall, Route, error, read_fields, require
+from zai_async.testing.emulator.prose import tokens, topic_of
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
+from zai_async.testing.emulator.requests import Json, is_object
+from zai_async.testing.emulator.tasks import TaskHandlers
 
 _CODES = (
     "zh-CN zh-TW wyw yue en en-GB en-US ja ko fr de es ru pt it ar hi bg cs da el et fi hu id lt lv"
@@ -27,7 +27,7 @@ _CODES = (
 _LANGUAGES = frozenset(_CODES.split())
 
 
-class AgentMessage(Struct):
+class AgentPrompt(Struct):
     """Hold one message to an agent; content may be a text, a part or a list of parts."""
 
     role: Literal["system", "user", "assistant"]
@@ -42,11 +42,11 @@ class AgentMessage(Struct):
         return "".join(str(part.get("text", "")) for part in parts)
 
 
-class AgentRequest(Struct):
+class AgentInvocation(Struct):
     """Hold a request to any agent; https://docs.z.ai/api-reference/agents/agent."""
 
     agent_id: str
-    messages: Annotated[list[AgentMessage], Meta(min_length=1)]
+    messages: Annotated[list[AgentPrompt], Meta(min_length=1)]
     stream: bool = False
     custom_variables: dict[str, Any] | None = None
     conversation_id: str | None = None
@@ -95,13 +95,13 @@ class _Export(Struct):
     pages: list[_Page] = []
 
 
-class Agents:
+class AgentHandlers:
     """Answer for ``general_translation``, ``vidu_template_agent`` and ``slides_glm_agent``."""
 
-    def __init__(self, tasks: Tasks, files: Files) -> None:
+    def __init__(self, tasks: TaskHandlers, files: FileStore) -> None:
         self._tasks = tasks
         self._files = files
-        self._agents: Mapping[str, Callable[[Call, AgentRequest], Reply]] = {
+        self._agents: Mapping[str, Callable[[OperationCall, AgentInvocation], PlannedReply]] = {
             "general_translation": self.translate,
             "vidu_template_agent": self.film,
             "slides_glm_agent": self.draw,
@@ -112,11 +112,11 @@ class Agents:
         """Forget films and slides."""
         self._films: dict[str, str] = {}
         self._seen: dict[str, int] = {}
-        self._slides = Slides()
+        self._slides = SlideDecks()
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
-        agents = partial(Operation, refused=_failed)
+        agents = partial(Route, refused=_failed)
         result, conversation = "v1/agents/async-result", "v1/agents/conversation"
         return [
             agents("agents.invoke", "POST", "v1/agents", self.invoke),
@@ -124,13 +124,13 @@ class Agents:
             agents("agents.conversation", "POST", conversation, self.conversation),
         ]
 
-    def invoke(self, call: Call) -> Reply:
+    def invoke(self, call: OperationCall) -> PlannedReply:
         """Hand the request to its agent."""
-        request = call.read(AgentRequest)
+        request = call.read(AgentInvocation)
         require(request.agent_id in self._agents, f"agent {request.agent_id} not found", "1211")
         return self._agents[request.agent_id](call, request)
 
-    def translate(self, call: Call, request: AgentRequest) -> Reply:
+    def translate(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
         """Put the target language in front of the text, at once or as a stream."""
         wishes = read_fields(request.custom_variables or {}, _Translation)
         require({wishes.source_lang, wishes.target_lang} <= _LANGUAGES, "unknown language")
@@ -140,18 +140,18 @@ class Agents:
         used = len(tokens(request.text)), len(tokens(text))
         return (_streamed if request.stream else _whole)(call, request.agent_id, text, used)
 
-    def film(self, call: Call, request: AgentRequest) -> Reply:
+    def film(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
         """Start a film; it is asked for with ``async_id``."""
         wishes = read_fields(request.custom_variables or {}, _Template)
         self._films[call.id] = film_link(call, f"{wishes.template}\n{request.text}", 4)
         return call.reply({"async_id": call.id, "agent_id": request.agent_id, "status": "pending"})
 
-    def draw(self, call: Call, request: AgentRequest) -> Reply:
+    def draw(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
         """Draw slides: three, as many as the text names, or one more in a conversation."""
         require(request.stream, "stream: slides only come as a stream")
         return call.stream(self._slides.draw(call, request.text, request.conversation_id), 0.4, 0.1)
 
-    def result(self, call: Call) -> Reply:
+    def result(self, call: OperationCall) -> PlannedReply:
         """Answer a poll; ``emulator.tasks.polls`` says how many it takes."""
         request = call.read(_ResultRequest)
         require(request.async_id in self._films, "async_id not found", "400")
@@ -165,7 +165,7 @@ class Agents:
         done = {"status": "success", "choices": [choice], "usage": {"total_tokens": 100}}
         return call.reply(head | done)
 
-    def conversation(self, call: Call) -> Reply:
+    def conversation(self, call: OperationCall) -> PlannedReply:
         """List the slides of a conversation as pictures, and as a PDF when that is wanted.
 
         ``pages`` picks slides by ``position``, counted from 1.
@@ -180,7 +180,7 @@ class Agents:
         )
 
 
-def _failed(call: Call, refusal: Refusal) -> Reply:
+def _failed(call: OperationCall, refusal: Refusal) -> PlannedReply:
     """Answer with HTTP 200 and the ids of the request, if it has any; a wrong key is no failure."""
     if refusal.status == 401:
         return error(call, refusal)
@@ -199,14 +199,14 @@ def _usage(prompt: int, written: int) -> Json:
     }
 
 
-def _whole(call: Call, agent: str, text: str, used: tuple[int, int]) -> Reply:
+def _whole(call: OperationCall, agent: str, text: str, used: tuple[int, int]) -> PlannedReply:
     message = {"role": "assistant", "content": {"type": "text", "text": text}}
     choice = {"index": 0, "finish_reason": "stop", "messages": message}
     head = {"id": call.id, "agent_id": agent, "status": "success"}
     return call.reply(head | {"choices": [choice], "usage": _usage(*used)})
 
 
-def _streamed(call: Call, agent: str, text: str, used: tuple[int, int]) -> Reply:
+def _streamed(call: OperationCall, agent: str, text: str, used: tuple[int, int]) -> PlannedReply:
     head = {"id": call.id, "agent_id": agent}
     documents: list[Json] = []
     for index, piece in enumerate(tokens(text)):
@@ -226,13 +226,13 @@ _SLIDES_AGENT = "slides_glm_agent"
 _Step = tuple[str, Any]
 
 
-class Slides:
+class SlideDecks:
     """Keep the pages of each conversation."""
 
     def __init__(self) -> None:
         self._pages: dict[str, list[str]] = {}
 
-    def draw(self, call: Call, text: str, conversation: str | None) -> list[Json]:
+    def draw(self, call: OperationCall, text: str, conversation: str | None) -> list[Json]:
         """Draw pages and tell how: thinking, then one tool call per page in two parts, an answer.
 
         ``index`` counts the events; the HTML of a page is split over events of one position.
@@ -252,7 +252,9 @@ class Slides:
         events[-1]["usage"] = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
         return events
 
-    def export(self, call: Call, conversation: str, *, positions: Sequence[int], pdf: bool) -> Json:
+    def export(
+        self, call: OperationCall, conversation: str, *, positions: Sequence[int], pdf: bool
+    ) -> Json:
         """Give the addresses of the pages at some positions (none: all), and of one PDF."""
         require(conversation in self._pages, "conversation_id not found", "400")
         parts = [

@@ -16,8 +16,8 @@ import zlib
 from hashlib import sha256
 from itertools import pairwise
 
-from zai_async.testing._operation import Call, Operation
-from zai_async.testing._reply import HTML_TYPE, PAGE, Reply
+from zai_async.testing.emulator.operation import OperationCall, Route
+from zai_async.testing.emulator.reply import HTML_TYPE, PAGE, PlannedReply
 
 Seen = tuple[int, int]
 """Width and height in pixels."""
@@ -34,17 +34,17 @@ _PDF = (
 _FILM = re.compile(r"([0-9a-f]{64})-(\d{1,3})s\.mp4")
 
 
-def picture_link(call: Call, prompt: str, size: Seen) -> str:
+def picture_link(call: OperationCall, prompt: str, size: Seen) -> str:
     """Give the address of a picture."""
     return call.link(f"cdn/{_digest(prompt)}-{size[0]}x{size[1]}.png")
 
 
-def film_link(call: Call, prompt: str, seconds: int) -> str:
+def film_link(call: OperationCall, prompt: str, seconds: int) -> str:
     """Give the address of a film."""
     return call.link(f"cdn/{_digest(prompt)}-{seconds}s.mp4")
 
 
-def paper_link(call: Call, title: str) -> str:
+def paper_link(call: OperationCall, title: str) -> str:
     """Give the address of a PDF."""
     return call.link(f"cdn/{_digest(title)}.pdf")
 
@@ -53,14 +53,14 @@ def _digest(prompt: str) -> str:
     return sha256(prompt.encode(errors="surrogatepass")).hexdigest()
 
 
-class Cdn:
+class CdnHandlers:
     """Serve pictures (PNG), films (MP4) and papers (an empty page as PDF)."""
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
-        return [Operation("cdn", "GET", "/cdn/{name}", self.fetch, access="open")]
+        return [Route("cdn", "GET", "/cdn/{name}", self.fetch, access="open")]
 
-    def fetch(self, call: Call) -> Reply:
+    def fetch(self, call: OperationCall) -> PlannedReply:
         """Answer with the bytes."""
         name = call.parameters["name"]
         if match := _PICTURE.fullmatch(name):
@@ -72,7 +72,7 @@ class Cdn:
         if _PAPER.fullmatch(name):
             return call.data(_PDF, "application/pdf")
         page = PAGE % (404, 404)
-        return Reply(pieces=(page,), log_id=call.id, status=404, content_type=HTML_TYPE)
+        return PlannedReply(pieces=(page,), log_id=call.id, status=404, content_type=HTML_TYPE)
 
 
 def _color(digest: str) -> int:

@@ -23,7 +23,7 @@ def is_object(value: object) -> TypeGuard[Json]:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class FormFile:
     """Hold one file of a form."""
 
     filename: str
@@ -32,30 +32,30 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ParsedForm:
     """Hold the parts of a form: texts (a list where a name came more than once) and files."""
 
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    files: Mapping[str, Upload] = field(default_factory=dict[str, Upload])
+    files: Mapping[str, FormFile] = field(default_factory=dict[str, FormFile])
 
 
-def read_form(content_type: str, body: bytes) -> Form:
+def read_form(content_type: str, body: bytes) -> ParsedForm:
     """Take a body apart; one that is not ``multipart/form-data`` gives an empty form."""
     head = Message()
     head["Content-Type"] = content_type
     boundary = head.get_boundary()
     if head.get_content_type() != "multipart/form-data" or not boundary:
-        return Form()
+        return ParsedForm()
     texts: dict[str, list[str]] = {}
-    files: dict[str, Upload] = {}
+    files: dict[str, FormFile] = {}
     for part, data in _parts(boundary.encode(errors="replace"), body):
         name = str(part.get_param("name", "", "Content-Disposition")).removesuffix("[]")
         filename = part.get_filename()
         if filename is None:
             texts.setdefault(name, []).append(data.decode(errors="replace"))
         else:
-            files[name] = Upload(filename, data, part.get_content_type())
-    return Form({name: _one(name, values) for name, values in texts.items()}, files)
+            files[name] = FormFile(filename, data, part.get_content_type())
+    return ParsedForm({name: _one(name, values) for name, values in texts.items()}, files)
 
 
 def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[Message, bytes]]:
@@ -109,7 +109,7 @@ class RecordedRequest:
             return None
 
     @cached_property
-    def form(self) -> Form:
+    def form(self) -> ParsedForm:
         """Take a multipart body apart; empty when it is something else."""
         return read_form(self.headers.get("Content-Type", ""), self.body)
 
@@ -163,7 +163,7 @@ class Waiting:
         return TimeoutError(f"{self._subject}: not seen within {self._timeout} s")
 
 
-class Ledger:
+class RequestLog:
     """Keep the figures of one test; ``reset()`` of the emulator starts a new one."""
 
     def __init__(self) -> None:

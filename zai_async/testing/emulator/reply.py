@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from zai_async.testing._ledger import RecordedRequest
+from zai_async.testing.emulator.requests import RecordedRequest
 
 JSON_TYPE = "application/json;charset=UTF-8"
 HTML_TYPE = "text/html"
@@ -17,7 +17,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class PlannedReply:
     """Hold one answer, before any fault and before anything is sent.
 
     ``pieces`` are the frames of a stream, or one whole body. ``latency`` (before the headers) and
@@ -138,7 +138,7 @@ class Refusal(Exception):  # noqa: N818 - not an error of this program but an an
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Fault:
+class InjectedFault:
     """Describe one way to fail; arm it with ``emulator.fault(...)``, with the same keywords.
 
     Which requests:
@@ -241,7 +241,7 @@ class Fault:
             and (request.streams or not self._for_streams)
         )
 
-    def reply(self, log_id: str) -> Reply:
+    def reply(self, log_id: str) -> PlannedReply:
         """Build the reply that stands in for the operation's own."""
         status, kind, body = self._error()
         if self.raw_frames is not None:
@@ -250,7 +250,7 @@ class Fault:
         else:
             pieces = (body if self.body is None else self.body,)
         kind = kind if self.content_type is None else self.content_type
-        return Reply(pieces=pieces, log_id=log_id, status=status, content_type=kind)
+        return PlannedReply(pieces=pieces, log_id=log_id, status=status, content_type=kind)
 
     def _error(self) -> tuple[int, str, bytes]:
         code = self.code or CODE_OF_STATUS.get(self.status or 0)
@@ -262,7 +262,7 @@ class Fault:
         refusal = Refusal(code, self.message, self.status)
         return 200 if self.http_200 else refusal.status, JSON_TYPE, refusal.body
 
-    def changed(self, reply: Reply, other_id: str) -> Reply:
+    def changed(self, reply: PlannedReply, other_id: str) -> PlannedReply:
         """Return the reply with the faults that concern the frames of a stream."""
         if not reply.streams:
             return reply

@@ -8,14 +8,19 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from zai_async.testing import _prose as prose
-from zai_async.testing._completion import Answer, ChatRequest, Function, ScriptedCall
-from zai_async.testing._ledger import Json, is_object
+from zai_async.testing.emulator import prose
+from zai_async.testing.emulator.completion import (
+    ModelAnswer,
+    OfferedFunction,
+    ReceivedChat,
+    ScriptedCall,
+)
+from zai_async.testing.emulator.requests import Json, is_object
 
 _WORD = re.compile(r"[^\W_]+")
 
 
-def write(request: ChatRequest, seed: int) -> Answer:
+def write(request: ReceivedChat, seed: int) -> ModelAnswer:
     """Answer a legal chat request sensibly; same seed and messages, same answer.
 
     Tools are called when the conversation does not end with a tool's result, JSON is written when
@@ -29,19 +34,19 @@ def write(request: ChatRequest, seed: int) -> Answer:
     return _shortened(_stopped(answer, request), request.max_tokens)
 
 
-def _content(request: ChatRequest, random: Random) -> Answer:
+def _content(request: ReceivedChat, random: Random) -> ModelAnswer:
     last, prompt = request.messages[-1], request.prompt
     if last.role != "tool" and (call := _call(request)) is not None:
-        return Answer(tool_calls=[call])
+        return ModelAnswer(tool_calls=[call])
     if request.response_format is not None and request.response_format.type == "json_object":
-        return Answer(text=_document(request))
+        return ModelAnswer(text=_document(request))
     if last.role == "tool":
-        return Answer(text=prose.result_text(prompt, last.text))
+        return ModelAnswer(text=prose.result_text(prompt, last.text))
     sources = [] if request.search is None else [_source(prompt, number) for number in (1, 2)]
-    return Answer(text=prose.answer_text(prompt, random), web_search=sources)
+    return ModelAnswer(text=prose.answer_text(prompt, random), web_search=sources)
 
 
-def _call(request: ChatRequest) -> ScriptedCall | None:
+def _call(request: ReceivedChat) -> ScriptedCall | None:
     """Call the function that shares most words with the prompt; the first one of several."""
     if not request.functions or request.tool_choice == "none":
         return None
@@ -50,7 +55,7 @@ def _call(request: ChatRequest) -> ScriptedCall | None:
     return {"name": best.name, "arguments": sample({"type": "object"} | (best.parameters or {}))}
 
 
-def _vocabulary(function: Function) -> set[str]:
+def _vocabulary(function: OfferedFunction) -> set[str]:
     return _words(f"{function.name} {function.description}")
 
 
@@ -58,7 +63,7 @@ def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
 
 
-def _document(request: ChatRequest) -> str:
+def _document(request: ReceivedChat) -> str:
     schema = find_schema("\n".join(message.text for message in request.messages))
     if schema is None:
         topic = prose.topic_of(request.prompt)
@@ -80,13 +85,13 @@ def _source(prompt: str, number: int) -> dict[str, str]:
     }
 
 
-def _stopped(answer: Answer, request: ChatRequest) -> Answer:
+def _stopped(answer: ModelAnswer, request: ReceivedChat) -> ModelAnswer:
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     ends = [answer.text.find(word) for word in stop if word in answer.text]
     return replace(answer, text=answer.text[: min(ends)]) if ends else answer
 
 
-def _shortened(answer: Answer, limit: int | None) -> Answer:
+def _shortened(answer: ModelAnswer, limit: int | None) -> ModelAnswer:
     """Cut after ``max_tokens`` tokens; reasoning counts too."""
     thinking, text = prose.tokens(answer.thinking or ""), prose.tokens(answer.text)
     if limit is None or len(thinking) + len(text) <= limit:

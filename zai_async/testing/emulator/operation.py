@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import fields
 
-from zai_async.testing._ledger import Json, RecordedRequest, is_object
-from zai_async.testing._reply import DONE, STREAM_TYPE, Refusal, Reply, frame
+from zai_async.testing.emulator.reply import DONE, STREAM_TYPE, PlannedReply, Refusal, frame
+from zai_async.testing.emulator.requests import Json, RecordedRequest, is_object
 
 _S = TypeVar("_S", bound=Struct)
 
@@ -74,7 +74,7 @@ def require(legal: bool, problem: str, code: str = "1210") -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class OperationCall:
     """Hold one request for an operation: the record, parameters of its path, the reply's id."""
 
     request: RecordedRequest
@@ -97,14 +97,16 @@ class Call:
         """Give the three fields that most answers begin with."""
         return {"id": self.id, "created": int(time.time()), "request_id": request_id or self.id}
 
-    def reply(self, document: Any, latency: float = 0.0) -> Reply:
+    def reply(self, document: Any, latency: float = 0.0) -> PlannedReply:
         """Answer with a JSON document."""
         body = msgspec.json.encode(document)
-        return Reply(pieces=(body,), log_id=self.id, latency=latency)
+        return PlannedReply(pieces=(body,), log_id=self.id, latency=latency)
 
-    def stream(self, documents: Iterable[Any], latency: float = 0.0, pause: float = 0.0) -> Reply:
+    def stream(
+        self, documents: Iterable[Any], latency: float = 0.0, pause: float = 0.0
+    ) -> PlannedReply:
         """Answer with events and ``[DONE]``."""
-        return Reply(
+        return PlannedReply(
             pieces=(*map(frame, documents), DONE),
             log_id=self.id,
             content_type=STREAM_TYPE,
@@ -112,22 +114,22 @@ class Call:
             pause=pause,
         )
 
-    def data(self, body: bytes, content_type: str) -> Reply:
+    def data(self, body: bytes, content_type: str) -> PlannedReply:
         """Answer with bytes."""
-        return Reply(pieces=(body,), log_id=self.id, content_type=content_type)
+        return PlannedReply(pieces=(body,), log_id=self.id, content_type=content_type)
 
     def link(self, path: str) -> str:
         """Give the address of something that this emulator serves."""
         return f"http://{self.request.headers['Host']}/{path}"
 
 
-def error(call: Call, refusal: Refusal) -> Reply:
+def error(call: OperationCall, refusal: Refusal) -> PlannedReply:
     """Answer with the usual shape of an error."""
-    return Reply(pieces=(refusal.body,), log_id=call.id, status=refusal.status)
+    return PlannedReply(pieces=(refusal.body,), log_id=call.id, status=refusal.status)
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Route:
     """Name one operation; ``path`` is relative to the root and may hold ``{parameters}``.
 
     A path with a leading slash is absolute. ``access`` says what ``Authorization`` must hold:
@@ -138,18 +140,18 @@ class Operation:
     name: str
     method: str
     path: str
-    answer: Callable[[Call], Reply]
+    answer: Callable[[OperationCall], PlannedReply]
     access: Access = "bearer"
-    refused: Callable[[Call, Refusal], Reply] = error
+    refused: Callable[[OperationCall, Refusal], PlannedReply] = error
 
 
-class Table:
+class RouteTable:
     """Find the operation of a request."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(self, operations: Iterable[Route]) -> None:
         self._rows = [(_pattern(operation.path), operation) for operation in operations]
 
-    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         """Return the operation and the parameters in its path, or ``None``."""
         for pattern, operation in self._rows:
             match = pattern.fullmatch(path)

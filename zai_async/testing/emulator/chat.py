@@ -11,22 +11,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from zai_async.testing import _author as author
-from zai_async.testing._completion import (
-    Answer,
-    ChatRequest,
-    Envelope,
+from zai_async.testing.emulator import author
+from zai_async.testing.emulator.completion import (
+    AnswerEnvelope,
+    ModelAnswer,
+    ReceivedChat,
     ScriptedCall,
     chunks,
     completion,
     read_chat,
 )
-from zai_async.testing._files import Files
-from zai_async.testing._ledger import Json
-from zai_async.testing._operation import Call, Operation, read_body, require
-from zai_async.testing._prose import tokens
-from zai_async.testing._reply import STREAM_TYPE, Refusal, Reply
-from zai_async.testing._tasks import Tasks
+from zai_async.testing.emulator.files import FileStore
+from zai_async.testing.emulator.operation import OperationCall, Route, read_body, require
+from zai_async.testing.emulator.prose import tokens
+from zai_async.testing.emulator.reply import STREAM_TYPE, PlannedReply, Refusal
+from zai_async.testing.emulator.requests import Json
+from zai_async.testing.emulator.tasks import TaskHandlers
 
 _FIRST_TOKEN = 0.4  # seconds, as is usual for a short prompt
 _TOKEN = 1 / 60  # seconds between tokens
@@ -34,15 +34,15 @@ _TOKEN = 1 / 60  # seconds between tokens
 
 @dataclass(slots=True, eq=False)
 class _Script:
-    answer: Answer
+    answer: ModelAnswer
     match: Callable[[Json], bool]
     left: float
 
 
-class Chat:
+class ChatHandlers:
     """Script and serve ``chat.completions``."""
 
-    def __init__(self, seed: int, tasks: Tasks) -> None:
+    def __init__(self, seed: int, tasks: TaskHandlers) -> None:
         self._seed = seed
         self._tasks = tasks
         self._scripts: list[_Script] = []
@@ -75,7 +75,7 @@ class Chat:
             chunk_size: Characters per delta; about a word when left out.
             match: Answer only requests for whose JSON body this returns true.
         """
-        answer = Answer(
+        answer = ModelAnswer(
             text=text or "",
             thinking=thinking,
             tool_calls=tool_calls,
@@ -92,23 +92,23 @@ class Chat:
         """Forget what was scripted."""
         self._scripts.clear()
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         paths = ("paas/v4/chat/completions", "coding/paas/v4/chat/completions")
         later = "paas/v4/async/chat/completions"
         return [
-            *(Operation("chat.completions", "POST", path, self.complete) for path in paths),
-            Operation("chat.async_completions", "POST", later, self.complete_later),
+            *(Route("chat.completions", "POST", path, self.complete) for path in paths),
+            Route("chat.async_completions", "POST", later, self.complete_later),
         ]
 
-    def complete(self, call: Call) -> Reply:
+    def complete(self, call: OperationCall) -> PlannedReply:
         """Answer one request, whole or as a stream; ``Refusal`` when it is not legal."""
         request = read_chat(call.request.body)
         answer = self._scripted(call.request.json) or author.write(request, self._seed)
         envelope = _envelope(call, request, answer)
         return _stream(answer, envelope) if request.stream else _whole(answer, envelope)
 
-    def complete_later(self, call: Call) -> Reply:
+    def complete_later(self, call: OperationCall) -> PlannedReply:
         """Start a task that ends with the answer; ``stream`` is ignored, the model shouted."""
         request = read_chat(call.request.body)
         answer = self._scripted(call.request.json) or author.write(request, self._seed)
@@ -117,7 +117,7 @@ class Chat:
             call, request.model, request.request_id, completion(answer, envelope)
         )
 
-    def _scripted(self, body: Json) -> Answer | None:
+    def _scripted(self, body: Json) -> ModelAnswer | None:
         for script in list(self._scripts):
             if script.left > 0 and script.match(body):
                 script.left -= 1
@@ -129,8 +129,8 @@ def _always(_: Json) -> bool:
     return True
 
 
-def _envelope(call: Call, request: ChatRequest, answer: Answer) -> Envelope:
-    return Envelope(
+def _envelope(call: OperationCall, request: ReceivedChat, answer: ModelAnswer) -> AnswerEnvelope:
+    return AnswerEnvelope(
         id=call.id,
         request_id=request.request_id or call.id,
         created=int(time.time()),
@@ -141,8 +141,8 @@ def _envelope(call: Call, request: ChatRequest, answer: Answer) -> Envelope:
     )
 
 
-def _stream(answer: Answer, envelope: Envelope) -> Reply:
-    return Reply(
+def _stream(answer: ModelAnswer, envelope: AnswerEnvelope) -> PlannedReply:
+    return PlannedReply(
         pieces=chunks(answer, envelope),
         log_id=envelope.id,
         content_type=STREAM_TYPE,
@@ -151,9 +151,9 @@ def _stream(answer: Answer, envelope: Envelope) -> Reply:
     )
 
 
-def _whole(answer: Answer, envelope: Envelope) -> Reply:
+def _whole(answer: ModelAnswer, envelope: AnswerEnvelope) -> PlannedReply:
     written = len(tokens(answer.text)) + len(tokens(answer.thinking or ""))
-    return Reply(
+    return PlannedReply(
         pieces=(msgspec.json.encode(completion(answer, envelope)),),
         log_id=envelope.id,
         latency=_FIRST_TOKEN + written * _TOKEN,
@@ -227,14 +227,14 @@ class _Batch:
         self.document |= {"status": status, f"{status}_at": _now()}
 
 
-class Batches:
+class BatchHandlers:
     """Answer the rows of a file with chat completions, scripted ones first.
 
     ``emulator.tasks.polls`` says at which poll a batch is completed. As live, moments are in
     milliseconds, ids that are not there yet are ``null`` at first and ``""`` later.
     """
 
-    def __init__(self, chat: Chat, files: Files, tasks: Tasks) -> None:
+    def __init__(self, chat: ChatHandlers, files: FileStore, tasks: TaskHandlers) -> None:
         self._chat = chat
         self._files = files
         self._tasks = tasks
@@ -244,17 +244,17 @@ class Batches:
         """Forget all batches."""
         self._batches: dict[str, _Batch] = {}
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         path = "paas/v4/batches"
         return [
-            Operation("batches.create", "POST", path, self.create),
-            Operation("batches.list", "GET", path, self.list),
-            Operation("batches.retrieve", "GET", f"{path}/{{id}}", self.retrieve),
-            Operation("batches.cancel", "POST", f"{path}/{{id}}/cancel", self.cancel),
+            Route("batches.create", "POST", path, self.create),
+            Route("batches.list", "GET", path, self.list),
+            Route("batches.retrieve", "GET", f"{path}/{{id}}", self.retrieve),
+            Route("batches.cancel", "POST", f"{path}/{{id}}/cancel", self.cancel),
         ]
 
-    def create(self, call: Call) -> Reply:
+    def create(self, call: OperationCall) -> PlannedReply:
         """Read the rows of the file; one that is not legal refuses them all with 1210."""
         request = call.read(_BatchRequest)
         file = self._files.find(request.input_file_id)
@@ -265,7 +265,7 @@ class Batches:
         self._batches[batch.id] = batch
         return call.reply(batch.document)
 
-    def list(self, call: Call) -> Reply:
+    def list(self, call: OperationCall) -> PlannedReply:
         """List the batches, oldest first, a page at a time."""
         request = call.read_query(_BatchQuery)
         ids = list(self._batches)
@@ -274,14 +274,14 @@ class Batches:
         more = len(ids) - start > len(page)
         return call.reply({"object": "list", "data": page, "has_more": more})
 
-    def retrieve(self, call: Call) -> Reply:
+    def retrieve(self, call: OperationCall) -> PlannedReply:
         """Answer a poll."""
         batch = self._find(call.parameters["id"])
         if batch.status not in _OVER:
             self._advance(call, batch)
         return call.reply(batch.document)
 
-    def cancel(self, call: Call) -> Reply:
+    def cancel(self, call: OperationCall) -> PlannedReply:
         """Stop a batch; the next poll finds it cancelled."""
         batch = self._find(call.parameters["id"])
         require(batch.status not in _OVER, f"the batch is {batch.status}")
@@ -292,7 +292,7 @@ class Batches:
         require(id in self._batches, f"batch: {id} does not exist")
         return self._batches[id]
 
-    def _advance(self, call: Call, batch: _Batch) -> None:
+    def _advance(self, call: OperationCall, batch: _Batch) -> None:
         batch.document |= {"output_file_id": "", "error_file_id": ""}
         batch.seen += 1
         if batch.status == "cancelling":
@@ -302,7 +302,7 @@ class Batches:
         else:
             batch.become(_STAGES[batch.seen * len(_STAGES) // self._tasks.polls])
 
-    def _complete(self, call: Call, batch: _Batch) -> None:
+    def _complete(self, call: OperationCall, batch: _Batch) -> None:
         lines = list(self._answers(call, batch.rows))
         good = [line for line in lines if line["response"]["status_code"] == 200]
         bad = [line for line in lines if line not in good]
@@ -314,19 +314,21 @@ class Batches:
         if batch.request.auto_delete_input_file:
             self._files.discard(batch.request.input_file_id)
 
-    def _answers(self, call: Call, rows: Sequence[_Row]) -> Iterator[Json]:
+    def _answers(self, call: OperationCall, rows: Sequence[_Row]) -> Iterator[Json]:
         for number, row in enumerate(rows):
             body = msgspec.json.encode(row.body | {"stream": False})
             request = replace(call.request, body=body)
             try:
-                reply = self._chat.complete(Call(request=request, id=f"{call.id}{number:04x}"))
+                reply = self._chat.complete(
+                    OperationCall(request=request, id=f"{call.id}{number:04x}")
+                )
                 status, answer = 200, reply.pieces[0]
             except Refusal as refusal:
                 status, answer = refusal.status, refusal.body
             response = {"status_code": status, "body": msgspec.Raw(answer)}
             yield {"response": response, "custom_id": row.custom_id}
 
-    def _written(self, call: Call, batch: _Batch, kind: str, lines: Sequence[Json]) -> str:
+    def _written(self, call: OperationCall, batch: _Batch, kind: str, lines: Sequence[Json]) -> str:
         """Store lines, return the id of the file, or "" when there are none."""
         if not lines:
             return ""

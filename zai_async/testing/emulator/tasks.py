@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._catalogue import find_model
-from zai_async.testing._ledger import Json
-from zai_async.testing._media import Seen, film_link, picture_link
-from zai_async.testing._operation import Call, Operation, UserId, require
-from zai_async.testing._reply import Refusal, Reply
+from zai_async.testing.emulator.catalogue import find_model
+from zai_async.testing.emulator.media import Seen, film_link, picture_link
+from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
+from zai_async.testing.emulator.requests import Json
 
 _POLLS = 2
 
@@ -38,7 +38,7 @@ class _Task:
     seen: int = 0
 
 
-class Tasks:
+class TaskHandlers:
     """Keep the tasks of videos, images and asynchronous chats; script how they end.
 
     ``polls`` says at which poll a task, or anything else that is polled for (agents' tasks, file
@@ -80,13 +80,13 @@ class Tasks:
             _Outcome(status=status, result=result, polls=polls, missing=missing, left=left)
         )
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
-        return [Operation("tasks.retrieve", "GET", "paas/v4/async-result/{id}", self.retrieve)]
+        return [Route("tasks.retrieve", "GET", "paas/v4/async-result/{id}", self.retrieve)]
 
     def start(
-        self, call: Call, model: str, request_id: str | None, result: Mapping[str, Any]
-    ) -> Reply:
+        self, call: OperationCall, model: str, request_id: str | None, result: Mapping[str, Any]
+    ) -> PlannedReply:
         """Answer the request that creates a task; ``result`` is what polls find in the end."""
         head = {"id": call.id, "request_id": request_id or call.id}
         self._tasks[call.id] = _Task(
@@ -101,7 +101,7 @@ class Tasks:
                 return outcome
         return _Outcome()
 
-    def retrieve(self, call: Call) -> Reply:
+    def retrieve(self, call: OperationCall) -> PlannedReply:
         """Answer a poll; an unknown id is refused with 400 and 1233, in Chinese, as live."""
         task = self._tasks.get(call.parameters["id"])
         if task is None:
@@ -135,7 +135,7 @@ _OFFERED = frozenset({"1728x960", "960x1728"})  # offered although a side is bel
 _IMAGE_SECONDS = 8.0
 
 
-class ImageRequest(Struct):
+class ReceivedImage(Struct):
     """Hold an image request; https://docs.z.ai/api-reference/image/generate-image."""
 
     model: str
@@ -147,30 +147,30 @@ class ImageRequest(Struct):
     watermark_enabled: bool | None = None
 
 
-class Images:
+class ImageHandlers:
     """Paint gradients: the prompt decides the colour, ``size`` the size."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: TaskHandlers) -> None:
         self._tasks = tasks
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         return [
-            Operation("images.generate", "POST", "paas/v4/images/generations", self.generate),
-            Operation("images.create", "POST", "paas/v4/async/images/generations", self.create),
+            Route("images.generate", "POST", "paas/v4/images/generations", self.generate),
+            Route("images.create", "POST", "paas/v4/async/images/generations", self.create),
         ]
 
-    def generate(self, call: Call) -> Reply:
+    def generate(self, call: OperationCall) -> PlannedReply:
         """Answer with the address of a picture."""
-        request = call.read(ImageRequest)
+        request = call.read(ReceivedImage)
         model = find_model(request.model, "image")
         link = picture_link(call, request.prompt, _image_size(request.size, model.id))
         document = {"created": int(time.time()), "data": [{"url": link}], "id": call.id}
         return call.reply(document | {"request_id": request.request_id or call.id}, _IMAGE_SECONDS)
 
-    def create(self, call: Call) -> Reply:
+    def create(self, call: OperationCall) -> PlannedReply:
         """Start a task; only ``glm-image`` does this, and only in ``hd``."""
-        request = call.read(ImageRequest)
+        request = call.read(ReceivedImage)
         require(find_model(request.model, "image").id == "glm-image", "model: not here", "1212")
         require(request.quality in {None, "hd"}, "quality: only hd")
         link = picture_link(call, request.prompt, _image_size(request.size, "glm-image"))
@@ -195,7 +195,7 @@ def _image_size(size: str | None, model: str) -> Seen:
 # Videos: always a task
 
 
-class VideoRequest(Struct):
+class ReceivedVideo(Struct):
     """Hold a video request of any model; https://docs.z.ai/api-reference/video."""
 
     model: str
@@ -244,19 +244,19 @@ _VIDEO_RULES: Mapping[str, _VideoRules] = {
 }
 
 
-class Videos:
+class VideoHandlers:
     """Shoot films of one still picture."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: TaskHandlers) -> None:
         self._tasks = tasks
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
-        return [Operation("videos.create", "POST", "paas/v4/videos/generations", self.create)]
+        return [Route("videos.create", "POST", "paas/v4/videos/generations", self.create)]
 
-    def create(self, call: Call) -> Reply:
+    def create(self, call: OperationCall) -> PlannedReply:
         """Start a task that ends with a film and its cover."""
-        request = call.read(VideoRequest)
+        request = call.read(ReceivedVideo)
         rules = _VIDEO_RULES[find_model(request.model, "video").id]
         _check_video(request, rules)
         subject = "\n".join([request.prompt or "", *request.images])
@@ -266,7 +266,7 @@ class Videos:
         return self._tasks.start(call, request.model, request.request_id, result)
 
 
-def _check_video(request: VideoRequest, rules: _VideoRules) -> None:
+def _check_video(request: ReceivedVideo, rules: _VideoRules) -> None:
     images = len(request.images)
     require(bool(request.prompt or images), "prompt: required without image_url", "1213")
     require(images <= rules.images, f"image_url: at most {rules.images}, not {images}")

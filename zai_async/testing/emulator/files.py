@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._catalogue import find_model
-from zai_async.testing._ledger import Json, Upload
-from zai_async.testing._media import paper_link, picture_link
-from zai_async.testing._operation import Call, Operation, UserId, require
-from zai_async.testing._reply import Refusal, Reply
-from zai_async.testing._tasks import Tasks
+from zai_async.testing.emulator.catalogue import find_model
+from zai_async.testing.emulator.media import paper_link, picture_link
+from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
+from zai_async.testing.emulator.requests import FormFile, Json
+from zai_async.testing.emulator.tasks import TaskHandlers
 
 _UPLOAD_LIMIT = 100 * 2**20  # bytes
 
@@ -58,7 +58,7 @@ class _ListRequest(Struct):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
-class Files:
+class FileStore:
     """Keep files; ``emulator.files[id]`` is one of them, with its bytes and their ``sha256``.
 
     ``limit`` is the largest upload in bytes (100 MB); a larger one is answered with 435.
@@ -79,17 +79,17 @@ class Files:
     def __len__(self) -> int:
         return len(self._files)
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         path = "paas/v4/files"
         return [
-            Operation("files.upload", "POST", path, self.upload),
-            Operation("files.list", "GET", path, self.list),
-            Operation("files.delete", "DELETE", f"{path}/{{id}}", self.delete),
-            Operation("files.content", "GET", f"{path}/{{id}}/content", self.content),
+            Route("files.upload", "POST", path, self.upload),
+            Route("files.list", "GET", path, self.list),
+            Route("files.delete", "DELETE", f"{path}/{{id}}", self.delete),
+            Route("files.content", "GET", f"{path}/{{id}}/content", self.content),
         ]
 
-    def keep(self, call: Call, filename: str, purpose: str, data: bytes) -> StoredFile:
+    def keep(self, call: OperationCall, filename: str, purpose: str, data: bytes) -> StoredFile:
         """Store a file."""
         now = int(time.time())
         self._kept += 1
@@ -112,7 +112,7 @@ class Files:
         """Forget a file, if it is still there."""
         self._files.pop(id, None)
 
-    def upload(self, call: Call) -> Reply:
+    def upload(self, call: OperationCall) -> PlannedReply:
         """Store what was sent."""
         request = call.read_form(_UploadRequest)
         upload = uploaded(call)
@@ -123,7 +123,7 @@ class Files:
         file = self.keep(call, upload.filename, request.purpose, upload.data)
         return call.reply(file.document)
 
-    def list(self, call: Call) -> Reply:
+    def list(self, call: OperationCall) -> PlannedReply:
         """List the files of one purpose, oldest first, a page at a time."""
         request = call.read_query(_ListRequest)
         files = [file for file in self._files.values() if file.purpose == request.purpose]
@@ -133,18 +133,18 @@ class Files:
         more = len(files) > len(page)
         return call.reply({"object": "list", "data": page, "has_more": more})
 
-    def delete(self, call: Call) -> Reply:
+    def delete(self, call: OperationCall) -> PlannedReply:
         """Forget a file."""
         file = self.find(call.parameters["id"])
         self.discard(file.id)
         return call.reply({"id": file.id, "object": "file", "deleted": True})
 
-    def content(self, call: Call) -> Reply:
+    def content(self, call: OperationCall) -> PlannedReply:
         """Answer with the bytes of a file."""
         return call.data(self.find(call.parameters["id"]).data, "application/octet-stream")
 
 
-def uploaded(call: Call, name: str = "file") -> Upload:
+def uploaded(call: OperationCall, name: str = "file") -> FormFile:
     """Return the file part of a form, ``Refusal`` when there is none."""
     files = call.request.form.files
     require(name in files, f"A parameter was not received: {name}", "1213")
@@ -177,13 +177,13 @@ class _Parsing(Struct):
     seen: int = 0
 
 
-class Parser:
+class ParserHandlers:
     """Parse a file into its own text, or into a sentence with its size when it is no text.
 
     ``emulator.tasks.polls`` says at which poll a parsing has succeeded.
     """
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: TaskHandlers) -> None:
         self._tasks = tasks
         self.reset()
 
@@ -191,24 +191,24 @@ class Parser:
         """Forget all parsings."""
         self._parsings: dict[str, _Parsing] = {}
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         path = "paas/v4/files"
         result = f"{path}/parser/result/{{id}}/{{format}}"
         return [
-            Operation("file_parser.create", "POST", f"{path}/parser/create", self.create),
-            Operation("file_parser.result", "GET", result, self.result),
-            Operation("file_parser.sync", "POST", f"{path}/parser/sync", self.sync),
-            Operation("handwriting", "POST", f"{path}/ocr", self.handwriting),
+            Route("file_parser.create", "POST", f"{path}/parser/create", self.create),
+            Route("file_parser.result", "GET", result, self.result),
+            Route("file_parser.sync", "POST", f"{path}/parser/sync", self.sync),
+            Route("handwriting", "POST", f"{path}/ocr", self.handwriting),
         ]
 
-    def create(self, call: Call) -> Reply:
+    def create(self, call: OperationCall) -> PlannedReply:
         """Start a parsing."""
         call.read_form(_ParsingRequest)
         self._parsings[call.id] = _Parsing(_text(uploaded(call)))
         return call.reply({"success": True, "message": "task created", "task_id": call.id})
 
-    def result(self, call: Call) -> Reply:
+    def result(self, call: OperationCall) -> PlannedReply:
         """Answer a poll: the text, or the address of a file, as the path wants it."""
         task, kind = call.parameters["id"], call.parameters["format"]
         require(kind in {"text", "download_link"}, f"format_type: {kind} is not known")
@@ -220,7 +220,7 @@ class Parser:
         link = paper_link(call, task) if kind == "download_link" else ""
         return call.reply(_parsed(task, "succeeded", "" if link else parsing.content, link))
 
-    def sync(self, call: Call) -> Reply:
+    def sync(self, call: OperationCall) -> PlannedReply:
         """Parse at once; without ``file_type`` the answer is a failure with HTTP 200, as live."""
         request = call.read_form(_SyncRequest)
         if request.file_type is None:
@@ -228,7 +228,7 @@ class Parser:
         content = _text(uploaded(call))
         return call.reply(_parsed(call.id, "succeeded", content, paper_link(call, call.id)))
 
-    def handwriting(self, call: Call) -> Reply:
+    def handwriting(self, call: OperationCall) -> PlannedReply:
         """Read the lines of a file, each below the one before."""
         request = call.read_form(_HandwritingRequest)
         lines = _text(uploaded(call)).splitlines()
@@ -237,7 +237,7 @@ class Parser:
         return call.reply(head | {"words_result_num": len(words), "words_result": words})
 
 
-def _text(upload: Upload) -> str:
+def _text(upload: FormFile) -> str:
     try:
         return upload.data.decode()
     except UnicodeDecodeError:
@@ -276,14 +276,14 @@ class _LayoutRequest(Struct):
     user_id: UserId | None = None
 
 
-class Layout:
+class LayoutHandlers:
     """See the same four things on every page; a PDF has three pages, anything else one."""
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
-        return [Operation("layout_parsing", "POST", "paas/v4/layout_parsing", self.parse)]
+        return [Route("layout_parsing", "POST", "paas/v4/layout_parsing", self.parse)]
 
-    def parse(self, call: Call) -> Reply:
+    def parse(self, call: OperationCall) -> PlannedReply:
         """Parse the wanted pages."""
         request = call.read(_LayoutRequest)
         pages = _pages(request)
@@ -310,7 +310,7 @@ def _pages(request: _LayoutRequest) -> range:
     return range(request.start_page_id, last + 1)
 
 
-def _elements(call: Call, request: _LayoutRequest, page: int) -> list[Json]:
+def _elements(call: OperationCall, request: _LayoutRequest, page: int) -> list[Json]:
     image = picture_link(call, f"crop {page}", (64, 64)) if request.return_crop_images else ""
     contents = {
         "text": f"# Page {page}\n\nHello from the emulator.",
@@ -331,6 +331,6 @@ def _elements(call: Call, request: _LayoutRequest, page: int) -> list[Json]:
     ]
 
 
-def _drawings(call: Call, request: _LayoutRequest, pages: range) -> list[str]:
+def _drawings(call: OperationCall, request: _LayoutRequest, pages: range) -> list[str]:
     wanted = pages if request.need_layout_visualization else ()
     return [picture_link(call, f"page {page}", (_WIDTH, _HEIGHT)) for page in wanted]

@@ -13,19 +13,21 @@ import anyio
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from zai_async.testing._connection import Delivery, Listener, Peer
-from zai_async.testing._ledger import Ledger, RecordedRequest, Waiting
-from zai_async.testing._platform import Platform
-from zai_async.testing._reply import Fault
+from zai_async.testing.emulator.connection import Delivery, Listener, Peer
+from zai_async.testing.emulator.platform import Platform
+from zai_async.testing.emulator.reply import InjectedFault
+from zai_async.testing.emulator.requests import RecordedRequest, RequestLog, Waiting
 
 _P = ParamSpec("_P")
 
 
-def _arming(build: Callable[_P, Fault]) -> Callable[Concatenate[Emulator, _P], Fault]:
+def _arming(
+    build: Callable[_P, InjectedFault],
+) -> Callable[Concatenate[Emulator, _P], InjectedFault]:
     """Turn the constructor of a fault into a method that arms what it builds."""
 
     @wraps(build, updated=())
-    def fault(self: Emulator, /, *args: _P.args, **kwargs: _P.kwargs) -> Fault:
+    def fault(self: Emulator, /, *args: _P.args, **kwargs: _P.kwargs) -> InjectedFault:
         armed = build(*args, **kwargs)
         self.faults.append(armed)
         return armed
@@ -80,10 +82,10 @@ class Emulator:
         self._pace = pace
         self._host, self._wanted_port = host, port
         self._port: int | None = None
-        self.faults: list[Fault] = []
+        self.faults: list[InjectedFault] = []
         self._threads = ExitStack()
         self._portal: BlockingPortal | None = None
-        self._ledger = Ledger()
+        self._ledger = RequestLog()
 
     # Life
 
@@ -154,7 +156,7 @@ class Emulator:
         """
         self.faults.clear()
         self._platform.reset()
-        self._ledger = Ledger()
+        self._ledger = RequestLog()
         if self._portal is None:
             self._listener.reset()
         else:
@@ -166,7 +168,7 @@ class Emulator:
 
     # Scripting
 
-    fault = _arming(Fault)
+    fault = _arming(InjectedFault)
 
     # Figures
 
@@ -258,12 +260,12 @@ class Emulator:
         record.status = reply.status
         return await Delivery(request, peer, fault, self._pace).send(reply)
 
-    def _hit(self, record: RecordedRequest) -> Fault:
+    def _hit(self, record: RecordedRequest) -> InjectedFault:
         for fault in list(self.faults):
             if fault.hits(record):
                 fault.seen += 1
                 return fault
-        return Fault()
+        return InjectedFault()
 
 
 def _record(request: web.BaseRequest, peer: Peer, now: float) -> RecordedRequest:
@@ -279,7 +281,7 @@ def _record(request: web.BaseRequest, peer: Peer, now: float) -> RecordedRequest
     )
 
 
-async def _drop(peer: Peer, fault: Fault) -> web.StreamResponse:
+async def _drop(peer: Peer, fault: InjectedFault) -> web.StreamResponse:
     await anyio.sleep(fault.delay)
     await peer.drop(fault.how)
     return web.Response()  # never sent: the connection has gone

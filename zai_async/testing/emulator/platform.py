@@ -7,23 +7,28 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
-from zai_async.testing._account import BEIJING, Account, Keys
-from zai_async.testing._agents import Agents
-from zai_async.testing._audio import Audio, Voices
-from zai_async.testing._catalogue import ModelList
-from zai_async.testing._chat import Batches, Chat
-from zai_async.testing._files import Files, Layout, Parser
-from zai_async.testing._gateways import Direct, LowCodeApi, Truto, Turned
-from zai_async.testing._ledger import RecordedRequest
-from zai_async.testing._media import Cdn
-from zai_async.testing._operation import Call, Operation, Table
-from zai_async.testing._prose import random_for
-from zai_async.testing._reply import WRONG_PATH, Fault, Refusal, Reply
-from zai_async.testing._retrieval import Checks, Vectors, Web
-from zai_async.testing._tasks import Images, Tasks, Videos
+from zai_async.testing.emulator.account import BEIJING, EmulatedAccount, KeyCheck
+from zai_async.testing.emulator.agents import AgentHandlers
+from zai_async.testing.emulator.audio import AudioHandlers, VoiceHandlers
+from zai_async.testing.emulator.catalogue import ModelListHandlers
+from zai_async.testing.emulator.chat import BatchHandlers, ChatHandlers
+from zai_async.testing.emulator.files import FileStore, LayoutHandlers, ParserHandlers
+from zai_async.testing.emulator.gateways import (
+    GatewayRefusal,
+    LowCodeApiGateway,
+    NoGateway,
+    TrutoGateway,
+)
+from zai_async.testing.emulator.media import CdnHandlers
+from zai_async.testing.emulator.operation import OperationCall, Route, RouteTable
+from zai_async.testing.emulator.prose import random_for
+from zai_async.testing.emulator.reply import WRONG_PATH, InjectedFault, PlannedReply, Refusal
+from zai_async.testing.emulator.requests import RecordedRequest
+from zai_async.testing.emulator.retrieval import CheckHandlers, VectorHandlers, WebHandlers
+from zai_async.testing.emulator.tasks import ImageHandlers, TaskHandlers, VideoHandlers
 
 
-class Memory(Protocol):
+class Resettable(Protocol):
     """Anything that a reset concerns."""
 
     def reset(self) -> None:
@@ -35,47 +40,47 @@ class Platform:
     """Hold the operations, what they remember, and the only key they accept."""
 
     def __init__(self, api_key: str | None, seed: int) -> None:
-        self._keys = Keys(api_key)
-        self._direct = Direct()
+        self._keys = KeyCheck(api_key)
+        self._direct = NoGateway()
         self._seed = seed
-        self.account = Account()
+        self.account = EmulatedAccount()
         key = api_key or "gateway.key"
-        self.lowcodeapi, self.truto = LowCodeApi(key), Truto(key)
-        self.tasks = Tasks()
-        self.chat = Chat(seed, self.tasks)
-        self.files = Files()
-        self._voices = Voices(self.files)
-        self.audio = Audio(self._voices)
-        self._agents = Agents(self.tasks, self.files)
-        self._batches = Batches(self.chat, self.files, self.tasks)
-        self._parser = Parser(self.tasks)
-        self._table = Table(self._operations())
+        self.lowcodeapi, self.truto = LowCodeApiGateway(key), TrutoGateway(key)
+        self.tasks = TaskHandlers()
+        self.chat = ChatHandlers(seed, self.tasks)
+        self.files = FileStore()
+        self._voices = VoiceHandlers(self.files)
+        self.audio = AudioHandlers(self._voices)
+        self._agents = AgentHandlers(self.tasks, self.files)
+        self._batches = BatchHandlers(self.chat, self.files, self.tasks)
+        self._parser = ParserHandlers(self.tasks)
+        self._table = RouteTable(self._operations())
         self._random = random_for(seed, "ids")
 
-    def _operations(self) -> Iterator[Operation]:
+    def _operations(self) -> Iterator[Route]:
         groups = (
             self.chat,
             self.tasks,
-            Images(self.tasks),
-            Videos(self.tasks),
+            ImageHandlers(self.tasks),
+            VideoHandlers(self.tasks),
             self.account,
-            ModelList(),
+            ModelListHandlers(),
             self.files,
             self._voices,
             self.audio,
             self._agents,
             self._batches,
             self._parser,
-            Web(),
-            Vectors(),
-            Checks(),
-            Layout(),
-            Cdn(),
+            WebHandlers(),
+            VectorHandlers(),
+            CheckHandlers(),
+            LayoutHandlers(),
+            CdnHandlers(),
         )
         for group in groups:
             yield from group.operations()
 
-    def _memories(self) -> Iterator[Memory]:
+    def _memories(self) -> Iterator[Resettable]:
         yield from (
             self.lowcodeapi,
             self.truto,
@@ -95,17 +100,17 @@ class Platform:
 
     def name(self, request: RecordedRequest) -> str:
         """Name the operation of a request; empty when there is none."""
-        with suppress(Turned):
+        with suppress(GatewayRefusal):
             native = self._gateway(request).forward(request)
             found = self._table.find(native.method, native.path)
             return found[0].name if found else ""
         return ""
 
-    def _gateway(self, request: RecordedRequest) -> Direct:
+    def _gateway(self, request: RecordedRequest) -> NoGateway:
         name = request.path.split("/")[1]
         return {"lowcodeapi": self.lowcodeapi, "truto": self.truto}.get(name, self._direct)
 
-    def reply(self, request: RecordedRequest, fault: Fault) -> Reply:
+    def reply(self, request: RecordedRequest, fault: InjectedFault) -> PlannedReply:
         """Answer a request, through its gateway if there is one, with a fault if there is one.
 
         Bytes that were scripted as they are stay so.
@@ -113,7 +118,7 @@ class Platform:
         gateway = self._gateway(request)
         try:
             native = gateway.forward(request)
-        except Turned as turned:
+        except GatewayRefusal as turned:
             return turned.reply(self.new_id())
         if fault.answers:
             reply = fault.reply(self.new_id())
@@ -121,13 +126,13 @@ class Platform:
         reply = fault.changed(self._answer(native, request), self.new_id())
         return gateway.wrap(request, reply)
 
-    def _answer(self, request: RecordedRequest, holder: RecordedRequest) -> Reply:
+    def _answer(self, request: RecordedRequest, holder: RecordedRequest) -> PlannedReply:
         log_id = self.new_id()
         found = self._table.find(request.method, request.path)
         if found is None:
-            return Reply(pieces=(WRONG_PATH,), log_id=log_id)
+            return PlannedReply(pieces=(WRONG_PATH,), log_id=log_id)
         operation, parameters = found
-        call = Call(request=request, id=log_id, parameters=parameters)
+        call = OperationCall(request=request, id=log_id, parameters=parameters)
         try:
             self._keys.check(request.headers.get("Authorization", ""), operation.access)
             self.account.admit(request, holder)

@@ -13,14 +13,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from zai_async.testing._account import BEIJING
-from zai_async.testing._catalogue import find_model
-from zai_async.testing._files import Files, uploaded
-from zai_async.testing._ledger import Json
-from zai_async.testing._media import RATE, pcm, wav, wav_seconds
-from zai_async.testing._operation import Call, Operation, UserId, require
-from zai_async.testing._prose import tokens
-from zai_async.testing._reply import Refusal, Reply
+from zai_async.testing.emulator.account import BEIJING
+from zai_async.testing.emulator.catalogue import find_model
+from zai_async.testing.emulator.files import FileStore, uploaded
+from zai_async.testing.emulator.media import RATE, pcm, wav, wav_seconds
+from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
+from zai_async.testing.emulator.prose import tokens
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
+from zai_async.testing.emulator.requests import Json
 
 _MEGABYTE = 2**20
 _PIECE = 72_000  # bytes of samples per event; as text more than the 64 KiB of many line readers
@@ -50,10 +50,10 @@ class _Speech(Struct):
     user_id: UserId | None = None
 
 
-class Audio:
+class AudioHandlers:
     """Hear what was registered, say everything as one long beep."""
 
-    def __init__(self, voices: Voices) -> None:
+    def __init__(self, voices: VoiceHandlers) -> None:
         self._voices = voices
         self.reset()
 
@@ -69,15 +69,15 @@ class Audio:
         digest = recording if isinstance(recording, str) else sha256(recording).hexdigest()
         self._transcripts[digest] = text
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         path = "paas/v4/audio"
         return [
-            Operation("audio.transcriptions", "POST", f"{path}/transcriptions", self.write),
-            Operation("audio.speech", "POST", f"{path}/speech", self.speak),
+            Route("audio.transcriptions", "POST", f"{path}/transcriptions", self.write),
+            Route("audio.speech", "POST", f"{path}/speech", self.speak),
         ]
 
-    def write(self, call: Call) -> Reply:
+    def write(self, call: OperationCall) -> PlannedReply:
         """Transcribe a WAV or MP3 file of at most 25 MB and 30 seconds."""
         request = call.read_form(_Transcription)
         find_model(request.model, "transcription")
@@ -90,7 +90,7 @@ class Audio:
             return call.stream(_transcript_events(call, request.model, text), 0.4, 1 / 60)
         return call.reply(call.stamp(request.request_id) | {"model": request.model, "text": text})
 
-    def speak(self, call: Call) -> Reply:
+    def speak(self, call: OperationCall) -> PlannedReply:
         """Beep 0.06 seconds per character, as a file or as a stream of samples."""
         request = call.read(_Speech)
         find_model(request.model, "speech")
@@ -102,7 +102,7 @@ class Audio:
         return sound(call, samples, request.response_format)
 
 
-def _recording(call: Call, request: _Transcription) -> bytes:
+def _recording(call: OperationCall, request: _Transcription) -> bytes:
     """Take the file, which wins, or its base64 form."""
     if "file" not in call.request.form.files and request.file_base64 is not None:
         return _decoded(request.file_base64)
@@ -123,7 +123,7 @@ def _sentence(recording: bytes, seconds: float | None) -> str:
     return f"This recording is {length} long."
 
 
-def _transcript_events(call: Call, model: str, text: str) -> Iterator[Json]:
+def _transcript_events(call: OperationCall, model: str, text: str) -> Iterator[Json]:
     """Give deltas; the last piece comes with ``transcript.text.done``."""
     head: Json = {"id": call.id, "created": int(time.time()), "model": model}
     *pieces, last = tokens(text) or [""]
@@ -132,7 +132,7 @@ def _transcript_events(call: Call, model: str, text: str) -> Iterator[Json]:
     yield head | {"type": "transcript.text.done", "delta": last}
 
 
-def _speech_events(call: Call, request: _Speech, samples: bytes) -> Iterator[Json]:
+def _speech_events(call: OperationCall, request: _Speech, samples: bytes) -> Iterator[Json]:
     head: Json = {"id": call.id, "created": int(time.time()), "model": request.model}
     for start in range(0, len(samples), _PIECE):
         delta = {
@@ -182,10 +182,10 @@ class _Deletion(Struct):
     request_id: str | None = None
 
 
-class Voices:
+class VoiceHandlers:
     """Keep the voices that speech can use."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: FileStore) -> None:
         self._files = files
         self.reset()
 
@@ -193,15 +193,15 @@ class Voices:
         """Forget the clones."""
         self._voices = {name: _voice(name, name, "OFFICIAL") for name in _OFFICIAL}
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[Route]:
         """Name the operations of this group."""
         path = "paas/v4/voice"
         custom = "paas/v4/audio/customization"
         return [
-            Operation("audio.customization", "POST", custom, self.customize),
-            Operation("voice.clone", "POST", f"{path}/clone", self.clone),
-            Operation("voice.list", "GET", f"{path}/list", self.list),
-            Operation("voice.delete", "POST", f"{path}/delete", self.delete),
+            Route("audio.customization", "POST", custom, self.customize),
+            Route("voice.clone", "POST", f"{path}/clone", self.clone),
+            Route("voice.list", "GET", f"{path}/list", self.list),
+            Route("voice.delete", "POST", f"{path}/delete", self.delete),
         ]
 
     def find(self, voice: str) -> Json:
@@ -209,14 +209,14 @@ class Voices:
         require(voice in self._voices, f"voice: {voice} does not exist", "1214")
         return self._voices[voice]
 
-    def customize(self, call: Call) -> Reply:
+    def customize(self, call: OperationCall) -> PlannedReply:
         """Beep in the voice of the recording that comes with the request."""
         request = call.read_form(_Customization)
         find_model(request.model, "speech", "clone")
         uploaded(call, "voice_data")
         return sound(call, spoken(request.input), request.response_format)
 
-    def clone(self, call: Call) -> Reply:
+    def clone(self, call: OperationCall) -> PlannedReply:
         """Make a voice of an uploaded recording, with a preview as a new file."""
         request = call.read(_Clone)
         find_model(request.model, "clone")
@@ -231,7 +231,7 @@ class Voices:
         document = {"voice": voice, "file_id": file.id, "file_purpose": purpose}
         return call.reply(document | {"request_id": request.request_id or call.id})
 
-    def list(self, call: Call) -> Reply:
+    def list(self, call: OperationCall) -> PlannedReply:
         """List voices; the answer has no Content-Type, as live."""
         request = call.read_query(_VoiceQuery)
         wanted = {"voice_name": request.voice_name, "voice_type": request.voice_type}
@@ -242,7 +242,7 @@ class Voices:
         ]
         return replace(call.reply({"voice_list": voices}), content_type="")
 
-    def delete(self, call: Call) -> Reply:
+    def delete(self, call: OperationCall) -> PlannedReply:
         """Forget a clone."""
         request = call.read(_Deletion)
         voice = self.find(request.voice)
@@ -256,7 +256,7 @@ def spoken(text: str, speed: float = 1.0, volume: float = 1.0) -> bytes:
     return pcm(len(text) * _SECONDS_PER_CHARACTER / speed, volume)
 
 
-def sound(call: Call, samples: bytes, kind: Literal["wav", "pcm"]) -> Reply:
+def sound(call: OperationCall, samples: bytes, kind: Literal["wav", "pcm"]) -> PlannedReply:
     """Answer with a sound in one of the two formats."""
     return call.data(wav(samples) if kind == "wav" else samples, f"audio/{kind}")
 

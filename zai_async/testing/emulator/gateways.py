@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from zai_async.testing._ledger import Json, RecordedRequest, is_object
-from zai_async.testing._reply import JSON_TYPE, Reply
+from zai_async.testing.emulator.reply import JSON_TYPE, PlannedReply
+from zai_async.testing.emulator.requests import Json, RecordedRequest, is_object
 
 
-class Turned(Exception):  # noqa: N818 - not an error of this program but an answer to a client
+class GatewayRefusal(Exception):  # noqa: N818 - not an error of this program but an answer to a client
     """Leave a gateway with its own answer; the platform never hears of the request."""
 
     def __init__(self, status: int, document: Json) -> None:
@@ -22,20 +22,20 @@ class Turned(Exception):  # noqa: N818 - not an error of this program but an ans
         self.status = status
         self.document = document
 
-    def reply(self, log_id: str) -> Reply:
+    def reply(self, log_id: str) -> PlannedReply:
         """Build the answer."""
         body = msgspec.json.encode(self.document)
-        return Reply(pieces=(body,), log_id=log_id, status=self.status)
+        return PlannedReply(pieces=(body,), log_id=log_id, status=self.status)
 
 
-class Direct:
+class NoGateway:
     """Be no gateway: requests and replies stay as they are."""
 
     def forward(self, request: RecordedRequest) -> RecordedRequest:
         """Give the request that the platform sees; raise ``Turned`` when there is none."""
         return request
 
-    def wrap(self, request: RecordedRequest, reply: Reply) -> Reply:  # noqa: ARG002
+    def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:  # noqa: ARG002
         """Give the reply that the client sees."""
         return reply
 
@@ -64,7 +64,7 @@ _ALIASES: Mapping[str, _Alias] = {
 }
 
 
-class LowCodeApi(Direct):
+class LowCodeApiGateway(NoGateway):
     """Speak LowCodeAPI's dialect below ``emulator.lowcodeapi_url``.
 
     The token travels as ``api_token`` in the query and begins with ``at_``. Operations have
@@ -86,10 +86,10 @@ class LowCodeApi(Direct):
         """Check the token, find the alias, give the fields their own names."""
         if not request.query.get("api_token", "").startswith("at_"):
             message = "A valid API token is required to access this API."
-            raise Turned(401, {"message": message})
+            raise GatewayRefusal(401, {"message": message})
         alias = _ALIASES.get(f"{request.method} {request.path.removeprefix('/lowcodeapi')}")
         if alias is None:
-            raise Turned(404, {"message": "The requested API does not exist."})
+            raise GatewayRefusal(404, {"message": "The requested API does not exist."})
         path = alias.path.replace("{id}", quote(request.query.get("id", "-"), safe=""))
         query = {name: value for name, value in request.query.items() if name != "api_token"}
         native = _rerouted(request, path, query=query, key=self._key)
@@ -97,7 +97,7 @@ class LowCodeApi(Direct):
             native.body = msgspec.json.encode(_renamed(request.json, alias.renames))
         return native
 
-    def wrap(self, request: RecordedRequest, reply: Reply) -> Reply:  # noqa: ARG002
+    def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:  # noqa: ARG002
         """Wrap JSON, hold streams back until they are complete."""
         if reply.streams:
             wait = reply.latency + reply.pause * len(reply.pieces)
@@ -107,7 +107,7 @@ class LowCodeApi(Direct):
         body = msgspec.Raw(b"".join(reply.pieces))
         return _with_body(reply, self._envelope(reply, body))
 
-    def _envelope(self, reply: Reply, body: msgspec.Raw) -> Json:
+    def _envelope(self, reply: PlannedReply, body: msgspec.Raw) -> Json:
         headers = {"x-log-id": reply.log_id}
         if reply.status >= 400:
             message = "Error received from the zai API"
@@ -136,7 +136,7 @@ _RESOURCES = {
 }
 
 
-class Truto(Direct):
+class TrutoGateway(NoGateway):
     """Speak Truto's dialect below ``emulator.truto_url``.
 
     ``integrated_account_id`` is required in the query. ``custom/{path}`` takes the platform's
@@ -176,7 +176,7 @@ class Truto(Direct):
                 )
         raise _turned(404, f"The resource {asked} does not exist")
 
-    def wrap(self, request: RecordedRequest, reply: Reply) -> Reply:
+    def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:
         """Wrap JSON; streams and files pass unchanged."""
         if reply.content_type != JSON_TYPE:
             return reply
@@ -189,8 +189,8 @@ class Truto(Direct):
         return reply if single else _with_body(reply, {"result": body})
 
 
-def _turned(status: int, message: str) -> Turned:
-    return Turned(status, {"statusCode": status, "message": message})
+def _turned(status: int, message: str) -> GatewayRefusal:
+    return GatewayRefusal(status, {"statusCode": status, "message": message})
 
 
 def _rerouted(
@@ -210,5 +210,5 @@ def _renamed(body: Json, names: Mapping[str, str]) -> Json:
     return renamed
 
 
-def _with_body(reply: Reply, document: Mapping[str, Any]) -> Reply:
+def _with_body(reply: PlannedReply, document: Mapping[str, Any]) -> PlannedReply:
     return replace(reply, pieces=(msgspec.json.encode(document),))
