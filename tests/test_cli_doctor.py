@@ -130,6 +130,12 @@ def test_a_question_that_is_not_answered(capsys, zai_emulator):
     assert "1113" in found["answer"]
 
 
+def test_a_question_to_no_model_has_no_limit(capsys):
+    found = examine(capsys, "--ask", "", status=1)
+    assert "model" in found["answer"]
+    assert "limit" not in found
+
+
 def test_a_question_after_the_key_was_refused(capsys, monkeypatch):
     with Emulator(api_key="id.another") as emulator:
         monkeypatch.setenv("ZAI_BASE_URL", emulator.url)

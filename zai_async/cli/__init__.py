@@ -1,20 +1,22 @@
-"""The command ``zai``: what a program prints goes to stdout, what it says goes to stderr.
+"""The command ``zai``: data goes to stdout, everything else goes to stderr.
 
-Commands of one subject share a module, imported only when one of them is asked for; there each is a
-function ``run_<command>(argv, terminal) -> int``.
+Commands about one subject share a module, which is imported only when one of them is asked for.
+There, ``<command>_parser()`` describes the arguments and ``run_<command>(argv, terminal)`` does the
+work and returns the exit status.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Final
 
 import zai_async
 from zai_async.cli.terminal import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE, Terminal
 
 __all__ = ["main"]
 
-COMMANDS = {
+COMMANDS: Final = {
     "agents": "let an agent translate, or do other work",
     "chat": "ask a model, or talk with it",
     "check": "find out which endpoints accept the key",
@@ -33,77 +35,66 @@ COMMANDS = {
     "transcribe": "write down what is said",
     "video": "make a video",
 }
-_HOMES = {
-    "agents": "agents",
-    "chat": "chat",
-    "check": "access",
-    "doctor": "access",
-    "emulator": "connection",
-    "files": "documents",
-    "image": "media",
-    "models": "access",
-    "ocr": "documents",
-    "quota": "access",
-    "read": "documents",
-    "search": "documents",
-    "speech": "media",
-    "task": "tasks",
-    "tokens": "documents",
-    "transcribe": "media",
-    "video": "media",
+_MODULES: Final = {
+    "account": ("check", "models", "quota"),
+    "agents": ("agents",),
+    "audio": ("speech", "transcribe"),
+    "chat": ("chat",),
+    "doctor": ("doctor",),
+    "emulator": ("emulator",),
+    "files": ("files",),
+    "images": ("image", "video"),
+    "tasks": ("task",),
+    "texts": ("ocr", "read", "search", "tokens"),
 }
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     Raises:
-        SystemExit: The arguments are wrong (status 2), or only help was asked for.
+        SystemExit: The arguments are invalid (status 2), or only help was asked for.
     """
     terminal = Terminal()
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv, terminal)
+        return dispatch(sys.argv[1:] if argv is None else argv, terminal)
+    # Outside of dispatch(), because its reports go to streams that may be gone as well.
     except BrokenPipeError:
         terminal.abandon()
         return BROKEN_PIPE
     except OSError as error:
-        return _unwritten(error, terminal)
+        parts = (error.filename, error.strerror or error)
+        terminal.note(f"zai: {': '.join(str(part) for part in parts if part)}")
+        terminal.notes(error)
+        return FAILED
 
 
-def _dispatch(argv: Sequence[str], terminal: Terminal) -> int:
-    parser = _parser()
+def dispatch(argv: Sequence[str], terminal: Terminal) -> int:
+    """Run one command, print how it failed if it did, and return its exit status."""
+    parser = main_parser()
+    # Only the first word is parsed here: options after it belong to the command.
     name = parser.parse_args(argv[:1]).command
     if name is None:
         parser.print_help(sys.stderr)
         return USAGE
-    return _run(name, argv[1:], terminal)
-
-
-def _run(name: str, argv: Sequence[str], terminal: Terminal) -> int:
     try:
-        module = import_module(f"{__name__}.{_HOMES[name]}")
+        module = import_module(f"{__name__}.{_MODULE_OF[name]}")
         run: Callable[[Sequence[str], Terminal], int] = getattr(module, f"run_{name}")
-        return run(argv, terminal)
+        return run(argv[1:], terminal)
     except KeyboardInterrupt as interrupt:
         terminal.interrupted()
         terminal.notes(interrupt)
         return INTERRUPTED
     except zai_async.ZaiError as error:
-        # Late, because help is shown without any of our errors.
+        # Imported late, because help is shown without any of our errors.
         from zai_async.cli.output import report  # noqa: PLC0415
 
         return report(error, terminal)
 
 
-def _unwritten(error: OSError, terminal: Terminal) -> int:
-    """Say which file it was, as far as that is known."""
-    parts = (error.filename, error.strerror or error)
-    terminal.note(f"zai: {': '.join(str(part) for part in parts if part)}")
-    terminal.notes(error)
-    return FAILED
-
-
-def _parser() -> argparse.ArgumentParser:
+def main_parser() -> argparse.ArgumentParser:
+    """Describe the first word of a command line."""
     width = max(map(len, COMMANDS))
     commands = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
     parser = argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""What the words of a command line may mean."""
+"""Types of arguments, and the words and paths of a command line."""
 
 import argparse
 import json
@@ -26,20 +26,22 @@ __all__ = [
     "text",
 ]
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
+# How Python shows bytes of an argument that are no text in the locale's encoding (PEP 383).
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def add_words(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
-    """Add the words that are no options; together they are one text."""
+    """Add words that may stand between the options; together they are one text."""
     parser.add_argument("words", nargs="*", type=text, metavar=name, help=meaning)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse options and words in any order; after ``--`` all is words.
+    """Parse options and words in any order; everything after ``--`` is words.
 
     Raises:
-        SystemExit: The arguments are wrong, or only help was asked for.
+        SystemExit: The arguments are invalid, or only help was asked for.
     """
+    # argparse refuses to mix them after a ``--``, so that part never reaches it.
     end = argv.index("--") if "--" in argv else len(argv)
     arguments = parser.parse_intermixed_args(argv[:end])
     arguments.words += map(text, argv[end + 1 :])
@@ -69,10 +71,10 @@ def text(word: str) -> str:
 
 
 def number(word: str) -> float:
-    """Read a number that is not negative.
+    """Parse a number that is not negative.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is negative, not finite, or not a number.
     """
     try:
         value = float(word)
@@ -84,10 +86,10 @@ def number(word: str) -> float:
 
 
 def seconds(word: str) -> float:
-    """Read a time that is longer than nothing.
+    """Parse a positive time.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is not positive.
     """
     value = number(word)
     if not value:
@@ -96,18 +98,19 @@ def seconds(word: str) -> float:
 
 
 def count(word: str) -> int:
-    """Read a whole number that is not negative.
+    """Parse a whole number that is not negative.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is not one.
     """
+    # int() would accept spaces, underscores and the digits of other scripts as well.
     if not (word.isascii() and word.isdigit()):
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
     return int(word)
 
 
 def setting(word: str) -> tuple[str, Any]:
-    """Read a name and a value: what is JSON is taken as such, and all else as text.
+    """Parse NAME=VALUE; a value that is JSON is taken as such, any other as text.
 
     Raises:
         ArgumentTypeError: There is no name, or no value.
@@ -122,11 +125,12 @@ def setting(word: str) -> tuple[str, Any]:
 
 
 def place(word: str) -> str:
-    """Take a path for what is still to be made, and paid for.
+    """Accept a path to write to.
 
     Raises:
-        ArgumentTypeError: Nothing can be written there, for want of a directory.
+        ArgumentTypeError: Its directory does not exist.
     """
+    # Checked here, because what is written there later has been paid for by then.
     if not word.endswith(("/", os.sep)) and not Path(word).parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no directory {str(Path(word).parent)!r}")
     return word

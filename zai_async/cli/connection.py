@@ -1,35 +1,53 @@
-"""What a command talks to: its options, the client they describe, or the emulator itself."""
+"""What every command that talks to the platform shares: options, client, answer and progress."""
 
 import argparse
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from zai_async import AsyncZai, CallOptions
 from zai_async.cli.arguments import count, number, seconds
+from zai_async.cli.output import Progress, write_text
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import MissingKeyError
 from zai_async.providers import PROVIDERS
 
-__all__ = ["Act", "Actions", "Connection", "add_options", "connect", "run_emulator"]
+__all__ = ["Action", "Actions", "Invocation", "add_options", "connect"]
 
 T = TypeVar("T")
 
-_ADDRESSES = "ZAI_BASE_URL; for bigmodel ZHIPUAI_BASE_URL, for lowcodeapi LOWCODEAPI_BASE_URL"
-_KEY_PAGES = {"ZAI_API_KEY": " (made at https://z.ai/manage-apikey/apikey-list)"}
-_NO_KEY_HINT = "With --emulate the built-in emulator answers, without any key."
+_URL_VARIABLES: Final = (
+    "ZAI_BASE_URL; for bigmodel ZHIPUAI_BASE_URL, for lowcodeapi LOWCODEAPI_BASE_URL"
+)
+_KEY_PAGES: Final = {"ZAI_API_KEY": " (made at https://z.ai/manage-apikey/apikey-list)"}
 
 
-class Connection:
-    """A client and the event loop that its calls run in, one call after the other."""
+class Invocation:
+    """One run of a command: its arguments, the client that they describe, and the terminal.
 
-    def __init__(self, zai: AsyncZai, runner: asyncio.Runner, options: CallOptions) -> None:
+    Args:
+        arguments: As the command's parser returned them, those of `add_options` included.
+        terminal: Where output goes.
+        zai: The client.
+        runner: The event loop in which the calls run, one after the other.
+    """
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        terminal: Terminal,
+        zai: AsyncZai,
+        runner: asyncio.Runner,
+    ) -> None:
+        self.arguments = arguments
+        self.terminal = terminal
         self.zai = zai
-        self.options = options
+        self.options = CallOptions(deadline=arguments.deadline, retries=arguments.retries)
         """For every call."""
+        self.quiet: bool = arguments.quiet
         self._runner = runner
         self._begun = time.monotonic()
 
@@ -43,21 +61,31 @@ class Connection:
         """Wait for a call; Ctrl-C cancels it and is raised as KeyboardInterrupt."""
         return self._runner.run(work)
 
+    def progress(self) -> Progress:
+        """Return what shows the progress of something, unless --quiet forbids it."""
+        return Progress(self.terminal, quiet=self.quiet)
+
+    def answer(self, answer: object, text: str, path: str | None = None) -> None:
+        """Write an answer as this text, or whole with --json; to a file where a path is given.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        write_text(answer, text, self.terminal, path, as_json=self.arguments.json)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what all commands that talk to the platform understand."""
+    """Add the options of all commands that talk to the platform."""
     group = parser.add_argument_group("connection")
     group.add_argument("--provider", choices=PROVIDERS, default="zai", help="default: zai")
-    group.add_argument("--base-url", metavar="URL", help=f"another address; also {_ADDRESSES}")
+    group.add_argument("--base-url", metavar="URL", help=f"another address; also {_URL_VARIABLES}")
     group.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="longest silence of the platform"
     )
     group.add_argument(
         "--deadline", type=seconds, metavar="SECONDS", help="time for everything together"
     )
-    group.add_argument(
-        "--retries", type=count, metavar="N", help="repetitions of a refused request"
-    )
+    group.add_argument("--retries", type=count, metavar="N", help="retries of a refused request")
     group.add_argument("-v", "--verbose", action="store_true", help="log requests to stderr")
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     group.add_argument("--emulate", action="store_true", help="let the built-in emulator answer")
@@ -67,34 +95,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Connection]:
-    """Open what the options of a command describe.
+def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Invocation]:
+    """Open the client that the options of a command describe.
 
     Raises:
         MissingKeyError: There is no key, and the emulator was not asked for.
-        ConfigurationError: An option or an environment variable cannot be meant.
+        ConfigurationError: An option or an environment variable is invalid.
     """
-    _log_to_stderr(arguments, terminal)
-    options = CallOptions(deadline=arguments.deadline, retries=arguments.retries)
+    # A person wants to know why it takes so long: retries on a terminal, every request with -v.
+    if arguments.verbose or (terminal.watched and not arguments.quiet):
+        logging.basicConfig(format="zai: %(message)s", handlers=[LogLines(terminal)])
+        level = logging.DEBUG if arguments.verbose else logging.INFO
+        logging.getLogger("zai_async").setLevel(level)
+
     with ExitStack() as stack:
-        zai = _emulated(arguments, stack) if arguments.emulate else _client(arguments)
+        zai = emulated(arguments, stack) if arguments.emulate else client(arguments)
         runner = stack.enter_context(asyncio.Runner())
         stack.callback(lambda: runner.run(zai.aclose()))
-        yield Connection(zai, runner, options)
+        yield Invocation(arguments, terminal, zai, runner)
 
 
-def _client(arguments: argparse.Namespace) -> AsyncZai:
+def client(arguments: argparse.Namespace) -> AsyncZai:
+    """Return a client of the platform.
+
+    Raises:
+        MissingKeyError: There is no key; the error says where to get one.
+    """
     try:
         return AsyncZai(
             provider=arguments.provider, base_url=arguments.base_url, timeout=arguments.timeout
         )
     except MissingKeyError:
         names = PROVIDERS[arguments.provider].key_variables
-        text = f"no API key: set {' or '.join(names)}{_KEY_PAGES.get(names[0], '')}"
-        raise MissingKeyError(text, hint=_NO_KEY_HINT) from None
+        raise MissingKeyError(
+            f"no API key: set {' or '.join(names)}{_KEY_PAGES.get(names[0], '')}",
+            hint="With --emulate the built-in emulator answers, without any key.",
+        ) from None
 
 
-def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
+def emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
+    """Start an emulator and return a client of it."""
     from zai_async.testing import Emulator  # noqa: PLC0415 - an aiohttp server, seldom needed
 
     emulator = stack.enter_context(Emulator(pace=arguments.pace))
@@ -106,15 +146,7 @@ def _emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
     )
 
 
-def _log_to_stderr(arguments: argparse.Namespace, terminal: Terminal) -> None:
-    """Tell a person why it takes so long: retries on a terminal, every request with -v."""
-    if arguments.verbose or (terminal.watched and not arguments.quiet):
-        logging.basicConfig(format="zai: %(message)s", handlers=[_Notes(terminal)])
-        level = logging.DEBUG if arguments.verbose else logging.INFO
-        logging.getLogger("zai_async").setLevel(level)
-
-
-class _Notes(logging.Handler):
+class LogLines(logging.Handler):
     """Write log records as lines of their own, beside what else is on the screen."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -122,29 +154,22 @@ class _Notes(logging.Handler):
         self._terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
         self._terminal.note(self.format(record))
 
 
-Act: TypeAlias = Callable[[argparse.Namespace, Connection, Terminal], None]
+Action: TypeAlias = Callable[[Invocation], None]
 
 
 class Actions:
-    """The things that a command does; each is a parser and a function."""
+    """The actions of a command such as ``zai files``; each is a parser and a function."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._parsers = parser.add_subparsers(metavar="ACTION", required=True)
 
-    def add(self, name: str, act: Act, summary: str) -> argparse.ArgumentParser:
-        """Add one; what its parser understands besides is up to the caller."""
+    def add(self, name: str, action: Action, summary: str) -> argparse.ArgumentParser:
+        """Add an action and return its parser; the caller adds the arguments."""
         description = f"{summary[0].upper()}{summary[1:]}."
         parser = self._parsers.add_parser(name, help=summary, description=description)
-        parser.set_defaults(act=act)
+        parser.set_defaults(action=action)
         return parser
-
-
-def run_emulator(argv: Sequence[str], terminal: Terminal) -> int:
-    """Print the base URL and serve until Ctrl-C."""
-    from zai_async.testing.server import serve  # noqa: PLC0415 - an aiohttp server, seldom needed
-
-    del terminal
-    return serve(argv, prog="zai emulator")

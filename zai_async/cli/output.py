@@ -1,4 +1,4 @@
-"""What a command says: answers as text, JSON or bytes, progress on stderr, and errors."""
+"""How a command speaks: answers as text, JSON or bytes, progress on stderr, and errors."""
 
 import argparse
 import asyncio
@@ -28,39 +28,13 @@ from zai_async.errors import (
     ZaiError,
 )
 
-__all__ = ["Output", "Progress", "add_output", "report", "table", "to_json", "write_content"]
-
-
-class Output:
-    """Hand over answers, whole with --json; to a file where a path is given."""
-
-    def __init__(
-        self, arguments: argparse.Namespace, terminal: Terminal, path: str | None = None
-    ) -> None:
-        self._terminal = terminal
-        self._as_json: bool = arguments.json
-        self._path = path
-
-    def answer(self, answer: object, text: str) -> None:
-        """Write an answer, or this text for it.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
-        data = to_json(answer) if self._as_json else text
-        if data and not data.endswith("\n"):
-            data += "\n"
-        if self._path is None:
-            self._terminal.data(data)
-        else:
-            # As it is, on Windows too.
-            Path(self._path).write_text(data, encoding="utf-8", newline="")
+__all__ = ["Progress", "add_output", "report", "table", "to_json", "write_content", "write_text"]
 
 
 def add_output(
     parser: argparse.ArgumentParser, out: str | None = None, *, json: bool = True
 ) -> None:
-    """Add the options for what is handed over; ``out`` says what --out does, if it is there."""
+    """Add --json and --out; ``out`` is the help of --out, which is left out without it."""
     group = parser.add_argument_group("output")
     if json:
         group.add_argument("--json", action="store_true", help="print the answer as one JSON line")
@@ -70,8 +44,26 @@ def add_output(
 
 def to_json(answer: object) -> str:
     """Return one line of JSON."""
-    # Escapes, because data must arrive whole whatever the encoding of the pipe.
+    # ASCII with escapes, because data must arrive whole whatever the encoding of the pipe.
     return json.dumps(msgspec.to_builtins(answer))
+
+
+def write_text(
+    answer: object, text: str, terminal: Terminal, path: str | None, *, as_json: bool
+) -> None:
+    """Write the text of an answer, or its JSON, to stdout or to a file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    data = to_json(answer) if as_json else text
+    if data and not data.endswith("\n"):
+        data += "\n"
+    if path is None:
+        terminal.data(data)
+    else:
+        # No translation of line ends: a file gets the answer as it is, on Windows too.
+        Path(path).write_text(data, encoding="utf-8", newline="")
 
 
 def write_content(content: bytes, terminal: Terminal, path: str | None) -> None:
@@ -87,7 +79,7 @@ def write_content(content: bytes, terminal: Terminal, path: str | None) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return lines whose columns stand one below the other."""
+    """Return lines whose columns are aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -95,12 +87,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 _MEGABYTE: Final = 1_000_000
 _TICK: Final = 0.5
-# Seconds between two lines about a transfer in a log; a short one needs none.
-_LULL: Final = 5.0
+# Seconds between two lines about a transfer in a log; a short transfer needs none.
+_LOG_INTERVAL: Final = 5.0
 
 
 class Progress:
-    """Show how far something is, unless nobody wants to know."""
+    """Show how far something is, unless it must be quiet."""
 
     def __init__(self, terminal: Terminal, *, quiet: bool) -> None:
         self._terminal = terminal
@@ -119,8 +111,14 @@ class Progress:
         """Return what shows the progress of a transfer: bytes so far, and the total or None."""
 
         def show(done: int, total: int | None) -> None:
-            if self._terminal.redraws or monotonic() >= self._shown_at + _LULL:
-                self.show(f"{name}: {_part(done, total)}")
+            # A terminal replaces its line as often as it likes; a log would fill up.
+            if not self._terminal.redraws and monotonic() < self._shown_at + _LOG_INTERVAL:
+                return
+            if total:
+                part = f"{100 * done // total} % of {total / _MEGABYTE:.1f} MB"
+            else:
+                part = f"{done / _MEGABYTE:.1f} MB"
+            self.show(f"{name}: {part}")
 
         return show
 
@@ -133,27 +131,21 @@ class Progress:
         begun = monotonic()
 
         def show() -> None:
+            # Seconds would make every line of a log a new one.
             seconds = f", {monotonic() - begun:.0f} s" if self._terminal.redraws else ""
             self.show(f"{describe()}{seconds}")
 
-        ticker = asyncio.create_task(_tick(show))
+        async def tick() -> None:
+            while True:
+                show()
+                await anyio.sleep(_TICK)
+
+        ticker = asyncio.create_task(tick())
         try:
             yield show
         finally:
             ticker.cancel()
             self._terminal.erase()
-
-
-async def _tick(show: Callable[[], None]) -> None:
-    while True:
-        show()
-        await anyio.sleep(_TICK)
-
-
-def _part(done: int, total: int | None) -> str:
-    if not total:
-        return f"{done / _MEGABYTE:.1f} MB"
-    return f"{100 * done // total} % of {total / _MEGABYTE:.1f} MB"
 
 
 # The first class that fits counts: MissingKeyError is a ConfigurationError too.
@@ -172,7 +164,7 @@ _STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
 
 
 def report(error: ZaiError, terminal: Terminal) -> int:
-    """Say in one line what went wrong and return the exit status for it."""
+    """Print an error as one line and return the exit status for it."""
     text = " ".join(str(error).split())
     if error.emitted:
         text = f"{text.removesuffix('.')}. What was printed is not the whole answer."

@@ -1,4 +1,4 @@
-"""Tasks that are waited for, and what they lead to; ``zai task`` comes back to one."""
+"""Waiting for tasks and handing over their results; ``zai task`` comes back to a task."""
 
 import argparse
 import os
@@ -8,14 +8,14 @@ from typing import Any, Final, TypeVar
 
 from zai_async import AsyncZai
 from zai_async.cli.arguments import text
-from zai_async.cli.connection import Act, Actions, Connection, add_options, connect
-from zai_async.cli.output import Output, Progress, add_output
+from zai_async.cli.connection import Actions, Invocation, add_options, connect
+from zai_async.cli.output import Progress, add_output
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import ResponseError, ZaiError
 from zai_async.models import AgentReply, Batch, ChatResult, ImagesResponse, ParsedFile, Reply
 from zai_async.tasks import Task
 
-__all__ = ["OUT", "add_wait", "finish", "hand_over", "run_task", "wait"]
+__all__ = ["OUT", "add_wait", "finish", "hand_over", "run_task", "task_parser", "wait"]
 
 R = TypeVar("R", bound=Reply)
 
@@ -23,7 +23,7 @@ OUT: Final = "a file or directory to download to; without it the address is prin
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
-    """Add the choice not to wait for a task."""
+    """Add --no-wait."""
     group = parser.add_argument_group("task")
     group.add_argument(
         "--no-wait",
@@ -33,124 +33,109 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def finish(
-    task: Task[R],
-    arguments: argparse.Namespace,
-    connection: Connection,
-    terminal: Terminal,
-    kind: str,
-) -> None:
-    """Wait for a task that was submitted and hand over its result, or only its id.
+def finish(task: Task[R], call: Invocation, kind: str) -> None:
+    """Wait for a task that was submitted and hand over its result; with --no-wait only its id.
 
     Raises:
-        ZaiError: The task failed, or cannot be waited for.
-        KeyboardInterrupt: The person does not want to wait; the task goes on.
+        ZaiError: The task failed, or waiting for it failed.
+        KeyboardInterrupt: The person stopped waiting; the task goes on.
     """
-    if arguments.wait:
-        result = wait(task, arguments, connection, terminal, kind)
-        hand_over(result, arguments, connection, terminal)
+    if call.arguments.wait:
+        hand_over(wait(task, call, kind), call)
         return
-    Output(arguments, terminal).answer({"id": task.id, "kind": kind}, task.id)
-    if not arguments.quiet:
-        terminal.note(f"zai: to come back: {_way_back(task, arguments, kind)}")
+    call.answer({"id": task.id, "kind": kind}, task.id)
+    if not call.quiet:
+        call.terminal.note(f"zai: to come back: {command_to_come_back(task, call, kind)}")
 
 
-def wait(
-    task: Task[R],
-    arguments: argparse.Namespace,
-    connection: Connection,
-    terminal: Terminal,
-    kind: str,
-) -> R:
-    """Wait for a task until the deadline; whoever stops waiting is told how to come back.
+def wait(task: Task[R], call: Invocation, kind: str) -> R:
+    """Wait for a task until the deadline; an error says how to come back to it.
 
     Raises:
-        ZaiError: The task failed, or cannot be waited for.
-        KeyboardInterrupt: The person does not want to wait; the task goes on.
+        ZaiError: The task failed, or waiting for it failed.
+        KeyboardInterrupt: The person stopped waiting; the task goes on.
     """
-    progress = Progress(terminal, quiet=arguments.quiet)
+    progress = call.progress()
+
+    async def done() -> R:
+        if task.done:
+            return task.result()
+        async with progress.waiting(lambda: f"{kind} {task.id}: {task.status or 'submitted'}") as (
+            show
+        ):
+            return await task.wait(call.remaining, lambda _: show())
+
     try:
-        return connection.run(_wait(task, connection.remaining, progress, kind))
+        return call.run(done())
     except (KeyboardInterrupt, ZaiError) as error:
         if not task.done:
-            error.add_note(f"the task goes on; to come back: {_way_back(task, arguments, kind)}")
+            way = command_to_come_back(task, call, kind)
+            error.add_note(f"the task goes on; to come back: {way}")
         raise
 
 
-async def _wait(task: Task[R], timeout: float | None, progress: Progress, kind: str) -> R:  # noqa: ASYNC109
-    if task.done:
-        return task.result()
-
-    def describe() -> str:
-        return f"{kind} {task.id}: {task.status or 'submitted'}"
-
-    async with progress.waiting(describe) as show:
-        return await task.wait(timeout, lambda _: show())
-
-
-def _way_back(task: Task[R], arguments: argparse.Namespace, kind: str) -> str:
+def command_to_come_back(task: Task[Any], call: Invocation, kind: str) -> str:
+    """Return the command that waits for a task that this one leaves."""
     words = ["zai task wait", task.id, "--kind", kind]
-    if getattr(arguments, "agent", None):
-        words += ["--agent", arguments.agent]
-    if arguments.provider != "zai":
-        words += ["--provider", arguments.provider]
+    if getattr(call.arguments, "agent", None):
+        words += ["--agent", call.arguments.agent]
+    if call.arguments.provider != "zai":
+        words += ["--provider", call.arguments.provider]
     return " ".join(words)
 
 
-def hand_over(
-    answer: Reply, arguments: argparse.Namespace, connection: Connection, terminal: Terminal
-) -> None:
+def hand_over(answer: Reply, call: Invocation) -> None:
     """Print the text of a result and the addresses of its files; with --out both go there.
 
     Raises:
-        ZaiError: A file cannot be fetched, or there is none where nothing else is wanted.
+        ZaiError: A file cannot be fetched, or the answer holds no image.
         OSError: A file cannot be written.
     """
-    urls: Sequence[str] = getattr(answer, "urls", ())
-    if not urls:
-        _require_image(answer)
-        Output(arguments, terminal, arguments.out).answer(answer, _text(answer))
-        return
-    progress = Progress(terminal, quiet=arguments.quiet)
-    places = urls if arguments.out is None else _fetch(urls, arguments.out, connection, progress)
-    Output(arguments, terminal).answer(answer, "\n".join(filter(None, (_text(answer), *places))))
-
-
-def _require_image(answer: Reply) -> None:
-    if isinstance(answer, ImagesResponse):
-        raise ResponseError("the answer holds no image", request_id=answer.request_id)
-
-
-def _text(answer: Reply) -> str:
+    out: str | None = call.arguments.out
     match answer:
         case AgentReply() | ChatResult() | ParsedFile():
-            return answer.text
+            said = answer.text
         case Batch():
-            return "\n".join(filter(None, (answer.output_file_id, answer.error_file_id)))
+            said = "\n".join(filter(None, (answer.output_file_id, answer.error_file_id)))
         case _:
-            return ""
+            said = ""
+    urls: Sequence[str] = getattr(answer, "urls", ())
+
+    if not urls:
+        if isinstance(answer, ImagesResponse):
+            raise ResponseError("the answer holds no image", request_id=answer.request_id)
+        call.answer(answer, said, out)
+        return
+
+    places = urls
+    if out is not None:
+        progress = call.progress()
+        places = [
+            download(url, numbered(out, number), call, progress)
+            for number, url in enumerate(urls, 1)
+        ]
+    call.answer(answer, "\n".join(filter(None, (said, *places))))
 
 
-def _fetch(urls: Sequence[str], out: str, connection: Connection, progress: Progress) -> list[str]:
-    return [
-        _download(url, _target(out, number), connection, progress)
-        for number, url in enumerate(urls, 1)
-    ]
-
-
-def _target(out: str, number: int) -> str:
-    """Number the files after the first, unless they have names of their own in a directory."""
+def numbered(out: str, number: int) -> str:
+    """Number the files after the first, unless a directory gives each its own name."""
     path = Path(out)
     if number == 1 or out.endswith(("/", os.sep)) or path.is_dir():
         return out
     return str(path.with_stem(f"{path.stem}-{number}"))
 
 
-def _download(url: str, to: str, connection: Connection, progress: Progress) -> str:
-    work = connection.zai.download(url, to, on_progress=progress.transfer("download"))
+def download(url: str, to: str, call: Invocation, progress: Progress) -> str:
+    """Download a file and return its path; an error says where the file can be had.
+
+    Raises:
+        ZaiError: It cannot be fetched.
+        OSError: It cannot be written.
+    """
     try:
-        return str(connection.run(work))
+        return str(call.run(call.zai.download(url, to, on_progress=progress.transfer("download"))))
     except (KeyboardInterrupt, OSError, ZaiError) as error:
+        # It was paid for, so it must not be lost with this process.
         error.add_note(f"the file lies at {url}")
         raise
 
@@ -164,53 +149,51 @@ _KINDS: Final[dict[str, Callable[[AsyncZai, str], Task[Any]]]] = {
 }
 
 
-def run_task(argv: Sequence[str], terminal: Terminal) -> int:
-    """Ask about a task, or wait for it."""
-    parser = _task_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.kind == "agent" and not arguments.agent:
-        parser.error("an agent's task needs --agent too")
-    with connect(arguments, terminal) as connection:
-        arguments.act(arguments, connection, terminal)
-    return 0
-
-
-def _task(zai: AsyncZai, arguments: argparse.Namespace) -> Task[Any]:
-    if arguments.kind == "agent":
-        return zai.agents.task(agent_id=arguments.agent, async_id=text(arguments.id))
-    return _KINDS[arguments.kind](zai, arguments.id)
-
-
-def _show(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> None:
-    task = _task(connection.zai, arguments)
-    answer = connection.run(task.fetch())
-    Output(arguments, terminal).answer(answer, task.status)
-
-
-def _wait_again(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> None:
-    task = _task(connection.zai, arguments)
-    result = wait(task, arguments, connection, terminal, arguments.kind)
-    hand_over(result, arguments, connection, terminal)
-
-
-def _task_parser() -> argparse.ArgumentParser:
+def task_parser() -> argparse.ArgumentParser:
+    """Describe the command line of ``zai task``."""
     parser = argparse.ArgumentParser(prog="zai task", description="Come back to a task.")
     actions = Actions(parser)
-    _add_action(actions, "show", _show, "print how far a task is, as the platform says it")
-    _add_action(actions, "wait", _wait_again, "wait for a task and print its result", OUT)
+    show = actions.add("show", show_task, "print how far a task is, as the platform says it")
+    again = actions.add("wait", wait_again, "wait for a task and print its result")
+    for each, out in ((show, None), (again, OUT)):
+        each.add_argument("id", metavar="ID", help="as it was printed when the task was submitted")
+        each.add_argument(
+            "--kind", choices=("agent", *_KINDS), required=True, help="what the task makes"
+        )
+        each.add_argument(
+            "--agent", type=text, metavar="AGENT", help="whose task it is, for --kind agent"
+        )
+        add_output(each, out)
+        add_options(each)
     return parser
 
 
-def _add_action(
-    actions: Actions, name: str, act: Act, summary: str, out: str | None = None
-) -> None:
-    parser = actions.add(name, act, summary)
-    parser.add_argument("id", metavar="ID", help="as it was printed when the task was submitted")
-    parser.add_argument(
-        "--kind", choices=("agent", *_KINDS), required=True, help="what the task makes"
-    )
-    parser.add_argument(
-        "--agent", type=text, metavar="AGENT", help="whose task it is, for --kind agent"
-    )
-    add_output(parser, out)
-    add_options(parser)
+def run_task(argv: Sequence[str], terminal: Terminal) -> int:
+    """Ask about a task, or wait for it."""
+    parser = task_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.kind == "agent" and not arguments.agent:
+        parser.error("an agent's task needs --agent too")
+    with connect(arguments, terminal) as call:
+        arguments.action(call)
+    return 0
+
+
+def reattach(call: Invocation) -> Task[Any]:
+    """Return the handle of the task that the arguments name."""
+    arguments = call.arguments
+    if arguments.kind == "agent":
+        return call.zai.agents.task(agent_id=arguments.agent, async_id=text(arguments.id))
+    return _KINDS[arguments.kind](call.zai, arguments.id)
+
+
+def show_task(call: Invocation) -> None:
+    """Ask once and print how far the task is."""
+    task = reattach(call)
+    answer = call.run(task.fetch())
+    call.answer(answer, task.status)
+
+
+def wait_again(call: Invocation) -> None:
+    """Wait for the task and hand over its result."""
+    hand_over(wait(reattach(call), call, call.arguments.kind), call)

@@ -1,0 +1,134 @@
+"""Speech and transcription: ``zai speech`` and ``zai transcribe``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Final, cast
+
+from zai_async.cli.arguments import add_words, given, number, parse, said, text
+from zai_async.cli.connection import add_options, connect
+from zai_async.cli.output import add_output, write_content
+from zai_async.cli.terminal import Terminal
+from zai_async.models import SpeechParams, TranscriptionParams
+
+__all__ = ["run_speech", "run_transcribe", "speech_parser", "transcribe_parser"]
+
+SPEECH_MODEL: Final = "glm-tts"
+TRANSCRIPTION_MODEL: Final = "glm-asr-2512"
+
+
+def speech_parser() -> argparse.ArgumentParser:
+    """Describe the command line of ``zai speech``."""
+    parser = argparse.ArgumentParser(
+        prog="zai speech",
+        usage="zai speech [OPTION ...] TEXT ...",
+        description="Speak a text (bigmodel); the sound goes to --out, or to a pipe.",
+    )
+    add_words(parser, "TEXT", "what to say, or - for stdin")
+    group = parser.add_argument_group("request")
+    group.add_argument("--model", type=text, default=SPEECH_MODEL, help=f"default: {SPEECH_MODEL}")
+    group.add_argument("--voice", type=text, metavar="NAME", help="default: tongtong")
+    group.add_argument("--speed", type=number, metavar="X", help="0.5 to 2; default: 1")
+    group.add_argument("--volume", type=number, metavar="X", help="up to 10; default: 1")
+    group.add_argument("--format", choices=("wav", "pcm"), default="wav", help="default: wav")
+    group.add_argument(
+        "--stream", action="store_true", help="write sound while it is made: pcm, or WAV with --out"
+    )
+    add_output(parser, "write to this file", json=False)
+    add_options(parser)
+    return parser
+
+
+def run_speech(argv: Sequence[str], terminal: Terminal) -> int:
+    """Write sound to a file or stdout, with --stream while it is made."""
+    parser = speech_parser()
+    arguments = parse(parser, argv)
+    if arguments.out is None and sys.stdout.isatty():
+        parser.error("a terminal cannot play sound: give --out FILE, or redirect stdout")
+    words = said(parser, arguments.words)
+
+    with connect(arguments, terminal) as call:
+        request = cast(
+            "SpeechParams",
+            given(
+                model=arguments.model,
+                input=words,
+                voice=arguments.voice,
+                speed=arguments.speed,
+                volume=arguments.volume,
+                # The platform streams nothing but pcm.
+                response_format="pcm" if arguments.stream else arguments.format,
+                options=call.options,
+            ),
+        )
+        speech = call.zai.audio.speech
+        if not arguments.stream:
+            write_content(call.run(speech.create(**request)).content, terminal, arguments.out)
+        elif arguments.out is not None:
+            call.run(speech.stream(**request).save(arguments.out))
+        else:
+
+            async def play() -> None:
+                async with speech.stream(**request) as stream:
+                    async for piece in stream:
+                        terminal.content(piece)
+
+            call.run(play())
+    return 0
+
+
+def transcribe_parser() -> argparse.ArgumentParser:
+    """Describe the command line of ``zai transcribe``."""
+    parser = argparse.ArgumentParser(
+        prog="zai transcribe", description="Write down what is said in a WAV or MP3 of 30 seconds."
+    )
+    parser.add_argument("file", metavar="FILE", help="a path")
+    group = parser.add_argument_group("request")
+    group.add_argument(
+        "--model", type=text, default=TRANSCRIPTION_MODEL, help=f"default: {TRANSCRIPTION_MODEL}"
+    )
+    group.add_argument("--prompt", type=text, metavar="TEXT", help="what was said before")
+    group.add_argument(
+        "--hotword",
+        action="append",
+        type=text,
+        metavar="WORD",
+        help="a name or term to expect; may be repeated",
+    )
+    group.add_argument("--stream", action="store_true", help="print the text while it is written")
+    add_output(parser, "write to this file")
+    add_options(parser)
+    return parser
+
+
+def run_transcribe(argv: Sequence[str], terminal: Terminal) -> int:
+    """Print the text of a recording, with --stream while it is written."""
+    arguments = transcribe_parser().parse_args(argv)
+    with connect(arguments, terminal) as call:
+        request = cast(
+            "TranscriptionParams",
+            given(
+                model=arguments.model,
+                file=arguments.file,
+                prompt=arguments.prompt,
+                hotwords=arguments.hotword,
+                on_progress=call.progress().transfer("upload"),
+                options=call.options,
+            ),
+        )
+        transcriptions = call.zai.audio.transcriptions
+
+        # JSON and files are written when all of it is known, so there is nothing to stream.
+        if arguments.stream and not (arguments.json or arguments.out):
+
+            async def show() -> None:
+                async with transcriptions.stream(**request) as stream:
+                    async for piece in stream.text:
+                        terminal.data(piece)
+                terminal.data("\n")
+
+            call.run(show())
+            return 0
+        heard = call.run(transcriptions.create(**request))
+    call.answer(heard, heard.text, arguments.out)
+    return 0
