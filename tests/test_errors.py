@@ -225,4 +225,10 @@ def test_every_kind_is_raised_as_an_api_error(kind):
 
 def test_a_request_that_was_not_sent_cannot_have_been_billed():
     unsent = {cls.__name__ for cls in CLASSES if not getattr(cls, "request_sent", True)}
-    assert unsent == {"ConnectError", "ConnectTimeoutError", "ProxyError", "TLSError"}
+    assert unsent == {
+        "ConnectError",
+        "ConnectTimeoutError",
+        "LocalResourceError",
+        "ProxyError",
+        "TLSError",
+    }

@@ -23,6 +23,7 @@ Kind = Literal[
     "quota",  # a plan's allowance is used up until a point in time
     "server",  # the platform failed
     "connection",  # the network failed
+    "local",  # this machine has no open file, port or memory left for a connection
     "timeout",  # a clock of ours ran out
     "protocol",  # what came back is not the protocol
     "stream",  # a generation that did not come to a proper end

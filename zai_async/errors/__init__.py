@@ -11,6 +11,7 @@
     │   └── ClientDrainingError                   ... or is about to be
     ├── TransportError                            the network failed
     │   ├── ConnectError (ConnectionError)        no connection came about
+    │   │   ├── LocalResourceError                this machine has no file or port left
     │   │   ├── TLSError                          the certificate or the handshake is not good
     │   │   └── ProxyError                        the proxy refused
     │   ├── ConnectionLostError (ConnectionError) an open connection broke
@@ -91,6 +92,7 @@ from zai_async.errors.transport import (
     ContentPolicyError,
     EventTooLargeError,
     LimitError,
+    LocalResourceError,
     NotFoundError,
     PermissionDeniedError,
     ProxyError,
@@ -126,6 +128,7 @@ __all__ = [
     "IncompleteError",
     "InvalidFileError",
     "LimitError",
+    "LocalResourceError",
     "MissingKeyError",
     "NotFoundError",
     "PermissionDeniedError",

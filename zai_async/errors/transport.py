@@ -17,6 +17,7 @@ __all__ = [
     "ContentPolicyError",
     "EventTooLargeError",
     "LimitError",
+    "LocalResourceError",
     "NotFoundError",
     "PermissionDeniedError",
     "ProxyError",
@@ -45,6 +46,12 @@ class ConnectError(TransportError, ConnectionError):
     """No connection to the server came about; the request was not sent."""
 
     request_sent = False
+
+
+class LocalResourceError(ConnectError):
+    """This machine cannot open another connection: no open file, port or memory is left."""
+
+    kind: Kind = "local"
 
 
 class TLSError(ConnectError):
