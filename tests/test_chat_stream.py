@@ -178,7 +178,6 @@ async def test_the_answer_can_be_sent_back_unchanged():
         ("stop", "completed"),
         ("STOP", "completed"),
         ("length", "length"),
-        ("tool_calls", "tool_calls"),
         ("sensitive", "sensitive"),
         ("model_context_window_exceeded", "context_exceeded"),
         ("something_new", "other"),
@@ -194,6 +193,8 @@ async def test_ends_that_are_answers(finish, outcome):
     ("chunks", "error", "outcome"),
     [
         ([*texts("A"), last("network_error")], GenerationFailedError, "network_error"),
+        ([*texts("A"), last("tool_calls")], StreamTruncatedError, "truncated"),
+        ([last("tool_calls")], EmptyAnswerError, "empty"),
         ([*thoughts("hm"), last()], EmptyAnswerError, "empty"),
         ([*thoughts("hm"), *texts(" \n"), last()], EmptyAnswerError, "empty"),
         ([last()], EmptyAnswerError, "empty"),

@@ -97,7 +97,7 @@ CALLS = {
     "agent": (
         ep.AGENT,
         AGENT | {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
-        AGENT | {"id": "1", "status": "success", "choices": []},
+        AGENT | {"id": "1", "status": "success", "choices": [{"messages": [{"content": "Hi"}]}]},
     ),
     "agent result": (
         ep.AGENT_RESULT,
@@ -237,7 +237,7 @@ async def test_nothing_is_sent_to_a_gateway_that_lacks_the_operation():
 
 
 async def test_what_has_no_family_goes_through_truto_as_well():
-    zai, transport = client(TRUTO, FakeReply.json({}))
+    zai, transport = client(TRUTO, FakeReply.json({"data": {"level": "pro"}}))
     async with zai:
         await zai.quota()
     assert transport.requests[0].url.startswith("https://api.truto.one/custom/monitor/usage/")
@@ -296,7 +296,7 @@ async def test_fields_keep_their_names_elsewhere(call, provider):
 
 
 async def test_what_is_in_extra_is_not_renamed():
-    zai, transport = client("lowcodeapi", FakeReply.json({}))
+    zai, transport = client("lowcodeapi", FakeReply.json({"search_result": []}))
     async with zai:
         await zai.web_search.create(
             search_engine="search-prime", search_query="sea", extra={"count": 1, "query": "lake"}

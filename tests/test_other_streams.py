@@ -75,7 +75,14 @@ def speaking(wire, encoding="base64", **params):
 
 
 def working(wire, **params):
-    return opened(AgentStream, AGENT, wire, agent_id="a", messages=[], **params)
+    return opened(
+        AgentStream,
+        AGENT,
+        wire,
+        agent_id="a",
+        messages=[{"role": "user", "content": "x"}],
+        **params,
+    )
 
 
 async def test_a_connection_that_breaks_after_the_end_concerns_nobody():

@@ -131,7 +131,8 @@ def test_a_receipt_without_a_name_is_no_receipt():
     failure, wire = refused(FakeReply(delay=2.0, steps=(receipt,)))
     assert (failure.request_id, len(failure.attempts), len(wire.requests)) == ("r-9", 1, 1)
     assert failure.timing.total == 2
-    assert "not given a name" in failure.message
+    assert "not an answer of videos.submit, which has id" in failure.message
+    assert failure.body == receipt.decode()
 
 
 def test_a_submission_can_be_cancelled():

@@ -1,10 +1,10 @@
-"""Every operation of the platform, a line each."""
+"""Every operation of the platform: where it is, what it takes, and what makes an answer one."""
 
-from collections.abc import Callable, Iterable, Sized
-from typing import Any, Final, TypeVar
+from typing import Final
 
+from zai_async import _outcomes as outcomes
 from zai_async._wire import Operation
-from zai_async.errors import ConfigurationError
+from zai_async._wire import preparation as prepare
 from zai_async.models import (
     AgentChunk,
     AgentConversationParams,
@@ -70,221 +70,220 @@ from zai_async.models import (
 )
 from zai_async.uploads import FileLimits
 
-T = TypeVar("T")
-Body = dict[str, Any]
-Prepare = Callable[[Body], Body]
-
 _MIB: Final = 2**20
 _SOUND: Final = FileLimits(types=("audio/wav", "audio/mpeg"), max_bytes=25 * _MIB, max_seconds=30)
-
-
-def _unchanged(body: Body) -> Body:
-    return body
-
-
-def _streamed(body: Body) -> Body:
-    return {**body, "stream": True}
-
-
-def _filled(name: str, required: Iterable[str], body: Body) -> Body:
-    """Return the body, or say which of the fields that it must have is empty."""
-    for field in required:
-        if _is_empty(body.get(field, field)):  # the path may have taken it
-            raise ConfigurationError(f"{name}(): {field} must not be empty")
-    return body
-
-
-def _is_empty(value: object) -> bool:
-    if isinstance(value, str | list):  # asking for Sized is slow
-        return not value
-    return value is None or (isinstance(value, Sized) and not len(value))
-
-
-def _operation(
-    name: str,
-    path: str,
-    result: type[T],
-    params: type[Any],
-    *,
-    method: str = "POST",
-    stream: bool = False,
-    repeatable: bool = True,
-    free: bool = False,
-    upload: FileLimits | None = None,
-    prepare: Prepare = _unchanged,
-) -> Operation[T]:
-    required = sorted(params.__required_keys__)
-    return Operation(
-        name,
-        path,
-        result,
-        params,
-        method=method,
-        stream=stream,
-        repeatable=repeatable,
-        free=free,
-        upload=None if upload is None else ("file", upload),
-        prepare=lambda body: _filled(name, required, prepare(body)),
-    )
-
-
-def _conversation(body: Body) -> Body:
-    """Turn a plain prompt into a conversation."""
-    prompt = body["messages"]
-    if not isinstance(prompt, str) or not prompt:
-        return body
-    return {**body, "messages": [{"role": "user", "content": prompt}]}
-
-
-def _chat(body: Body) -> Body:
-    """Turn a plain prompt into a conversation, and a lone stop word into a list."""
-    if not isinstance(body["model"], str) or not body["model"]:
-        raise ConfigurationError(f"{_CHAT}(): model must be a non-empty string")
-    body = _conversation(body)
-    return {**body, "stop": [body["stop"]]} if isinstance(body.get("stop"), str) else body
-
-
-def _chat_stream(body: Body) -> Body:
-    return _streamed(_chat(body))
-
 
 _CHAT = "chat.completions.create"
 _CHAT_PATH = "paas/v4/chat/completions"
 
-CHAT = _operation(_CHAT, _CHAT_PATH, ChatCompletion, ChatParams, prepare=_chat)
-CHAT_STREAM = _operation(
-    _CHAT, _CHAT_PATH, ChatCompletionChunk, ChatParams, stream=True, prepare=_chat_stream
+CHAT = Operation(
+    _CHAT,
+    _CHAT_PATH,
+    ChatCompletion,
+    ChatParams,
+    prepare=prepare.chat,
+    judge=outcomes.ensure_proper_end,
 )
-CHAT_SUBMIT = _operation(
+CHAT_STREAM = Operation(
+    _CHAT,
+    _CHAT_PATH,
+    ChatCompletionChunk,
+    ChatParams,
+    stream=True,
+    prepare=prepare.chat_stream,
+    judge=outcomes.ensure_proper_end,
+)
+CHAT_SUBMIT = Operation(
     "chat.completions.submit",
     "paas/v4/async/chat/completions",
     TaskStatus,
     ChatParams,
     repeatable=False,
-    prepare=_chat,
+    prepare=prepare.chat,
+    essential="id",
 )
 
-VIDEO_SUBMIT = _operation(
-    "videos.submit", "paas/v4/videos/generations", TaskStatus, VideoParams, repeatable=False
+VIDEO_SUBMIT = Operation(
+    "videos.submit",
+    "paas/v4/videos/generations",
+    TaskStatus,
+    VideoParams,
+    repeatable=False,
+    essential="id",
 )
-IMAGES = _operation("images.generate", "paas/v4/images/generations", ImagesResponse, ImageParams)
-IMAGE_SUBMIT = _operation(
-    "images.submit", "paas/v4/async/images/generations", TaskStatus, ImageParams, repeatable=False
+IMAGES = Operation(
+    "images.generate",
+    "paas/v4/images/generations",
+    ImagesResponse,
+    ImageParams,
+    essential="data",
+    judge=outcomes.judge_images,
+)
+IMAGE_SUBMIT = Operation(
+    "images.submit",
+    "paas/v4/async/images/generations",
+    TaskStatus,
+    ImageParams,
+    repeatable=False,
+    essential="id",
 )
 
 # One operation: only who submitted the task knows what its result is.
 _TASK = "tasks.result"
 _TASK_PATH = "paas/v4/async-result/{id}"
 
-CHAT_RESULT = _operation(_TASK, _TASK_PATH, ChatResult, TaskIdParams, method="GET")
-VIDEO_RESULT = _operation(_TASK, _TASK_PATH, Video, TaskIdParams, method="GET")
-IMAGE_RESULT = _operation(_TASK, _TASK_PATH, ImageResult, TaskIdParams, method="GET")
-
-
-def _recording(body: Body) -> Body:
-    if body.get("file") is None and not body.get("file_base64"):
-        raise ConfigurationError(f"{_TRANSCRIBE}(): one of file and file_base64 is needed")
-    return body
-
-
-def _recording_streamed(body: Body) -> Body:
-    return _streamed(_recording(body))
-
+CHAT_RESULT = Operation(_TASK, _TASK_PATH, ChatResult, TaskIdParams, method="GET")
+VIDEO_RESULT = Operation(_TASK, _TASK_PATH, Video, TaskIdParams, method="GET")
+IMAGE_RESULT = Operation(_TASK, _TASK_PATH, ImageResult, TaskIdParams, method="GET")
 
 _TRANSCRIBE = "audio.transcriptions.create"
 _TRANSCRIBE_PATH = "paas/v4/audio/transcriptions"
 
-TRANSCRIPTION = _operation(
+TRANSCRIPTION = Operation(
     _TRANSCRIBE,
     _TRANSCRIBE_PATH,
     Transcription,
     TranscriptionParams,
     upload=_SOUND,
-    prepare=_recording,
+    prepare=prepare.recording,
+    essential="text",
+    bare_text="text",
 )
-TRANSCRIPTION_STREAM = _operation(
+TRANSCRIPTION_STREAM = Operation(
     _TRANSCRIBE,
     _TRANSCRIBE_PATH,
     TranscriptionEvent,
     TranscriptionParams,
     stream=True,
     upload=_SOUND,
-    prepare=_recording_streamed,
+    prepare=prepare.recording_stream,
 )
 
 _SPEAK = "audio.speech.create"
 _SPEAK_PATH = "paas/v4/audio/speech"
 
 # The answer is the sound itself; its type here stands for bytes that nobody decodes.
-SPEECH = _operation(_SPEAK, _SPEAK_PATH, bytes, SpeechParams)
-SPEECH_STREAM = _operation(
-    _SPEAK, _SPEAK_PATH, SpeechChunk, SpeechParams, stream=True, prepare=_streamed
+SPEECH = Operation(_SPEAK, _SPEAK_PATH, bytes, SpeechParams, judge=outcomes.judge_sound)
+SPEECH_STREAM = Operation(
+    _SPEAK, _SPEAK_PATH, SpeechChunk, SpeechParams, stream=True, prepare=prepare.streamed
 )
 
-
-def _camel_case(body: Body) -> Body:
-    names = {"voice_name": "voiceName", "voice_type": "voiceType"}
-    return {names.get(name, name): value for name, value in body.items()}
-
-
-VOICE_CLONE = _operation(
-    "voices.clone", "paas/v4/voice/clone", ClonedVoice, VoiceCloneParams, repeatable=False
+VOICE_CLONE = Operation(
+    "voices.clone",
+    "paas/v4/voice/clone",
+    ClonedVoice,
+    VoiceCloneParams,
+    repeatable=False,
+    essential="voice",
 )
-VOICE_LIST = _operation(
+VOICE_LIST = Operation(
     "voices.list",
     "paas/v4/voice/list",
     VoiceList,
     VoiceListParams,
     method="GET",
-    prepare=_camel_case,
+    prepare=prepare.camel_case,
+    essential="voice_list",
 )
-VOICE_DELETE = _operation("voices.delete", "paas/v4/voice/delete", VoiceDeletion, VoiceDeleteParams)
+VOICE_DELETE = Operation(
+    "voices.delete",
+    "paas/v4/voice/delete",
+    VoiceDeletion,
+    VoiceDeleteParams,
+    essential="voice update_time",
+)
 
-TOKENIZER = _operation(
+TOKENIZER = Operation(
     "tokenizer.count",
     "paas/v4/tokenizer",
     TokenCount,
     TokenizerParams,
     free=True,
-    prepare=_conversation,
+    prepare=prepare.conversation,
+    essential="usage.total_tokens usage.prompt_tokens",
 )
-LAYOUT = _operation("layout_parsing.parse", "paas/v4/layout_parsing", Layout, LayoutParams)
-SEARCH = _operation("web_search.create", "paas/v4/web_search", SearchResponse, SearchParams)
-READER = _operation("reader.read", "paas/v4/reader", ReaderResponse, ReaderParams)
-EMBEDDINGS = _operation(
-    "embeddings.create", "paas/v4/embeddings", EmbeddingResponse, EmbeddingParams
+LAYOUT = Operation(
+    "layout_parsing.parse",
+    "paas/v4/layout_parsing",
+    Layout,
+    LayoutParams,
+    essential="md_results layout_details",
 )
-RERANK = _operation("rerank.create", "paas/v4/rerank", RerankResponse, RerankParams)
-MODERATIONS = _operation(
-    "moderations.create", "paas/v4/moderations", ModerationResponse, ModerationParams
+SEARCH = Operation(
+    "web_search.create",
+    "paas/v4/web_search",
+    SearchResponse,
+    SearchParams,
+    essential="search_result search_intent",
+)
+READER = Operation(
+    "reader.read", "paas/v4/reader", ReaderResponse, ReaderParams, essential="reader_result.content"
+)
+EMBEDDINGS = Operation(
+    "embeddings.create",
+    "paas/v4/embeddings",
+    EmbeddingResponse,
+    EmbeddingParams,
+    essential="data",
+    judge=outcomes.judge_embeddings,
+)
+RERANK = Operation(
+    "rerank.create",
+    "paas/v4/rerank",
+    RerankResponse,
+    RerankParams,
+    essential="results",
+)
+MODERATIONS = Operation(
+    "moderations.create",
+    "paas/v4/moderations",
+    ModerationResponse,
+    ModerationParams,
+    essential="result_list",
+    judge=outcomes.judge_moderation,
 )
 
-FILE_UPLOAD = _operation(
+FILE_UPLOAD = Operation(
     "files.create",
     "paas/v4/files",
     File,
     FileUploadParams,
     repeatable=False,
     upload=FileLimits(max_bytes=100 * _MIB),
+    essential="id",
 )
-FILE_LIST = _operation("files.list", "paas/v4/files", Page[File], FileListParams, method="GET")
-FILE_DELETE = _operation(
-    "files.delete", "paas/v4/files/{file_id}", FileDeletion, FileIdParams, method="DELETE"
+FILE_LIST = Operation(
+    "files.list",
+    "paas/v4/files",
+    Page[File],
+    FileListParams,
+    method="GET",
+    essential="data",
+    judge=outcomes.judge_page,
+)
+FILE_DELETE = Operation(
+    "files.delete",
+    "paas/v4/files/{file_id}",
+    FileDeletion,
+    FileIdParams,
+    method="DELETE",
+    essential="id deleted",
 )
 # The answer is the file itself; its type here stands for bytes that nobody decodes.
-FILE_CONTENT = _operation(
+FILE_CONTENT = Operation(
     "files.content", "paas/v4/files/{file_id}/content", bytes, FileIdParams, method="GET"
 )
 
-FILE_PARSER_SUBMIT = _operation(
+FILE_PARSER_SUBMIT = Operation(
     "file_parser.submit",
     "paas/v4/files/parser/create",
     FileParserTask,
     FileParserSubmitParams,
     repeatable=False,
     upload=FileLimits(),
+    essential="task_id",
 )
-FILE_PARSER_RESULT = _operation(
+FILE_PARSER_RESULT = Operation(
     "file_parser.result",
     "paas/v4/files/parser/result/{task_id}/{format_type}",
     ParsedFile,
@@ -292,66 +291,106 @@ FILE_PARSER_RESULT = _operation(
     method="GET",
 )
 
-
-def _parsed_at_once(body: Body) -> Body:
-    return {"tool_type": "prime-sync", **body}
-
-
-FILE_PARSER = _operation(
+FILE_PARSER = Operation(
     "file_parser.parse",
     "paas/v4/files/parser/sync",
     ParsedFile,
     FileParserParams,
     upload=FileLimits(),
-    prepare=_parsed_at_once,
+    prepare=prepare.parsed_at_once,
+    essential="content parsing_result_url",
+    judge=outcomes.judge_document,
 )
 
-
-def _handwriting(body: Body) -> Body:
-    return {"tool_type": "hand_write", **body}
-
-
-HANDWRITING = _operation(
+HANDWRITING = Operation(
     "ocr.handwriting",
     "paas/v4/files/ocr",
     Handwriting,
     HandwritingParams,
     upload=FileLimits(),
-    prepare=_handwriting,
+    prepare=prepare.handwriting,
+    essential="words_result",
+    judge=outcomes.judge_document,
 )
 
-BATCH_CREATE = _operation("batches.create", "paas/v4/batches", Batch, BatchParams, repeatable=False)
-BATCH_LIST = _operation(
-    "batches.list", "paas/v4/batches", Page[Batch], BatchListParams, method="GET"
+BATCH_CREATE = Operation(
+    "batches.create",
+    "paas/v4/batches",
+    Batch,
+    BatchParams,
+    repeatable=False,
+    essential="id output_file_id",
 )
-BATCH_RETRIEVE = _operation(
-    "batches.retrieve", "paas/v4/batches/{batch_id}", Batch, BatchIdParams, method="GET"
+BATCH_LIST = Operation(
+    "batches.list",
+    "paas/v4/batches",
+    Page[Batch],
+    BatchListParams,
+    method="GET",
+    essential="data",
+    judge=outcomes.judge_page,
 )
-BATCH_CANCEL = _operation(
-    "batches.cancel", "paas/v4/batches/{batch_id}/cancel", Batch, BatchIdParams
+BATCH_RETRIEVE = Operation(
+    "batches.retrieve",
+    "paas/v4/batches/{batch_id}",
+    Batch,
+    BatchIdParams,
+    method="GET",
+    essential="id output_file_id",
+)
+BATCH_CANCEL = Operation(
+    "batches.cancel",
+    "paas/v4/batches/{batch_id}/cancel",
+    Batch,
+    BatchIdParams,
+    essential="id output_file_id",
 )
 
 # Some agents answer, others begin a task, and nothing but their documentation says which.
-AGENT = _operation("agents.invoke", "v1/agents", AgentReply, AgentParams, repeatable=False)
-AGENT_STREAM = _operation(
+AGENT = Operation(
+    "agents.invoke",
+    "v1/agents",
+    AgentReply,
+    AgentParams,
+    repeatable=False,
+    essential="choices async_id status",
+    judge=outcomes.judge_agent,
+)
+AGENT_STREAM = Operation(
     "agents.invoke",
     "v1/agents",
     AgentChunk,
     AgentParams,
     stream=True,
     repeatable=False,
-    prepare=_streamed,
+    prepare=prepare.streamed,
 )
-AGENT_RESULT = _operation(
+AGENT_RESULT = Operation(
     "agents.result", "v1/agents/async-result", AgentReply, AgentResultParams, free=True
 )
-AGENT_CONVERSATION = _operation(
+AGENT_CONVERSATION = Operation(
     "agents.conversation",
     "v1/agents/conversation",
     AgentReply,
     AgentConversationParams,
     free=True,
+    essential="choices status",
 )
 
-MODELS = _operation("models.list", "paas/v4/models", Page[Model], CallParams, method="GET")
-QUOTA = _operation("quota", "monitor/usage/quota/limit", Quota, CallParams, method="GET")
+MODELS = Operation(
+    "models.list",
+    "paas/v4/models",
+    Page[Model],
+    CallParams,
+    method="GET",
+    essential="data",
+    judge=outcomes.judge_page,
+)
+QUOTA = Operation(
+    "quota",
+    "monitor/usage/quota/limit",
+    Quota,
+    CallParams,
+    method="GET",
+    essential="data.limits data.level",
+)

@@ -1,48 +1,86 @@
-"""How a chat answer ended, and which of its ends are failures.
+"""How an answer ended, and which of its ends are failures: one judge for all operations.
 
-An answer that is cut off, lost by the platform, or without a word in it must never pass for one
-that is complete. Source: https://docs.z.ai/api-reference/llm/chat-completion (finish_reason).
+HTTP 200 says nothing about an answer. One that is cut off, lost by the platform, or without what
+its operation is called for must never pass for a success. An operation names its judge in
+`_operations`; the same one is asked for whole answers, streams, tasks and the lines of batch files.
+
+Source: https://docs.z.ai/api-reference/llm/chat-completion (finish_reason).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgspec
 
 from zai_async.errors import (
     EmptyAnswerError,
     GenerationFailedError,
     IncompleteError,
+    ResponseError,
     StreamTruncatedError,
 )
-from zai_async.models import ChatCompletion, Outcome
-from zai_async.models.options import outcome_of
+from zai_async.models import (
+    AgentReply,
+    BinaryReply,
+    ChatCompletion,
+    EmbeddingResponse,
+    Handwriting,
+    ImagesResponse,
+    ModerationResponse,
+    Outcome,
+    Page,
+    ParsedFile,
+)
+from zai_async.models.chat import natural_outcome as judge
+from zai_async.models.tasks import is_known
 
-__all__ = ["ensure_proper_end", "ensure_success", "judge"]
+__all__ = [
+    "Judge",
+    "accept",
+    "ensure_proper_end",
+    "ensure_success",
+    "judge",
+    "judge_agent",
+    "judge_document",
+    "judge_embeddings",
+    "judge_images",
+    "judge_moderation",
+    "judge_page",
+    "judge_sound",
+]
 
-_SPEECHLESS = frozenset({"completed", "length"})
+Judge = Callable[[Any, Collection[str]], Outcome]
+"""Takes an answer and the outcomes that the caller allows; returns its outcome, or raises it."""
 
-
-def judge(answer: ChatCompletion) -> Outcome:
-    """Name how an answer ended that is all there is."""
-    if not answer.choices or not answer.finish_reason:
-        return "truncated" if _says_something(answer) or answer.thinking else "empty"
-    outcome = outcome_of(answer.finish_reason)
-    if outcome in _SPEECHLESS and not _says_something(answer):
-        return "empty"
-    return outcome
+_OTHER_MEDIA = ("json", "html", "xml", "event-stream", "text/plain")
 
 
 def ensure_proper_end(answer: ChatCompletion, allow: Collection[str] = ()) -> Outcome:
-    """Return the outcome of an answer, or raise if it is none that one can use.
+    """Return the outcome of a chat answer, or raise if it is not usable.
 
     Raises:
-        StreamTruncatedError: The answer stops without a finish reason.
+        StreamTruncatedError: The answer stops without a finish reason, or lacks its tool calls.
         GenerationFailedError: The platform lost the generation.
         EmptyAnswerError: The answer has no content.
     """
     outcome = judge(answer)
-    if outcome in allow:
+    # An answer that spent all its tokens on reasoning is known by both names.
+    starved = outcome == "empty" and (answer.finish_reason or "").lower() == "length"
+    if outcome in allow or (starved and "length" in allow):
         return outcome
-    error = _failure(outcome, answer)
-    if error is None:
+    error: IncompleteError
+    if outcome == "truncated":
+        ends = "stops without a finish reason"
+        if answer.finish_reason:
+            ends = f"ends with {answer.finish_reason!r} but has no tool call"
+        error = StreamTruncatedError(f"the answer {ends}")
+    elif outcome == "network_error":
+        error = GenerationFailedError("the platform lost the generation half-way")
+    elif outcome == "empty":
+        what = "only reasoning" if answer.thinking else "nothing"
+        hint = "Reasoning used up max_tokens; raise max_tokens or lower the thinking effort."
+        error = EmptyAnswerError(f"the answer holds {what}", hint=hint if starved else None)
+    else:
         return outcome
     error.partial = answer
     error.request_id = answer.request_id or answer.id or None
@@ -54,7 +92,7 @@ def ensure_success(outcome: Outcome, allow: Collection[str] = ()) -> Outcome:
 
     Raises:
         GenerationFailedError: The platform lost the generation, or says that it has failed.
-        EmptyAnswerError: Not a single event came.
+        EmptyAnswerError: The stream said nothing.
     """
     if outcome == "network_error" and outcome not in allow:
         raise GenerationFailedError("the platform lost the generation half-way")
@@ -63,22 +101,88 @@ def ensure_success(outcome: Outcome, allow: Collection[str] = ()) -> Outcome:
     return outcome
 
 
-def _failure(outcome: Outcome, answer: ChatCompletion) -> IncompleteError | None:
-    if outcome == "truncated":
-        return StreamTruncatedError("the answer stops without a finish reason")
-    if outcome == "network_error":
-        return GenerationFailedError("the platform lost the generation half-way")
-    return _empty(answer) if outcome == "empty" else None
+def accept(answer: object, allow: Collection[str] = ()) -> Outcome:  # noqa: ARG001 - as every judge
+    """Accept an answer that has the fields of its operation, whatever they hold."""
+    return "completed"
 
 
-def _empty(answer: ChatCompletion) -> EmptyAnswerError:
-    what = "holds only reasoning" if answer.thinking else "holds nothing"
-    hint = None
-    if answer.finish_reason == "length":
-        hint = "Reasoning used up max_tokens; raise max_tokens or lower the thinking effort."
-    return EmptyAnswerError(f"the answer {what}", hint=hint)
+def judge_images(answer: ImagesResponse, allow: Collection[str] = ()) -> Outcome:
+    """Judge generated images: there is one."""
+    found = any(image.url or getattr(image, "b64_json", None) for image in answer.data)
+    return _ensure(found, "image", answer, allow)
 
 
-def _says_something(answer: ChatCompletion) -> bool:
-    message = answer.message
-    return bool(message.text.strip() or message.tool_calls or message.audio)
+def judge_embeddings(answer: EmbeddingResponse, allow: Collection[str] = ()) -> Outcome:
+    """Judge embeddings: every text has a vector."""
+    found = bool(answer.data) and all(item.embedding for item in answer.data)
+    return _ensure(found, "vector for each text", answer, allow)
+
+
+def judge_moderation(answer: ModerationResponse, allow: Collection[str] = ()) -> Outcome:
+    """Judge a moderation: without a verdict on each part, nothing may pass as harmless."""
+    found = bool(answer.result_list) and all(part.risk_level for part in answer.result_list)
+    return _ensure(found, "verdict on each part", answer, allow)
+
+
+def judge_page(answer: Page[Any], allow: Collection[str] = ()) -> Outcome:
+    """Judge a page of a list: what it lists has names; nothing at all is fine."""
+    found = not answer.data or any(item.id for item in answer.data)
+    return _ensure(found, "item with an id", answer, allow)
+
+
+def judge_agent(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
+    """Judge what an agent said: something, or that it works on."""
+    said = any(
+        part.text or part.url or part.object for each in answer.messages for part in each.parts
+    )
+    working = answer.async_id or (is_known(answer.status) and answer.state == "processing")
+    return _ensure(bool(said or working), "message", answer, allow)
+
+
+def judge_document(answer: ParsedFile | Handwriting, allow: Collection[str] = ()) -> Outcome:
+    """Judge a document that was read at once: it was; a blank page has no text."""
+    if answer.status.lower() not in {"failed", "fail"} or "network_error" in allow:
+        return "completed"
+    reason = answer.message or f"its status is {answer.status!r}"
+    raise GenerationFailedError(
+        f"the document could not be read: {reason}", partial=answer, request_id=answer.request_id
+    )
+
+
+def judge_sound(answer: BinaryReply, allow: Collection[str] = ()) -> Outcome:
+    """Judge spoken text: bytes of sound, not a page or an object in its place."""
+    kind = answer.content_type.partition(";")[0].strip().lower()
+    if answer.content and (
+        any(other in kind for other in _OTHER_MEDIA) or _is_text(answer.content)
+    ):
+        raise ResponseError(
+            f"the response is {kind or 'of no type'}, not sound",
+            request_id=answer.request_id,
+            body=answer.content[:8000].decode("utf-8", "replace"),
+            partial=answer,
+        )
+    return _ensure(bool(answer.content), "sound", answer, allow)
+
+
+def _is_text(content: bytes) -> bool:
+    """Tell whether bytes are a JSON container or a page; raw samples may begin like either."""
+    start = content[:64].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return True
+    if not start.startswith((b"{", b"[")):
+        return False
+    try:
+        msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _ensure(found: bool, what: str, answer: Any, allow: Collection[str]) -> Outcome:
+    if found:
+        return "completed"
+    if "empty" in allow:
+        return "empty"
+    raise EmptyAnswerError(
+        f"the answer holds no {what}", partial=answer, request_id=answer.request_id
+    )

@@ -17,6 +17,7 @@ import msgspec
 
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
 from zai_async._secrets import Secret, redact
+from zai_async._wire.operation import Operation
 from zai_async.errors import APIError, ResponseError, ZaiError, api_error_class
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "not_the_api",
     "parse_reset_time",
     "parse_retry_after",
+    "shown_body",
     "to_error",
 ]
 
@@ -196,7 +198,7 @@ def error_in_body(
     fault = find_fault(document, status=status)
     if fault is None and status < 400:
         return None
-    text = _shown(data, secrets)
+    text = shown_body(data, secrets)
     if fault is None:
         fault = Fault(None, _describe(text, status, headers))
     error = to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
@@ -237,9 +239,9 @@ def _decode(data: bytes) -> object:
         return None
 
 
-def _shown(data: bytes, secrets: Iterable[Secret]) -> str:
-    """Return the beginning of a body; redacted before it is cut up, which could split a key."""
-    return redact(data[: 4 * _LONGEST_BODY].decode("utf-8", "replace"), secrets)
+def shown_body(data: bytes, secrets: Iterable[Secret]) -> str:
+    """Return the beginning of a body for an error; redacted before it is cut."""
+    return redact(data[: 4 * _LONGEST_BODY].decode("utf-8", "replace"), secrets)[:_LONGEST_BODY]
 
 
 def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
@@ -254,15 +256,23 @@ def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
 
 
 def not_the_api(
-    data: bytes, *, status: int, headers: Mapping[str, str], secrets: Iterable[Secret] = ()
+    data: bytes,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    secrets: Iterable[Secret] = (),
+    operation: Operation[Any] | None = None,
 ) -> ResponseError:
-    """Make the exception for an answer that is no API answer at all."""
-    text = _shown(data, secrets)
+    """Make the exception for what is no answer of the API, or none of this ``operation``."""
+    what = "not an API answer"
+    if operation is not None:
+        fields = " or ".join(operation.essential)
+        what = f"not an answer of {operation.name}, which has {fields}"
     return ResponseError(
-        f"not an API answer: {_describe(text, status, headers)}",
+        f"{what}: {_describe(shown_body(data, secrets), status, headers)}",
         status_code=status,
         request_id=headers.get("X-Log-Id"),
-        body=text[:_LONGEST_BODY],
+        body=shown_body(data, secrets),
         hint="Check the base URL; a proxy or another server may have answered.",
     )
 

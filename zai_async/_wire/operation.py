@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from zai_async._outcomes import Judge, accept
+from zai_async._wire.preparation import Body, unchanged
 from zai_async.uploads import FileLimits
 
 __all__ = ["Operation"]
 
 T = TypeVar("T")
-Body = dict[str, Any]
-
-
-def _unchanged(body: Body) -> Body:
-    return body
 
 
 class Operation(Generic[T]):
@@ -32,8 +30,11 @@ class Operation(Generic[T]):
         stream: bool = False,
         repeatable: bool = True,
         free: bool = False,
-        upload: tuple[str, FileLimits] | None = None,
-        prepare: Callable[[Body], Body] = _unchanged,
+        upload: FileLimits | None = None,
+        prepare: Callable[[Body], Body] = unchanged,
+        essential: str = "",
+        judge: Judge = accept,
+        bare_text: str | None = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -46,8 +47,15 @@ class Operation(Generic[T]):
         self.spends = method == "POST" and not free
         """Whether a call may use tokens."""
         self.upload = upload
-        """The field that is a file, which makes the body a form, and what is accepted there."""
+        """What is accepted as ``file``, which makes the body a form."""
         self.prepare = prepare
+        self.essential = tuple(essential.split())
+        """Dotted names of fields; an answer with none of them is that of another service."""
+        self.contents = tuple(map(attrgetter, self.essential))
+        self.judge = judge
+        """Returns the outcome of a decoded answer, or raises what is wrong with it."""
+        self.bare_text = bare_text
+        """The field that an answer fills which is a text and no JSON."""
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[T]:

@@ -1,14 +1,16 @@
 """From the bytes of an answer, out of the envelope of a gateway, to its struct or its error."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_origin
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeVar, cast, get_origin
 
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async._wire.faults import error_in_body, not_the_api
+from zai_async._wire.faults import error_in_body, not_the_api, shown_body
 from zai_async._wire.operation import Operation
+from zai_async.errors import ZaiError
 from zai_async.models import Reply
+from zai_async.models.tasks import state_of
 from zai_async.models.tolerant import decode
 from zai_async.providers import ZAI, Provider
 
@@ -17,6 +19,8 @@ __all__ = ["open_envelope", "parse_reply"]
 T = TypeVar("T")
 
 _NATIVE_TO_ALL = frozenset(Reply.__struct_encode_fields__)
+# What gateways put around an answer, tried when nothing of the answer stands outside.
+_ENVELOPES = ("data", "result", "output", "response")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -29,12 +33,14 @@ def parse_reply(
     now: float,
     secrets: Iterable[Secret] = (),
     provider: Provider = ZAI,
+    allow: Collection[str] = (),
 ) -> T:
-    """Return the decoded answer of an operation; ``now`` in seconds since the epoch.
+    """Return the decoded answer of an operation, judged; ``now`` in seconds since the epoch.
 
     Raises:
         APIError: The body reports an error, whatever the status says.
-        ResponseError: The body is not an answer of the API.
+        ResponseError: The body is not an answer of this operation.
+        IncompleteError: The answer is cut, lost or empty, and ``allow`` does not name that.
     """
     data = open_envelope(provider, operation.result, data)
     error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
@@ -43,10 +49,75 @@ def parse_reply(
     try:
         result = decode(operation.decoder, data)
     except msgspec.DecodeError:
-        raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
+        text = _bare_text(operation, data, headers)
+        if text is None:
+            raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
+        result = decode(operation.decoder, text)
+    # Only an answer that seems to hold nothing costs a second look at its bytes.
+    if operation.contents and not any(content(result) for content in operation.contents):
+        found = _read_again(operation, data, result)
+        if found is None:
+            foreign = not_the_api(
+                data, status=status, headers=headers, secrets=secrets, operation=operation
+            )
+            foreign.request_id = foreign.request_id or getattr(result, "request_id", None)
+            raise foreign
+        result = found
     if isinstance(result, Reply) and result.request_id is None:
         result.request_id = headers.get("X-Log-Id")
+    try:
+        outcome = operation.judge(result, allow)
+    except ZaiError as verdict:
+        # A whole answer is paid for: whether to ask for another one is the caller's decision.
+        verdict.repeat = "never"
+        verdict.status_code = status
+        verdict.body = shown_body(data, secrets)
+        raise
+    if outcome in allow:
+        vars(result)["outcome"] = outcome
     return result
+
+
+def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
+    """Return an answer that seems empty if it is meant so, or what lies in its envelope."""
+    try:
+        document = decode(_documents, data)
+    except msgspec.DecodeError:
+        return result  # it came as bare text
+    failed = state_of(str(document.get("status"))) == "failed"
+    if failed or any(_is_told(document, path) for path in operation.essential):
+        return result
+    for key in _ENVELOPES:
+        inner = document.get(key)
+        if isinstance(inner, str) and operation.bare_text:
+            return decode(operation.decoder, msgspec.json.encode({operation.bare_text: inner}))
+        if any(_is_told(inner, path) for path in operation.essential):
+            return decode(operation.decoder, msgspec.json.encode(inner))
+    return None
+
+
+def _is_told(document: Any, path: str) -> bool:
+    """Tell whether a document says anything but null at a dotted path."""
+    for name in path.split("."):
+        inner = cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
+        document = inner.get(name)
+    return document is not None
+
+
+def _bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]) -> bytes | None:
+    """Return the JSON that a bare text stands for where the operation may answer with one."""
+    if operation.bare_text is None:
+        return None
+    kind = headers.get("Content-Type", "").lower()
+    try:
+        text = msgspec.json.decode(data, type=str)
+    except _UNREADABLE:
+        text = data.decode("utf-8", "replace").strip()
+        # Half an object and a page are no transcript, whatever their label says.
+        sounds = kind.startswith("text/") or "subrip" in kind
+        if not sounds or "html" in kind or text[:1] in {"", "{", "[", "<"}:
+            return None
+    return msgspec.json.encode({operation.bare_text: text})
 
 
 def open_envelope(provider: Provider, result: type[Any], data: bytes) -> bytes:
@@ -103,3 +174,4 @@ def _text(value: msgspec.Raw | None) -> str:
 
 
 _objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_documents = msgspec.json.Decoder(dict[str, Any])

@@ -1,6 +1,6 @@
 """The HTTP request that a call of an operation becomes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -8,7 +8,8 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._wire.headers import HeaderSet, fields_for, sign_token
-from zai_async._wire.operation import Body, Operation
+from zai_async._wire.operation import Operation
+from zai_async._wire.preparation import Body
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.tolerant import encode
@@ -113,6 +114,9 @@ class RequestFactory:
     def _in_dialect(self, body: Body) -> Body:
         """Return the body that the operation makes of its keywords, in the gateway's words."""
         body = self.operation.prepare(body)
+        for field in self.operation.required:
+            if _is_empty(body.get(field, field)):  # the path may have taken it
+                raise ConfigurationError(f"{self.operation.name}(): {field} must not be empty")
         if self._plain:
             body = {**body, "messages": _plain_prompt(self.operation, body["messages"])}
         if not self._renames:
@@ -176,6 +180,12 @@ def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, B
     return path, rest
 
 
+def _is_empty(value: object) -> bool:
+    if isinstance(value, str | list):  # asking for Sized is slow
+        return not value
+    return value is None or (isinstance(value, Sized) and not len(value))
+
+
 def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
     """Return the text of a conversation that is one plain question."""
     match messages:
@@ -218,7 +228,7 @@ def _encoded(
     if operation.method != "POST":
         return None
     if operation.upload is not None:
-        return _form(body, *operation.upload, progress)
+        return _form(body, operation.upload, progress)
     try:
         text = encode(body)
     except (TypeError, ValueError) as error:
@@ -228,9 +238,9 @@ def _encoded(
     return JSONBody(text, list(_media(body)), progress)
 
 
-def _form(body: Body, field: str, limits: FileLimits, progress: Progress | None) -> BodyStream:
-    rest = {name: value for name, value in body.items() if name != field}
-    file = (field, body[field]) if body.get(field) is not None else None
+def _form(body: Body, limits: FileLimits, progress: Progress | None) -> BodyStream:
+    rest = {name: value for name, value in body.items() if name != "file"}
+    file = ("file", body["file"]) if body.get("file") is not None else None
     return MultipartBody(rest, file, limits, progress)
 
 

@@ -230,7 +230,7 @@ class ChatCompletion(Reply, kw_only=True):
     def outcome(self) -> Outcome:
         """How the call ended; ``"empty"`` when it ended well but said nothing."""
         outcome: Outcome | None = vars(self).get("outcome")
-        return outcome or _judge(self.finish_reason, self.message)
+        return outcome or natural_outcome(self)
 
 
 class ChunkFunction(Struct, kw_only=True, gc=False):
@@ -317,7 +317,17 @@ def text_of(content: Content) -> str:
     return content or ""
 
 
-def _judge(finish_reason: str | None, message: Message) -> Outcome:
-    outcome = outcome_of(finish_reason)
-    said = message.text.strip() or message.tool_calls or message.audio
-    return outcome if said or outcome != "completed" else "empty"
+_SILENT_ENDS = frozenset({"completed", "length", "tool_calls", "other"})
+
+
+def natural_outcome(answer: ChatCompletion) -> Outcome:
+    """Name how an answer ended that is all there is, by its own words alone."""
+    message = answer.message
+    said = bool(message.text.strip() or message.tool_calls or message.audio)
+    if not answer.choices or not answer.finish_reason:
+        return "truncated" if said or answer.thinking else "empty"
+    outcome = outcome_of(answer.finish_reason)
+    if not said and outcome in _SILENT_ENDS:
+        return "empty"
+    # An agent that waits for calls would take the text for the final answer.
+    return "truncated" if outcome == "tool_calls" and not message.tool_calls else outcome

@@ -3,21 +3,18 @@
 from typing import Any, Literal, Unpack, overload
 
 from zai_async import _operations as ep
-from zai_async.errors import ZaiError
 from zai_async.models import (
     AgentConversationParams,
     AgentParams,
     AgentReply,
     AgentResultParams,
-    CallOptions,
     ChatCompletion,
     ChatParams,
     ChatResult,
 )
-from zai_async.models.reply import attach_call
 from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
-from zai_async.streams import AgentStream, ChatStream, ensure_proper_end
+from zai_async.streams import AgentStream, ChatStream
 from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
 
 __all__ = ["Agents", "Chat", "Completions"]
@@ -53,8 +50,7 @@ class Completions(Resource):
         """
         if stream:
             return await self.stream(**params).open()
-        answer = await self._manager.call(ep.CHAT, params)
-        return _checked(answer, params.get("options"))
+        return await self._manager.call(ep.CHAT, params)
 
     def stream(self, **params: Unpack[ChatParams]) -> ChatStream:
         """Create a completion and receive it while it is written.
@@ -89,20 +85,6 @@ class Chat:
 
     def __init__(self, manager: SessionManager) -> None:
         self.completions = Completions(manager)
-
-
-def _checked(answer: ChatCompletion, options: CallOptions | None) -> ChatCompletion:
-    allow = options.allow if options else ()
-    try:
-        outcome = ensure_proper_end(answer, allow)
-    except ZaiError as error:
-        error.attempts, error.timing = answer.attempts, answer.timing
-        error.operation = ep.CHAT.name
-        raise
-    if outcome in allow:
-        # What is allowed is not what the answer says of itself.
-        attach_call(answer, attempts=answer.attempts, timing=answer.timing, outcome=outcome)
-    return answer
 
 
 class Agents(Resource):

@@ -117,8 +117,9 @@ class Call:
         self._visit.enter()
         try:
             return await self._stay(self._run(finish))
-        except BaseException:
-            self.leave()
+        except BaseException as error:
+            # An answer that the judge refused is paid for all the same.
+            self.leave(usage_of(getattr(error, "partial", None)))
             raise
 
     async def _run(self, finish: Callable[[Response], Awaitable[T]]) -> T:

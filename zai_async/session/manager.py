@@ -44,6 +44,7 @@ class SessionManager:
                 now=self.settings.clock.wall(),
                 secrets=call.secrets,
                 provider=self.settings.provider,
+                allow=call.options.allow,
             )
 
         result = await _run(call, finish)
@@ -62,7 +63,9 @@ class SessionManager:
             raise_error(response, body, self.settings, call.secrets)
             kind = response.headers.get("Content-Type", "application/octet-stream")
             request_id = response.headers.get("X-Log-Id")
-            return BinaryReply(content=body, content_type=kind, request_id=request_id)
+            reply = BinaryReply(content=body, content_type=kind, request_id=request_id)
+            operation.judge(reply, call.options.allow)
+            return reply
 
         result = await _run(call, finish)
         attach_call(result, attempts=call.attempts, timing=call.timing)

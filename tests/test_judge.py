@@ -1,0 +1,282 @@
+"""One judge: no answer with HTTP 200 passes that lacks what its operation is called for."""
+
+import json
+
+import pytest
+
+from tests.test_uploads import wav
+from zai_async import AsyncZai, CallOptions, Hooks, RetryPolicy, errors
+from zai_async import _operations as ep
+from zai_async._wire import parse_reply
+from zai_async.models import AgentReply, BinaryReply
+from zai_async.testing import FakeReply, FakeTransport
+
+FOREIGN = (
+    {},
+    {"status": "ok"},
+    {"hello": "world", "id": None},
+    {"code": 200, "msg": "success"},
+    {"code": 0, "message": "", "result": None},
+    {"object": "transcription.chunk", "delta": {"content": "hello"}},
+    {"data": {"hello": "world"}},
+)
+PLAIN = (
+    ep.CHAT,
+    ep.CHAT_SUBMIT,
+    ep.VIDEO_SUBMIT,
+    ep.IMAGE_SUBMIT,
+    ep.IMAGES,
+    ep.TRANSCRIPTION,
+    ep.VOICE_CLONE,
+    ep.VOICE_LIST,
+    ep.VOICE_DELETE,
+    ep.TOKENIZER,
+    ep.LAYOUT,
+    ep.SEARCH,
+    ep.READER,
+    ep.EMBEDDINGS,
+    ep.RERANK,
+    ep.MODERATIONS,
+    ep.FILE_UPLOAD,
+    ep.FILE_LIST,
+    ep.FILE_DELETE,
+    ep.FILE_PARSER_SUBMIT,
+    ep.FILE_PARSER,
+    ep.HANDWRITING,
+    ep.BATCH_CREATE,
+    ep.BATCH_LIST,
+    ep.BATCH_RETRIEVE,
+    ep.BATCH_CANCEL,
+    ep.AGENT,
+    ep.AGENT_CONVERSATION,
+    ep.MODELS,
+    ep.QUOTA,
+)
+
+
+def read(operation, body, kind="application/json", **more):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return parse_reply(operation, data, status=200, headers={"Content-Type": kind}, now=0.0, **more)
+
+
+@pytest.mark.parametrize("body", FOREIGN, ids=str)
+@pytest.mark.parametrize("operation", PLAIN, ids=lambda row: row.name)
+def test_a_foreign_object_is_no_answer(operation, body):
+    if operation in {ep.AGENT, ep.AGENT_CONVERSATION} and "status" in body:
+        body = {"state": "ok"}
+    with pytest.raises((errors.ResponseError, errors.EmptyAnswerError)) as caught:
+        read(operation, body)
+    assert json.loads(caught.value.body) == body
+    assert caught.value.repeat == "never"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (ep.IMAGES, {"data": []}),
+        (ep.IMAGES, {"data": [{}, {"url": ""}]}),
+        (ep.EMBEDDINGS, {"data": []}),
+        (ep.EMBEDDINGS, {"data": [{"index": 0, "embedding": [0.5]}, {"index": 1}]}),
+        (ep.MODERATIONS, {"result_list": []}),
+        (ep.MODERATIONS, {"result_list": [{"risk_level": "PASS"}, {"content_type": "text"}]}),
+        (ep.AGENT, {"status": "success", "choices": []}),
+        (ep.AGENT, {"choices": [{"messages": [{"content": ""}]}]}),
+        (ep.AGENT, {"status": "ok"}),
+        (ep.CHAT, {"choices": []}),
+    ],
+)
+def test_an_answer_that_holds_nothing_is_empty_unless_that_is_allowed(operation, body):
+    with pytest.raises(errors.EmptyAnswerError) as caught:
+        read(operation, body)
+    assert isinstance(caught.value.partial, operation.result)
+    assert json.loads(caught.value.body) == body
+    assert caught.value.status_code == 200
+    assert read(operation, body, allow={"empty"}).outcome == "empty"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "field", "value"),
+    [
+        (ep.TRANSCRIPTION, {"text": ""}, "text", ""),
+        (ep.READER, {"reader_result": {"content": ""}}, "text", ""),
+        (ep.SEARCH, {"search_result": []}, "results", []),
+        (ep.LAYOUT, {"md_results": ""}, "text", ""),
+        (ep.FILE_LIST, {"data": []}, "data", []),
+        (ep.RERANK, {"results": []}, "results", []),
+        (ep.TOKENIZER, {"usage": {"total_tokens": 0}}, "total_tokens", 0),
+        (ep.FILE_PARSER, {"status": "succeeded", "content": ""}, "text", ""),
+        (ep.HANDWRITING, {"words_result": []}, "lines", []),
+        (ep.AGENT, {"async_id": "a", "status": "pending"}, "async_id", "a"),
+        (ep.AGENT, {"status": "pending"}, "state", "processing"),
+        (ep.FILE_DELETE, {"deleted": False}, "deleted", False),
+    ],
+)
+def test_an_answer_that_says_it_is_empty_is_a_result(operation, body, field, value):
+    answer = read(operation, body)
+    assert getattr(answer, field) == value
+    assert answer.outcome == "completed"
+
+
+@pytest.mark.parametrize("key", ["data", "result", "output", "response"])
+def test_an_answer_is_found_in_an_envelope_at_every_gateway(key):
+    assert read(ep.TRANSCRIPTION, {"code": 200, key: {"text": "hello"}}).text == "hello"
+    assert read(ep.VIDEO_SUBMIT, {"code": 200, key: {"id": "t"}}).id == "t"
+    assert read(ep.READER, {key: {"reader_result": {"content": "a"}}}).text == "a"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"WEBVTT\n\n00:01", "text/plain; charset=utf-8"),
+        (b"WEBVTT\n\n00:01\n", "text/vtt"),
+        (b"WEBVTT\n\n00:01", "application/x-subrip"),
+        (b'"WEBVTT\\n\\n00:01"', "application/json"),
+        (b'{"data": "WEBVTT\\n\\n00:01"}', "application/json"),
+    ],
+)
+def test_a_transcript_may_be_a_bare_text(body, kind):
+    assert read(ep.TRANSCRIPTION, body, kind).text == "WEBVTT\n\n00:01"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "text/plain"),
+        (b'{"text": "he', "text/plain"),
+        (b"<html>hello</html>", "text/plain"),
+        (b"hello", "text/html"),
+        (b"hello", "application/json"),
+        (b"[]", "text/plain"),
+    ],
+)
+def test_half_an_object_and_a_page_are_no_transcript(body, kind):
+    with pytest.raises(errors.ResponseError) as caught:
+        read(ep.TRANSCRIPTION, body, kind)
+    assert caught.value.body == body.decode()
+
+
+def test_a_bare_text_is_no_answer_of_other_operations():
+    with pytest.raises(errors.ResponseError, match="not an API answer"):
+        read(ep.TOKENIZER, b"hello", "text/plain")
+
+
+@pytest.mark.parametrize("operation", [ep.FILE_PARSER, ep.HANDWRITING])
+def test_a_document_that_could_not_be_read_is_an_error(operation):
+    body = {"task_id": "t", "status": "failed", "message": "encrypted"}
+    with pytest.raises(errors.GenerationFailedError, match="encrypted") as caught:
+        read(operation, body)
+    assert caught.value.partial.status == "failed"
+    assert read(operation, body, allow={"network_error"}).status == "failed"
+    with pytest.raises(errors.GenerationFailedError, match="its status is 'FAIL'"):
+        read(operation, {"status": "FAIL"})
+
+
+def test_a_foreign_answer_names_operation_and_request():
+    with pytest.raises(errors.ResponseError) as caught:
+        read(ep.EMBEDDINGS, {"request_id": "r-1", "vectors": [[0.5]]})
+    assert caught.value.request_id == "r-1"
+    assert "not an answer of embeddings.create, which has data" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": "hi"},
+        {"type": "image_url", "image_url": "https://x.example/a.png"},
+        {"type": "object", "object": {"tool_name": "insert_page"}},
+    ],
+)
+def test_an_agent_may_say_it_in_any_form(part):
+    body = {"choices": [{"messages": [{"content": [part]}]}]}
+    assert isinstance(read(ep.AGENT, body), AgentReply)
+
+
+SOUND = b"RIFF\x24\x00\x00\x00WAVE"
+SPEAK = {"model": "glm-tts", "input": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"status": "ok"}', "application/json"),
+        (b'{"status": "ok"}', "audio/wav"),
+        (b"[1, 2]", "application/octet-stream"),
+        (b"<!DOCTYPE html><p>login", "audio/wav"),
+        (b"<HTML>login", "application/octet-stream"),
+        (SOUND, "text/html"),
+        (b"data: {}\n\n", "text/event-stream"),
+        (b"busy", "text/plain"),
+    ],
+)
+async def test_sound_that_is_a_page_or_an_object_is_no_sound(body, kind):
+    zai = AsyncZai(
+        api_key="k.s",
+        retry=RetryPolicy(retries=0),
+        transport=FakeTransport(FakeReply(headers={"Content-Type": kind}, steps=(body,))),
+    )
+    async with zai:
+        with pytest.raises(errors.ResponseError, match="not sound") as caught:
+            await zai.audio.speech.create(**SPEAK)
+    assert caught.value.body == body.decode("utf-8", "replace")
+    assert isinstance(caught.value.partial, BinaryReply)
+    assert len(caught.value.attempts) == 1
+
+
+@pytest.mark.parametrize("sound", [SOUND, b"{\x00\x01", b"[" * 100_000, b"{\xff\xfe", b"<\x00"])
+async def test_samples_may_begin_like_text(sound):
+    zai = AsyncZai(
+        api_key="k.s",
+        transport=FakeTransport(FakeReply(headers={"Content-Type": "audio/wav"}, steps=(sound,))),
+    )
+    async with zai:
+        assert (await zai.audio.speech.create(**SPEAK)).content == sound
+
+
+async def test_silence_in_place_of_sound_is_empty():
+    silent = FakeReply(headers={"Content-Type": "audio/wav"}, steps=(b"",))
+    zai = AsyncZai(api_key="k.s", transport=FakeTransport(silent, silent))
+    async with zai:
+        with pytest.raises(errors.EmptyAnswerError, match="no sound"):
+            await zai.audio.speech.create(**SPEAK)
+        allowed = await zai.audio.speech.create(**SPEAK, options=CallOptions(allow={"empty"}))
+    assert allowed.content == b""
+
+
+async def test_what_was_judged_a_failure_is_one_for_the_ledger_and_the_hooks():
+    ends = []
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    choice = {"finish_reason": "network_error", "message": {"content": "hal"}}
+    body = {"id": "a1", "choices": [choice], "usage": usage}
+    zai = AsyncZai(
+        api_key="k.s",
+        transport=FakeTransport(FakeReply.json(body)),
+        hooks=Hooks(on_finish=ends.append),
+    )
+    async with zai:
+        with pytest.raises(errors.GenerationFailedError) as caught:
+            await zai.chat.completions.create(model="m", messages="x")
+        assert zai.usage.total.tokens == 5
+    assert [end.end for end in ends] == ["failed"]
+    assert ends[0].error is caught.value
+    assert [attempt.error for attempt in caught.value.attempts] == ["GenerationFailedError"]
+
+
+@pytest.mark.parametrize("allow", [{"empty"}, {"length"}])
+async def test_an_answer_of_reasoning_alone_has_one_outcome_everywhere(allow):
+    message = {"role": "assistant", "content": "", "reasoning_content": "hm"}
+    body = {"id": "a1", "choices": [{"finish_reason": "length", "message": message}]}
+    transport = FakeTransport(FakeReply.json(body), FakeReply.json(body))
+    async with AsyncZai(api_key="k.s", transport=transport) as zai:
+        with pytest.raises(errors.EmptyAnswerError) as caught:
+            await zai.chat.completions.create(model="m", messages="x")
+        assert caught.value.outcome == caught.value.partial.outcome == "empty"
+        options = CallOptions(allow=allow)
+        answer = await zai.chat.completions.create(model="m", messages="x", options=options)
+    assert answer.outcome == "empty"
+
+
+@pytest.mark.parametrize("body", [{"segments": [{"text": "a"}]}, {"text": None}, {"status": "ok"}])
+async def test_a_recording_is_never_transcribed_as_nothing(body):
+    async with AsyncZai(api_key="k.s", transport=FakeTransport(FakeReply.json(body))) as zai:
+        with pytest.raises(errors.ResponseError, match="has text"):
+            await zai.audio.transcriptions.create(model="glm-asr-2512", file=("a.wav", wav(0.2)))
