@@ -13,7 +13,8 @@ from zai_async._secrets import Secret
 from zai_async._wire.faults import error_in_body
 from zai_async.errors import APIError
 from zai_async.models import ChatCompletion, ChatCompletionChunk
-from zai_async.models.tolerant import decode, encode
+from zai_async.models.encoding import encode
+from zai_async.models.tolerant import decode
 
 __all__ = ["TARGETS"]
 

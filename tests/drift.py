@@ -10,7 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import msgspec
 
@@ -186,6 +195,8 @@ def json_types(kind: Any) -> set[str]:
     origin = get_origin(kind) or kind
     if kind is Any:
         return {"any"}
+    if origin is Annotated:
+        return json_types(get_args(kind)[0])
     if origin in {Union, UnionType}:
         return {each for part in get_args(kind) for each in json_types(part)}
     if origin is Literal:

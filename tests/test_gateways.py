@@ -26,6 +26,7 @@ from zai_async import (
 )
 from zai_async import _operations as ep
 from zai_async._wire import Operation, open_envelope
+from zai_async.models.tolerant import decode
 from zai_async.providers import PROVIDERS, ZAI
 from zai_async.resources import Resources
 from zai_async.testing import FakeReply, FakeTransport
@@ -411,7 +412,8 @@ def test_the_status_of_an_agent_is_its_own():
 )
 def test_the_words_of_lowcodeapi_about_a_task(sent, status, state, url):
     body = json.dumps({"data": sent}).encode()
-    answer = ep.VIDEO_RESULT.decoder.decode(open_envelope(LOWCODEAPI, ep.VIDEO_RESULT.result, body))
+    task = open_envelope(LOWCODEAPI, ep.VIDEO_RESULT.result, body)
+    answer = decode(ep.VIDEO_RESULT.decoder, task)
     assert (answer.task_status, answer.state, answer.url) == (status, state, url)
 
 

@@ -21,8 +21,9 @@ from zai_async.models import (
     ToolCall,
     Usage,
 )
+from zai_async.models.encoding import encode
 from zai_async.models.reply import attach_call
-from zai_async.models.tolerant import decode, encode
+from zai_async.models.tolerant import decode
 
 COMPLETION = msgspec.json.Decoder(ChatCompletion)
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)
@@ -75,7 +76,7 @@ def answer(finish_reason="stop", **message):
 
 
 def test_an_answer_is_read_whole():
-    completion = COMPLETION.decode(ANSWER)
+    completion = decode(COMPLETION, ANSWER)
     assert (completion.id, completion.request_id) == ("20261120094223aa", "mine-000001")
     assert (completion.created, completion.object) == (1791482096, "chat.completion")
     assert (completion.text, completion.thinking) == ("Let me look.", "Hm.")
@@ -85,16 +86,16 @@ def test_an_answer_is_read_whole():
 
 
 def test_a_tool_call_reads_without_its_wrapping():
-    (call,) = COMPLETION.decode(ANSWER).tool_calls
+    (call,) = decode(COMPLETION, ANSWER).tool_calls
     assert (call.id, call.type, call.index) == ("call_-76", "function", 0)
     assert (call.name, call.arguments) == ("f", '{"a":1}')
 
 
 def test_an_empty_answer_has_the_same_shape():
-    completion = COMPLETION.decode(b"{}")
+    completion = decode(COMPLETION, b"{}")
     assert completion.message == Message()
     assert (completion.text, completion.thinking, completion.tool_calls) == ("", "", [])
-    assert (completion.finish_reason, completion.outcome) == (None, "other")
+    assert (completion.finish_reason, completion.outcome) == (None, "empty")
     assert completion.usage.total_tokens == 0
 
 
@@ -107,7 +108,7 @@ def test_an_empty_answer_has_the_same_shape():
         (answer(audio=models.Audio(id="a")), "completed"),
         (answer(), "empty"),
         (answer(content=" \n", reasoning_content="Hm."), "empty"),
-        (answer("length", reasoning_content="Hm."), "length"),
+        (answer("length", reasoning_content="Hm."), "empty"),
         (answer("sensitive"), "sensitive"),
         (answer("stopped_by_moonlight", content="Hi"), "other"),
     ],
@@ -121,7 +122,7 @@ def test_outcome_of_an_answer(completion, outcome):
 
 
 def test_usage_reports_its_details():
-    usage = COMPLETION.decode(ANSWER).usage
+    usage = decode(COMPLETION, ANSWER).usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (5, 7, 12)
     assert (usage.cached_tokens, usage.reasoning_tokens) == (3, 2)
 
@@ -197,7 +198,7 @@ def test_text_of_a_message(content, text):
     ids=range(6),
 )
 def test_a_message_goes_back_as_it_came(sent):
-    assert json.loads(encode(MESSAGE.decode(json.dumps(sent)))) == sent
+    assert json.loads(encode(decode(MESSAGE, json.dumps(sent)))) == sent
 
 
 def test_a_message_built_by_hand_keeps_its_role():
@@ -216,7 +217,7 @@ def test_a_message_built_by_hand_keeps_its_role():
 
 def test_what_the_wire_left_out_stays_out():
     received = b'{"content":null,"reasoning_content":null,"tool_calls":[],"audio":null}'
-    assert encode(MESSAGE.decode(received)) == b'{"role":"assistant"}'
+    assert encode(decode(MESSAGE, received)) == b'{"role":"assistant"}'
 
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -239,7 +240,7 @@ def test_no_character_is_lost_between_answer_and_request(content, thinking, argu
 
 
 def chunk(**choice: Any) -> ChatCompletionChunk:
-    return CHUNK.decode(json.dumps({"id": "1", "choices": [choice]}))
+    return decode(CHUNK, json.dumps({"id": "1", "choices": [choice]}))
 
 
 def test_a_chunk_tells_what_it_adds():
@@ -262,14 +263,15 @@ def test_a_chunk_tells_what_it_adds():
     ids=range(6),
 )
 def test_a_chunk_may_add_nothing(frame):
-    empty = CHUNK.decode(frame)
+    empty = decode(CHUNK, frame)
     assert (empty.text, empty.thinking, empty.usage, empty.error) == ("", "", None, None)
 
 
 def test_the_last_chunk_counts_the_tokens():
-    last = CHUNK.decode(
+    last = decode(
+        CHUNK,
         b'{"id":"1","choices":[{"index":0,"finish_reason":"stop","delta":{"content":""},'
-        b'"usage":{"total_tokens":2}}],"usage":{"total_tokens":1}}'
+        b'"usage":{"total_tokens":2}}],"usage":{"total_tokens":1}}',
     )
     assert last.usage == Usage(total_tokens=1)
     assert last.choices[0].usage == Usage(total_tokens=2)
@@ -284,7 +286,7 @@ def test_fragments_of_a_tool_call():
 
 @pytest.mark.parametrize("error", [{"code": "1302", "message": "slow down"}, "text", [1], 7])
 def test_an_error_in_place_of_a_chunk_is_kept_as_it_is(error):
-    found = CHUNK.decode(json.dumps({"error": error}))
+    found = decode(CHUNK, json.dumps({"error": error}))
     assert (found.error, found.choices) == (error, None)
 
 
@@ -300,7 +302,7 @@ def test_a_reply_starts_without_a_call():
 
 
 def test_the_call_goes_with_every_copy():
-    reply = COMPLETION.decode(ANSWER)
+    reply = decode(COMPLETION, ANSWER)
     attach_call(reply, attempts=ATTEMPTS, outcome="truncated")
     for duplicate in duplicates(reply):
         assert duplicate == reply
@@ -321,12 +323,12 @@ def test_an_answer_judges_itself_when_the_call_does_not():
 
 
 def test_the_call_is_not_encoded_and_the_wire_cannot_fake_it():
-    reply = COMPLETION.decode(b'{"attempts":[1],"outcome":"error","call":1,"__dict__":{}}')
+    reply = decode(COMPLETION, b'{"attempts":[1],"outcome":"error","call":1,"__dict__":{}}')
+    assert (reply.attempts, reply.outcome) == ((), "empty")
     plain = encode(reply)
     attach_call(reply, attempts=ATTEMPTS, outcome="empty")
     assert encode(reply) == plain
-    assert b"attempts" not in plain
-    assert b"outcome" not in plain
+    assert reply.extra == {"attempts": [1], "outcome": "error", "call": 1, "__dict__": {}}
 
 
 # --- every model ----------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Message
-from zai_async.models.tolerant import decode, encode
+from zai_async.models.encoding import encode
+from zai_async.models.tolerant import decode
 
 COMPLETION = msgspec.json.Decoder(ChatCompletion)
 CHUNK = msgspec.json.Decoder(ChatCompletionChunk)

@@ -26,7 +26,7 @@ from zai_async import (
     image,
     video_part,
 )
-from zai_async.models.tolerant import encode
+from zai_async.models.encoding import encode
 from zai_async.uploads import MARK, FileLimits, JSONBody, Media, MultipartBody
 from zai_async.uploads.media import media_type, wav_seconds
 from zai_async.uploads.sources import open_source

@@ -12,7 +12,7 @@ from zai_async._wire.operation import Operation
 from zai_async._wire.preparation import Body
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
-from zai_async.models.tolerant import encode
+from zai_async.models.encoding import encode
 from zai_async.providers import Provider
 from zai_async.uploads import MARK, BodyStream, FileLimits, JSONBody, Media, MultipartBody, Progress
 

@@ -2,17 +2,19 @@
 
 from datetime import datetime
 
-from msgspec import Struct, field
+from msgspec import field
 
+from zai_async.models.json_object import JSONObject
 from zai_async.models.reply import Reply, moment
+from zai_async.models.tolerant import Count
 
 
-class Model(Struct, kw_only=True):
+class Model(JSONObject, kw_only=True):
     """Describe a model (undocumented); some models that the list leaves out work too."""
 
     id: str = ""
     object: str = ""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     owned_by: str = ""
 
@@ -22,14 +24,14 @@ class Model(Struct, kw_only=True):
         return moment(self.created)
 
 
-class QuotaUse(Struct, kw_only=True, rename="camel"):
+class QuotaUse(JSONObject, kw_only=True, rename="camel"):
     """Count what one model or tool took."""
 
     model_code: str = ""
-    usage: int = 0
+    usage: Count = 0
 
 
-class QuotaLimit(Struct, kw_only=True, rename="camel"):
+class QuotaLimit(JSONObject, kw_only=True, rename="camel"):
     """Describe one limit of the plan and how much of it is used."""
 
     type: str = ""
@@ -56,7 +58,7 @@ class QuotaLimit(Struct, kw_only=True, rename="camel"):
         return moment(self.next_reset_time)
 
 
-class QuotaData(Struct, kw_only=True):
+class QuotaData(JSONObject, kw_only=True):
     """Hold the limits of a plan."""
 
     level: str = ""

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NotRequired, Required, TypedDict, TypeVar, cast
 
-from msgspec import Struct, field
+from msgspec import field
 
 from zai_async.models.chat import Usage
 from zai_async.models.chat_params import TextPartParam
+from zai_async.models.json_object import JSONObject
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
+from zai_async.models.tolerant import Count
 
 T = TypeVar("T")
 
@@ -137,7 +139,7 @@ class AgentConversationParams(CallParams, total=False):
     custom_variables: ConversationVariables
 
 
-class AgentToolUse(Struct, kw_only=True):
+class AgentToolUse(JSONObject, kw_only=True):
     """Tell what an agent did with one of its tools."""
 
     tool_name: str = ""
@@ -149,7 +151,7 @@ class AgentToolUse(Struct, kw_only=True):
     title: str = ""
 
 
-class AgentContent(Struct, kw_only=True):
+class AgentContent(JSONObject, kw_only=True):
     """Hold one part of what an agent says."""
 
     type: str = ""
@@ -171,7 +173,7 @@ class AgentContent(Struct, kw_only=True):
         return self.video_url or self.image_url or self.audio_url or self.file_url or None
 
 
-class AgentMessage(Struct, kw_only=True):
+class AgentMessage(JSONObject, kw_only=True):
     """Hold what an agent says."""
 
     role: str = ""
@@ -193,10 +195,10 @@ class AgentMessage(Struct, kw_only=True):
         return "".join(part.text for part in self.parts)
 
 
-class AgentChoice(Struct, kw_only=True):
+class AgentChoice(JSONObject, kw_only=True):
     """Hold what one event or answer adds."""
 
-    index: int = 0
+    index: Count = 0
     """Of the slides agent the number of the event."""
     finish_reason: str | None = None
     messages: list[AgentMessage] = field(default_factory=list)
@@ -248,7 +250,7 @@ class AgentReply(Reply, kw_only=True):
         return [part.url for message in self.messages for part in message.parts if part.url]
 
 
-class AgentChunk(Struct, kw_only=True):
+class AgentChunk(JSONObject, kw_only=True):
     """Hold one event of a streamed answer, as on the wire."""
 
     id: str = ""

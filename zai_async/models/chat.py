@@ -1,39 +1,41 @@
 """Chat answers, whole and in pieces: https://docs.z.ai/api-reference/llm/chat-completion."""
 
 import builtins
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import field
 
 from zai_async._codes import Outcome
 from zai_async.errors import ToolCallMalformedError
+from zai_async.models.json_object import JSONObject
 from zai_async.models.options import outcome_of
 from zai_async.models.reply import Reply
+from zai_async.models.tolerant import Count
 
 
-class PromptTokensDetails(Struct, kw_only=True, gc=False):
+class PromptTokensDetails(JSONObject, kw_only=True, gc=False):
     """Split the prompt tokens."""
 
-    cached_tokens: int = 0
+    cached_tokens: Count = 0
     """Tokens read from the context cache; part of ``prompt_tokens``."""
 
 
-class CompletionTokensDetails(Struct, kw_only=True, gc=False):
+class CompletionTokensDetails(JSONObject, kw_only=True, gc=False):
     """Split the completion tokens."""
 
-    reasoning_tokens: int = 0
+    reasoning_tokens: Count = 0
     """Tokens spent on thinking; part of ``completion_tokens``."""
 
 
-class Usage(Struct, kw_only=True, gc=False):
+class Usage(JSONObject, kw_only=True, gc=False):
     """Count the tokens of one call, as billed; all zero when the service did not say."""
 
-    prompt_tokens: int = 0
+    prompt_tokens: Count = 0
     """Tokens of the request, cached ones included."""
-    completion_tokens: int = 0
+    completion_tokens: Count = 0
     """Tokens of the answer, thinking included."""
-    total_tokens: int = 0
+    total_tokens: Count = 0
     """Both together."""
     prompt_tokens_details: PromptTokensDetails | None = None
     """Absent for some models."""
@@ -57,7 +59,7 @@ T = TypeVar("T")
 Content = str | list[dict[str, Any]] | None
 
 
-class FunctionCall(Struct, kw_only=True):
+class FunctionCall(JSONObject, kw_only=True):
     """Name the function that the model wants called."""
 
     name: str = ""
@@ -83,7 +85,7 @@ class FunctionCall(Struct, kw_only=True):
             raise ToolCallMalformedError(text, name=self.name, raw=self.arguments) from None
 
 
-class ToolCall(Struct, kw_only=True, omit_defaults=True):
+class ToolCall(JSONObject, kw_only=True, omit_defaults=True):
     """Ask for one tool to be run; its result goes back in a ``tool`` message with this ``id``."""
 
     # msgspec omits equal defaults, but never the product of a factory: these three are always sent.
@@ -91,7 +93,7 @@ class ToolCall(Struct, kw_only=True, omit_defaults=True):
     type: str = field(default_factory=lambda: "function")
     """``"function"``, ``"web_search"`` or ``"retrieval"``; other values may be added."""
     function: FunctionCall = field(default_factory=FunctionCall)
-    index: int | None = None
+    index: Count | None = None
     """Position among the calls of the message."""
 
     @property
@@ -117,22 +119,25 @@ class ToolCall(Struct, kw_only=True, omit_defaults=True):
         return self.function.parse(into)
 
 
-class Audio(Struct, kw_only=True, omit_defaults=True):
+class Audio(JSONObject, kw_only=True, omit_defaults=True):
     """Hold spoken output of the audio models of bigmodel.cn."""
 
     id: str | None = None
     data: str | None = None
     """Base64 of the sound."""
-    expires_at: int | None = None
+    expires_at: Count | None = None
     """Unix seconds until which the service remembers ``id``."""
 
 
-class Message(Struct, kw_only=True, omit_defaults=True):
-    """Hold the answer of the model; encoded, it is the request message that continues the chat.
+class Message(JSONObject, kw_only=True, omit_defaults=True):
+    """The answer of the model; encoded, it is the request message that continues the chat.
 
-    Content, reasoning and arguments go back character by character as they came, which preserved
-    thinking depends on: https://docs.z.ai/guides/capabilities/thinking-mode
+    Content, reasoning, arguments and unknown fields go back character by character as they came,
+    which preserved thinking depends on:
+    https://docs.z.ai/guides/capabilities/thinking-mode
     """
+
+    _aliases: ClassVar = {"reasoning": ("reasoning_content", str)}
 
     # From a factory, because a default would be omitted and a message needs its role.
     role: str = field(default_factory=lambda: "assistant")
@@ -149,10 +154,12 @@ class Message(Struct, kw_only=True, omit_defaults=True):
         return text_of(self.content)
 
 
-class Choice(Struct, kw_only=True):
-    """Pair an answer with the reason why it ended."""
+class Choice(JSONObject, kw_only=True):
+    """An answer, and the reason why it ended."""
 
-    index: int = 0
+    _aliases: ClassVar = {"delta": ("message", dict)}
+
+    index: Count = 0
     finish_reason: str | None = None
     """``stop``, ``tool_calls``, ``length``, ``sensitive``, ``network_error``,
     ``model_context_window_exceeded``; other values may be added."""
@@ -161,7 +168,7 @@ class Choice(Struct, kw_only=True):
     """Only some gateways put it here."""
 
 
-class SearchResult(Struct, kw_only=True):
+class SearchResult(JSONObject, kw_only=True):
     """Cite one page that a web search found."""
 
     title: str = ""
@@ -177,12 +184,12 @@ class SearchResult(Struct, kw_only=True):
     publish_date: str = ""
 
 
-class ContentFilter(Struct, kw_only=True):
+class ContentFilter(JSONObject, kw_only=True):
     """Report what the safety audit found in one part of the conversation."""
 
     role: str = ""
     """``assistant``, ``user`` or ``history``."""
-    level: int | None = None
+    level: Count | None = None
     """0 (most severe) to 3."""
 
 
@@ -191,7 +198,7 @@ class ChatCompletion(Reply, kw_only=True):
 
     id: str = ""
     """The id of the answer; also the ``X-Log-Id`` header."""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     object: str = ""
     model: str = ""
@@ -233,7 +240,7 @@ class ChatCompletion(Reply, kw_only=True):
         return outcome or natural_outcome(self)
 
 
-class ChunkFunction(Struct, kw_only=True, gc=False):
+class ChunkFunction(JSONObject, kw_only=True, gc=False):
     """Hold a fragment of a function call."""
 
     name: str | None = None
@@ -241,18 +248,20 @@ class ChunkFunction(Struct, kw_only=True, gc=False):
     """The next piece of the JSON text, or all of it when ``tool_stream`` is off."""
 
 
-class ChunkToolCall(Struct, kw_only=True, gc=False):
+class ChunkToolCall(JSONObject, kw_only=True, gc=False):
     """Hold a fragment of a tool call; fragments of one call share ``index``."""
 
-    index: int | None = None
+    index: Count | None = None
     id: str | None = None
     """Set on the first fragment; later ones may repeat, blank or drop it."""
     type: str | None = None
     function: ChunkFunction | None = None
 
 
-class Delta(Struct, kw_only=True, gc=False):
-    """Hold what one chunk adds to the message."""
+class Delta(JSONObject, kw_only=True, gc=False):
+    """What one chunk adds to the message."""
+
+    _aliases: ClassVar = {"reasoning": ("reasoning_content", str)}
 
     role: str | None = None
     content: Content = None
@@ -261,10 +270,12 @@ class Delta(Struct, kw_only=True, gc=False):
     audio: Audio | None = None
 
 
-class ChunkChoice(Struct, kw_only=True, gc=False):
-    """Hold what one chunk adds to one choice."""
+class ChunkChoice(JSONObject, kw_only=True, gc=False):
+    """What one chunk adds to one choice."""
 
-    index: int = 0
+    _aliases: ClassVar = {"message": ("delta", dict)}
+
+    index: Count = 0
     delta: Delta | None = None
     finish_reason: str | None = None
     """Only on the last chunk of the choice; ``""`` means the same as absent."""
@@ -272,12 +283,12 @@ class ChunkChoice(Struct, kw_only=True, gc=False):
     """Only some gateways put it here."""
 
 
-class ChatCompletionChunk(Struct, kw_only=True, gc=False):
+class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
     """Hold one event of a streamed chat answer, as on the wire."""
 
     # In the order of the wire: msgspec looks for the next key at the next field first.
     id: str = ""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     object: str | None = None
     model: str | None = None

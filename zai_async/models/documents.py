@@ -2,13 +2,15 @@
 
 from typing import Literal, Required
 
-from msgspec import Struct, field
+from msgspec import field
 
 from zai_async.models.chat import Usage
 from zai_async.models.files import FileInput, UploadParams
+from zai_async.models.json_object import JSONObject
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
+from zai_async.models.tolerant import Count
 
 
 class LayoutParams(CallParams, total=False):
@@ -36,33 +38,33 @@ class LayoutParams(CallParams, total=False):
     """Your id for the end user, 6 to 128 characters."""
 
 
-class LayoutElement(Struct, kw_only=True):
+class LayoutElement(JSONObject, kw_only=True):
     """Hold one element of a page."""
 
-    index: int = 0
+    index: Count = 0
     label: str = ""
     """``text``, ``image``, ``formula`` or ``table``; other values may be added."""
     bbox_2d: list[float] = field(default_factory=list)
     """Left, top, right and bottom, normalised to 0..1."""
     content: str = ""
     """Text, LaTeX or HTML, or the address of a picture."""
-    height: int = 0
+    height: Count = 0
     """Pixels of the page."""
-    width: int = 0
+    width: Count = 0
     """Pixels of the page."""
 
 
-class LayoutPage(Struct, kw_only=True):
+class LayoutPage(JSONObject, kw_only=True):
     """Measure one page in pixels."""
 
-    width: int = 0
-    height: int = 0
+    width: Count = 0
+    height: Count = 0
 
 
-class LayoutData(Struct, kw_only=True):
+class LayoutData(JSONObject, kw_only=True):
     """Measure the document."""
 
-    num_pages: int = 0
+    num_pages: Count = 0
     pages: list[LayoutPage] = field(default_factory=list)
 
 
@@ -70,7 +72,7 @@ class Layout(Reply, kw_only=True):
     """Hold a document as text and as elements."""
 
     id: str = ""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     model: str = ""
     md_results: str = ""
@@ -103,7 +105,7 @@ class HandwritingParams(UploadParams, total=False):
     """Whether to tell how sure the reading is; default false."""
 
 
-class HandwritingLocation(Struct, kw_only=True):
+class HandwritingLocation(JSONObject, kw_only=True):
     """Say where a line is, in pixels."""
 
     left: int = 0
@@ -112,7 +114,7 @@ class HandwritingLocation(Struct, kw_only=True):
     height: int = 0
 
 
-class HandwritingProbability(Struct, kw_only=True):
+class HandwritingProbability(JSONObject, kw_only=True):
     """Say how sure the reading of a line is, from 0 to 1."""
 
     average: float = 0.0
@@ -120,7 +122,7 @@ class HandwritingProbability(Struct, kw_only=True):
     min: float = 0.0
 
 
-class HandwritingLine(Struct, kw_only=True):
+class HandwritingLine(JSONObject, kw_only=True):
     """Hold one line."""
 
     words: str = ""

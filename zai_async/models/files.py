@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal, NotRequired, Protocol, Required, TypedDict
 from zai_async.errors import ConfigurationError
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply, moment
+from zai_async.models.tolerant import Count
 
 
 class AsyncFile(Protocol):
@@ -73,10 +74,10 @@ class File(Reply, kw_only=True):
 
     id: str = ""
     object: str = ""
-    bytes: int = 0
+    bytes: Count = 0
     filename: str = ""
     purpose: str = ""
-    created_at: int = 0
+    created_at: Count = 0
     """Unix seconds."""
 
     @property

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, Literal, Required
 
-from msgspec import Struct, field
+from msgspec import field
 
 from zai_async.models.chat import ContentFilter
 from zai_async.models.chat_params import SensitiveWordCheckParam
 from zai_async.models.files import Downloadable, FileInput, UploadParams
+from zai_async.models.json_object import JSONObject
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskStatus
+from zai_async.models.tolerant import Count
 
 
 class ImageParams(CallParams, total=False):
@@ -36,7 +38,7 @@ class ImageParams(CallParams, total=False):
     """Whether the image is marked; false needs a signed statement (bigmodel.cn)."""
 
 
-class Image(Downloadable, Struct, kw_only=True, dict=True):
+class Image(Downloadable, JSONObject, kw_only=True, dict=True):
     """Say where one image lies."""
 
     url: str = ""
@@ -46,7 +48,7 @@ class Image(Downloadable, Struct, kw_only=True, dict=True):
 class ImagesResponse(Downloadable, Reply, kw_only=True):
     """Hold generated images."""
 
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     data: list[Image] = field(default_factory=list)
     content_filter: list[ContentFilter] = field(default_factory=list)
@@ -127,7 +129,7 @@ class VideoParams(CallParams, total=False):
     """Your id for the end user, 6 to 128 characters."""
 
 
-class VideoFile(Downloadable, Struct, kw_only=True, dict=True):
+class VideoFile(Downloadable, JSONObject, kw_only=True, dict=True):
     """Say where one finished video lies."""
 
     url: str = ""
@@ -187,17 +189,17 @@ class Transcription(Reply, kw_only=True):
     """Hold what was said."""
 
     id: str = ""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     model: str = ""
     text: str = ""
 
 
-class TranscriptionEvent(Struct, kw_only=True, gc=False):
+class TranscriptionEvent(JSONObject, kw_only=True, gc=False):
     """Hold one event of a streamed transcription, as on the wire."""
 
     id: str = ""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     model: str = ""
     type: str = ""
@@ -241,30 +243,30 @@ class SpeechParams(CallParams, total=False):
     """Your id for the end user, 6 to 128 characters."""
 
 
-class SpeechDelta(Struct, kw_only=True, gc=False):
+class SpeechDelta(JSONObject, kw_only=True, gc=False):
     """Hold what one chunk adds to the sound."""
 
     role: str | None = None
     content: str | None = None
     """The next bytes, in base64 or hex as asked for."""
-    return_sample_rate: int | None = None
+    return_sample_rate: Count | None = None
     """Hertz."""
     return_format: str | None = None
 
 
-class SpeechChoice(Struct, kw_only=True, gc=False):
+class SpeechChoice(JSONObject, kw_only=True, gc=False):
     """Hold what one chunk adds to one choice."""
 
-    index: int = 0
+    index: Count = 0
     finish_reason: str | None = None
     delta: SpeechDelta | None = None
 
 
-class SpeechChunk(Struct, kw_only=True, gc=False):
+class SpeechChunk(JSONObject, kw_only=True, gc=False):
     """Hold one event of streamed speech, as on the wire."""
 
     id: str = ""
-    created: int = 0
+    created: Count = 0
     """Unix seconds."""
     model: str = ""
     choices: list[SpeechChoice] = field(default_factory=list)
@@ -319,7 +321,7 @@ class ClonedVoice(Reply, kw_only=True):
     file_purpose: str = ""
 
 
-class Voice(Struct, kw_only=True):
+class Voice(JSONObject, kw_only=True):
     """Describe a voice."""
 
     voice: str = ""

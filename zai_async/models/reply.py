@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
-from msgspec import Struct, field
+from msgspec import field
 
 from zai_async._codes import Outcome
 from zai_async.errors import Attempt, Timing
+from zai_async.models.json_object import JSONObject
 
 T = TypeVar("T")
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 _MILLISECONDS_FROM = 100_000_000_000
 
 
-class Reply(Struct, kw_only=True, dict=True):
+class Reply(JSONObject, kw_only=True, dict=True):
     """Carry what all answers share.
 
     What the SDK adds lives in the instance's ``__dict__``, outside the fields: no key of the wire

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any, Literal, Required
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import field
 
 from zai_async.models.chat import ChatCompletion
+from zai_async.models.json_object import JSONObject
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply, moment
-from zai_async.models.tolerant import decode
+from zai_async.models.tolerant import Count, decode
 
 TaskState = Literal["processing", "succeeded", "failed"]
 """How far a task is, in one vocabulary for all operations."""
@@ -112,25 +113,25 @@ class BatchIdParams(CallParams):
     batch_id: str
 
 
-class BatchRequestCounts(Struct, kw_only=True):
+class BatchRequestCounts(JSONObject, kw_only=True):
     """Count the requests of a batch."""
 
-    total: int = 0
-    completed: int = 0
-    failed: int = 0
+    total: Count = 0
+    completed: Count = 0
+    failed: Count = 0
 
 
-class BatchError(Struct, kw_only=True):
+class BatchError(JSONObject, kw_only=True):
     """Say what is wrong with one line of the input."""
 
     code: str = ""
     message: str = ""
     param: str | None = None
-    line: int | None = None
+    line: Count | None = None
     """The number of the line, when the error belongs to one."""
 
 
-class BatchErrors(Struct, kw_only=True):
+class BatchErrors(JSONObject, kw_only=True):
     """Hold the reasons why a batch was refused."""
 
     object: str = ""
@@ -157,15 +158,15 @@ class Batch(Reply, kw_only=True):
     """A jsonl file of answers, not in the order of the input."""
     error_file_id: str = ""
     """A jsonl file of the requests that failed."""
-    created_at: int = 0
-    in_progress_at: int = 0
-    expires_at: int = 0
-    finalizing_at: int = 0
-    completed_at: int = 0
-    failed_at: int = 0
-    expired_at: int = 0
-    cancelling_at: int = 0
-    cancelled_at: int = 0
+    created_at: Count = 0
+    in_progress_at: Count = 0
+    expires_at: Count = 0
+    finalizing_at: Count = 0
+    completed_at: Count = 0
+    failed_at: Count = 0
+    expired_at: Count = 0
+    cancelling_at: Count = 0
+    cancelled_at: Count = 0
     request_counts: BatchRequestCounts = field(default_factory=BatchRequestCounts)
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -185,15 +186,15 @@ class Batch(Reply, kw_only=True):
         return moment(self.completed_at or self.failed_at or self.expired_at or self.cancelled_at)
 
 
-class BatchResponse(Struct, kw_only=True):
+class BatchResponse(JSONObject, kw_only=True):
     """Hold the answer to one request of a batch."""
 
-    status_code: int = 0
+    status_code: Count = 0
     request_id: str | None = None
     body: ChatCompletion | None = None
 
 
-class BatchResult(Struct, kw_only=True):
+class BatchResult(JSONObject, kw_only=True):
     """Hold what became of one request of a batch."""
 
     id: str = ""

@@ -1,25 +1,57 @@
-"""JSON at the edge of the SDK: forgiving where it is read, exact where it is written."""
+"""JSON that is read: a value that does not fit is given up, rather than the document.
+
+msgspec decodes what is as it should be in one go. Everything else, odd types and unknown fields
+alike, is read by functions that are made from the annotations of the structs, one for each type.
+They walk through a document once, whatever is wrong in it: nobody can send a document that takes
+longer than its size explains.
+"""
 
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeGuard, TypeVar
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from zai_async.models.extra import extended_class
+
+__all__ = ["Count", "decode", "read"]
+
 T = TypeVar("T")
-Step = str | int
+Read = Callable[[Any], Any]
 
-# Equal faults are mended together, so this many different ones mean a foreign document.
-_MAX_REPAIRS = 100
+_COUNTS: Final = range(2**53)
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+"""A number of tokens or things, or a position: what no counter could reach is absent."""
 
-# A fault in a dictionary's entry ("[...]") or key does not say which, so it does not match here.
-_MISMATCH = re.compile(r"Expected `([^`]+)`, got `\w+` - at `\$(?:\.\w+|\[\d+\])+`")
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-_DROP = object()
-_SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool}
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_ABSENT: Final[Any] = object()
+# NaN, Infinity or 1e999: the standard library reads them, and JSON knows no such numbers.
+_NO_NUMBER: Final[Any] = object()
+_EXACT: Final[frozenset[Any]] = frozenset({str, int, float, bool, NoneType})
+_MOST_READERS: Final = 512
+
+
+class _Way(NamedTuple):
+    """How the values of one document are read."""
+
+    hook: Callable[[type[Any], Any], Any] | None = None
+    has_no_numbers: bool = False
+
+
+_PLAIN: Final = _Way()
+
+
+class _Field(NamedTuple):
+    """How one field of a struct is read."""
+
+    name: str
+    exact: frozenset[Any]
+    """Types of values that are taken as they are."""
+    read: Read
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
@@ -27,212 +59,232 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
 
     What does not fit is coerced when it can be (a number for a string, a numeric string for a
     number, an object for its JSON text or for a list of one) and else treated as absent, so that
-    the field's default applies. The type must not contain msgspec.Raw.
+    the field's default applies. Unknown fields of structs that refuse them are kept in ``extra``.
+    A number that JSON lacks is absent too, but never a part of a text or a list without a trace.
+    The type must not contain msgspec.Raw.
     Raises msgspec.ValidationError when the top level itself does not fit (a list for an object)
     and msgspec.DecodeError, nothing else, when ``data`` is not JSON.
     """
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_slowly(decoder, data)
-
-
-def encode(value: object) -> bytes:
-    r"""Encode a request body as JSON in UTF-8; any Mapping or Sequence will do.
-
-    Lone surrogates, which UTF-8 has no bytes for, make the whole body ASCII with ``\u`` escapes.
-    Raises ValueError for NaN, infinity and values that contain themselves, and TypeError for what
-    JSON has no form for, naming the place.
-    """
+    except _UNREADABLE:
+        pass
     try:
-        body = _dump(value)
-    except TypeError as exc:
-        raise TypeError(f"{exc}{_whereabouts(value)}") from None
-    except RecursionError:
-        raise ValueError("the body contains itself or is nested too deeply") from None
-    # msgspec writes null for a number that is not finite, the standard library writes its name.
-    suspect = b"null" in body or b"NaN" in body or b"Infinity" in body
-    if suspect and (place := _whereabouts(value)):
-        raise ValueError(f"NaN and infinity cannot be sent as JSON{place}")
-    return body
-
-
-def _decode_slowly(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    try:
-        return _fit(_load(data), decoder)
+        document, way = _load(data, decoder.dec_hook)
+        found: T = _read(decoder.type, document, way)
     except RecursionError:
         raise msgspec.DecodeError("JSON is nested too deeply") from None
-
-
-def _load(data: bytes) -> Any:
-    # The standard library reads what msgspec refuses: lone surrogates, NaN, a byte order mark.
-    try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except ValueError as exc:
-        raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
-    return _mended(document) if b"\\u" in data else document
-
-
-def _mended(document: Any) -> Any:
-    """Replace lone surrogates, which no file, socket or terminal would take, by U+FFFD."""
-    text = json.dumps(document, ensure_ascii=False)
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-
-
-def _fit(document: Any, decoder: msgspec.json.Decoder[T]) -> T:
-    repairs = 0
-    while True:
-        try:
-            return msgspec.convert(document, decoder.type, dec_hook=decoder.dec_hook, str_keys=True)
-        except msgspec.ValidationError as exc:
-            if not _repair(document, str(exc), coarsely=repairs >= _MAX_REPAIRS):
-                raise
-            repairs += 1
-
-
-def _repair(document: Any, fault: str, *, coarsely: bool) -> bool:
-    """Mend the value that msgspec complains of, or say that it is the document itself."""
-    path = _path(fault)
-    mismatch = _MISMATCH.fullmatch(fault)
-    if path and mismatch and not coarsely:
-        _mend(document, path, mismatch[1].split(" | "))
-    elif path:
-        _delete(document, path[:1] if coarsely else path)
-    return bool(path)
-
-
-def _path(fault: str) -> list[Step]:
-    """Read the steps of "... - at `$.choices[0].delta`", up to an unnamed entry if there is one."""
-    named = fault.rpartition("`$")[2].partition("[...]")[0] if "`$" in fault else ""
-    return [name or int(index) for name, index in _STEP.findall(named)]
-
-
-def _delete(document: Any, path: list[Step]) -> None:
-    *way, last = path
-    del _value(document, way)[last]
-
-
-def _mend(document: Any, path: list[Step], expected: list[str]) -> None:
-    """Coerce or delete the value at ``path``, and its like in the other elements of its lists.
-
-    All elements of a list have one type: a kind of value that is wrong in one is wrong in each.
-    """
-    *way, last = path
-    kind = _kind(_value(document, path))
-    for container in _containers(document, way):
-        for step in _steps(container, last):
-            if _kind(container[step]) is kind:
-                _mend_one(container, step, expected)
-
-
-def _kind(value: object) -> type:
-    return type(value)
-
-
-def _mend_one(container: Any, step: Step, expected: list[str]) -> None:
-    mended = _coerce(container[step], expected)
-    if mended is _DROP:
-        del container[step]
-    else:
-        container[step] = mended
-
-
-def _coerce(value: Any, expected: list[str]) -> Any:
-    if _is_object(value) and "array" in expected:
-        return [value]
-    if value is not None and "str" in expected:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for scalar in [_SCALARS[name] for name in expected if name in _SCALARS]:
-        with suppress(msgspec.ValidationError):
-            return msgspec.convert(value, scalar, strict=False)
-    return _DROP
-
-
-def _value(document: Any, path: list[Step]) -> Any:
-    for step in path:
-        document = document[step]
-    return document
-
-
-def _containers(document: Any, way: list[Step]) -> list[Any]:
-    found = [document]
-    for step in way:
-        found = [parent[own] for parent in found for own in _steps(parent, step)]
     return found
 
 
-def _steps(container: object, step: Step) -> list[Step]:
-    # An index stands for every index; the last comes first, so that deleting moves none to come.
-    if isinstance(step, int):
-        return [*reversed(range(len(container)))] if _is_array(container) else []
-    return [step] if _is_object(container) and step in container else []
+def read(kind: type[T], document: Any) -> T:
+    """Read plain data into a type, as :func:`decode` does with JSON."""
+    found: T = _read(kind, document, _PLAIN)
+    return found
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
+def _read(kind: Any, document: Any, way: _Way) -> Any:
+    value = _reader(kind, way)(document)
+    # What is wrong with a whole document, msgspec says best.
+    return msgspec.convert(document, kind, str_keys=True) if value is _ABSENT else value
 
 
-def _is_array(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _dump(value: object) -> bytes:
+def _load(data: bytes, hook: Any) -> tuple[Any, _Way]:
     try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError:
-        plain = msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
-        return json.dumps(plain, separators=(",", ":")).encode()
-
-
-def _plain(value: Any) -> object:
-    # msgspec knows tuples: one that comes here is the key of a dictionary.
-    for kind, plain in _PLAIN_KINDS:
-        if isinstance(value, kind) and not issubclass(type(value), tuple):
-            return plain(value)
-    raise TypeError(f"{type(value).__qualname__} cannot be sent as JSON")
-
-
-# Subclasses of scalars, which msgspec refuses (numpy's float64 is one), and what acts as a
-# container. The order counts: strings and bytes are sequences too.
-_PLAIN_KINDS: list[tuple[type, type]] = [
-    (str, str),
-    (bytes, bytes),
-    (int, int),
-    (float, float),
-    (Mapping, dict),
-    (Sequence, list),
-]
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
-
-
-def _whereabouts(value: object) -> str:
-    """Describe the place of the first value that JSON has no form for, or return ""."""
-    builtins = msgspec.to_builtins(value, enc_hook=_plain_or_nan)
-    places = (path for path, leaf in _leaves(builtins) if not _is_finite(leaf))
-    return next((f" - at `{_printable(path)}`" for path in places), "")
-
-
-def _printable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
-
-
-def _plain_or_nan(value: object) -> object:
+        return msgspec.json.decode(data), _PLAIN if hook is None else _Way(hook)
+    except _UNREADABLE:
+        pass
+    # The standard library reads what msgspec refuses: lone surrogates, NaN, a byte order mark.
     try:
-        return _plain(value)
+        text = data.decode("utf-8-sig")
+        if "\\u" in text:
+            # No file, socket or terminal would take lone surrogates: they become U+FFFD.
+            whole = json.dumps(json.loads(text), ensure_ascii=False)
+            text = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        document = json.loads(text, parse_float=_number, parse_constant=_number)
+    except ValueError as exc:
+        raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
+    return document, _Way(hook, has_no_numbers=True)
+
+
+def _number(text: str) -> Any:
+    value = float(text)
+    return value if math.isfinite(value) else _NO_NUMBER
+
+
+def _plain(value: Any) -> Any:
+    """Return any JSON value with null for the numbers that JSON lacks."""
+    form = value.__class__
+    if form is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    if form is list:
+        return [_plain(item) for item in value]
+    return None if value is _NO_NUMBER else value
+
+
+@lru_cache(_MOST_READERS)
+def _reader(kind: Any, way: _Way) -> Read:
+    """Return what reads plain data as this type, or as absent."""
+    if kind is Any:
+        return _plain if way.has_no_numbers else lambda value: value
+    members = _members(kind)
+    lists = [member for member in members if get_origin(member) is list]
+    structs = [member for member in members if _is_struct(member)]
+    if len(lists) > 1 or len(structs) > 1:
+        return _reader_of_values(kind, (), way)
+    if not lists and members == tuple(structs):
+        return _reader_of_struct(kind, way)
+
+    of_struct = _reader_of_struct(structs[0], way) if structs else None
+    of_list = _reader_of_list(lists[0], way) if lists else None
+    others = tuple(member for member in members if member not in {*lists, *structs})
+    of_values = _reader_of_values(Union[others], others, way) if others else None  # noqa: UP007
+
+    def read(value: Any) -> Any:
+        form = value.__class__
+        if form is dict and of_struct is not None:
+            return of_struct(value)
+        # An object in place of a list is its only element.
+        if of_list is not None and (form is list or form is dict):
+            return of_list(value)
+        return _ABSENT if of_values is None else of_values(value)
+
+    return read if of_struct or of_list or of_values is None else of_values
+
+
+def _is_struct(kind: Any) -> bool:
+    config = getattr(get_origin(kind) or kind, "__struct_config__", None)
+    return config is not None and not config.array_like
+
+
+def _reader_of_struct(kind: Any, way: _Way) -> Read:
+    plain = get_origin(kind) or kind
+    keeps = plain.__struct_config__.forbid_unknown_fields
+    extended = extended_class(plain) if keeps else plain
+    aliases: dict[str, tuple[str, type]] = getattr(plain, "_aliases", {})
+    known: dict[str, _Field] = {}
+    read_extra = _reader(Any, way)
+
+    def read(document: Any) -> Any:
+        form = document.__class__
+        if form is not dict:
+            return _ABSENT
+        # Not before they are needed: a struct may contain its like.
+        if not known:
+            known.update(_fields(kind, way))
+        fields: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for key, item in document.items():
+            if key not in known:
+                extra[key] = read_extra(item)
+                continue
+            name, exact, read_item = known[key]
+            if type(item) in exact:
+                fields[name] = item
+            elif (value := read_item(item)) is not _ABSENT:
+                fields[name] = value
+        if extra and aliases:
+            _take_aliases(fields, extra, aliases, known)
+        try:
+            return extended(**fields, extra=extra) if extra and keeps else plain(**fields)
+        except (TypeError, ValueError):
+            # A required field is absent, or the struct itself refuses what it is given.
+            return _ABSENT
+
+    return read
+
+
+def _fields(kind: Any, way: _Way) -> dict[str, _Field]:
+    """Return how the fields of a struct are read, by their names in JSON."""
+    known: dict[str, _Field] = {}
+    for each in msgspec.structs.fields(kind):
+        exact = frozenset(_members(each.type)) & _EXACT
+        known[each.encode_name] = _Field(each.name, exact, _reader(each.type, way))
+    tag = (get_origin(kind) or kind).__struct_config__.tag_field
+    if tag is not None:
+        known[tag] = _Field("", frozenset(), _as_absent)
+    return known
+
+
+def _as_absent(_: Any) -> Any:
+    return _ABSENT
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+
+
+def _take_aliases(
+    fields: dict[str, Any],
+    extra: dict[str, Any],
+    aliases: dict[str, tuple[str, type]],
+    known: dict[str, _Field],
+) -> None:
+    """Fill absent fields from their other names.
+
+    A text that came by the other name alone stays in ``extra``: so it has to go back.
+    """
+    for alias, (name, form) in aliases.items():
+        value = extra.get(alias)
+        if not isinstance(value, form):
+            continue
+        found = known[name].read(value)
+        absent = not fields.get(name)
+        if absent:
+            fields[name] = found
+        if fields[name] == found and not (absent and form is str):
+            del extra[alias]
+
+
+def _reader_of_list(kind: Any, way: _Way) -> Read:
+    (part,) = get_args(kind)
+    read_item = _reader(part, way)
+    converts = not any(map(_is_struct, [part, *get_args(part)]))
+
+    def read(value: Any) -> Any:
+        form = value.__class__
+        items: list[Any] = value if form is list else [value]
+        if converts and not way.has_no_numbers:
+            with suppress(msgspec.ValidationError):
+                return msgspec.convert(items, kind, dec_hook=way.hook, str_keys=True)
+        if way.has_no_numbers and any(item is _NO_NUMBER for item in items):
+            # Without it, what follows would stand at another place.
+            raise msgspec.DecodeError("a list has a number that JSON lacks")
+        found = map(read_item, items)
+        return [item for item in found if item is not _ABSENT]
+
+    return read
+
+
+def _reader_of_values(kind: Any, members: tuple[Any, ...], way: _Way) -> Read:
+    """Return what reads scalars, and what msgspec converts as a whole."""
+    exact = frozenset(members) & _EXACT
+    counts = Count in members
+    scalars = [each for each in members if _scalar(each) in {int, float, bool}]
+
+    def read(value: Any) -> Any:
+        if type(value) in exact or (counts and type(value) is int and value in _COUNTS):
+            return value
+        with suppress(msgspec.ValidationError):
+            found = msgspec.convert(value, kind, dec_hook=way.hook, str_keys=True)
+            return _plain(found) if way.has_no_numbers else found
+        if value is not None and str in exact:
+            return _text(value)
+        for scalar in scalars:  # none of which reads what is no number
+            with suppress(msgspec.ValidationError):
+                return msgspec.convert(value, scalar, strict=False)
+        return _ABSENT
+
+    return read
+
+
+def _text(value: Any) -> str:
+    """Return the JSON text of a value, which must not have lost anything."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except TypeError:
-        return math.nan
+        raise msgspec.DecodeError("a number that JSON lacks stands in place of a text") from None
 
 
-def _is_finite(leaf: object) -> bool:
-    return not isinstance(leaf, float) or math.isfinite(leaf)
-
-
-def _leaves(value: Any, path: str = "$") -> Iterator[tuple[str, object]]:
-    if _is_object(value):
-        for key, child in value.items():
-            yield from _leaves(child, f"{path}.{key}")
-    elif _is_array(value):
-        for index, child in enumerate(value):
-            yield from _leaves(child, f"{path}[{index}]")
-    else:
-        yield path, value
+def _scalar(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind

@@ -1,0 +1,105 @@
+"""Unknown fields of JSON objects: kept beside the known ones, and put back when sent.
+
+Structs of this package refuse unknown fields while they are decoded, which costs nothing where
+there are none. Where there are some, the object becomes an instance of a subclass that has a field
+more, ``extra``. Only such instances pay for it: a chunk of a stream is as small as before.
+
+msgspec writes that field under ``EXTRA_KEY``, and :func:`flattened` moves its content to the place
+where it stood. The key is fixed, so what a caller has encoded with msgspec and stored can be sent
+by another process.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Final, TypeGuard, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+__all__ = ["EXTRA_KEY", "NO_EXTRA", "extra_of", "flattened", "with_extra"]
+
+S = TypeVar("S", bound=Struct)
+
+EXTRA_KEY: Final = "zai:extra"
+NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def extra_of(value: Struct) -> Mapping[str, Any]:
+    """Return the unknown fields of a struct, empty when there are none."""
+    extra: Mapping[str, Any] = getattr(value, "extra", NO_EXTRA)
+    return extra
+
+
+def with_extra(struct: S, extra: Mapping[str, Any]) -> S:
+    """Return the struct with these unknown fields in place of the ones it has."""
+    plain = plain_class(type(struct))
+    known = {name: getattr(struct, name) for name in plain.__struct_fields__}
+    made: S = extended_class(plain)(**known, extra=dict(extra)) if extra else plain(**known)
+    if hasattr(struct, "__dict__"):
+        vars(made).update(vars(struct))
+    return made
+
+
+def plain_class(kind: Any) -> Any:
+    """Return the public class of a struct that may have unknown fields."""
+    return kind.__bases__[0] if kind.__dict__.get("is_extended") else kind
+
+
+@cache
+def extended_class(kind: Any) -> Any:
+    """Return the subclass of a struct whose instances have unknown fields."""
+    return msgspec.defstruct(
+        kind.__name__,
+        [("extra", dict[str, Any], msgspec.field(name=EXTRA_KEY))],
+        bases=(kind,),
+        module=kind.__module__,
+        namespace={"is_extended": True, "__reduce__": _reduced, "__doc__": kind.__doc__},
+        kw_only=True,
+    )
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    # A pickle names classes, and the subclass has no name that could be imported.
+    kind = plain_class(type(self))
+    _, (_, fields), *state = kind.__reduce__(self)
+    return (_restored, (kind, fields), *state)
+
+
+def _restored(kind: Any, fields: dict[str, Any]) -> Any:
+    return extended_class(kind)(**fields)
+
+
+def flattened(document: Any) -> Any:
+    """Return plain data with the unknown fields of each object put among the known ones."""
+    if _is_object(document):
+        whole = {key: flattened(value) for key, value in document.items() if key != EXTRA_KEY}
+        return _merged(whole, document[EXTRA_KEY]) if EXTRA_KEY in document else whole
+    if _is_array(document):
+        return [flattened(value) for value in document]
+    return document
+
+
+def _merged(known: dict[str, Any], extra: Any) -> dict[str, Any]:
+    if not _is_object(extra):
+        return known
+    # The reasoning goes back under the name it came by, unless the caller has removed it.
+    if isinstance(extra.get("reasoning"), str) and "role" in known:
+        text = known.get("reasoning_content")
+        extra = {key: value for key, value in extra.items() if text or key != "reasoning"}
+        if text == extra.get("reasoning"):
+            known.pop("reasoning_content", None)
+    # A call of another type has a payload under that name, and no function.
+    if known.get("type") in extra and known.get("function") == {"name": "", "arguments": ""}:
+        del known["function"]
+    for key, value in extra.items():
+        known.setdefault(key, value)
+    return known
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)
