@@ -11,7 +11,6 @@ import gc
 import ipaddress
 import itertools
 import logging
-import os
 import re
 import socket
 import sys
@@ -24,6 +23,7 @@ import pytest_asyncio
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from tests.effort import THOROUGH
 from zai_async import ZaiError
 
 try:
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 DESCRIPTORS = Path("/proc/self/fd")
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
-# Repeatable by default; HYPOTHESIS_PROFILE=thorough looks for something new on every run.
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.register_profile("thorough", deadline=None, max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+# Repeatable by default; a thorough run looks for something new each time.
+settings.register_profile("usual", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("thorough" if THOROUGH else "usual")
 
 
 class RemoteHostError(RuntimeError):
@@ -187,8 +187,8 @@ async def leak_check() -> AsyncIterator[None]:
     left = await settled(lambda: (live_tasks() | open_sockets()) - before)
     assert not left, f"left behind: {left}"
     gc.collect()  # what was dropped unclosed warns now, in the test it belongs to
-    if not next(COLLECTIONS) % 100:
-        gc.freeze()  # what is left is pytest's own, and grows with every test
+    if not next(COLLECTIONS) % 10:
+        gc.freeze()  # what is left are modules and pytest's own, and would be looked at each time
 
 
 def live_tasks() -> set[object]:

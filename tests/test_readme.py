@@ -4,6 +4,7 @@ import ast
 import builtins
 import contextlib
 import inspect
+import io
 import json
 import os
 import re
@@ -21,7 +22,8 @@ import pytest
 from msgspec import Struct
 
 import zai_async
-from zai_async import AsyncZai, Outcome, RetryPolicy, ZaiError, models, resources, streams
+from tests.calls import FakeClock
+from zai_async import AsyncZai, Outcome, RetryPolicy, ZaiError, cli, models, resources, streams
 from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import api_error_class
 from zai_async.resources import Resources
@@ -72,7 +74,7 @@ async def run(zai_emulator, monkeypatch):
     monkeypatch.setenv("ZAI_BASE_URL", zai_emulator.url)
     monkeypatch.setenv("TRUTO_BASE_URL", zai_emulator.truto_url)
     monkeypatch.setenv("ZAI_API_KEY", "test")
-    async with AsyncZai(retry=RetryPolicy(retries=0)) as zai:
+    async with AsyncZai(retry=RetryPolicy(retries=0), clock=FakeClock()) as zai:
 
         async def run(source):
             names = {"__name__": "snippet", "zai": zai}
@@ -112,15 +114,17 @@ async def test_snippet_about_errors_catches_them(run, zai_emulator, capsys, sour
     assert re.match(said, capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("source", TESTS)
-def test_snippet_is_a_test_that_passes(pytester, monkeypatch, source):
+def test_snippets_are_tests_that_pass(pytester, monkeypatch):
+    """One run for all of them, because starting takes longer than testing."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makepyfile(source)
+    sources = {re.sub(r"\W", "_", f"test_{block.id}"): block.values[0] for block in TESTS}
+    pytester.makepyfile(**sources)
     pytester.makepyprojecttoml(ASYNC_TESTS)
-    plugins = ("-p", "no:zai_async", "-p", "zai_async.testing.plugin")
+    plugins = ("-p", "no:zai_async", "-p", "zai_async.testing.plugin", "-p", "no:randomly")
     result = pytester.runpytest_subprocess(*plugins, "-W", "error")
     assert result.ret == 0
-    assert result.parseoutcomes()["passed"] == len(re.findall(r"def test_", source))
+    written = sum(len(re.findall(r"def test_", source)) for source in sources.values())
+    assert result.parseoutcomes()["passed"] == written
 
 
 # Commands
@@ -169,16 +173,23 @@ def assert_zai_understands(line, shell):
         assert shell(line.replace("--emulate", "--emulate --pace 0")).strip()
         return
     for part in line.split(" | "):
-        assert_has_options(*part.split(), shell=shell)
+        assert_has_options(*part.split())
 
 
-def assert_has_options(program, command, *words, shell):
+def assert_has_options(program, command, *words):
     """Only look at the help: the command would wait for a person or a file, or serve for ever."""
     if program == "zai":
-        described = shell(f"zai {command} --help")
+        described = help_of(command)
         if " ACTION" in described:
-            described = shell(f"zai {command} {words[0]} --help")
+            described = help_of(command, words[0])
         assert all(word in described for word in words if word.startswith("--"))
+
+
+def help_of(*command):
+    with contextlib.redirect_stdout(io.StringIO()) as told, pytest.raises(SystemExit) as end:
+        cli.main([*command, "--help"])
+    assert not end.value.code
+    return told.getvalue()
 
 
 def assert_is_part_of_the_project(program, first, *others):

@@ -1,7 +1,8 @@
 """Every operation, cancelled at every point at which it waits: nothing stays, nothing is repeated.
 
 A stepping coroutine is cancelled at its first await point, then at its second, and so on to its
-last: 200 points and more of each operation, with failures and repetitions on the way.
+last: 200 points and more of each operation, with failures and repetitions on the way; a sample of
+them unless the run is thorough.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import pytest
 
 from tests.calls import ASK, COMPLETION, KEY, FakeClock
 from tests.chat_wire import frame, last, texts, thoughts
+from tests.effort import sample
 from tests.stepping import Steps, run_steps
 from tests.task_wire import BUSY, LOST, RECEIPT, RUNNING, VIDEO, LoopClock
 from tests.task_wire import DONE as TASK_DONE
@@ -144,7 +146,7 @@ def test_every_point_of_an_operation(operation, script):
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         points = runner.run(whole(operation, script))
         assert points >= 200
-        for point in range(points):
+        for point in sample(range(points), 40):
             runner.run(cut(operation, script, point))
 
 
@@ -164,7 +166,7 @@ async def test_every_point_on_a_real_connection(zai_emulator, operation):
         steps = Steps(operation(zai))
         assert await run_steps(steps)
         ends = {"cancelled": 0, "whole": 0}
-        for point in range(min(steps.taken, 200)):
+        for point in sample(range(min(steps.taken, 200)), 20):
             task = asyncio.create_task(run_steps(Steps(operation(zai), point)))
             await asyncio.wait([task])
             ends["cancelled" if task.cancelled() else "whole"] += 1

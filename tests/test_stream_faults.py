@@ -23,6 +23,7 @@ from tests.chat_wire import (
     thoughts,
     tool,
 )
+from tests.effort import sample, times
 from zai_async import (
     APIError,
     BillingError,
@@ -64,7 +65,8 @@ async def outcome_of(reply, **options):
 
 @pytest.mark.parametrize("ending", [(), (ConnectionLostError("reset"),)])
 async def test_complete_exactly_when_the_finish_chunk_is_whole(ending):
-    for end in range(len(GOOD)):
+    around_the_end = range(END_OF_FINISH - 2, END_OF_FINISH + 4)
+    for end in [*sample(range(len(GOOD)), 60), *around_the_end]:
         text, outcome, error = await outcome_of(FakeReply.stream(GOOD[:end], *ending))
         # Without the blank line the last event counts only if the input ended in order.
         complete = end >= END_OF_FINISH + (2 if ending else 0)
@@ -260,7 +262,7 @@ def seam(position, *, glue=b"data: ", newline=False):
 async def test_two_generations_are_never_joined(prefix, newline):
     before = body(PREFIXES[prefix], done=False)
     shown = prefix in {"reasoning", "text", "tool"}
-    for position in range(7, len(frame(A[0])) - 2):
+    for position in sample(range(7, len(frame(A[0])) - 2), 20):
         wire = before + seam(position, newline=newline) + body(B[1:])
         text, outcome, error = await outcome_of(wire)
         if shown:
@@ -307,7 +309,7 @@ async def test_variants_of_the_seam():
 
 
 async def test_a_cut_frame_without_a_successor_is_a_truncation():
-    for position in range(7, len(frame(A[1])) - 2):
+    for position in sample(range(7, len(frame(A[1])) - 2), 40):
         wire = body(A[:1], done=False) + frame(A[1])[:position]
         text, outcome, _ = await outcome_of(wire)
         assert (text, outcome) == ("one ", "truncated")
@@ -321,7 +323,7 @@ async def test_another_id_on_whole_frames_is_no_restart():
 async def test_random_damage_never_joins_generations_and_never_escapes():
     rng = random.Random(7)
     whole = body(A, done=False)
-    for _ in range(1000):
+    for _ in range(times(1000, 200)):
         end = rng.randrange(len(whole))
         if end - whole.rfind(b"\n\n", 0, end) < len("\n\ndata: {") + 1:
             continue  # no damage: nothing tells a restart from a relay with an id for each chunk
