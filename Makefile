@@ -4,6 +4,11 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 PYTHON ?= $(firstword $(foreach name,$(PYTHONS),$(shell $(name) -c \
 	'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)))
 VENV := .venv
+# Of each version the first that runs: those on the path, and those that pyenv keeps to itself.
+VERSIONS := 3.11 3.12 3.13 3.14
+INTERPRETERS = $(foreach version,$(VERSIONS),$(firstword $(foreach candidate,python$(version) \
+	$(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/$(version)*/bin/python$(version)),$(shell \
+	$(candidate) -c 'import sys; print(sys.executable)' 2>/dev/null))))
 BIN := $(VENV)/bin
 # uv is fast but knows neither pip.conf nor the system's certificates, hence pip as the second try.
 install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python $(1); } \
@@ -15,7 +20,7 @@ NODE := benchmarks/node/node_modules/.package-lock.json
 # Seconds for each target.
 FUZZ ?= 60
 
-.PHONY: all demo test check format bench bench-guard charts fuzz interop docs clean
+.PHONY: all demo test test-thorough test-all check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -29,6 +34,17 @@ test: $(VENV)/.test
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# Everything of which `make test` tries a sample; coverage was measured there.
+test-thorough: $(VENV)/.test
+	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# Every interpreter at hand, each with a virtual environment of its own.
+test-all:
+	@set -e; for python in $(INTERPRETERS); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		$(MAKE) test VENV=.venv-$$version PYTHON=$$python; \
+	done
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check
