@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zai_async._wire.faults import BEIJING, parse_reset_time, parse_retry_after
+from zai_async._wire.time_hints import BEIJING, parse_reset_time, parse_retry_after
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=BEIJING).timestamp()
 
@@ -58,11 +58,32 @@ def reset(message, now=NOW):
         ("Sun, 08 Mar 2026 04:00:30 GMT", 30.0),
         ("Sunday, 08-Mar-26 04:00:30 GMT", 30.0),
         ("Sun, 08 Mar 2026 12:00:30 +0800", 30.0),
-        ("8 Mar 2026 04:01 GMT", 60.0),
         ("Sun, 08 Mar 2026 03:59:00 GMT", 0.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("Sun, 08 Mar 2026 04:00:30", None),
-        ("Sun Mar  8 04:00:30 2026", None),
+        ("Sun Mar  8 04:00:30 2026", 30.0),
+        ("Sun Mar 15 04:00:00 2026", 7 * 86400.0),
+        ("sunday, 08-mar-26 04:00:30 gmt", 30.0),
+        ("Sun, 08 Mar 2026 00:00:30 -0400", 30.0),
+        ("Thursday, 08-Mar-76 04:00:00 GMT", 1577923200.0),
+        ("Tuesday, 08-Mar-77 04:00:00 GMT", 0.0),
+        ("Wed, 31 Dec 2025 23:59:60 GMT", 0.0),
+        ("8 Mar 2026 04:01 GMT", None),
+        ("Zun, 08 Mar 2026 04:00:30 GMT", None),
+        ("Sun, 08 Mars 2026 04:00:30 GMT", None),
+        ("Sun, 08 Mar 26 04:00:30 GMT", None),
+        ("Sun, 8 Mar 2026 04:00:30 GMT", None),
+        ("Sun, 08 Mar 2026 04:00 GMT", None),
+        ("Sun, 08 Mar 2026 04:00:30 EST", None),
+        ("Sun, 08 Mar 2026 04:00:30 +9999", 0.0),
+        ("Sun, 08 Mar 2026 04:00:61 GMT", None),
+        ("Sun, 01 Jan 0000 04:00:00 GMT", None),
+        ("Sun, 00 Jan 2026 04:00:00 GMT", None),
+        ("Sat, 01 Jan 0001 00:00:00 +0800", None),
+        ("Sunday, 8-Mar-26 04:00:30 GMT", None),
+        ("Sun, 08-Mar-26 04:00:30 GMT", None),
+        ("Sun Mar 08 04:00:30 GMT 2026", None),
+        ("Sun Mar 8 04:00:30 2026", None),
         ("Sun, 08 Mar 2026 25:00:00 GMT", None),
         ("Sun, 31 Feb 2026 04:00:00 GMT", None),
         ("Fri, 31 Dec 99999 23:59:59 GMT", None),

@@ -96,11 +96,12 @@ def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
     return None
 
 
-def _is_told(document: Any, path: str) -> bool:
+def _is_told(document: object, path: str) -> bool:
     """Tell whether a document says anything but null at a dotted path."""
     for name in path.split("."):
-        inner = cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
-        document = inner.get(name)
+        if not isinstance(document, dict):
+            return False
+        document = cast("dict[str, object]", document).get(name)
     return document is not None
 
 
