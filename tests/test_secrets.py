@@ -15,7 +15,7 @@ KEY = "0123456789abcdef.CanaryCanary"
 def test_a_secret_is_revealed_only_on_purpose(caplog):
     secret = Secret(KEY)
     shown = [str(secret), repr(secret), f"{secret}", f"{secret!r:>40}", pprint.pformat([secret])]
-    shown += [repr({"key": secret}), repr(dir(secret)), repr(secret._reveal), "%s" % secret]  # noqa: UP031
+    shown += [repr({"key": secret}), repr(dir(secret)), repr(secret._read), "%s" % secret]  # noqa: UP031
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("test").debug("%s %r", secret, secret)
     assert "Canary" not in "".join(shown) + caplog.text

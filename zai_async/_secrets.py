@@ -1,35 +1,50 @@
 """Secrets that cannot be shown by accident, and the redaction of text that may hold them."""
 
-from collections.abc import Callable, Iterable
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
+from urllib.parse import quote
 
-__all__ = ["MASK", "Secret", "redact"]
+__all__ = ["MASK", "MaskedHeaders", "Secret", "masked", "one_line", "printable", "redact"]
 
 MASK = "**********"
 
 # A shorter run of characters would tear holes into ordinary words.
 _SHORTEST = 6
+# Of base64 only the part is searched for that does not depend on what was encoded before and after.
+_SHORTEST_ENCODED = 12
+_CONTROLS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL and C1, which terminals obey
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line ends, and what reorders a line
+    "\ud800-\udfff"  # halves of pairs, which no file takes
+)
+_UNPRINTABLE = re.compile(f"[{_CONTROLS}]")
+_NOT_ONE_LINE = re.compile(f"[{_CONTROLS}\t\n]")
 
 
 class Secret:
     """A string that shows up masked wherever it is printed, formatted or inspected."""
 
-    __slots__ = ("_hash", "_reveal")
+    __slots__ = ("_hash", "_read")
 
     def __init__(self, value: str) -> None:
-        # Held in a closure: tools that print the attributes of an object see no text.
-        self._reveal: Callable[[], str] = lambda: value
+        # A bound method of the text: tools that print the attributes of an object see none of it.
+        self._read = value.__str__
         self._hash = hash((Secret, value))
 
     def reveal(self) -> str:
         """Return the secret itself; call it where it is sent and nowhere else."""
-        return self._reveal()
+        return self._read()
 
     def parts(self) -> tuple[str, ...]:
-        """Return the secret and, of an ``id.secret`` key, the secret half."""
-        whole = self.reveal()
+        """Return the secret, without a scheme, and, of an ``id.secret`` key, the secret half."""
+        whole = self._read()
+        bare = whole.partition(" ")[2] if whole.startswith("Bearer ") else whole
         half = whole.rpartition(".")[2]
-        return tuple(part for part in dict.fromkeys((whole, half)) if len(part) >= _SHORTEST)
+        return tuple(part for part in dict.fromkeys((whole, bare, half)) if len(part) >= _SHORTEST)
 
     def __str__(self) -> str:
         return MASK
@@ -38,7 +53,7 @@ class Secret:
         return f"Secret('{MASK}')"
 
     def __bool__(self) -> bool:
-        return bool(self.reveal())
+        return bool(self._read())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self.reveal() == other.reveal()
@@ -57,9 +72,61 @@ class Secret:
         return self
 
 
+class MaskedHeaders(dict[str, str]):
+    """Header fields of the caller's own; any of them may be a secret, so none is printed."""
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, MASK))
+
+
+def masked(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return header fields that print masked."""
+    return headers if isinstance(headers, MaskedHeaders) or not headers else MaskedHeaders(headers)
+
+
 def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """Mask each secret, and the secret half of each ``id.secret`` key, inside a text."""
-    for secret in secrets:
+    """Mask each secret, and the secret half of each ``id.secret`` key, inside a text.
+
+    Echoes are masked as well that a server has encoded: for addresses, JSON, HTML, or as base64.
+    """
+    for secret in secrets if text else ():
         for part in secret.parts():
-            text = text.replace(part, MASK)
+            for form in _forms(part):
+                text = text.replace(form, MASK)
     return text
+
+
+def printable(text: str) -> str:
+    """Escape what would steer a terminal or a viewer; ends of lines and tabs are kept."""
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def one_line(text: str) -> str:
+    """Escape what would steer a terminal, or begin another line of a log."""
+    return _NOT_ONE_LINE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]
+
+
+def _forms(part: str) -> Iterator[str]:
+    """Yield what a text may hold in place of a secret; itself first, then encoded."""
+    escaped = quote(part, safe="")
+    slashed = json.dumps(part)[1:-1]
+    plain = (part, escaped, quote(part), slashed, slashed.replace("/", r"\/"), html.escape(part))
+    lower = re.sub("%..", lambda found: found[0].lower(), escaped)
+    yield from dict.fromkeys((*plain, lower, escaped.replace("%20", "+")))
+    data = part.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # Three bytes become four characters: neighbours colour the first and the last of them.
+        code = base64.b64encode(bytes(before) + data).decode().rstrip("=")
+        whole = (before + len(data)) * 8 // 6
+        core = code[-(-before * 8 // 6) : whole]
+        if len(core) >= _SHORTEST_ENCODED:
+            yield from {core, core.translate(_URL_SAFE)}
+    if len(data) * 2 >= _SHORTEST_ENCODED:
+        yield data.hex()
+
+
+_URL_SAFE = str.maketrans("+/", "-_")

@@ -292,8 +292,6 @@ def _find_key(key: Secret | None, provider: Provider) -> Secret:
     found = next(filter(None, given), None)
     if found is None:
         raise MissingKeyError(f"no API key: pass api_key=... or set {' or '.join(names)}")
-    if not (found.reveal().isascii() and found.reveal().isprintable()):
-        raise ConfigurationError("the API key holds characters that no header can carry")
     require_usable_key(provider, found)
     return found
 

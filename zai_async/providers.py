@@ -4,6 +4,7 @@ Sources: https://docs.z.ai/api-reference/introduction, https://docs.z.ai/devpack
 https://docs.bigmodel.cn/cn/api/introduction.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -300,16 +301,32 @@ def _locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:
     return url, {"paas/v4": "", "v1": "" if url.endswith("/v1") else "v1"}
 
 
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
+_PASTED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(authorization\s*:\s*)?bearer\b", re.IGNORECASE), "begins with 'Bearer'"),
+    (re.compile(r"authorization\s*:", re.IGNORECASE), "begins with the name of a header"),
+    (re.compile(r"(export\s+)?[A-Z][A-Z0-9_]{3,}\s*="), "begins with the name of a variable"),
+    (re.compile(rf"[{_QUOTES}]|.*[{_QUOTES}]$", re.DOTALL), "is in quotes"),
+    (re.compile(r"[<{$]"), "is a placeholder"),
+    (re.compile(r"\s|.*\s$", re.DOTALL), "has blanks or line ends around it"),
+)
+
+
 def require_usable_key(provider: Provider, key: Secret) -> None:
-    """Refuse a key that cannot be meant for this gateway.
+    """Refuse a key that cannot be meant for this gateway, or that was copied with its surroundings.
 
     Raises:
-        ConfigurationError: The key has another prefix, or cannot sign a token.
+        ConfigurationError: The key is no key, has another prefix, or cannot sign a token.
     """
-    text = key.reveal()
-    if not text.startswith(provider.key_prefix):
+    # The text of the key is in no variable, which error reporters would print.
+    for form, what in _PASTED:
+        if form.match(key.reveal()):
+            raise ConfigurationError(f"the API key {what}: pass the bare key, without quotes")
+    if not (key.reveal().isascii() and key.reveal().isprintable()):
+        raise ConfigurationError("the API key holds characters that no header can carry")
+    if not key.reveal().startswith(provider.key_prefix):
         raise ConfigurationError(
             f"a key for provider {provider.name!r} begins with {provider.key_prefix!r}"
         )
-    if provider.key_in == "jwt" and not all(text.partition(".")):
+    if provider.key_in == "jwt" and not all(key.reveal().partition(".")):
         raise ConfigurationError("only a key of the form id.secret can sign a token")

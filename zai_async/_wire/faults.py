@@ -1,45 +1,51 @@
-"""What went wrong, and when to come back: one reading of all error shapes, in bodies and events.
+"""What went wrong: one reading of all error shapes, in bodies and events.
 
-The platform, its gateways and the proxies before them use a dozen shapes, some with HTTP 200.
-Sources: https://docs.z.ai/api-reference/api-code (1308 and 1310 tell a time), RFC 9110 section
-10.2.3, and the Error schema of the OpenAPI document, which describes a flat object that the wire
-does not use.
+The platform, its gateways and the proxies before them use two dozen shapes, some with HTTP 200,
+and relays wrap what the platform said into texts and objects of their own.
+Sources: https://docs.z.ai/api-reference/api-code and the Error schema of the OpenAPI document,
+which describes a flat object that the wire does not use.
 """
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from collections import deque
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
-from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
-from zai_async._secrets import Secret, redact
-from zai_async._wire.operation import Operation
-from zai_async._wire.time_hints import parse_reset_time, parse_retry_after
-from zai_async.errors import APIError, ResponseError, ZaiError, api_error_class
+from zai_async._codes import CODES
 
-__all__ = [
-    "Fault",
-    "error_in_body",
-    "find_fault",
-    "meaning_of",
-    "not_the_api",
-    "shown_body",
-    "to_error",
-]
+__all__ = ["MARKUP", "Fault", "find_fault", "hidden_fault", "name_of", "objects_in"]
 
-_LONGEST_MESSAGE = 500
-_LONGEST_BODY = 2000
-_LONGEST_SNIPPET = 200
+MARKUP: Final = re.compile(r"<(?:!doctype|\?xml|html|head|body|title)", re.IGNORECASE)
+
 _LONGEST_NAME = 64
+_FINE = frozenset({"", "0", "200", "ok", "success"})
 _BRACKETS = re.compile(r"\[(\w+)\]\[(.*)\]\[([\w-]*)\]", re.DOTALL)
-_NOT_FOUND = re.compile(r"\b404\W{0,3}NOT[_ ]?FOUND", re.IGNORECASE)
-_MARKUP = re.compile(r"<(?:!doctype|\?xml|html|head|body|title)", re.IGNORECASE)
-_NUMBER = re.compile(r"\d{3,4}", re.ASCII)
-_FINE = frozenset({"", "0", "200"})
-
-
-Object = Mapping[str, Any]
+# Names in the order of how much they tell, without case and separators.
+_CODE_NAMES = ("code", "errorcode", "errcode")
+_MESSAGE_NAMES = (
+    "message",
+    "msg",
+    "detail",
+    "errormessage",
+    "errormsg",
+    "errmsg",
+    "errordescription",
+    "details",
+    "description",
+    "reason",
+    "title",
+)
+_ONLY_IN_ERRORS = ("errormessage", "errormsg", "errmsg", "errordescription")
+# How relays print a code of the platform into a sentence: as JSON, escaped or not, as the repr of
+# another language, or in words; and the platform's own "[code][text][id]".
+_CODE_IN_TEXT = re.compile(r"(?:code|\u7801)\W{0,8}(1\d{3})(?!\d)|\[(1\d{3})\]\[", re.IGNORECASE)
+_MOST_NAMES = 64
+_MOST_PLACES = 200
+_LONGEST_TEXT = 16_384
 
 
 class Fault(NamedTuple):
@@ -52,212 +58,135 @@ class Fault(NamedTuple):
 
 def find_fault(document: object, *, status: int = 200) -> Fault | None:
     """Return the error that a decoded body or event reports, None when it reports none."""
-    body = _as_object(document)
+    body = _object(document)
+    if body is None and status >= 400 and isinstance(document, list):
+        body = _object(next(iter(cast("list[object]", document)), None))
     if body is None:
         return None
     inner = _inner(body)
     if inner is None and not _failed(body, status):
         return None
-    fault = _read(body if inner is None or isinstance(inner, str) else inner, inner)
-    outer_id = body.get("request_id") or body.get("id")
-    return fault._replace(request_id=fault.request_id or _text(outer_id) or None)
+    fault = _read(body if inner is None or isinstance(inner, str) else inner)
+    if not fault.message and inner:
+        text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
+        fault = fault._replace(message=text.strip())
+    outer_id = name_of(body.get("request_id") or body.get("id")) or None
+    fault = fault._replace(request_id=fault.request_id or outer_id)
+    # A relay reports under a code of its own, such as the status, which says less.
+    hidden = None if _is_own(fault.code) else hidden_fault(body)
+    if hidden is None:
+        return fault
+    told = fault.message
+    if hidden.message and hidden.message not in told:
+        told = f"{told}: {hidden.message}" if told else hidden.message
+    return Fault(hidden.code, told, fault.request_id or hidden.request_id)
 
 
-def _as_object(value: object) -> Object | None:
-    return cast("Object", value) if isinstance(value, dict) else None
+def hidden_fault(value: object) -> Fault | None:
+    """Return the first fault with a code of the platform, however deep objects or texts hide it."""
+    places = deque([value])
+    last_resort: Fault | None = None
+    for _ in range(_MOST_PLACES):
+        if not places:
+            break
+        place = places.popleft()
+        if isinstance(place, dict):
+            found = cast("dict[str, object]", place)
+            fault = _read(found)
+            if _is_own(fault.code):
+                return fault
+            places.extend(islice(found.values(), _MOST_NAMES))
+        elif isinstance(place, list):
+            places.extend(islice(cast("list[object]", place), _MOST_NAMES))
+        elif isinstance(place, str):
+            text = place[:_LONGEST_TEXT]
+            places.extend(objects_in(text))
+            codes = ("".join(found.groups("")) for found in _CODE_IN_TEXT.finditer(text))
+            code = next(filter(_is_own, codes), None)
+            last_resort = last_resort or (code and Fault(code, "")) or None
+    return last_resort
 
 
-def _inner(document: Object) -> Object | str | None:
+def name_of(value: object) -> str:
+    """Return a code or an id as text, ``""`` for what can be neither."""
+    name = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return name if len(name) <= _LONGEST_NAME and not MARKUP.search(name) else ""
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _is_own(code: str | None) -> bool:
+    """Tell whether a code is one of the platform's own, which nobody else uses."""
+    return code is not None and len(code) == 4 and code in CODES
+
+
+def objects_in(text: str) -> Iterator[object]:
+    """Yield the JSON object that a text is, or that stands behind its first words."""
+    start = text.find("{")
+    try:
+        if start >= 0:
+            yield json.JSONDecoder().raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        return
+
+
+def _inner(document: Mapping[str, Any]) -> Mapping[str, Any] | str | None:
     """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
     # Truto reports with words of its own, and has the platform's body in "details".
     details = document.get("details") if "statusCode" in document else None
-    error = _as_object(details) or document.get("error") or details
+    error = _object(details) or document.get("error") or details
+    if error is None and "choices" not in document:
+        error = document.get("errors")
+    if isinstance(error, list):
+        error = next(iter(cast("list[object]", error)), None)
     if isinstance(error, str):
         return error or None
-    found = _as_object(error)
-    return (found and (_as_object(found.get("error")) or found)) or None
+    found = _object(error)
+    if found is document.get("errors"):
+        return None  # a batch, or the fields of a form by name
+    return (found and (_object(found.get("error")) or found)) or None
 
 
-def _failed(document: Object, status: int) -> bool:
+def _failed(document: Mapping[str, Any], status: int) -> bool:
     """Tell whether a body without an ``error`` is one all the same."""
     if status >= 400 or document.get("success") is False:
         return True
     if document.get("status") == "failed" and "agent_id" in document:
         return True
-    if _text(document.get("task_status")).upper() == "FAIL":
+    if name_of(document.get("task_status")).upper() == "FAIL":
         return True
-    speaks = "message" in document or "msg" in document
-    return speaks and "choices" not in document and _text(document.get("code")) not in _FINE
+    if "choices" in document:
+        return False
+    told = _plainly(document)
+    code = next((name_of(told[name]) for name in _CODE_NAMES if name in told), "").lower()
+    if code in _FINE:
+        says_error = not code and any(told.get(name) for name in _ONLY_IN_ERRORS)
+        return says_error or (document.get("status") == "error" and bool(told.get("message")))
+    return any(name in told for name in ("message", "msg", *_ONLY_IN_ERRORS))
 
 
-def _read(error: Object, inner: object) -> Fault:
-    message = next((error[key] for key in ("message", "msg", "detail") if error.get(key)), inner)
+def _read(error: Mapping[str, Any]) -> Fault:
+    """Read an error object by whatever names it uses; without a message that is empty."""
+    told = _plainly(error)
+    message = next((told[name] for name in _MESSAGE_NAMES if told.get(name)), "")
+    fields = told.get("errors")
+    if fields and message and isinstance(fields, dict):
+        message = f"{message}: {msgspec.json.encode(fields).decode()}"
     if not isinstance(message, str):
-        message = "" if message is None else msgspec.json.encode(message).decode()
+        message = msgspec.json.encode(message).decode()
     message = message.strip()
-    code = _text(error.get("code"))
+    code = next(filter(None, (name_of(told.get(name)) for name in _CODE_NAMES)), "")
+    if not code and name_of(told.get("type")) in CODES:
+        code = name_of(told["type"])
     if bracket := _BRACKETS.fullmatch(message):
         own = code if code.isdigit() else bracket[1]
         return Fault(own, bracket[2].strip(), bracket[3] or None)
-    return Fault(code or None, message, _text(error.get("request_id")) or None)
+    return Fault(code or None, message, name_of(told.get("requestid")) or None)
 
 
-def _text(value: object) -> str:
-    """Return a code or an id as text, ``""`` for what can be neither."""
-    name = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return name if len(name) <= _LONGEST_NAME and not _MARKUP.search(name) else ""
-
-
-def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
-    """Classify by business code first, by HTTP status second."""
-    if code == "500" and _NOT_FOUND.search(message):
-        return STATUSES[404]
-    if code and (known := CODES.get(code) or _by_number(code, status)):
-        return known
-    return STATUSES.get(status) or UNKNOWN_STATUS.get(status // 100) or UNKNOWN_STATUS[2]
-
-
-def _by_number(code: str, status: int) -> Meaning | None:
-    """Classify an unlisted code: a status that stands in its place, or a member of a band."""
-    if not _NUMBER.fullmatch(code):
-        return None
-    if len(code) == 3:
-        return STATUSES.get(int(code))
-    # Most of 13xx is about limits, but a status of its own says more than that.
-    limits = code.startswith("13") and status < 400
-    return STATUSES[429] if limits else BAND.get(code[:2])
-
-
-def to_error(
-    fault: Fault,
-    *,
-    status: int,
-    headers: Mapping[str, str],
-    now: float,
-    body: str = "",
-    secrets: Iterable[Secret] = (),
-) -> APIError:
-    """Make the exception for a fault; ``now`` in seconds since the epoch."""
-    secrets = tuple(secrets)
-    meaning = meaning_of(fault.code, status, fault.message)
-    retry_at = parse_reset_time(fault.message, now) if meaning.kind in _TIMED else None
-    if retry_at is not None and meaning.kind == "throttle":
-        meaning = Meaning("quota", "reset")
-    message = redact(_presentable(fault.message, status, headers), secrets)
-    return api_error_class(meaning.kind)(
-        message[:_LONGEST_MESSAGE],
-        kind=meaning.kind,
-        code=redact(fault.code or "", secrets) or None,
-        status_code=status,
-        request_id=redact(fault.request_id or headers.get("X-Log-Id") or "", secrets) or None,
-        hint=meaning.hint,
-        retryable=meaning.repeat not in {"never", "reset"},
-        repeat=meaning.repeat,
-        retry_at=retry_at,
-        retry_after=parse_retry_after(headers, now),
-        body=redact(body, secrets)[:_LONGEST_BODY],
-    )
-
-
-_TIMED = frozenset({"quota", "throttle"})
-
-
-def _presentable(message: str, status: int, headers: Mapping[str, str]) -> str:
-    """Return a message that can be shown; some gateways wrap a whole page in JSON."""
-    if _MARKUP.search(message):
-        return _describe(message, status, headers)
-    return message or f"the API answered HTTP {status}"
-
-
-def error_in_body(
-    data: bytes,
-    *,
-    status: int,
-    headers: Mapping[str, str],
-    now: float,
-    secrets: Iterable[Secret] = (),
-) -> ZaiError | None:
-    """Return the error that a whole body reports, None when it is no error."""
-    if status < 400 and not _may_report(data):
-        return None
-    document = _decode(data)
-    fault = find_fault(document, status=status)
-    if fault is None and status < 400:
-        return None
-    text = shown_body(data, secrets)
-    if fault is None:
-        fault = Fault(None, _describe(text, status, headers))
-    error = to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
-    # Of a long body, only the beginning is kept.
-    body = _as_object(document) or {}
-    error.status = redact(_text(body.get("status")), secrets)
-    error.task_status = redact(_text(body.get("task_status")), secrets)
-    return error
-
-
-class _Signs(msgspec.Struct, gc=False, rename={"status_code": "statusCode"}):
-    """The keys without one of which a body reports no fault."""
-
-    error: msgspec.Raw | None = None
-    code: msgspec.Raw | None = None
-    success: msgspec.Raw | None = None
-    task_status: msgspec.Raw | None = None
-    agent_id: msgspec.Raw | None = None
-    status_code: msgspec.Raw | None = None
-
-
-_NO_SIGN = _Signs()
-_signs = msgspec.json.Decoder(_Signs).decode
-
-
-def _may_report(data: bytes) -> bool:
-    """Tell whether a body has any sign of a fault; costs a fraction of decoding it."""
-    try:
-        return _signs(data) != _NO_SIGN
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return True
-
-
-def _decode(data: bytes) -> object:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def shown_body(data: bytes, secrets: Iterable[Secret]) -> str:
-    """Return the beginning of a body for an error; redacted before it is cut."""
-    return redact(data[: 4 * _LONGEST_BODY].decode("utf-8", "replace"), secrets)[:_LONGEST_BODY]
-
-
-def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
-    """Say in one line what came instead of an error object; never quote markup."""
-    kind = headers.get("Content-Type", "no content type").partition(";")[0]
-    plain = " ".join(text.split())
-    if not plain:
-        return f"HTTP {status} with an empty body"
-    if plain.startswith("<") or _MARKUP.search(plain):
-        return f"HTTP {status} with a page ({kind}) instead of an API answer"
-    return f"HTTP {status} ({kind}): {plain[:_LONGEST_SNIPPET]}"
-
-
-def not_the_api(
-    data: bytes,
-    *,
-    status: int,
-    headers: Mapping[str, str],
-    secrets: Iterable[Secret] = (),
-    operation: Operation[Any] | None = None,
-) -> ResponseError:
-    """Make the exception for what is no answer of the API, or none of this ``operation``."""
-    what = "not an API answer"
-    if operation is not None:
-        fields = " or ".join(operation.essential)
-        what = f"not an answer of {operation.name}, which has {fields}"
-    return ResponseError(
-        f"{what}: {_describe(shown_body(data, secrets), status, headers)}",
-        status_code=status,
-        request_id=headers.get("X-Log-Id"),
-        body=shown_body(data, secrets),
-        hint="Check the base URL; a proxy or another server may have answered.",
-    )
+def _plainly(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first members of an object under names without case and separators."""
+    members = islice(error.items(), _MOST_NAMES)
+    return {name.replace("_", "").replace("-", "").lower(): value for name, value in members}

@@ -9,19 +9,21 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from zai_async._secrets import Secret
+from zai_async._secrets import Secret, masked
 from zai_async._version import __version__
 from zai_async._wire.operation import Operation
 from zai_async.errors import ConfigurationError
 from zai_async.uploads import BodyStream
 
-__all__ = ["HeaderSet", "fields_for", "merged", "sign_token"]
+__all__ = ["HeaderSet", "merged", "sign_token"]
 
 T = TypeVar("T")
 
 _USER_AGENT: Final = f"zai-async/{__version__}"
 # Fields of the caller's own that are kept as safe as the key; theirs wins over ours.
-_SECRET: Final = frozenset({"authorization", "proxy-authorization", "x-api-key", "cookie"})
+_SECRET: Final = re.compile(
+    r"auth|key|token|secret|cookie|session|credential|passw|signature", re.IGNORECASE
+)
 # Fields that say how the body is sent, which is not the caller's business.
 _OURS: Final = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -36,8 +38,25 @@ class HeaderSet:
     __slots__ = ("fields", "secrets")
 
     def __init__(self, fields: Mapping[str, str], secrets: Mapping[str, Secret]) -> None:
-        self.fields = fields
+        self.fields = masked(fields)
         self.secrets = secrets
+
+    @classmethod
+    def of(
+        cls,
+        operation: Operation[Any],
+        body: bytes | BodyStream | None,
+        secrets: Mapping[str, Secret],
+    ) -> "HeaderSet":
+        """Return the fields that an operation sets itself."""
+        headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = getattr(body, "content_type", "application/json")
+        if operation.stream:
+            headers["Accept"] = "text/event-stream, application/json"
+            # Compressed event streams arrive late and in lumps.
+            headers["Accept-Encoding"] = "identity"
+        return cls(headers, secrets)
 
     def over(self, operation: Operation[Any], own: Mapping[str, str]) -> "HeaderSet":
         """Return these with the caller's own fields, which win.
@@ -45,22 +64,18 @@ class HeaderSet:
         Raises:
             ConfigurationError: A field cannot be sent.
         """
-        for name, value in own.items():
-            _require_sendable(operation, name, value)
-        hidden = {name: Secret(text) for name, text in own.items() if name.lower() in _SECRET}
-        shown = {name: text for name, text in own.items() if name not in hidden}
-        return HeaderSet(merged(self.fields, shown), merged(self.secrets, hidden))
-
-
-def fields_for(operation: Operation[Any], body: bytes | BodyStream | None) -> dict[str, str]:
-    """Return the fields that an operation sets itself."""
-    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
-    if body is not None:
-        headers["Content-Type"] = getattr(body, "content_type", "application/json")
-    if operation.stream:
-        # Compressed event streams arrive late and in lumps.
-        headers |= {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
-    return headers
+        if not own:
+            return self
+        # Error reporters print the variables of this function: none of them holds a value.
+        for name in own:
+            problem = _problem(name, own)
+            if problem:
+                raise ConfigurationError(f"{operation.name}(): {problem}")
+        fields = merged(
+            self.fields, masked({k: v for k, v in own.items() if not _SECRET.search(k)})
+        )
+        hidden = {name: Secret(own[name]) for name in own if _SECRET.search(name)}
+        return HeaderSet(fields, merged(self.secrets, hidden))
 
 
 def merged(*layers: Mapping[str, T]) -> dict[str, T]:
@@ -69,13 +84,14 @@ def merged(*layers: Mapping[str, T]) -> dict[str, T]:
     return dict(fields.values())
 
 
-def _require_sendable(operation: Operation[Any], name: Any, value: Any) -> None:
-    if not (isinstance(name, str) and isinstance(value, str)):
-        raise ConfigurationError(f"{operation.name}(): header fields must be strings")
+def _problem(name: Any, own: Mapping[str, Any]) -> str:
+    """Say why a header field cannot be sent, "" if it can."""
+    if not (isinstance(name, str) and isinstance(own[name], str)):
+        return "header fields must be strings"
     if not _NAME.fullmatch(name) or name.lower() in _OURS:
-        raise ConfigurationError(f"{operation.name}(): a header field cannot be {name!r}")
-    if _FORBIDDEN.search(value):
-        raise ConfigurationError(f"{operation.name}(): {name} has characters that no header may")
+        return f"a header field cannot be {name!r}"
+    unfit = _FORBIDDEN.search(own[name])
+    return f"{name} has characters that no header may" if unfit else ""
 
 
 def sign_token(key: Secret, now: float) -> Secret:

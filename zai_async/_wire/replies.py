@@ -6,8 +6,8 @@ from typing import Any, TypeVar, cast, get_origin
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async._wire.faults import error_in_body, not_the_api, shown_body
 from zai_async._wire.operation import Operation
+from zai_async._wire.refusals import error_in_body, not_the_api, shown_body
 from zai_async.errors import ZaiError
 from zai_async.models import Reply
 from zai_async.models.tasks import state_of

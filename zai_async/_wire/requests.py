@@ -1,24 +1,24 @@
 """The HTTP request that a call of an operation becomes."""
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async._wire.headers import HeaderSet, fields_for, sign_token
+from zai_async._wire.headers import HeaderSet, merged, sign_token
 from zai_async._wire.operation import Operation
 from zai_async._wire.preparation import Body
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.encoding import encode
 from zai_async.providers import Provider
-from zai_async.uploads import MARK, BodyStream, FileLimits, JSONBody, Media, MultipartBody, Progress
+from zai_async.uploads import MARK, BodyStream, JSONBody, Media, MultipartBody, Progress
 
-__all__ = ["Request", "RequestFactory", "authorized"]
+__all__ = ["Request", "RequestFactory", "authorized", "bearer"]
 
-_BESIDE_THE_BODY: Final = frozenset({"options", "extra", "on_progress"})
+_BESIDE_THE_BODY: Final = ("options", "extra", "on_progress")
 _MARK: Final = MARK.encode()
 
 
@@ -34,6 +34,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | BodyStream | None = None
     connect_timeout: float | None = None
     """Seconds until a connection must stand; None for no limit."""
+    signed: bool = False
+    """Whether ``secret_headers`` hold a short-lived token."""
     fresh: bool = False
     """Whether to open a new connection instead of taking one from the pool."""
 
@@ -61,10 +63,13 @@ class RequestFactory:
         self._exists = provider.has(operation.name)
         self._path = _place(operation, provider)
         self._renames = provider.renames.get(operation.name, {})
-        self._plain = operation.name in provider.plain_prompts
         self._headers = headers
-        self._secrets = _secret_headers(provider, key)
-        self._secret_query = _secret_query(provider, key)
+        self._secrets: Mapping[str, Secret] = {}
+        self._secret_query: Mapping[str, Secret] = {}
+        if key is not None and provider.key_in == "header":
+            self._secrets = bearer(key)
+        elif key is not None and provider.key_in == "query":
+            self._secret_query = {provider.key_parameter: key}
         self._usual: HeaderSet | None = None
         fixed = operation.method == "POST" and "{" not in self._path
         self._fixed_url = self._url(self._path, {}) if fixed else None
@@ -77,16 +82,29 @@ class RequestFactory:
             ConfigurationError: The operation does not exist here, or a value cannot be sent.
         """
         operation = self.operation
-        _check_keywords(operation, params)
-        self._require_operation()
-        body = {name: value for name, value in params.items() if name not in _BESIDE_THE_BODY}
-        url, body = self._addressed(body, params.get("extra"))
-        sent = _encoded(operation, body, params.get("on_progress"))
-        headers = self._header_set(sent, params.get("options"))
+        keywords = operation.keywords
+        if not keywords.issuperset(params) or not operation.required.issubset(params):
+            raise _misuse(operation, params)
+        if not self._exists:
+            text = f"provider {self._provider.name!r} has no operation {operation.name}"
+            raise ConfigurationError(text)
+
+        path, body = self._body(params)
+        progress: Progress | None = params.get("on_progress")
+        options: CallOptions | None = params.get("options")
+        sent = _encoded(operation, body, progress) if operation.method == "POST" else None
+        headers = self._usual
+        own = options.headers if options else None
+        if headers is None or own or not (sent is None or isinstance(sent, bytes)):
+            headers = HeaderSet.of(operation, sent, self._secrets).over(operation, self._headers)
+            # The transport writes the head of a request once for fields that are the same object.
+            if sent is None or isinstance(sent, bytes):
+                self._usual = self._usual or headers
+            headers = headers.over(operation, own or {})
         return Request(
             operation=operation.name,
             method=operation.method,
-            url=url,
+            url=self._fixed_url or self._url(path, body),
             headers=headers.fields,
             secret_headers=headers.secrets,
             secret_query=self._secret_query,
@@ -94,64 +112,76 @@ class RequestFactory:
             connect_timeout=connect_timeout,
         )
 
-    def _require_operation(self) -> None:
-        if not self._exists:
-            text = f"provider {self._provider.name!r} has no operation {self.operation.name}"
-            raise ConfigurationError(text)
-
-    def _addressed(self, body: Body, extra: Mapping[str, Any] | None) -> tuple[str, Body]:
-        """Return where a body goes, and what is left of it."""
-        try:
-            path, body = _fill_path(self.operation, self._path, body)
-            body = self._in_dialect(body)
-            if extra:
-                body = {**body, **extra}
-            return self._fixed_url or self._url(path, body), body
-        except UnicodeEncodeError:
-            text = f"{self.operation.name}(): a keyword has characters that no address may"
-            raise ConfigurationError(text) from None
-
-    def _in_dialect(self, body: Body) -> Body:
-        """Return the body that the operation makes of its keywords, in the gateway's words."""
-        body = self.operation.prepare(body)
-        for field in self.operation.required:
-            if _is_empty(body.get(field, field)):  # the path may have taken it
-                raise ConfigurationError(f"{self.operation.name}(): {field} must not be empty")
-        if self._plain:
-            body = {**body, "messages": _plain_prompt(self.operation, body["messages"])}
-        if not self._renames:
-            return body
-        return {self._renames.get(name, name): value for name, value in body.items()}
+    def _body(self, params: Mapping[str, Any]) -> tuple[str, Body]:
+        """Return where a call goes, and the body that its keywords make in the gateway's words."""
+        operation = self.operation
+        body = dict(params)
+        for name in _BESIDE_THE_BODY:
+            body.pop(name, None)
+        path = self._path
+        if "{" in path:
+            path, body = _fill_path(operation, path, body)
+        body = operation.prepare(body)
+        for field in operation.required:
+            value = body.get(field, field)  # the path may have taken it
+            if value is None or (hasattr(value, "__len__") and len(value) == 0):
+                raise ConfigurationError(f"{operation.name}(): {field} must not be empty")
+        if operation.name in self._provider.plain_prompts:
+            body = {**body, "messages": _plain_prompt(operation, body["messages"])}
+        if self._renames:
+            body = {self._renames.get(name, name): value for name, value in body.items()}
+        extra: Mapping[str, Any] | None = params.get("extra")
+        return path, {**body, **extra} if extra else body
 
     def _url(self, path: str, body: Body) -> str:
         query = {} if self.operation.method == "POST" else body
-        return _with_query(f"{self._provider.base_url}/{path}", {**self._provider.query, **query})
-
-    def _header_set(
-        self, body: bytes | BodyStream | None, options: CallOptions | None
-    ) -> HeaderSet:
-        own: Mapping[str, str] = options.headers if options else {}
-        if own or not (body is None or isinstance(body, bytes)):
-            return self._header_set_of(body).over(self.operation, own)
-        if self._usual is None:
-            self._usual = self._header_set_of(body)
-        return self._usual
-
-    def _header_set_of(self, body: bytes | BodyStream | None) -> HeaderSet:
-        ours = HeaderSet(fields_for(self.operation, body), self._secrets)
-        return ours.over(self.operation, self._headers)
+        url = f"{self._provider.base_url}/{path}"
+        present = {
+            name: value
+            for name, value in {**self._provider.query, **query}.items()
+            if value is not None
+        }
+        if not present:
+            return url
+        try:
+            return f"{url}{'&' if '?' in url else '?'}{urlencode(present)}"
+        except UnicodeEncodeError:
+            raise _unaddressable(self.operation) from None
 
 
-def _check_keywords(operation: Operation[Any], params: Mapping[str, Any]) -> None:
-    if not operation.keywords.issuperset(params):
-        names = ", ".join(sorted(params.keys() - operation.keywords))
-        raise TypeError(
-            f"{operation.name}() got an unexpected keyword: {names}; "
+def authorized(request: Request, key: Secret, now: float) -> Request:
+    """Return the request with a fresh token, signed with the key; ``now`` in epoch seconds.
+
+    Credentials of the caller's own are left alone.
+    """
+    if not request.signed and any(
+        name.lower() == "authorization" for name in request.secret_headers
+    ):
+        return request
+    secrets = merged(request.secret_headers, bearer(sign_token(key, now)))
+    return msgspec.structs.replace(request, secret_headers=secrets, signed=True)
+
+
+def bearer(token: Secret) -> Mapping[str, Secret]:
+    """Return the field that a token travels in."""
+    return {"Authorization": Secret(f"Bearer {token.reveal()}")}
+
+
+def _misuse(operation: Operation[Any], params: Mapping[str, Any]) -> TypeError:
+    """Name the keywords that are unknown, or else those that are missing."""
+    unknown = sorted(params.keys() - operation.keywords)
+    if unknown:
+        return TypeError(
+            f"{operation.name}() got an unexpected keyword: {', '.join(unknown)}; "
             "a field newer than this package goes into extra={...}"
         )
-    if not operation.required.issubset(params):
-        names = ", ".join(sorted(operation.required - params.keys()))
-        raise TypeError(f"{operation.name}() misses a keyword: {names}")
+    names = ", ".join(sorted(operation.required - params.keys()))
+    return TypeError(f"{operation.name}() misses a keyword: {names}")
+
+
+def _unaddressable(operation: Operation[Any]) -> ConfigurationError:
+    text = f"{operation.name}(): a keyword has characters that no address may"
+    return ConfigurationError(text)
 
 
 def _place(operation: Operation[Any], provider: Provider) -> str:
@@ -166,8 +196,6 @@ def _place(operation: Operation[Any], provider: Provider) -> str:
 
 def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, Body]:
     """Move the keywords that the path names out of the body."""
-    if "{" not in path:
-        return path, body
     rest: Body = {}
     for name, value in body.items():
         slot = f"{{{name}}}"
@@ -176,14 +204,11 @@ def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, B
             continue
         if not isinstance(value, str) or value in {"", ".", ".."}:
             raise ConfigurationError(f"{operation.name}(): {name} must be an id, not {value!r}")
-        path = path.replace(slot, quote(value, safe=""))
+        try:
+            path = path.replace(slot, quote(value, safe=""))
+        except UnicodeEncodeError:
+            raise _unaddressable(operation) from None
     return path, rest
-
-
-def _is_empty(value: object) -> bool:
-    if isinstance(value, str | list):  # asking for Sized is slow
-        return not value
-    return value is None or (isinstance(value, Sized) and not len(value))
 
 
 def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
@@ -195,53 +220,19 @@ def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
             raise ConfigurationError(f"{operation.name}(): here messages must be one plain text")
 
 
-def _with_query(url: str, query: Body) -> str:
-    if not query:
-        return url
-    present = {name: value for name, value in query.items() if value is not None}
-    mark = "&" if "?" in url else "?"
-    return f"{url}{mark}{urlencode(present)}" if present else url
-
-
-def authorized(request: Request, key: Secret, now: float) -> Request:
-    """Return the request with a fresh token, signed with the key; ``now`` in epoch seconds."""
-    return msgspec.structs.replace(request, secret_headers=_bearer(sign_token(key, now)))
-
-
-def _secret_headers(provider: Provider, key: Secret | None) -> Mapping[str, Secret]:
-    if key is None or provider.key_in != "header":
-        return {}
-    return _bearer(key)
-
-
-def _bearer(token: Secret) -> Mapping[str, Secret]:
-    return {"Authorization": Secret(f"Bearer {token.reveal()}")}
-
-
-def _secret_query(provider: Provider, key: Secret | None) -> Mapping[str, Secret]:
-    return {provider.key_parameter: key} if key and provider.key_in == "query" else {}
-
-
 def _encoded(
     operation: Operation[Any], body: Body, progress: Progress | None
-) -> bytes | BodyStream | None:
-    if operation.method != "POST":
-        return None
+) -> bytes | BodyStream:
+    """Return a body as JSON, in one piece if it holds no files, or as a form."""
     if operation.upload is not None:
-        return _form(body, operation.upload, progress)
+        rest = {name: value for name, value in body.items() if name != "file"}
+        file = ("file", body["file"]) if body.get("file") is not None else None
+        return MultipartBody(rest, file, operation.upload, progress)
     try:
         text = encode(body)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{operation.name}(): {error}") from None
-    if _MARK not in text:
-        return text
-    return JSONBody(text, list(_media(body)), progress)
-
-
-def _form(body: Body, limits: FileLimits, progress: Progress | None) -> BodyStream:
-    rest = {name: value for name, value in body.items() if name != "file"}
-    file = ("file", body["file"]) if body.get("file") is not None else None
-    return MultipartBody(rest, file, limits, progress)
+    return text if _MARK not in text else JSONBody(text, list(_media(body)), progress)
 
 
 def _media(value: object) -> Iterator[Media]:

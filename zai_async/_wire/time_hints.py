@@ -45,6 +45,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     ``now`` in seconds since the epoch. Signs, exponents and dates without a zone are no values.
     """
+    value = ""
     for name, unit in (("retry-after-ms", 1000.0), ("Retry-After", 1.0)):
         value = headers.get(name, "").strip(" \t")
         if _SECONDS.fullmatch(value):

@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from zai_async._codes import Outcome
+from zai_async._secrets import masked
 from zai_async.errors import BudgetExceededError
 
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
@@ -142,6 +144,8 @@ class CallOptions(Struct, frozen=True):
     """Whether to wait, within the deadline, for a plan's allowance; None keeps the client's."""
 
     def __post_init__(self) -> None:
+        # Any header of the caller's own may be a secret, and error reporters print these options.
+        force_setattr(self, "headers", masked(self.headers))
         if not isinstance(self.timeout, Timeout):
             _require_positive("timeout", self.timeout)
         _require_positive("deadline", self.deadline)

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from zai_async._clock import Clock, SystemClock
-from zai_async._secrets import Secret
+from zai_async._secrets import Secret, masked
 from zai_async.errors import Attempt, Timing, ZaiError
 from zai_async.models import Budget, CallOptions, Timeout, Usage
 from zai_async.providers import ZAI, Provider
@@ -149,6 +150,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a larger error body only the beginning is read."""
     max_event_bytes: int = 16 * 2**20
     """A larger event of a stream is refused."""
+
+    def __post_init__(self) -> None:
+        # Any header of the caller's own may be a secret.
+        force_setattr(self, "headers", masked(self.headers))
 
     def waits_for_quota(self, options: CallOptions) -> bool:
         """Tell whether a call with these options waits for an allowance."""
