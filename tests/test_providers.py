@@ -10,10 +10,12 @@ from zai_async.models import ChatParams
 from zai_async.providers import (
     BIGMODEL,
     BIGMODEL_CODING,
+    LOWCODEAPI,
     PROVIDERS,
     ZAI,
     ZAI_CODING,
     Provider,
+    require_usable_key,
     resolve_provider,
 )
 from zai_async.testing import FakeReply, FakeTransport
@@ -250,3 +252,39 @@ def test_providers_cannot_be_changed():
         PROVIDERS["mine"] = ZAI
     with pytest.raises(TypeError):
         ZAI.families["v1"] = ""
+
+
+@pytest.mark.parametrize(
+    ("pasted", "what"),
+    [
+        ("Bearer id.secret", "begins with 'Bearer'"),
+        ("bearer id.secret", "begins with 'Bearer'"),
+        ("Bearer: id.secret", "begins with 'Bearer'"),
+        ("Authorization: Bearer id.secret", "begins with 'Bearer'"),
+        ("Authorization: id.secret", "name of a header"),
+        ("ZAI_API_KEY=id.secret", "name of a variable"),
+        ("export ZAI_API_KEY = id.secret", "name of a variable"),
+        ('"id.secret"', "in quotes"),
+        ("'id.secret'", "in quotes"),
+        ('id.secret"', "in quotes"),
+        ("`id.secret`", "in quotes"),
+        ("\u201cid.secret\u201d", "in quotes"),
+        ("<your key>", "placeholder"),
+        ("${ZAI_API_KEY}", "placeholder"),
+        ("{{ key }}", "placeholder"),
+        (" id.secret", "blanks"),
+        ("id.secret\n", "blanks"),
+        ("id.s\u00e9cret", "no header can carry"),
+        ("id.\x00secret", "no header can carry"),
+    ],
+)
+@pytest.mark.parametrize("provider", [ZAI, LOWCODEAPI])
+def test_a_key_that_was_copied_with_its_surroundings_is_refused(provider, pasted, what):
+    with pytest.raises(errors.ConfigurationError, match=what) as caught:
+        require_usable_key(provider, Secret(pasted))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["id.secret", "BEARERS.secret", "bearer-of.news", "k=v.secret"])
+def test_a_key_may_hold_almost_anything(key):
+    require_usable_key(ZAI, Secret(key))

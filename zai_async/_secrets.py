@@ -90,9 +90,15 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     Echoes are masked as well that a server has encoded: for addresses, JSON, HTML, or as base64.
     """
     for secret in secrets if text else ():
+        part = ""
         for part in secret.parts():
             for form in _forms(part):
                 text = text.replace(form, MASK)
+        # A text that was cut may end inside a secret; the last part is what must not be told.
+        for size in range(min(len(part) - 1, len(text)), _SHORTEST - 1, -1):
+            if text.endswith(part[:size]):
+                text = text[:-size] + MASK
+                break
     return text
 
 

@@ -171,11 +171,13 @@ def _read(error: Mapping[str, Any]) -> Fault:
     """Read an error object by whatever names it uses; without a message that is empty."""
     told = _plainly(error)
     message = next((told[name] for name in _MESSAGE_NAMES if told.get(name)), "")
-    fields = told.get("errors")
-    if fields and message and isinstance(fields, dict):
-        message = f"{message}: {msgspec.json.encode(fields).decode()}"
     if not isinstance(message, str):
         message = msgspec.json.encode(message).decode()
+    fields = told.get("errors")
+    if fields and isinstance(fields, dict):
+        # What is wrong with each field of a form, by name.
+        text = msgspec.json.encode(cast("object", fields)).decode()
+        message = f"{message}: {text}" if message else text
     message = message.strip()
     code = next(filter(None, (name_of(told.get(name)) for name in _CODE_NAMES)), "")
     if not code and name_of(told.get("type")) in CODES:

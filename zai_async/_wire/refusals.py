@@ -177,30 +177,12 @@ def _document(data: bytes, status: int) -> object:
     return document
 
 
-class _Signs(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "status_code": "statusCode",
-        "error_code": "errorCode",
-        "error_message": "errorMessage",
-    },
-):
-    """The keys without one of which a body reports no fault."""
-
-    error: msgspec.Raw | None = None
-    errors: msgspec.Raw | None = None
-    code: msgspec.Raw | None = None
-    success: msgspec.Raw | None = None
-    task_status: msgspec.Raw | None = None
-    agent_id: msgspec.Raw | None = None
-    status_code: msgspec.Raw | None = None
-    error_code: msgspec.Raw | None = None
-    error_message: msgspec.Raw | None = None
-    message: msgspec.Raw | None = None
-    msg: msgspec.Raw | None = None
-    errmsg: msgspec.Raw | None = None
-
-
+# The keys without one of which a body reports no fault.
+_SIGNS: Final = (
+    *("error", "errors", "code", "success", "task_status", "agent_id", "statusCode", "errcode"),
+    *("errorCode", "error_code", "errorMessage", "error_message", "errorMsg", "error_msg"),
+    *("errmsg", "message", "msg"),
+)
+_Signs = msgspec.defstruct("_Signs", [(name, Any, None) for name in _SIGNS], gc=False)
 _NO_SIGN: Final = _Signs()
 _signs = msgspec.json.Decoder(_Signs).decode
