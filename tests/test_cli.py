@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.command_line import Screen, sent, surround, watch
+from tests.command_line import Screen, pipe_in, sent, surround, watch
 from zai_async import errors
-from zai_async.cli import COMMANDS, main
+from zai_async.cli import main
+from zai_async.cli.commands import COMMANDS
 from zai_async.cli.output import report
 from zai_async.cli.terminal import Terminal
 from zai_async.providers import PROVIDERS
@@ -32,8 +33,8 @@ GONE = "http://127.0.0.1:9/api"
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch, zai_emulator):
-    surround(monkeypatch, zai_emulator)
+def surroundings(monkeypatch, zai_emulator, tmp_path_factory):
+    surround(monkeypatch, zai_emulator, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
@@ -115,7 +116,8 @@ def test_reference_knows_every_option(command, capsys):
     output = help_of(capsys, command)
     actions = re.findall(r"(?m)^    ([a-z]+)\b", output) if " ACTION" in output else []
     known = options_in(output + "".join(help_of(capsys, command, each) for each in actions))
-    common = "" if command == "emulator" else SECTIONS["Common options"]
+    alone = {"completion", "emulator", "keys"}  # these talk to nobody
+    common = "" if command in alone else SECTIONS["Common options"]
     documented = SECTIONS[f"zai {command}"] + common
     assert known == options_in(documented) | {"--help"}
 
@@ -177,10 +179,16 @@ def test_thinking_can_be_switched_off(zai_emulator, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "piped", "prompt"),
-    [([], "piped\n", "piped"), (["Sum", "up:"], "a\nb\n", "Sum up:\n\na\nb"), (["Hi"], "", "Hi")],
+    [
+        ([], b"piped\n", "piped\n"),
+        (["Sum", "up:"], b"a\nb\n", "Sum up:\n\na\nb\n"),
+        (["Hi"], b"", "Hi"),
+        ([], b"  if x:\r\n\treturn \r\n\n", "  if x:\r\n\treturn \r\n\n"),
+        ([], b"\xef\xbb\xbfcaf\xc3\xa9\x1b[0m", "\ufeffcaf\xe9\x1b[0m"),
+    ],
 )
-def test_prompt_is_arguments_and_input(zai_emulator, monkeypatch, words, piped, prompt):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(piped))
+def test_prompt_is_arguments_and_input_as_it_is(zai_emulator, monkeypatch, words, piped, prompt):
+    pipe_in(monkeypatch, piped)
     assert main(["chat", *words]) == 0
     assert sent(zai_emulator)["messages"][0]["content"] == prompt
 
@@ -194,10 +202,12 @@ def test_arguments_suffice_when_a_person_could_type(zai_emulator, monkeypatch):
 def test_input_is_read_to_its_end_when_the_answer_goes_to_a_file(zai_emulator, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Screen("typed\nlines\n"))
     assert main(["chat"]) == 0
-    assert sent(zai_emulator)["messages"][0]["content"] == "typed\nlines"
+    assert sent(zai_emulator)["messages"][0]["content"] == "typed\nlines\n"
 
 
-def test_no_prompt_is_a_usage_error(capsys):
+@pytest.mark.parametrize("piped", [b"", b" \n\t\r\n"])
+def test_no_prompt_is_a_usage_error(capsys, monkeypatch, piped):
+    pipe_in(monkeypatch, piped)
     with pytest.raises(SystemExit, match="2"):
         main(["chat"])
     assert "no prompt" in capsys.readouterr().err
@@ -213,10 +223,37 @@ def test_options_that_cannot_be_meant(option, capsys):
     assert option.partition("=")[0] in capsys.readouterr().err
 
 
-def test_bytes_of_another_encoding_become_marks(zai_emulator, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8"))
+def test_bytes_of_another_encoding_become_marks(zai_emulator):
     assert main(["chat", "caf\udce9"]) == 0
-    assert sent(zai_emulator)["messages"][0]["content"] == "caf\ufffd\n\n\ufffd"
+    assert sent(zai_emulator)["messages"][0]["content"] == "caf\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("piped", "said"),
+    [
+        (b"caf\xe9", "stdin is not text in UTF-8: byte 4 is 0xe9; give"),
+        (b"\x89PNG\r\n\x1a\n", "stdin is not text in UTF-8: byte 1 is 0x89; give"),
+        (b"\xed\xa0\x80", "byte 1 is 0xed; give"),
+        (b"%PDF\0", "stdin is not text: character 5 is U+0000; give"),
+    ],
+)
+def test_input_that_is_no_text_is_refused(capsys, monkeypatch, zai_emulator, piped, said):
+    pipe_in(monkeypatch, piped)
+    with pytest.raises(SystemExit, match="2"):
+        main(["chat", "What is this?"])
+    told = capsys.readouterr().err
+    assert said in told
+    assert "--file FILE" in told
+    assert zai_emulator.requests == []
+
+
+@pytest.mark.parametrize("command", [["tokens"], ["search"], ["image"], ["agents", "translate"]])
+def test_every_command_refuses_such_input(capsys, monkeypatch, zai_emulator, command):
+    pipe_in(monkeypatch, b"\xff")
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "-"])
+    assert "stdin is not text in UTF-8: byte 1 is 0xff\n" in capsys.readouterr().err
+    assert zai_emulator.requests == []
 
 
 def test_output_survives_a_poor_encoding(zai_emulator, monkeypatch):
@@ -343,6 +380,8 @@ def test_no_control_character_reaches_a_terminal(text):
         Terminal().data(text)
     shown = screen.getvalue().replace("\n", "").replace("\t", "")
     assert all(unicodedata.category(character) != "Cc" for character in shown)
+    ordering = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    assert ordering.isdisjoint(map(unicodedata.bidirectional, shown))
 
 
 def test_a_file_gets_the_answer_as_it_is(capsys, zai_emulator):
@@ -391,7 +430,7 @@ def test_no_key_names_the_variables_of_the_gateway(capsys, monkeypatch):
     monkeypatch.delenv("ZAI_API_KEY")
     assert main(["chat", "Hi", "--provider", "bigmodel"]) == 3
     said = capsys.readouterr().err
-    assert "set ZHIPUAI_API_KEY or ZAI_API_KEY. With" in said
+    assert "set ZHIPUAI_API_KEY or ZAI_API_KEY, or save" in said
 
 
 def test_refused_key(capsys, monkeypatch):
@@ -522,6 +561,12 @@ def test_interrupt_at_the_prompt_leaves(typed, monkeypatch):
     typed(KeyboardInterrupt())
     assert main(["chat"]) == 130
     assert watched.getvalue().endswith("\n\n")
+
+
+def test_interrupt_while_modules_are_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("zai_async.cli.commands.run", lambda _argv: strike(KeyboardInterrupt()))
+    assert main(["chat", "Hi"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_interrupt_where_nobody_watches_prints_nothing(monkeypatch, capsys):

@@ -12,11 +12,11 @@ from zai_async.testing import Emulator
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch, zai_emulator):
+def surroundings(monkeypatch, zai_emulator, tmp_path_factory):
     for scheme in ("http", "https", "all", "no"):
         for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
             monkeypatch.delenv(name, raising=False)
-    surround(monkeypatch, zai_emulator)
+    surround(monkeypatch, zai_emulator, tmp_path_factory.mktemp("home"))
 
 
 def examine(capsys, *argv, status=0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -22,8 +23,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch, zai_emulator):
-    surround(monkeypatch, zai_emulator)
+def surroundings(monkeypatch, zai_emulator, tmp_path_factory):
+    surround(monkeypatch, zai_emulator, tmp_path_factory.mktemp("home"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(Pace, "wait", lambda _pace, _now: 0.0)
 
@@ -177,6 +178,34 @@ def test_task_that_nobody_waits_for(capsys):
     assert json.loads(run(capsys, *show, "--json"))["task_status"] == "SUCCESS"
 
 
+def test_way_back_can_be_pasted(capsys, zai_emulator):
+    argv = ["video", "A cat", "--no-wait", "--base-url", f"{zai_emulator.url}"]
+    assert main(argv) == 0
+    task, said = capsys.readouterr()
+    way = said.removeprefix("zai: to come back: zai ").split()
+    assert way == ["task", "wait", task.strip(), "--kind", "video", *argv[3:]]
+    assert run(capsys, *way).endswith(".mp4\n")
+
+
+def test_way_back_is_quoted_for_a_shell(capsys, zai_emulator):
+    body = json.dumps({"id": "1; reboot", "task_status": "PROCESSING"}).encode()
+    zai_emulator.fault(status=200, body=body)
+    assert main(["video", "A cat", "--no-wait"]) == 0
+    assert "zai task wait '1; reboot' --kind video\n" in capsys.readouterr().err
+
+
+def test_emulated_task_has_no_way_back(capsys, monkeypatch):
+    async def interrupted(*_):
+        raise KeyboardInterrupt
+
+    assert main(["video", "A cat", "--no-wait", "--emulate"]) == 0
+    hint = "the emulated task ends with this command; `zai emulator` serves one that stays"
+    assert capsys.readouterr().err == f"zai: {hint}\n"
+    monkeypatch.setattr("zai_async.tasks.Task.wait", interrupted)
+    assert main(["video", "A cat", "--emulate"]) == 130
+    assert capsys.readouterr().err == f"zai: {hint}\n"
+
+
 def test_id_alone_for_scripts(capsys):
     assert main(["image", "A cat", "--no-wait", "--quiet", "--json"]) == 0
     output, said = capsys.readouterr()
@@ -279,13 +308,34 @@ def test_progress_is_a_line_that_goes_away(monkeypatch, capsys):
     assert last == ""
 
 
-def test_progress_fits_the_screen(monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("0123456789", "012345678"),
+        ("视频正在处理", "视频正在"),  # two columns each
+        ("e\u0301" * 10, "e\u0301" * 9),
+        ("a\nb\x1b\u202ec", "a b\ufffd\ufffdc"),
+    ],
+)
+def test_progress_fits_the_screen(monkeypatch, text, shown):
     monkeypatch.setenv("COLUMNS", "10")
     watched = watch(monkeypatch)
     terminal = Terminal()
-    terminal.progress("0123456789")
+    terminal.progress(text)
     terminal.note("done")
-    assert watched.getvalue() == f"012345678{ERASED}done\n"
+    assert watched.getvalue() == f"{shown}{ERASED}done\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "variable", "width"), [(20, "", 20), (0, "", 80), (20, "x", 20)]
+)
+def test_width_is_that_of_stderr(monkeypatch, columns, variable, width):
+    monkeypatch.setenv("COLUMNS", variable)
+    monkeypatch.setattr("os.get_terminal_size", lambda _fd: os.terminal_size((columns, 0)))
+    watched = watch(monkeypatch)
+    monkeypatch.setattr(watched, "fileno", lambda: 2)
+    Terminal().progress("x" * 100)
+    assert watched.getvalue() == "x" * (width - 1)
 
 
 @pytest.mark.parametrize("write", ["data", "aside"])

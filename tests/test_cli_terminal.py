@@ -5,25 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
+
+from tests.command_line import UNSET, surroundings_of
 
 pty = pytest.importorskip("pty")  # Windows has none
 
 MAIN = "import sys; from zai_async.cli import main; sys.exit(main())"
 # A session leader makes its terminal the one that Ctrl-C comes from.
 ON_TERMINAL = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {MAIN}"
-CTRL_C, CTRL_D = b"\x03", b"\x04"
+CTRL_C, CTRL_D, UP = b"\x03", b"\x04", b"\x1b[A"
 BRACKETED_PASTE = re.compile(rb"\x1b\[\?2004[hl]\r?")
 
 
 @pytest.fixture
-def environment(zai_emulator):
-    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    own = {"ZAI_API_KEY": "id.secret", "ZAI_BASE_URL": zai_emulator.url, "TERM": "xterm"}
-    return inherited | own
+def environment(zai_emulator, tmp_path):
+    inherited = {name: value for name, value in os.environ.items() if name not in UNSET}
+    return inherited | surroundings_of(zai_emulator, tmp_path)
 
 
 class Window:
@@ -130,6 +133,51 @@ def test_interrupt_stops_an_answer_but_not_the_conversation(window, zai_emulator
     assert terminal.finish() == 0
 
 
+def test_paste_of_several_lines_is_one_question(window, zai_emulator):
+    terminal = window("chat")
+    terminal.wait_for(b"> ")
+    terminal.type(b"\x1b[200~if x:\n\ty\x1b[201~\r")
+    terminal.wait_for(b"> ")
+    terminal.wait_for(b"> ")
+    terminal.type(CTRL_D)
+    assert terminal.finish() == 0
+    (request,) = zai_emulator.requests
+    assert request.json["messages"][0]["content"] == "if x:\n\ty"
+
+
+def test_earlier_lines_are_found_again(window, zai_emulator):
+    for keys in (b"Hello\n", UP + b"\n"):
+        terminal = window("chat")
+        terminal.wait_for(b"> ")
+        terminal.type(keys)
+        zai_emulator.chat.reply("Yes.")
+        terminal.wait_for(b"Yes.")
+        terminal.wait_for(b"> ")
+        terminal.type(CTRL_D)
+        assert terminal.finish() == 0
+    asked = [request.json["messages"][0]["content"] for request in zai_emulator.requests]
+    assert asked == ["Hello", "Hello"]
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.04, 0.06, 0.1, 0.15, 0.2])
+def test_interrupt_at_any_moment_is_quiet(environment, zai_emulator, delay):
+    zai_emulator.chat.reply("one two", chunk_size=4)
+    zai_emulator.fault(path="chat", silence_after=(300, 60.0))
+    # What comes before is Python's own start, which no package can guard.
+    program = f"import sys, zai_async.cli; sys.stdout.write('.'); sys.stdout.flush(); {MAIN}"
+    command = [sys.executable, "-c", program, "chat", "Hi"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        process.stdin.close()
+        assert process.stdout.read(1) == b"."
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+    assert process.returncode == 130
+
+
 def test_interrupted_wait_tells_how_to_come_back(window):
     terminal = window("image", "A cat", "--async")
     terminal.wait_for(b": submitted, 0 s")
@@ -171,6 +219,13 @@ def test_emulator_serves_until_interrupted():
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.terminate()
     assert process.returncode == 0
+
+
+def test_almost_nothing_is_loaded_before_interrupts_are_handled():
+    program = "import sys; own = {*sys.modules}; import zai_async.cli; print(*{*sys.modules} - own)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert "zai_async.cli" in loaded
+    assert loaded.isdisjoint({"argparse", "collections.abc", "re", "typing", "zai_async.errors"})
 
 
 def test_nothing_heavy_is_loaded_before_a_command_runs():

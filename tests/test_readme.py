@@ -137,9 +137,12 @@ def shell(tmp_path, zai_emulator):
     zai.parent.mkdir()
     zai.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{ZAI}" "$@"\n')
     zai.chmod(0o755)
+    (tmp_path / "chart.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     environment = os.environ | {
         "PATH": f"{zai.parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
         "ZAI_API_KEY": "test",
         "ZAI_BASE_URL": zai_emulator.url,
     }
@@ -170,6 +173,8 @@ def test_command_exists(line, shell):
 
 def assert_zai_understands(line, shell):
     if "chat " in line:
+        if "--continue" in line:
+            line = f"zai chat Hi --quiet && {line}"
         assert shell(line.replace("--emulate", "--emulate --pace 0")).strip()
         return
     for part in line.split(" | "):

@@ -5,10 +5,12 @@ catches our errors, does not pay for the client.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from zai_async._version import __version__
 
+# Type checkers take it for that of `typing`, whose import is most of what starting `zai` takes; a
+# Ctrl-C in the meantime would end in a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zai_async._codes import Outcome
     from zai_async.client import AsyncZai
@@ -234,7 +236,7 @@ _HOMES = (
 )
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     for home in _HOMES if name in __all__ else ():
         module = import_module(f"{__name__}.{home}")
         if name in module.__all__:

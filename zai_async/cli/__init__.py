@@ -1,111 +1,30 @@
-"""The command ``zai``: data goes to stdout, everything else goes to stderr.
+"""The command ``zai``: data goes to stdout, everything else goes to stderr."""
 
-Commands about one subject share a module, which is imported only when one of them is asked for.
-There, ``<command>_parser()`` describes the arguments and ``run_<command>(argv, terminal)`` does the
-work and returns the exit status.
-"""
-
-import argparse
-import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Final
-
-import zai_async
-from zai_async.cli.terminal import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE, Terminal
+# Nothing is imported here that could be interrupted: see main().
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
-COMMANDS: Final = {
-    "agents": "let an agent translate, or do other work",
-    "chat": "ask a model, or talk with it",
-    "check": "find out which endpoints accept the key",
-    "doctor": "find out what stands between this machine and an answer",
-    "emulator": "serve an emulated platform on this machine",
-    "files": "upload, list, fetch and delete files",
-    "image": "make an image",
-    "models": "list the models",
-    "ocr": "read a picture or a pdf",
-    "quota": "show what is left of a Coding Plan",
-    "read": "read a web page",
-    "search": "search the web",
-    "speech": "speak a text",
-    "task": "ask about a task, or wait for it",
-    "tokens": "count the tokens of a text",
-    "transcribe": "write down what is said",
-    "video": "make a video",
-}
-_MODULES: Final = {
-    "account": ("check", "models", "quota"),
-    "agents": ("agents",),
-    "audio": ("speech", "transcribe"),
-    "chat": ("chat",),
-    "doctor": ("doctor",),
-    "emulator": ("emulator",),
-    "files": ("files",),
-    "images": ("image", "video"),
-    "tasks": ("task",),
-    "texts": ("ocr", "read", "search", "tokens"),
-}
-_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run one command and return its exit status.
 
     Raises:
         SystemExit: The arguments are invalid (status 2), or only help was asked for.
     """
-    terminal = Terminal()
     try:
-        return dispatch(sys.argv[1:] if argv is None else argv, terminal)
-    # Outside of dispatch(), because its reports go to streams that may be gone as well.
-    except BrokenPipeError:
-        terminal.abandon()
-        return BROKEN_PIPE
-    except OSError as error:
-        parts = (error.filename, error.strerror or error)
-        terminal.note(f"zai: {': '.join(str(part) for part in parts if part)}")
-        terminal.notes(error)
-        return FAILED
+        # Everything is imported in here, because Ctrl-C may come while modules are loaded.
+        from zai_async.cli.commands import run  # noqa: PLC0415
 
+        return run(argv)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if argv is None:
+            # This process ends now. Python would print a traceback for a Ctrl-C that comes while
+            # it shuts down; so it ends by the signal itself, for which shells show 130 as well.
+            import signal  # noqa: PLC0415
 
-def dispatch(argv: Sequence[str], terminal: Terminal) -> int:
-    """Run one command, print how it failed if it did, and return its exit status."""
-    parser = main_parser()
-    # Only the first word is parsed here: options after it belong to the command.
-    name = parser.parse_args(argv[:1]).command
-    if name is None:
-        parser.print_help(sys.stderr)
-        return USAGE
-    try:
-        module = import_module(f"{__name__}.{_MODULE_OF[name]}")
-        run: Callable[[Sequence[str], Terminal], int] = getattr(module, f"run_{name}")
-        return run(argv[1:], terminal)
-    except KeyboardInterrupt as interrupt:
-        terminal.interrupted()
-        terminal.notes(interrupt)
-        return INTERRUPTED
-    except zai_async.ZaiError as error:
-        # Imported late, because help is shown without any of our errors.
-        from zai_async.cli.output import report  # noqa: PLC0415
-
-        return report(error, terminal)
-
-
-def main_parser() -> argparse.ArgumentParser:
-    """Describe the first word of a command line."""
-    width = max(map(len, COMMANDS))
-    commands = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
-    parser = argparse.ArgumentParser(
-        prog="zai",
-        usage="zai COMMAND [ARGUMENT ...]",
-        description="Talk to the Z.AI platform; `zai COMMAND --help` explains a command.",
-        epilog="\n".join(["commands:", *commands]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"zai-async {zai_async.__version__}")
-    parser.add_argument(
-        "command", nargs="?", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS
-    )
-    return parser
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

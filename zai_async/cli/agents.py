@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from zai_async.cli.arguments import given, media, said, setting, text
-from zai_async.cli.connection import Actions, Invocation, add_options, connect
+from zai_async.cli.arguments import Actions, given, media, place, said, setting, text
+from zai_async.cli.connection import Invocation, add_options, connect
 from zai_async.cli.output import add_output
 from zai_async.cli.tasks import OUT, hand_over, wait
 from zai_async.cli.terminal import Terminal
@@ -61,9 +61,9 @@ def agents_parser() -> argparse.ArgumentParser:
         )
 
     add_output(translation, "write to this file")
-    add_output(streaming, "a directory for the slides, as HTML")
+    add_output(streaming, "a directory for the slides, as HTML", accept=place)
     for each in (invocation, conversation):
-        add_output(each, OUT)
+        add_output(each, OUT, accept=place)
     for each in (translation, invocation, streaming, conversation):
         add_options(each)
     return parser

@@ -1,4 +1,4 @@
-"""Types of arguments, and the words and paths of a command line."""
+"""Types of arguments, and the words, paths and input of a command line."""
 
 import argparse
 import json
@@ -6,26 +6,34 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from zai_async.uploads import Media
 
 __all__ = [
+    "STDIN",
+    "Action",
+    "Actions",
     "add_words",
     "count",
     "given",
+    "is_url",
     "media",
     "number",
     "parse",
+    "piped",
     "place",
+    "place_or_stdout",
     "said",
     "seconds",
     "setting",
     "text",
 ]
 
+# The word that stands for what is piped in, as in most programs.
+STDIN: Final = "-"
 # How Python shows bytes of an argument that are no text in the locale's encoding (PEP 383).
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
@@ -54,9 +62,37 @@ def said(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
     Raises:
         SystemExit: There is no text.
     """
-    whole = sys.stdin.read().strip() if list(words) == ["-"] else " ".join(words)
-    if not whole:
+    whole = piped(parser) if list(words) == [STDIN] else " ".join(words)
+    if not whole.strip():
         parser.error("no text: give it as arguments, or - for stdin")
+    return whole
+
+
+def piped(parser: argparse.ArgumentParser, hint: str = "") -> str:
+    """Read stdin to its end and return it as it is, spaces and line ends included.
+
+    Args:
+        parser: What refuses input that is no text.
+        hint: What to do with such input instead.
+
+    Raises:
+        SystemExit: It is not text in UTF-8.
+    """
+    # The bytes, because the text layer would turn \r\n into \n and replace what it cannot read: a
+    # model would be asked about another text than the one that was piped in.
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        return sys.stdin.read()
+    data: bytes = stream.read()
+    try:
+        whole = data.decode()
+    except UnicodeDecodeError as error:
+        parser.error(
+            f"stdin is not text in UTF-8: byte {error.start + 1} is 0x{data[error.start]:02x}{hint}"
+        )
+    # U+0000 is valid UTF-8, but only a binary file holds it.
+    if "\0" in whole:
+        parser.error(f"stdin is not text: character {whole.index(chr(0)) + 1} is U+0000{hint}")
     return whole
 
 
@@ -80,6 +116,7 @@ def number(word: str) -> float:
         value = float(word)
     except ValueError:
         value = math.nan
+    # A comparison with NaN is false, so this refuses it too.
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{word!r} is not a number from 0")
     return value
@@ -103,8 +140,9 @@ def count(word: str) -> int:
     Raises:
         ArgumentTypeError: It is not one.
     """
-    # int() would accept spaces, underscores and the digits of other scripts as well.
-    if not (word.isascii() and word.isdigit()):
+    # int() accepts spaces, underscores and the digits of other scripts as well, and refuses more
+    # than 4,300 digits with an error of its own.
+    if not (word.isascii() and word.isdigit() and len(word) < 20):
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
     return int(word)
 
@@ -120,25 +158,56 @@ def setting(word: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{word!r} is not NAME=VALUE")
     try:
         return name, json.loads(value)
-    except ValueError:
+    # A RecursionError is how Python 3.11 refuses thousands of brackets.
+    except (ValueError, RecursionError):
         return name, value
 
 
 def place(word: str) -> str:
-    """Accept a path to write to.
+    """Accept a path to download to.
 
     Raises:
         ArgumentTypeError: Its directory does not exist.
     """
+    if word == STDIN:
+        raise argparse.ArgumentTypeError("a download needs a path, such as /dev/stdout")
     # Checked here, because what is written there later has been paid for by then.
     if not word.endswith(("/", os.sep)) and not Path(word).parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no directory {str(Path(word).parent)!r}")
     return word
 
 
-_SCHEMES: Final = ("http://", "https://", "data:")
+def place_or_stdout(word: str) -> str | None:
+    """Accept a path to write to; ``-`` is stdout, which None stands for.
+
+    Raises:
+        ArgumentTypeError: Its directory does not exist.
+    """
+    return None if word == STDIN else place(word)
+
+
+def is_url(word: str) -> bool:
+    """Say whether a word is the address of a file, not its path."""
+    return word.startswith(("http://", "https://", "data:"))
 
 
 def media(word: str) -> str:
     """Return what stands for a file in a request; a path is read when the request is sent."""
-    return text(word) if word.startswith(_SCHEMES) else Media(word, encoding="auto")
+    return text(word) if is_url(word) else Media(word, encoding="auto")
+
+
+Action: TypeAlias = Callable[..., Any]
+
+
+class Actions:
+    """The actions of a command such as ``zai files``; each is a parser and a function."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(metavar="ACTION", required=True)
+
+    def add(self, name: str, action: Action, summary: str) -> argparse.ArgumentParser:
+        """Add an action and return its parser; the caller adds the arguments."""
+        description = f"{summary[0].upper()}{summary[1:]}."
+        parser = self._parsers.add_parser(name, help=summary, description=description)
+        parser.set_defaults(action=action)
+        return parser

@@ -6,19 +6,23 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from zai_async.cli.arguments import add_words, count, given, number, parse, text
+from zai_async.cli.arguments import add_words, count, given, number, parse, piped, text
+from zai_async.cli.attachments import attach, shows_media
 from zai_async.cli.connection import add_options, connect
-from zai_async.cli.conversation import AnswerDisplay, ChatSession, Repl
+from zai_async.cli.conversation import AnswerDisplay, ChatSession, last_conversation
+from zai_async.cli.repl import Repl
 from zai_async.cli.terminal import Terminal
 
 __all__ = ["chat_parser", "run_chat"]
 
 CHAT_MODEL: Final = "glm-5.3"
+VISION_MODEL: Final = "glm-5.3-flash"
 
 _DESCRIPTION: Final = """\
 Ask a model. The prompt is the arguments, followed by what is piped in; without
 either, a conversation begins. Only the answer goes to stdout.
 """
+_BINARY_HINT: Final = "; give a picture or a document with --file FILE"
 
 
 def chat_parser() -> argparse.ArgumentParser:
@@ -30,12 +34,30 @@ def chat_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("request")
     group.add_argument(
+        "-m",
         "--model",
         type=text,
-        default=os.environ.get("ZAI_MODEL") or CHAT_MODEL,
-        help=f"default: {CHAT_MODEL}, or ZAI_MODEL",
+        help=f"default: {CHAT_MODEL}, or {VISION_MODEL} to look at files, or ZAI_MODEL",
     )
-    group.add_argument("--system", type=text, metavar="TEXT", help="instructions for the model")
+    group.add_argument(
+        "-s", "--system", type=text, metavar="TEXT", help="instructions for the model"
+    )
+    group.add_argument(
+        "-a",
+        "--attach",
+        "--file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a picture, video, sound, document or text to look at; may be repeated",
+    )
+    group.add_argument(
+        "-c",
+        "--continue",
+        dest="resume",
+        action="store_true",
+        help="go on with the last conversation",
+    )
     group.add_argument(
         "--thinking", action=argparse.BooleanOptionalAction, help="whether the model thinks first"
     )
@@ -47,6 +69,9 @@ def chat_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print the completion as one JSON line")
+    group.add_argument(
+        "-x", "--extract", action="store_true", help="print the first block of code only"
+    )
     group.add_argument(
         "--no-stream", dest="stream", action="store_false", help="print the answer when it is whole"
     )
@@ -67,6 +92,11 @@ def run_chat(argv: Sequence[str], terminal: Terminal) -> int:
     """Answer a prompt, or hold a conversation where there is none."""
     parser = chat_parser()
     arguments = parse(parser, argv)
+    saved = last_conversation() if arguments.resume else None
+    if arguments.resume and saved is None:
+        parser.error("there is no conversation to continue")
+    attached = [attach(word) for word in arguments.attach]
+
     modes = {True: {"type": "enabled"}, False: {"type": "disabled"}, None: None}
     settings = given(
         thinking=modes[arguments.thinking],
@@ -77,27 +107,37 @@ def run_chat(argv: Sequence[str], terminal: Terminal) -> int:
     thinking = arguments.show_thinking
     if thinking is None:
         thinking = terminal.watched and not (arguments.json or arguments.quiet)
-    usage = not arguments.quiet and (terminal.watched or arguments.verbose)
-    display = AnswerDisplay(terminal, as_json=arguments.json, thinking=thinking, usage=usage)
+    display = AnswerDisplay(
+        terminal,
+        as_json=arguments.json,
+        code_only=arguments.extract,
+        thinking=thinking,
+        usage=not arguments.quiet and (terminal.watched or arguments.verbose),
+    )
 
+    # The model of a conversation goes on with it, unless another one is asked for by name.
+    default = VISION_MODEL if shows_media(attached) else CHAT_MODEL
+    model = os.environ.get("ZAI_MODEL") or default
     with connect(arguments, terminal) as call:
         session = ChatSession(
             call,
             display,
-            model=arguments.model,
-            system=arguments.system,
+            model=arguments.model or (saved.model if saved else model),
+            system=arguments.system or (saved.system if saved else None),
             settings=settings,
             stream=arguments.stream,
         )
+        if saved:
+            session.history += saved.history
         if terminal.interactive and not arguments.words:
-            return Repl(session, terminal).run()
+            return Repl(session, terminal, attached).run()
 
         # A person who could type was not asked to: then the arguments are all.
-        piped = ""
+        said = [" ".join(arguments.words)]
         if not (arguments.words and sys.stdin.isatty()):
-            piped = sys.stdin.read().strip()
-        prompt = "\n\n".join(filter(None, (" ".join(arguments.words), piped)))
-        if not prompt:
+            said.append(piped(parser, _BINARY_HINT))
+        prompt = "\n\n".join(filter(None, said))
+        if not (prompt.strip() or attached):
             parser.error("no prompt: give it as arguments or on stdin")
-        session.ask(prompt)
+        session.ask(prompt, attached)
     return 0

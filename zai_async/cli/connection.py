@@ -3,19 +3,21 @@
 import argparse
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from zai_async import AsyncZai, CallOptions
 from zai_async.cli.arguments import count, number, seconds
+from zai_async.cli.keys import stored_key
 from zai_async.cli.output import Progress, write_text
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import MissingKeyError
 from zai_async.providers import PROVIDERS
 
-__all__ = ["Action", "Actions", "Invocation", "add_options", "connect"]
+__all__ = ["Invocation", "add_options", "connect"]
 
 T = TypeVar("T")
 
@@ -120,17 +122,26 @@ def client(arguments: argparse.Namespace) -> AsyncZai:
 
     Raises:
         MissingKeyError: There is no key; the error says where to get one.
+        ConfigurationError: The file of keys cannot be used.
     """
-    try:
-        return AsyncZai(
-            provider=arguments.provider, base_url=arguments.base_url, timeout=arguments.timeout
-        )
-    except MissingKeyError:
-        names = PROVIDERS[arguments.provider].key_variables
-        raise MissingKeyError(
-            f"no API key: set {' or '.join(names)}{_KEY_PAGES.get(names[0], '')}",
-            hint="With --emulate the built-in emulator answers, without any key.",
-        ) from None
+    names = PROVIDERS[arguments.provider].key_variables
+    key = None
+    # A variable of the environment comes first, as everywhere; the client reads it by itself.
+    if not any(os.environ.get(name, "").strip() for name in names):
+        kept = stored_key(arguments.provider)
+        if kept is None:
+            page = _KEY_PAGES.get(names[0], "")
+            raise MissingKeyError(
+                f"no API key: set {' or '.join(names)}{page}, or save one with `zai keys set`",
+                hint="With --emulate the built-in emulator answers, without any key.",
+            )
+        key = kept[0]
+    return AsyncZai(
+        api_key=key,
+        provider=arguments.provider,
+        base_url=arguments.base_url,
+        timeout=arguments.timeout,
+    )
 
 
 def emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
@@ -156,20 +167,3 @@ class LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         self._terminal.note(self.format(record))
-
-
-Action: TypeAlias = Callable[[Invocation], None]
-
-
-class Actions:
-    """The actions of a command such as ``zai files``; each is a parser and a function."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._parsers = parser.add_subparsers(metavar="ACTION", required=True)
-
-    def add(self, name: str, action: Action, summary: str) -> argparse.ArgumentParser:
-        """Add an action and return its parser; the caller adds the arguments."""
-        description = f"{summary[0].upper()}{summary[1:]}."
-        parser = self._parsers.add_parser(name, help=summary, description=description)
-        parser.set_defaults(action=action)
-        return parser

@@ -1,25 +1,39 @@
-"""Questions and answers on a terminal: what is asked, remembered and shown."""
+"""Questions and answers of ``zai chat``: what is asked, shown and remembered."""
 
 import contextlib
+import re
 import time
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import msgspec
 
 from zai_async.cli.connection import Invocation
-from zai_async.cli.output import report, to_json
+from zai_async.cli.output import to_json
+from zai_async.cli.storage import keeps_history, state_directory, write_private
 from zai_async.cli.terminal import Terminal
-from zai_async.errors import ZaiError
-from zai_async.models import ChatCompletion, ChatParams, Message, MessageParam
+from zai_async.models import ChatCompletion, ChatParams, ContentPartParam, Message, MessageParam
 from zai_async.streams.events import TextDelta, ThinkingDelta
 
-__all__ = ["AnswerDisplay", "ChatSession", "Repl"]
+__all__ = ["AnswerDisplay", "ChatSession", "SavedConversation", "first_code", "last_conversation"]
 
 _WARNINGS: Final = {
     "length": "the answer stops at the token limit",
     "context_exceeded": "the answer stops because the context is full",
     "sensitive": "the safety filter stopped the answer",
 }
+# A fence of Markdown, https://spec.commonmark.org/0.31.2/#fenced-code-blocks: one that is never
+# closed goes on to the end of the text.
+_FENCED: Final = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,})[^`\n]*\n(?P<code>.*?)(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def first_code(answer: str) -> str | None:
+    """Return the first block of code in an answer, without its fences."""
+    found = _FENCED.search(answer)
+    return None if found is None else found["code"]
 
 
 class AnswerDisplay:
@@ -28,13 +42,17 @@ class AnswerDisplay:
     Args:
         terminal: Where to.
         as_json: Whether to print the completion instead of its text.
+        code_only: Whether to print the first block of code instead of the whole text.
         thinking: Whether to print the reasoning.
         usage: Whether to end with a line about tokens and time.
     """
 
-    def __init__(self, terminal: Terminal, *, as_json: bool, thinking: bool, usage: bool) -> None:
+    def __init__(
+        self, terminal: Terminal, *, as_json: bool, code_only: bool, thinking: bool, usage: bool
+    ) -> None:
         self._terminal = terminal
         self._as_json = as_json
+        self._code_only = code_only
         self._shows_thinking = thinking
         self._shows_usage = usage
         self.begin()
@@ -52,7 +70,8 @@ class AnswerDisplay:
 
     def text(self, text: str) -> None:
         """Show a piece of the answer."""
-        if not self._as_json:
+        # What replaces the text is known at its end.
+        if not (self._as_json or self._code_only):
             self._set_apart("data")
             self._terminal.data(text)
 
@@ -62,6 +81,13 @@ class AnswerDisplay:
         if self._as_json:
             self._set_apart("data")
             self._terminal.data(f"{to_json(answer)}\n")
+        elif self._code_only:
+            code = first_code(answer.text)
+            printed = answer.text if code is None else code
+            self._set_apart("data")
+            self._terminal.data(printed if printed.endswith("\n") else f"{printed}\n")
+            if code is None:
+                self._terminal.note("zai: the answer has no block of code; this is all of it")
         elif not answer.text.endswith("\n"):
             self.text("\n")
         if answer.outcome in _WARNINGS:
@@ -87,6 +113,28 @@ class AnswerDisplay:
         if self._shown not in {"", kind}:
             self._terminal.paragraph()
         self._shown = kind
+
+
+class SavedConversation(msgspec.Struct):
+    """The last conversation, as it is kept on this machine."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    system: str | None = None
+
+    @property
+    def history(self) -> list[MessageParam]:
+        """The messages as they are sent."""
+        return cast("list[MessageParam]", self.messages)
+
+
+def last_conversation() -> SavedConversation | None:
+    """Return what was said last, or None where nothing is kept."""
+    try:
+        data = (state_directory() / "conversation.json").read_bytes()
+        return msgspec.json.decode(data, type=SavedConversation)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 # Answers with another end are shown, but not sent again: a model would take them for an example.
@@ -123,14 +171,21 @@ class ChatSession:
         self._settings = settings
         self._stream = stream
 
-    def ask(self, prompt: str) -> None:
+    def ask(self, prompt: str, attached: Sequence[ContentPartParam] = ()) -> None:
         """Send a question after all that was said before, and show the answer.
 
         Raises:
             ZaiError: There is no answer, or no proper one.
             KeyboardInterrupt: The person stopped the answer.
         """
-        question: MessageParam = {"role": "user", "content": prompt}
+        # Texts join the prompt: models that only read text take no list of parts.
+        texts = [part["text"] for part in attached if part["type"] == "text"]
+        media = [part for part in attached if part["type"] != "text"]
+        whole = "\n\n".join(filter(None, (prompt, *texts)))
+        question: MessageParam = {"role": "user", "content": whole}
+        if media:
+            ending: list[ContentPartParam] = [{"type": "text", "text": whole}] if whole else []
+            question = {"role": "user", "content": [*media, *ending]}
         instructions: list[MessageParam] = []
         if self.system:
             instructions.append({"role": "system", "content": self.system})
@@ -142,12 +197,15 @@ class ChatSession:
         }
 
         self._display.begin()
-        answer = self._call.run(self._streamed(request) if self._stream else self._whole(request))
+        work = self.stream_answer(request) if self._stream else self.fetch_answer(request)
+        answer = self._call.run(work)
         self._display.finish(answer)
         if answer.outcome in _REMEMBERED:
             self.history += [question, answer.message]
+            self.save()
 
-    async def _streamed(self, request: ChatParams) -> ChatCompletion:
+    async def stream_answer(self, request: ChatParams) -> ChatCompletion:
+        """Show an answer while it is written."""
         async with self._call.zai.chat.completions.stream(**request) as stream:
             async for event in stream.events:
                 if isinstance(event, ThinkingDelta):
@@ -156,82 +214,33 @@ class ChatSession:
                     self._display.text(event.text)
             return stream.snapshot
 
-    async def _whole(self, request: ChatParams) -> ChatCompletion:
+    async def fetch_answer(self, request: ChatParams) -> ChatCompletion:
+        """Show an answer when it is whole."""
         answer = await self._call.zai.chat.completions.create(**request)
         self._display.thinking(answer.thinking)
         self._display.text(answer.text)
         return answer
 
+    def save(self) -> None:
+        """Keep the conversation for ``--continue``, without the files that it showed."""
+        if not keeps_history():
+            return
+        messages = [kept(message) for message in self.history]
+        saved = SavedConversation(model=self.model, messages=messages, system=self.system)
+        # A machine where nothing can be kept, such as a container, must not fail for it.
+        with contextlib.suppress(OSError):
+            write_private(state_directory() / "conversation.json", to_json(saved))
 
-_HELP: Final = """\
-/model [NAME]   show or change the model
-/system [TEXT]  change the instructions, or drop them
-/reset          forget the conversation
-/help           this text
-/exit           leave; so do Ctrl-D and Ctrl-C
-Ctrl-C stops an answer that is being written."""
 
-
-class Repl:
-    """Answer line after line until the person leaves."""
-
-    def __init__(self, session: ChatSession, terminal: Terminal) -> None:
-        self._session = session
-        self._terminal = terminal
-        self._commands: dict[str, Callable[[str], None]] = {
-            "/help": lambda _: terminal.note(_HELP),
-            "/model": self.change_model,
-            "/reset": self.reset,
-            "/system": self.change_system,
-        }
-
-    def run(self) -> int:
-        """Return the exit status when the person has left with Ctrl-D or /exit.
-
-        Raises:
-            KeyboardInterrupt: The person left with Ctrl-C.
-        """
-        with contextlib.suppress(ImportError):
-            import_module("readline")  # its presence lets input() edit; Windows has none
-
-        self._terminal.note(f"{self._session.model}: /help shows the commands, Ctrl-D leaves")
-        while True:
-            try:
-                line = input("> ").strip()
-            except EOFError:
-                self._terminal.note("")
-                return 0
-            word, _, rest = line.partition(" ")
-            if word == "/exit":
-                return 0
-            if command := self._commands.get(word):
-                command(rest.strip())
-            # A path begins with a slash as well, but goes on with another one.
-            elif word[:1] == "/" and word[1:].isalpha():
-                self._terminal.note(f"zai: no command {word}; /help shows them")
-            elif line:
-                self.ask(line)
-
-    def ask(self, line: str) -> None:
-        """Ask; the conversation survives an error and Ctrl-C."""
-        try:
-            self._session.ask(line)
-        except KeyboardInterrupt:
-            self._terminal.interrupted()
-        except ZaiError as error:
-            report(error, self._terminal)
-
-    def change_model(self, name: str) -> None:
-        """Show or change the model."""
-        self._session.model = name or self._session.model
-        self._terminal.note(f"model: {self._session.model}")
-
-    def change_system(self, text: str) -> None:
-        """Change the instructions, or drop them."""
-        self._session.system = text
-        self._terminal.note("instructions set" if text else "instructions dropped")
-
-    def reset(self, _rest: str = "") -> None:
-        """Forget the conversation."""
-        self._session.history.clear()
-        self._terminal.note("forgotten")
+def kept(message: MessageParam | Message) -> dict[str, Any]:
+    """Return a message as it is saved: its files are replaced by a remark."""
+    plain: dict[str, Any] = (
+        msgspec.to_builtins(message) if isinstance(message, Message) else dict(message)
+    )
+    parts: str | list[dict[str, Any]] | None = plain.get("content")
+    if isinstance(parts, list):
+        plain["content"] = "\n\n".join(
+            part["text"] if part["type"] == "text" else f"[a file that was shown: {part['type']}]"
+            for part in parts
+        )
+    return plain

@@ -14,6 +14,7 @@ import msgspec
 from zai_async import AsyncZai, Hooks, ResponseEvent
 from zai_async.cli.arguments import text
 from zai_async.cli.connection import Invocation, add_options, connect
+from zai_async.cli.keys import key_mistake, stored_key
 from zai_async.cli.output import add_output, table, write_text
 from zai_async.cli.terminal import FAILED, NO_ACCESS, Terminal
 from zai_async.errors import ConfigurationError, MissingKeyError, ZaiError
@@ -69,7 +70,7 @@ class Examination:
 
     def run(self, call: Invocation) -> None:
         """Look at everything, from this machine outwards."""
-        zai = call.zai.with_options(hooks=Hooks(on_response=self._read_clock))
+        zai = call.zai.with_options(hooks=Hooks(on_response=self.read_clock))
         self.add("key", source_of_key(self._arguments))
         self.add("address", f"{zai.provider.base_url} ({source_of_url(self._arguments)})")
         self.add("proxy", proxy_for(zai.provider.base_url, self._arguments))
@@ -88,16 +89,18 @@ class Examination:
 
         self.add("clock", compare_clocks(self._skews))
         if self._arguments.ask is not None:
-            self._ask(zai, self._arguments.ask, call)
+            self.ask(zai, self._arguments.ask, call)
 
-    def _read_clock(self, event: ResponseEvent) -> None:
+    def read_clock(self, event: ResponseEvent) -> None:
+        """Compare this machine's clock with the Date of an answer."""
         try:
             moment = parsedate_to_datetime(event.headers.get("Date", ""))
         except ValueError:
             return
         self._skews.append(time.time() - moment.timestamp())
 
-    def _ask(self, zai: AsyncZai, model: str, call: Invocation) -> None:
+    def ask(self, zai: AsyncZai, model: str, call: Invocation) -> None:
+        """Ask for one token, and say how long it took and which limit was found."""
         # One token is seldom a whole answer, and a thinking model has said nothing by then.
         options = msgspec.structs.replace(call.options, allow={"length", "empty"})
         try:
@@ -144,10 +147,15 @@ def first_set(variables: Sequence[str], default: str = "") -> str:
 
 
 def source_of_key(arguments: argparse.Namespace) -> str:
-    """Say where the key was found."""
+    """Say where the key was found, and what its form tells about it."""
     if arguments.emulate:
         return "none is needed by the emulator"
-    return f"in {first_set(PROVIDERS[arguments.provider].key_variables)}"
+    place = first_set(PROVIDERS[arguments.provider].key_variables)
+    key = os.environ.get(place, "")
+    if kept := None if place else stored_key(arguments.provider):
+        key, place = kept
+    mistake = key_mistake(key)
+    return f"in {place}, but {mistake}" if mistake else f"in {place}"
 
 
 def source_of_url(arguments: argparse.Namespace) -> str:

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from zai_async.cli.arguments import text
-from zai_async.cli.connection import Actions, Invocation, add_options, connect
+from zai_async.cli.arguments import Actions, text
+from zai_async.cli.connection import Invocation, add_options, connect
 from zai_async.cli.output import add_output, table, write_content
 from zai_async.cli.terminal import Terminal
 from zai_async.models import File

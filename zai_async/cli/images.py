@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final, cast
 
-from zai_async.cli.arguments import add_words, count, given, media, parse, said, text
+from zai_async.cli.arguments import add_words, count, given, media, parse, place, said, text
 from zai_async.cli.connection import add_options, connect
 from zai_async.cli.output import add_output
 from zai_async.cli.tasks import OUT, add_wait, finish, hand_over
@@ -35,7 +35,7 @@ def image_parser() -> argparse.ArgumentParser:
         "--async", dest="as_task", action="store_true", help="submit a task and wait for it"
     )
     add_wait(parser)
-    add_output(parser, OUT)
+    add_output(parser, OUT, accept=place)
     add_options(parser)
     return parser
 
@@ -94,7 +94,7 @@ def video_parser() -> argparse.ArgumentParser:
         "--audio", action=argparse.BooleanOptionalAction, help="whether to make sound too"
     )
     add_wait(parser)
-    add_output(parser, OUT)
+    add_output(parser, OUT, accept=place)
     add_options(parser)
     return parser
 

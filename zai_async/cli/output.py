@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from zai_async.cli.arguments import place
+from zai_async.cli.arguments import place_or_stdout
 from zai_async.cli.terminal import FAILED, LIMITED, NO_ACCESS, TOO_LATE, USAGE, Terminal
 from zai_async.errors import (
     AccountError,
@@ -32,14 +32,18 @@ __all__ = ["Progress", "add_output", "report", "table", "to_json", "write_conten
 
 
 def add_output(
-    parser: argparse.ArgumentParser, out: str | None = None, *, json: bool = True
+    parser: argparse.ArgumentParser,
+    out: str | None = None,
+    *,
+    json: bool = True,
+    accept: Callable[[str], str | None] = place_or_stdout,
 ) -> None:
     """Add --json and --out; ``out`` is the help of --out, which is left out without it."""
     group = parser.add_argument_group("output")
     if json:
         group.add_argument("--json", action="store_true", help="print the answer as one JSON line")
     if out is not None:
-        group.add_argument("--out", type=place, metavar="PATH", help=out)
+        group.add_argument("--out", type=accept, metavar="PATH", help=out)
 
 
 def to_json(answer: object) -> str:
@@ -62,8 +66,9 @@ def write_text(
     if path is None:
         terminal.data(data)
     else:
-        # No translation of line ends: a file gets the answer as it is, on Windows too.
-        Path(path).write_text(data, encoding="utf-8", newline="")
+        # No translation of line ends: a file gets the answer as it is, on Windows too. What no
+        # encoding has, half of a surrogate pair, becomes a mark as it does on stdout.
+        write_content(data.encode(errors="replace"), terminal, path)
 
 
 def write_content(content: bytes, terminal: Terminal, path: str | None) -> None:
@@ -75,7 +80,12 @@ def write_content(content: bytes, terminal: Terminal, path: str | None) -> None:
     if path is None:
         terminal.content(content)
     else:
-        Path(path).write_bytes(content)
+        # Into what is there, never renamed over it: it may be a device, a FIFO or a link that
+        # somebody reads at its other end. Unbuffered, because a device need not be able to seek.
+        with Path(path).open("wb", buffering=0) as file:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -2,13 +2,14 @@
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from zai_async import AsyncZai
-from zai_async.cli.arguments import text
-from zai_async.cli.connection import Actions, Invocation, add_options, connect
+from zai_async.cli.arguments import Actions, place, text
+from zai_async.cli.connection import Invocation, add_options, connect
 from zai_async.cli.output import Progress, add_output
 from zai_async.cli.terminal import Terminal
 from zai_async.errors import ResponseError, ZaiError
@@ -45,7 +46,7 @@ def finish(task: Task[R], call: Invocation, kind: str) -> None:
         return
     call.answer({"id": task.id, "kind": kind}, task.id)
     if not call.quiet:
-        call.terminal.note(f"zai: to come back: {command_to_come_back(task, call, kind)}")
+        call.terminal.note(f"zai: {how_to_come_back(task, call, kind)}")
 
 
 def wait(task: Task[R], call: Invocation, kind: str) -> R:
@@ -69,19 +70,26 @@ def wait(task: Task[R], call: Invocation, kind: str) -> R:
         return call.run(done())
     except (KeyboardInterrupt, ZaiError) as error:
         if not task.done:
-            way = command_to_come_back(task, call, kind)
-            error.add_note(f"the task goes on; to come back: {way}")
+            goes_on = "" if call.arguments.emulate else "the task goes on; "
+            error.add_note(f"{goes_on}{how_to_come_back(task, call, kind)}")
         raise
 
 
-def command_to_come_back(task: Task[Any], call: Invocation, kind: str) -> str:
-    """Return the command that waits for a task that this one leaves."""
-    words = ["zai task wait", task.id, "--kind", kind]
-    if getattr(call.arguments, "agent", None):
-        words += ["--agent", call.arguments.agent]
-    if call.arguments.provider != "zai":
-        words += ["--provider", call.arguments.provider]
-    return " ".join(words)
+def how_to_come_back(task: Task[Any], call: Invocation, kind: str) -> str:
+    """Say with which command a task is waited for that this one leaves."""
+    arguments = call.arguments
+    if arguments.emulate:
+        # Its emulator ends with this command, and with it the task.
+        return "the emulated task ends with this command; `zai emulator` serves one that stays"
+    words = ["zai", "task", "wait", task.id, "--kind", kind]
+    if getattr(arguments, "agent", None):
+        words += ["--agent", arguments.agent]
+    if arguments.provider != "zai":
+        words += ["--provider", arguments.provider]
+    if arguments.base_url is not None:
+        words += ["--base-url", arguments.base_url]
+    # Quoted for a shell: an id is what the platform sent.
+    return f"to come back: {shlex.join(words)}"
 
 
 def hand_over(answer: Reply, call: Invocation) -> None:
@@ -163,7 +171,7 @@ def task_parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--agent", type=text, metavar="AGENT", help="whose task it is, for --kind agent"
         )
-        add_output(each, out)
+        add_output(each, out, accept=place)
         add_options(each)
     return parser
 

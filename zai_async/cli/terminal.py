@@ -2,8 +2,8 @@
 
 import io
 import os
-import shutil
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -16,6 +16,7 @@ __all__ = [
     "TOO_LATE",
     "USAGE",
     "Terminal",
+    "fitted",
 ]
 
 # What scripts see.
@@ -28,11 +29,23 @@ INTERRUPTED: Final = 130
 # What shells report for a program that SIGPIPE ended; only `set -o pipefail` makes it visible.
 BROKEN_PIPE: Final = 141
 
+# ECMA-48: faint and normal text; return to the first column, and erase to the end of the line.
 _DIM, _PLAIN, _ERASE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
 # A model may write anything, escape sequences that drive a terminal included. Files get it as it
 # is; a terminal gets a mark instead.
-_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
-_HARMLESS = {**_CONTROLS, ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+_CONTROLS: Final = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+# These embed, override and isolate directions: code that is shown in one order and runs in another
+# (CVE-2021-42574). The marks of single directions stay, because Arabic and Hebrew need them.
+_BIDIRECTIONAL: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+_HARMLESS: Final = {
+    **_CONTROLS,
+    **_BIDIRECTIONAL,
+    ord("\n"): "\n",
+    ord("\t"): "\t",
+    # A line that returns to its beginning could hide what it began with.
+    ord("\r"): "",
+}
+_DEFAULT_COLUMNS: Final = 80
 
 
 class Terminal:
@@ -93,8 +106,9 @@ class Terminal:
             self.note(text)
             return
         self.end_line()
-        columns = shutil.get_terminal_size().columns
-        self._write(sys.stderr, text[: columns - 1], dimmed=_has_colours(sys.stderr))
+        # One column stays free: many terminals begin a new line when the last one is filled.
+        line = fitted(text.translate(_HARMLESS).replace("\n", " "), columns_of(sys.stderr) - 1)
+        self._write(sys.stderr, line, dimmed=_has_colours(sys.stderr))
         self._passing = True
 
     def erase(self) -> None:
@@ -126,6 +140,7 @@ class Terminal:
 
     def abandon(self) -> None:
         """Give up both streams: nobody reads them, and the interpreter would flush them at exit."""
+        # Closing them would fail in the same way, because it flushes what they still hold.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
@@ -139,6 +154,29 @@ class Terminal:
         if shown and (stream is sys.stderr or stream.isatty()):
             self._unfinished = None if shown.endswith("\n") else stream
             self._apart = False
+
+
+def fitted(text: str, columns: int) -> str:
+    """Return as much of a line as a terminal shows in so many columns."""
+    for length, character in enumerate(text):
+        # Chinese characters and most pictures take two columns, combining marks take none.
+        wide = unicodedata.east_asian_width(character) in "WF"
+        columns -= 0 if unicodedata.combining(character) else 1 + wide
+        if columns < 0:
+            return text[:length]
+    return text
+
+
+def columns_of(stream: TextIO) -> int:
+    """Return the width of a terminal."""
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isascii() and wanted.isdigit() and int(wanted):
+        return int(wanted)
+    try:
+        # Of this stream: stdout, which others ask, may be a pipe. Some terminals say 0.
+        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
+    except OSError:
+        return _DEFAULT_COLUMNS
 
 
 def _prepare(name: str, mode: str) -> None:

@@ -49,15 +49,20 @@ class SpeechStream(JSONStream[bytes]):
         return b"".join([piece async for piece in self])
 
     async def save(self, path: str | os.PathLike[str]) -> int:
-        """Write what is left to a WAV file and return its length in bytes."""
+        """Write what is left to a WAV file and return its length in bytes.
+
+        Into a FIFO or a pipe the header says that the sound goes on to the end of the file.
+        """
         size = 0
         with ExitStack() as files:
             file = await to_the_end(lambda: files.enter_context(Path(path).open("wb")))
             await to_the_end(partial(file.write, wav_header(_ENDLESS, self.sample_rate)))
             async for piece in self:
                 size += await to_the_end(partial(file.write, piece))
-            await to_the_end(partial(file.seek, 0))
-            await to_the_end(partial(file.write, wav_header(size, self.sample_rate)))
+            # The length is known now, but a FIFO cannot go back to its beginning.
+            if file.seekable():
+                await to_the_end(partial(file.seek, 0))
+                await to_the_end(partial(file.write, wav_header(size, self.sample_rate)))
             await to_the_end(file.close)
         return size + len(wav_header(size, self.sample_rate))
 

@@ -1,0 +1,115 @@
+"""The commands of ``zai``, and how their ends become exit statuses.
+
+Commands about one subject share a module, which is imported only when one of them is asked for.
+There, ``<command>_parser()`` describes the arguments and ``run_<command>(argv, terminal)`` does the
+work and returns the exit status.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final
+
+import zai_async
+from zai_async.cli.terminal import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE, Terminal
+
+__all__ = ["COMMANDS", "MODULE_OF", "main_parser", "run"]
+
+COMMANDS: Final = {
+    "agents": "let an agent translate, or do other work",
+    "chat": "ask a model, or talk with it",
+    "check": "find out which endpoints accept the key",
+    "completion": "print what lets a shell complete commands",
+    "doctor": "find out what stands between this machine and an answer",
+    "emulator": "serve an emulated platform on this machine",
+    "files": "upload, list, fetch and delete files",
+    "image": "make an image",
+    "keys": "keep API keys on this machine",
+    "models": "list the models",
+    "ocr": "read a picture or a pdf",
+    "quota": "show what is left of a Coding Plan",
+    "read": "read a web page",
+    "search": "search the web",
+    "speech": "speak a text",
+    "task": "ask about a task, or wait for it",
+    "tokens": "count the tokens of a text",
+    "transcribe": "write down what is said",
+    "video": "make a video",
+}
+_MODULES: Final = {
+    "account": ("check", "models", "quota"),
+    "agents": ("agents",),
+    "audio": ("speech", "transcribe"),
+    "chat": ("chat",),
+    "completion": ("completion",),
+    "doctor": ("doctor",),
+    "emulator": ("emulator",),
+    "files": ("files",),
+    "keys": ("keys",),
+    "images": ("image", "video"),
+    "tasks": ("task",),
+    "texts": ("ocr", "read", "search", "tokens"),
+}
+MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Raises:
+        SystemExit: The arguments are invalid (status 2), or only help was asked for.
+    """
+    terminal = Terminal()
+    try:
+        return dispatch(sys.argv[1:] if argv is None else argv, terminal)
+    # Outside of dispatch(), because its reports go to streams that may be gone as well.
+    except BrokenPipeError:
+        terminal.abandon()
+        return BROKEN_PIPE
+    except OSError as error:
+        parts = (error.filename, error.strerror or error)
+        terminal.note(f"zai: {': '.join(str(part) for part in parts if part)}")
+        terminal.notes(error)
+        return FAILED
+
+
+def dispatch(argv: Sequence[str], terminal: Terminal) -> int:
+    """Run one command, print how it failed if it did, and return its exit status."""
+    parser = main_parser()
+    # Only the first word is parsed here: options after it belong to the command.
+    name = parser.parse_args(argv[:1]).command
+    if name is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    try:
+        module = import_module(f"zai_async.cli.{MODULE_OF[name]}")
+        command: Callable[[Sequence[str], Terminal], int] = getattr(module, f"run_{name}")
+        return command(argv[1:], terminal)
+    except KeyboardInterrupt as interrupt:
+        terminal.interrupted()
+        terminal.notes(interrupt)
+        return INTERRUPTED
+    except zai_async.ZaiError as error:
+        # Imported late, because help is shown without any of our errors.
+        from zai_async.cli.output import report  # noqa: PLC0415
+
+        return report(error, terminal)
+
+
+def main_parser() -> argparse.ArgumentParser:
+    """Describe the first word of a command line."""
+    width = max(map(len, COMMANDS))
+    commands = [f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="zai",
+        usage="zai COMMAND [ARGUMENT ...]",
+        description="Talk to the Z.AI platform; `zai COMMAND --help` explains a command.",
+        epilog="\n".join(["commands:", *commands]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"zai-async {zai_async.__version__}")
+    parser.add_argument(
+        "command", nargs="?", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS
+    )
+    return parser
