@@ -14,9 +14,9 @@ import msgspec
 from zai_async import AsyncZai, Hooks, ResponseEvent
 from zai_async.cli.arguments import text
 from zai_async.cli.connection import Invocation, add_options, connect
-from zai_async.cli.keys import key_mistake, stored_key
+from zai_async.cli.keys import stored_key
 from zai_async.cli.output import add_output, table, write_text
-from zai_async.cli.terminal import FAILED, NO_ACCESS, Terminal
+from zai_async.cli.terminal import FAILED, NO_ACCESS, USAGE, Terminal
 from zai_async.errors import ConfigurationError, MissingKeyError, ZaiError
 from zai_async.providers import PROVIDERS
 
@@ -135,6 +135,10 @@ def run_doctor(argv: Sequence[str], terminal: Terminal) -> int:
     except MissingKeyError as error:
         examination.add("key", str(error))
         examination.status = NO_ACCESS
+    except ConfigurationError as error:
+        # Such as a key that was pasted with its quotes, or an address that is none.
+        examination.add("settings", str(error))
+        examination.status = USAGE
     findings = examination.findings
     rows = table([(finding.topic, finding.detail) for finding in findings])
     write_text(findings, rows, terminal, None, as_json=arguments.json)
@@ -147,15 +151,13 @@ def first_set(variables: Sequence[str], default: str = "") -> str:
 
 
 def source_of_key(arguments: argparse.Namespace) -> str:
-    """Say where the key was found, and what its form tells about it."""
+    """Say where the key was found."""
     if arguments.emulate:
         return "none is needed by the emulator"
     place = first_set(PROVIDERS[arguments.provider].key_variables)
-    key = os.environ.get(place, "")
     if kept := None if place else stored_key(arguments.provider):
-        key, place = kept
-    mistake = key_mistake(key)
-    return f"in {place}, but {mistake}" if mistake else f"in {place}"
+        place = kept[1]
+    return f"in {place}"
 
 
 def source_of_url(arguments: argparse.Namespace) -> str:

@@ -4,7 +4,6 @@ import argparse
 import getpass
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,13 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
+from zai_async._secrets import Secret
 from zai_async.cli.arguments import Actions
 from zai_async.cli.storage import config_directory, write_private
 from zai_async.cli.terminal import USAGE, Terminal
 from zai_async.errors import ConfigurationError
-from zai_async.providers import PROVIDERS
+from zai_async.providers import PROVIDERS, require_usable_key
 
-__all__ = ["key_mistake", "keys_parser", "run_keys", "stored_key"]
+__all__ = ["keys_parser", "run_keys", "stored_key"]
 
 _SERVICE: Final = "zai-async"
 _DESCRIPTION: Final = """\
@@ -47,14 +47,21 @@ def run_keys(argv: Sequence[str], terminal: Terminal) -> int:
 
 
 def save_key(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Save a key under the first variable that the gateway reads."""
-    name = PROVIDERS[arguments.provider].key_variables[0]
+    """Save a key under the first variable that the gateway reads.
+
+    Raises:
+        ConfigurationError: It is no key, as far as its form shows it.
+    """
+    provider = PROVIDERS[arguments.provider]
+    name = provider.key_variables[0]
     # Never an argument: those can be seen by every user of the machine, and stay in a history.
     typed = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read()
     key = typed.strip()
-    if mistake := key_mistake(key):
-        terminal.note(f"zai: not saved: {mistake}")
+    if not key:
+        terminal.note("zai: the key is empty")
         return USAGE
+    # What was copied along with it, such as Bearer or quotes, would be refused at every call.
+    require_usable_key(provider, Secret(key))
 
     if (keyring := open_keyring()) is not None:
         try:
@@ -159,21 +166,4 @@ def stored_key(provider: str) -> tuple[str, str] | None:
             return None
         if key:
             return key, "the keyring"
-    return None
-
-
-_SCHEME: Final = re.compile(r"\s*(bearer|token|authorization)\b[\s:]", re.IGNORECASE)
-
-
-def key_mistake(key: str) -> str | None:
-    """Say what is wrong with what was pasted as a key, as far as its form shows it."""
-    if not key.strip():
-        return "the key is empty"
-    if _SCHEME.match(key):
-        return "it begins with a scheme such as Bearer; give the key alone"
-    if key.strip()[0] in "\"'`" or key.strip()[-1] in "\"'`":
-        return "it is in quotes; give the key without them"
-    # What a header can carry, RFC 9110 section 5.5: visible ASCII and no space.
-    if not all("!" <= character <= "~" for character in key.strip()):
-        return "it holds a space, a line end or a character that no key has"
     return None
