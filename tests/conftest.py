@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
-from hypothesis import settings
+from hypothesis import Phase, settings
 
+from tests.brevity import pytest_runtest_makereport
 from tests.effort import THOROUGH
 from zai_async import ZaiError
 
@@ -34,11 +35,19 @@ except ImportError:  # Windows, PyPy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+__all__ = ["pytest_runtest_makereport"]
+
 DESCRIPTORS = Path("/proc/self/fd")
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 # Repeatable by default; a thorough run looks for something new each time.
-settings.register_profile("usual", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile(
+    "usual",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    phases=set(Phase) - {Phase.explain},  # which takes minutes
+)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("thorough" if THOROUGH else "usual")
 

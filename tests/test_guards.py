@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from pathlib import Path
 
@@ -71,6 +72,47 @@ def test_what_somebody_asked_for_is_shown(caplog):
     assert caplog.messages == ["seen"]
 """
 
+TALKATIVE = """
+import asyncio, logging
+import pytest
+from hypothesis import given, strategies as st
+
+def test_lines():
+    for number in range(5000):
+        print("printed", number)
+        logging.getLogger("zai_async").warning("logged %d", number)
+    assert [number] == ["the reason"]
+
+@given(st.builds(list, st.just([{"a": number} for number in range(60)])))
+def test_draws(values):
+    assert values == "the reason"
+
+def deep(level):
+    assert level, "the reason"
+    deep(level - 1) if level % 2 else deeper(level)
+
+def deeper(level):
+    deep(level - 1)
+
+def test_frames():
+    deep(100)
+
+@pytest.fixture
+def broken():
+    test_lines()
+
+def test_setup(broken):
+    pass
+
+async def test_group():
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(fail())
+
+async def fail():
+    raise ValueError("the reason")
+"""
+
 INNOCENT = """
 import asyncio
 import pytest
@@ -107,9 +149,9 @@ def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
-def run(project: pytest.Pytester, source: str) -> pytest.RunResult:
+def run(project: pytest.Pytester, source: str, *options: str) -> pytest.RunResult:
     project.mkdir("tests").joinpath("test_it.py").write_text(source)
-    return project.runpytest_subprocess("-p", "no:cacheprovider")
+    return project.runpytest_subprocess("-p", "no:cacheprovider", *options)
 
 
 def test_guilty_tests_are_convicted(guarded: pytest.Pytester) -> None:
@@ -127,9 +169,9 @@ def test_guilty_tests_are_convicted(guarded: pytest.Pytester) -> None:
     )
 
 
-def test_telltale_tests_are_convicted(guarded: pytest.Pytester) -> None:
-    result = run(guarded, TELLTALE)
-    result.assert_outcomes(passed=5, errors=3)
+def test_telltale_tests_are_convicted_and_innocent_ones_left_alone(guarded) -> None:
+    result = run(guarded, TELLTALE + INNOCENT)
+    result.assert_outcomes(passed=5 + 3, errors=3)
     result.stdout.fnmatch_lines_random(
         [
             "ERROR */test_it.py::test_a_key_in_a_log - *told*",
@@ -139,15 +181,27 @@ def test_telltale_tests_are_convicted(guarded: pytest.Pytester) -> None:
     )
 
 
+def test_a_failure_is_told_in_forty_lines(guarded: pytest.Pytester) -> None:
+    output = run(guarded, TALKATIVE, "-n", "1").stdout.str()  # it comes from another process
+    told, _, summary = output.partition("short test summary")
+    failures = re.split(r"^_{3,} .+ _{3,}\n", told, flags=re.MULTILINE)[1:]
+    assert len(failures) == len(re.findall("^(?:FAILED|ERROR) ", summary, re.MULTILINE)) == 5
+    for failure in failures:
+        assert "the reason" in failure
+        assert len(re.sub(r"^=+.*\n", "", failure, flags=re.MULTILINE).splitlines()) <= 38
+    assert "logged 4999" in output
+    assert "FAILED tests/test_it.py::test_frames - AssertionError: the reason" in summary
+
+
+def test_all_of_a_failure_is_told_if_asked_for(guarded: pytest.Pytester) -> None:
+    assert len(run(guarded, TALKATIVE, "-v", "-k", "lines").stdout.lines) > 10_000
+
+
 def test_the_canaries_are_in_use(eavesdropper: logging.Filter) -> None:
     for secret in (KEY, PROMPT):
         logging.getLogger("zai_async").debug(secret)
     told, eavesdropper.told = eavesdropper.told, []
     assert len(told) == 2
-
-
-def test_innocent_tests_are_left_alone(guarded: pytest.Pytester) -> None:
-    run(guarded, INNOCENT).assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 80), ("api.z.ai", 443)])

@@ -7,6 +7,7 @@ from tests.conftest import (
     leak_check,
     nothing_is_left,
     nothing_is_told,
+    pytest_runtest_makereport,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "leak_check",
     "nothing_is_left",
     "nothing_is_told",
+    "pytest_runtest_makereport",
 ]
