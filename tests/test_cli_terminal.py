@@ -19,6 +19,22 @@ pty = pytest.importorskip("pty")  # Windows has none
 MAIN = "import sys; from zai_async.cli import main; sys.exit(main())"
 # A session leader makes its terminal the one that Ctrl-C comes from.
 ON_TERMINAL = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {MAIN}"
+# Writes a dot when main() begins to import; what comes before is Python's own start, which no
+# package can guard.
+TELLING = """
+import sys
+from zai_async.cli import main
+
+class Telling:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "zai_async.cli.commands":
+            sys.stdout.write(".")
+            sys.stdout.flush()
+
+sys.meta_path.insert(0, Telling)
+sys.exit(main())
+"""
 CTRL_C, CTRL_D, UP = b"\x03", b"\x04", b"\x1b[A"
 BRACKETED_PASTE = re.compile(rb"\x1b\[\?2004[hl]\r?")
 
@@ -163,9 +179,7 @@ def test_earlier_lines_are_found_again(window, zai_emulator):
 def test_interrupt_at_any_moment_is_quiet(environment, zai_emulator, delay):
     zai_emulator.chat.reply("one two", chunk_size=4)
     zai_emulator.fault(path="chat", silence_after=(300, 60.0))
-    # What comes before is Python's own start, which no package can guard.
-    program = f"import sys, zai_async.cli; sys.stdout.write('.'); sys.stdout.flush(); {MAIN}"
-    command = [sys.executable, "-c", program, "chat", "Hi"]
+    command = [sys.executable, "-c", TELLING, "chat", "Hi"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
