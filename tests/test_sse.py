@@ -3,14 +3,15 @@
 import itertools
 import random
 import sys
-import time
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.counting import Counter, counted
 from tests.effort import sample, times
 from tests.sse_reference import BOM, Dispatched, Interpretation, split_lines
 from zai_async._protocol.sse import Event, SSEParser
@@ -287,22 +288,29 @@ FILLERS = {
 }
 
 
-def cpu_seconds(pieces: list[bytes]) -> float:
-    parser = SSEParser()
-    started = time.process_time()
-    feed_all(parser, pieces)
-    return time.process_time() - started
+@pytest.fixture(scope="module")
+def counting() -> tuple[ModuleType, Counter]:
+    return counted(SSEParser.__module__)
 
 
-# Small reads: in large ones the first touch of fresh memory outweighs the parser, and is a step.
-@pytest.mark.parametrize(("size", "total"), [(7, 32 * 1024), (64, 128 * 1024)])
+def work_of(pieces: list[bytes], counting: tuple[ModuleType, Counter]) -> int:
+    module, counter = counting
+    before = counter.work
+    feed_all(module.SSEParser(), pieces)
+    return counter.work - before
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
 @pytest.mark.parametrize("filler", FILLERS.values(), ids=FILLERS)
-def test_the_cost_grows_with_the_bytes_only(filler: bytes, size: int, total: int) -> None:
-    """Eight times the bytes; whatever is quadratic would take 64 times as long."""
-    pieces = pieces_of(b"data: " + filler * (total // len(filler)) + b"\n\n", size)
-    many_pieces = pieces_of(b"data: " + filler * (8 * total // len(filler)) + b"\n\n", size)
-    short = min(cpu_seconds(pieces) for _ in range(5))
-    assert min(cpu_seconds(many_pieces) for _ in range(5)) < 12 * short
+def test_the_cost_grows_with_the_bytes_only(
+    filler: bytes, size: int, counting: tuple[ModuleType, Counter]
+) -> None:
+    """Eight times the bytes; whatever is quadratic would count 64 times as many."""
+    short, long = (
+        work_of(pieces_of(b"data: " + filler * (total // len(filler)) + b"\n\n", size), counting)
+        for total in (4096, 8 * 4096)
+    )
+    assert 7 < long / short < 9
 
 
 # --- what the standard ignores ----------------------------------------------------------------
