@@ -45,7 +45,9 @@ class Counter:
         result = function(*args, **kwargs)
         if isinstance(owner, TEXTS):
             self.work += touched(owner, function.__name__, args, result)
-        elif isinstance(owner, re.Pattern) or function in TEXTS:
+        elif isinstance(owner, re.Pattern):
+            self.work += scanned(function.__name__, args, result)
+        elif function in TEXTS:
             self.work += max(map(length_of, args), default=0)
         return result
 
@@ -64,6 +66,14 @@ def touched(owner: Any, name: str, args: tuple[Any, ...], result: Any) -> int:
     if name in SEARCHES and name.startswith("r"):
         return len(owner) - max(result, 0)
     return max(len(owner), length_of(result))
+
+
+def scanned(name: str, args: tuple[Any, ...], result: Any) -> int:
+    """Return how far a pattern was looked for; one that may not wander stops where it fails."""
+    start = args[1] if name in {"match", "fullmatch", "search"} and len(args) > 1 else 0
+    if isinstance(result, re.Match):
+        return result.end() - start
+    return 1 if name in {"match", "fullmatch"} else max(map(length_of, args)) - start
 
 
 class _Reporting(ast.NodeTransformer):
