@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import math
 
 import anyio
@@ -61,16 +62,34 @@ def test_reading_the_body_has_a_limit():
     assert took == pytest.approx(40)
 
 
+LARGE = json.dumps(COMPLETION | {"padding": "x" * 2**18}).encode()
+
+
+def in_pieces(body, size, pause):
+    return [step for at in range(0, len(body), size) for step in (pause, body[at : at + size])]
+
+
 def test_a_body_that_comes_in_pieces_may_take_longer_than_each_of_them():
     """A large answer over a slow line is not fetched, and paid for, again and again."""
-    pieces = [piece for byte in BODY for piece in (bytes([byte]), 30.0)]
+    slow = FakeReply(steps=tuple(in_pieces(LARGE, 2**14, 30.0)))
     limits = Timeout(between_progress=40.0)
-    reply, took, transport = timed(FakeReply(steps=tuple(pieces)), timeout=limits)
+    reply, took, transport = timed(slow, timeout=limits)
     assert (reply.text, len(transport.requests)) == ("Hi", 1)
-    assert took == pytest.approx(30 * len(BODY))
-    error, took, _ = timed(FakeReply(steps=tuple(pieces)), timeout=limits, deadline=100.0)
+    assert took == pytest.approx(30 * 17)
+    error, took, _ = timed(slow, timeout=limits, deadline=100.0)
     assert isinstance(error, DeadlineError)
     assert took == pytest.approx(100)
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+def test_a_body_that_trickles_is_given_up(body):
+    """A byte now and then is no progress: 16 KiB are, or the end."""
+    trickle = FakeReply(steps=tuple(in_pieces(body, 1, 30.0)))
+    error, took, _ = timed(trickle, timeout=Timeout(between_progress=40.0), retries=0)
+    assert isinstance(error, RequestTimeoutError)
+    assert took == pytest.approx(40)
+    reply, took, _ = timed(FakeReply(steps=tuple(in_pieces(BODY, 1, 0.01))), retries=0)
+    assert (reply.text, took) == ("Hi", pytest.approx(0.01 * len(BODY)))
 
 
 def test_without_limits_a_call_waits():

@@ -12,7 +12,7 @@ from tests.chat_wire import body, frame, last, texts
 from tests.virtual_loop import run
 from zai_async import CallOptions, ClientClosedError, ClientDrainingError, RetryPolicy, ZaiError
 from zai_async._threads import call_in
-from zai_async.session.loops import Visit, Visits
+from zai_async.session.loops import InFlightCall, InFlightCalls
 from zai_async.testing import FakeReply, FakeTransport
 
 WORD = frame(texts("word ")[0])
@@ -50,7 +50,7 @@ def in_flight(zai):
 
 def nothing_is_left(zai, transport):
     sessions = zai._manager.sessions
-    return transport.open_responses == in_flight(zai) == len(sessions.visits.inside) == 0
+    return transport.open_responses == in_flight(zai) == len(sessions.calls.inside) == 0
 
 
 @pytest.mark.parametrize("call", [ask, read])
@@ -241,14 +241,17 @@ def test_what_a_closed_loop_has_left_is_not_waited_for():
     asyncio.run(stream.aclose())
 
 
-async def test_a_visit_that_does_nothing_yet_has_nothing_to_interrupt():
-    visits = Visits()
-    visit = Visit(visits)
-    visit.enter()
-    visit.interrupt()
+async def test_a_call_that_waits_for_nothing_yet_has_nothing_to_cancel():
+    calls = InFlightCalls()
+    call = InFlightCall(calls)
+    call.register()
+    call.drain()
     await asyncio.sleep(0)
-    visit.leave()
-    assert not visits.inside
+    with pytest.raises(ClientDrainingError, match="before the call had ended"):
+        call.register()
+    call.leave()
+    call.leave()
+    assert not calls.inside
 
 
 async def test_twenty_streams_of_a_real_server(zai_emulator):

@@ -4,7 +4,6 @@ import pytest
 
 from tests.calls import COMPLETION, KEY, FakeClock, ask, client
 from zai_async import CallOptions, Hooks, RetryPolicy
-from zai_async.session.settings import emit
 from zai_async.testing import FakeReply, FakeTransport
 
 FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")
@@ -61,7 +60,7 @@ async def test_hooks_see_everything_in_order(kind):
     assert KEY not in repr(list(seen))
 
 
-@pytest.mark.parametrize("name", ["on_request", "on_response", "on_retry"])
+@pytest.mark.parametrize("name", ["on_request", "on_response"])
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_what_a_hook_raises_ends_the_call(name, asynchronous):
     def fail(event):
@@ -79,7 +78,3 @@ async def test_what_a_hook_raises_ends_the_call(name, asynchronous):
             await ask(zai)
     assert len(transport.requests) == (name != "on_request")
     assert transport.open_responses == 0
-
-
-async def test_without_hooks_nothing_is_called():
-    assert await emit(None, object()) is None

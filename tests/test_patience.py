@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import virtual_loop
-from zai_async._clock import Patience
+from zai_async._clock import RescheduleTimeout
 
 
 def patience():
-    return Patience(asyncio.get_running_loop())
+    return RescheduleTimeout()
 
 
 def now():
@@ -26,7 +26,7 @@ async def waited(seconds, *moments):
     start, done = now(), False
     with patience() as mine:
         for moment in moments:
-            mine.until(start + moment)
+            mine.reschedule(start + moment)
         await asyncio.sleep(seconds)
         done = True
     return done, now() - start, asyncio.current_task().cancelling()
@@ -47,7 +47,7 @@ def test_only_the_last_moment_counts(seconds, moments):
 async def test_a_moment_that_moves_on_with_each_piece_is_never_reached():
     with patience() as mine:
         for _ in range(20):
-            mine.until(now() + 0.05)
+            mine.reschedule(now() + 0.05)
             await asyncio.sleep(0.01)
         done = True
     assert done
@@ -56,7 +56,7 @@ async def test_a_moment_that_moves_on_with_each_piece_is_never_reached():
 async def test_a_cancellation_from_outside_goes_on():
     async def work():
         with patience() as mine:
-            mine.until(now() + 60)
+            mine.reschedule(now() + 60)
             await asyncio.sleep(60)
 
     task = asyncio.create_task(work())
@@ -85,7 +85,7 @@ async def test_a_cancellation_that_comes_together_with_ours_goes_on():
 async def test_an_error_that_answers_the_interruption_goes_on():
     async def work():
         with patience() as mine:
-            mine.until(now())
+            mine.reschedule(now())
             try:
                 await asyncio.sleep(60)
             finally:
@@ -151,12 +151,12 @@ async def test_who_interrupts_himself_goes_on_until_he_waits():
 
 async def test_it_works_inside_and_around_the_scopes_of_others():
     with anyio.move_on_after(0.01) as outer, patience() as mine:
-        mine.until(now() + 60)
+        mine.reschedule(now() + 60)
         await anyio.sleep(60)
     assert outer.cancelled_caught
     with anyio.move_on_after(60) as outer:
         with patience() as mine:
-            mine.until(now() + 0.01)
+            mine.reschedule(now() + 0.01)
             with anyio.move_on_after(60) as inner:
                 await anyio.sleep(60)
         await anyio.lowlevel.checkpoint()
@@ -169,15 +169,15 @@ async def test_it_works_inside_and_around_the_scopes_of_others():
 async def timed_out():
     async with asyncio.timeout(0.01):
         with patience() as mine:
-            mine.until(now() + 60)
+            mine.reschedule(now() + 60)
             await asyncio.sleep(60)
 
 
 async def test_no_timer_is_left_behind():
     loop = asyncio.get_running_loop()
     with patience() as mine:
-        mine.until(now() + 60)
-        mine.until(now() + 30)
+        mine.reschedule(now() + 60)
+        mine.reschedule(now() + 30)
     assert not [timer for timer in loop._scheduled if not timer.cancelled()]
 
 
@@ -187,7 +187,7 @@ def test_calls_are_made_inside_a_task():
 
     def enter():
         try:
-            with Patience(loop):
+            with RescheduleTimeout():
                 pass
         except RuntimeError as error:
             failures.append(str(error))

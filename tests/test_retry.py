@@ -17,9 +17,9 @@ from zai_async.errors import (
     DeadlineError,
     ResponseError,
 )
-from zai_async.retry import Backoff, RetryPolicy, surely_refused
+from zai_async.retry import Backoff, RetryPolicy, is_safe_to_retry
 
-CHANCES = st.floats(0, 1, exclude_max=True)
+JITTERS = st.floats(0, 1, exclude_max=True)
 SECONDS = st.floats(0, 1e6)
 
 
@@ -32,20 +32,18 @@ def answered(code, status=429):
     return to_error(fault, status=status, headers={}, now=0.0)
 
 
-def decide(error, repetition=1, elapsed=0.0, chance=0.5, **policy):
-    return RetryPolicy(**policy).decide(
-        error, repetition=repetition, elapsed=elapsed, chance=chance
-    )
+def decide(error, retry=1, elapsed=0.0, jitter=0.5, **policy):
+    return RetryPolicy(**policy).decide(error, retry=retry, elapsed=elapsed, jitter=jitter)
 
 
 def requests_until(end, seed, code="1302", took=0.4, **policy):
     """Return how many requests are sent to a server that refuses until `end`; 0 for giving up."""
-    chances, now, error = random.Random(seed), 0.0, answered(code)
+    jitters, now, error = random.Random(seed), 0.0, answered(code)
     for sent in range(1, 1000):
         if now >= end:
             return sent
         now += took
-        wait = decide(error, sent, now, chances.random(), **policy)
+        wait = decide(error, sent, now, jitters.random(), **policy)
         if wait is None:
             break
         now += wait
@@ -63,11 +61,21 @@ def requests_until(end, seed, code="1302", took=0.4, **policy):
         ("overload", [4, 8, 16, 32, 60, 60, 60]),
     ],
 )
-def test_waits_double_up_to_a_limit_and_have_full_jitter(repeat, longest):
-    for repetition, wait in enumerate(longest, 1):
-        for chance in (0.0, 0.25, 0.999):
-            found = decide(refused(repeat), repetition, chance=chance, budget=1e6)
-            assert found == pytest.approx(chance * wait)
+def test_waits_double_up_to_a_limit_and_have_jitter(repeat, longest):
+    for retry, wait in enumerate(longest, 1):
+        for jitter in (0.25, 0.999):
+            found = decide(refused(repeat), retry, jitter=jitter, budget=1e6)
+            assert found == pytest.approx(jitter * wait)
+
+
+@pytest.mark.parametrize(
+    ("first", "least"),
+    [(0.0, 0.0), (0.05, 0.05), (0.1, 0.1), (0.5, 0.1), (1.0, 0.1), (2.0, 0.2), (60.0, 6.0)],
+)
+def test_jitter_has_a_floor(first, least):
+    waits = [Backoff(first, 60.0).wait(1, jitter) for jitter in (0.0, 0.01, 0.05)]
+    assert waits == pytest.approx([least] * 3)
+    assert Backoff(first, 60.0).wait(1, 0.5) == pytest.approx(max(least, first / 2))
 
 
 def test_a_backoff_does_not_overflow():
@@ -77,7 +85,7 @@ def test_a_backoff_does_not_overflow():
 
 @pytest.mark.parametrize(("repeat", "last"), [("short", 4), ("throttle", None), ("overload", None)])
 def test_only_failures_of_the_platform_have_a_number_of_tries(repeat, last):
-    waits = [decide(refused(repeat), repetition) for repetition in range(1, 101)]
+    waits = [decide(refused(repeat), retry) for retry in range(1, 101)]
     assert None not in waits[:last]
     assert last is None or set(waits[last:]) == {None}
 
@@ -139,14 +147,14 @@ def test_the_smaller_number_of_tries_counts(retries, repeat, tries):
     ("elapsed", "wait"), [(0.0, 60.0), (59.0, 60.0), (60.0, 60.0), (90.0, 30.0), (119.5, 0.5)]
 )
 def test_a_wait_ends_within_the_budget(elapsed, wait):
-    found = decide(refused(), 10, elapsed=elapsed, chance=0.999999999)
+    found = decide(refused(), 10, elapsed=elapsed, jitter=0.999999999)
     assert found == pytest.approx(wait, rel=1e-6)
 
 
 @pytest.mark.parametrize("elapsed", [120.0, 121.0, 1e9])
 def test_nothing_is_repeated_after_the_budget(elapsed):
     assert decide(refused(), elapsed=elapsed) is None
-    assert decide(refused(), elapsed=elapsed, chance=0.0) is None
+    assert decide(refused(), elapsed=elapsed, jitter=0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -177,12 +185,12 @@ def test_a_server_that_names_a_wait_is_obeyed_or_left(asked, policy, elapsed, wa
 
 
 def test_a_server_that_asks_for_no_wait_is_not_asked_without_end():
-    waits = [decide(refused("throttle", 0.0), repetition) for repetition in range(1, 7)]
+    waits = [decide(refused("throttle", 0.0), retry) for retry in range(1, 7)]
     assert waits == [1, 2, 4, 8, 16, 30]
 
 
 def test_a_named_wait_does_not_change_the_number_of_tries():
-    assert decide(refused("short", retry_after=1.0), repetition=5) is None
+    assert decide(refused("short", retry_after=1.0), retry=5) is None
 
 
 @pytest.mark.parametrize("name", ["budget", "longest_retry_after"])
@@ -224,31 +232,31 @@ def test_a_policy_cannot_be_changed():
     ids=range(13),
 )
 def test_what_surely_was_not_accepted(error, sure):
-    assert surely_refused(error) is sure
+    assert is_safe_to_retry(error) is sure
 
 
 @given(
     repeat=st.sampled_from(["never", "short", "throttle", "overload", "reset"]),
     asked=st.none() | SECONDS,
-    repetition=st.integers(1, 10**6),
+    retry=st.integers(1, 10**6),
     elapsed=SECONDS,
-    chance=CHANCES,
+    jitter=JITTERS,
     budget=SECONDS,
     retries=st.none() | st.integers(0, 100),
     longest=SECONDS,
 )
 def test_a_wait_is_never_negative_nor_beyond_the_budget(
-    *, repeat, asked, repetition, elapsed, chance, budget, retries, longest
+    *, repeat, asked, retry, elapsed, jitter, budget, retries, longest
 ):
     policy = RetryPolicy(budget=budget, retries=retries, longest_retry_after=longest)
     error = refused(repeat, asked)
-    wait = policy.decide(error, repetition=repetition, elapsed=elapsed, chance=chance)
+    wait = policy.decide(error, retry=retry, elapsed=elapsed, jitter=jitter)
     if wait is None:
         return
     assert repeat in {"short", "throttle", "overload"}
     assert 0 <= wait <= budget - elapsed
     assert asked is None or asked <= min(wait, longest)
-    assert retries is None or repetition <= retries
+    assert retries is None or retry <= retries
 
 
 # Schedules.

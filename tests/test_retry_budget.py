@@ -1,4 +1,6 @@
-"""Repetitions of a whole client: what a dead server gets, and who may repeat at all."""
+"""Retries of a whole client: what a dead server gets, and who may retry at all."""
+
+from contextlib import nullcontext
 
 import anyio
 import pytest
@@ -6,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.calls import ASK, BUSY, FINE, LOST, FakeClock, ask, client, scripted
-from zai_async import CallOptions, RetryPolicy, ServerError, ZaiError, no_retries
-from zai_async.retry import RetryReserve
+from zai_async import (
+    CallOptions,
+    ConnectionLostError,
+    RetryPolicy,
+    ServerError,
+    ZaiError,
+    no_retries,
+)
+from zai_async.retry import RetryBudget
 from zai_async.testing import FakeReply, FakeTransport
 
 DOWN = FakeReply.json({"error": {"code": "1234"}}, status=500)
@@ -23,40 +32,40 @@ FAULTS = {
 }
 
 
-# The reserve
+# The budget
 
 
-def test_a_reserve_is_used_up():
-    reserve = RetryReserve(3)
-    assert [reserve.draw() for _ in range(5)] == [True, True, True, False, False]
+def test_a_budget_is_used_up():
+    budget = RetryBudget(3)
+    assert [budget.draw() for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_a_repetition_that_helped_costs_nothing():
-    reserve = RetryReserve(1)
+def test_a_retry_that_helped_costs_nothing():
+    budget = RetryBudget(1)
     for _ in range(100):
-        assert reserve.draw()
-        reserve.refill(helped=True)
+        assert budget.draw()
+        budget.refill(helped=True)
 
 
-def test_ten_answers_pay_for_a_repetition():
-    reserve = RetryReserve(1)
-    assert reserve.draw()
+def test_ten_answers_pay_for_a_retry():
+    budget = RetryBudget(1)
+    assert budget.draw()
     for _ in range(9):
-        reserve.refill(helped=False)
-        assert not reserve.draw()
-    reserve.refill(helped=False)
-    reserve.refill(helped=False)
-    assert reserve.draw()
+        budget.refill(helped=False)
+        assert not budget.draw()
+    budget.refill(helped=False)
+    budget.refill(helped=False)
+    assert budget.draw()
 
 
 @given(st.lists(st.sampled_from(["draw", "answer"])), st.integers(1, 20))
-def test_no_more_than_a_tenth_of_the_answers_is_repeated(events, most):
-    reserve, drawn, answers = RetryReserve(most), 0, 0
+def test_no_more_than_a_tenth_of_the_answers_is_retried(events, most):
+    budget, drawn, answers = RetryBudget(most), 0, 0
     for event in events:
         if event == "draw":
-            drawn += reserve.draw()
+            drawn += budget.draw()
         else:
-            reserve.refill(helped=False)
+            budget.refill(helped=False)
             answers += 1
         assert drawn <= most + answers / 10
 
@@ -79,14 +88,14 @@ async def test_a_dead_server_is_not_asked_twice_as_often(reply):
     assert 1000 < len(transport.requests) <= 1100
 
 
-async def test_with_an_empty_reserve_each_call_is_one_request_until_calls_succeed_again():
+async def test_with_an_empty_budget_each_call_is_one_request_until_calls_succeed_again():
     replies = [DOWN] * 500
     zai, transport = scripted(lambda _: replies.pop() if replies else FINE)
     async with zai:
         other = zai.with_options(timeout=5)
         while len(transport.requests) < 200:
             error = await ask_in_vain(zai)
-        assert "too many have failed lately" in error.hint
+        assert "retry budget is exhausted" in error.hint
         assert len((await ask_in_vain(other)).attempts) == 1  # they share it
         replies.clear()
         for _ in range(20):
@@ -95,7 +104,7 @@ async def test_with_an_empty_reserve_each_call_is_one_request_until_calls_succee
         assert len((await ask(other)).attempts) == 2
 
 
-async def test_many_failures_that_a_repetition_cures_do_not_empty_it():
+async def test_many_failures_that_a_retry_cures_do_not_empty_it():
     turns = iter(range(10_000))
     zai, transport = scripted(lambda _: FINE if next(turns) % 2 else DOWN)
     async with zai:
@@ -149,13 +158,26 @@ async def test_no_retries_wins_over_what_the_call_says():
     assert len(transport.requests) == 1
 
 
-async def test_no_retries_covers_idle_connections(zai_emulator):
+@pytest.mark.parametrize("options", [{}, {"options": CallOptions(retries=0)}])
+async def test_an_idle_connection_that_was_closed_is_no_failure(zai_emulator, options):
+    """Nobody has answered on it: to send the request once more is no retry."""
     async with client(zai_emulator.url, retry=RetryPolicy()) as zai:
         await ask(zai)
         zai_emulator.fault(drop_reused=True)
-        with no_retries(), pytest.raises(ZaiError):
-            await ask(zai)
-        assert len(zai_emulator.requests) == 2
+        with nullcontext() if options else no_retries():
+            attempts = (await ask(zai, **options)).attempts
+        assert [attempt.error for attempt in attempts] == ["ConnectionLostError", None]
+        assert [attempt.connection_reused for attempt in attempts] == [True, False]
+
+
+async def test_a_second_connection_that_breaks_is_a_failure():
+    stale = ConnectionLostError("reset")
+    stale.stale = True
+    zai, transport = scripted(FakeReply(failure=stale))
+    async with zai:
+        with pytest.raises(ConnectionLostError):
+            await ask(zai, options=CallOptions(retries=0))
+    assert [request.fresh for request in transport.requests] == [False, True]
 
 
 # When the server names a time: (header, wait in seconds or None to give up)

@@ -116,7 +116,7 @@ class Run:
             "responses": self.transport.open_responses,
             "slots": sum(window.in_flight for window in self.zai.limits.snapshot().values()),
             "waiting": sum(window.waiting for window in self.zai.limits.snapshot().values()),
-            "visits": len(self.zai._manager.sessions.visits.inside),
+            "visits": len(self.zai._manager.sessions.calls.inside),
             "watched": len(session.watchdog._watched),
             "tasks": len(asyncio.all_tasks()) - 1,
         }
@@ -174,6 +174,6 @@ async def test_every_point_on_a_real_connection(zai_emulator, operation):
         await zai_emulator.wait_until(lambda: zai_emulator.in_flight == 0)
         session = await zai._manager.sessions.current()
         assert not session.watchdog._watched
-        assert not zai._manager.sessions.visits.inside
+        assert not zai._manager.sessions.calls.inside
         assert {window.in_flight for window in zai.limits.snapshot().values()} == {0}
         assert await operation(zai)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from zai_async.session.loops import Watchdog
+from zai_async.session.watchdog import Watchdog
 
 
 class Timer:

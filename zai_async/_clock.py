@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 
 import anyio
 
-__all__ = ["Clock", "Patience", "SystemClock"]
+__all__ = ["Clock", "RescheduleTimeout", "SystemClock"]
 
 _FAR: Final = 60.0
 """Seconds after which to look again, so that most changes of a moment need no other timer."""
@@ -38,74 +38,79 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of this machine."""
 
+    # These two are functions of C: a call asks for them more than once.
+    wall = staticmethod(time.time)
+    random = staticmethod(random.random)
+
     def monotonic(self) -> float:
         """Return the time of the running event loop."""
         # Not anyio's, which knows tasks only: a watchdog asks from a callback of the loop.
         return asyncio.get_running_loop().time()
-
-    def wall(self) -> float:
-        """Return the time of the system."""
-        return time.time()
-
-    def random(self) -> float:
-        """Return a number nobody can foresee well enough to matter."""
-        return random.random()  # noqa: S311 - jitter, not cryptography
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""
         await anyio.sleep(seconds)
 
 
-class Patience:
+class RescheduleTimeout:
     """Ends what the current task awaits inside, and swallows the cancellation that this takes.
 
     Works as ``asyncio.timeout`` does, next to it and to anyio's scopes, but enters and leaves
     without a coroutine, and costs nothing when its moment is moved with every piece that arrives.
+    It may be entered again when it has been left, for the next step of the same work.
     """
 
-    __slots__ = ("_before", "_ended", "_loop", "_moment", "_task", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._moment = math.inf
-        self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._ended = False
-        self._before = 0
+    # No __init__: most of these are set anew at each entry.
+    loop: asyncio.AbstractEventLoop
+    _task: asyncio.Task[Any] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _moment = math.inf
+    _ended = False
+    _cancels_before = 0
+    _entries = 0
 
     def __enter__(self) -> Self:
-        task = self._task = asyncio.current_task(self._loop)
+        loop = self.loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("calls are made inside a task")
-        self._before = task.cancelling()
+        self._task = task
+        self._cancels_before = task.cancelling()
+        self._moment, self._ended = math.inf, False
+        self._entries += 1
         return self
 
-    def until(self, moment: float) -> None:
+    def reschedule(self, when: float) -> None:
         """Set when waiting ends, on the clock of the loop."""
-        self._moment = moment
-        if self._timer is not None and self._timer.when() <= moment:
+        self._moment = when
+        if self._timer is not None and self._timer.when() <= when:
             return  # it will look again
         if self._timer is not None:
             self._timer.cancel()
-        if moment < math.inf:
-            self._timer = self._loop.call_at(min(moment, self._loop.time() + _FAR), self._look)
+        if when < math.inf:
+            self._timer = self.loop.call_at(min(when, self.loop.time() + _FAR), self._look)
 
     def _look(self) -> None:
         self._timer = None
-        if self._loop.time() < self._moment:
-            self.until(self._moment)  # it was moved
+        if self.loop.time() < self._moment:
+            self.reschedule(self._moment)  # it was moved
         else:
             self.interrupt()
 
     def interrupt(self) -> None:
         """End it now; nothing happens if nobody is inside."""
+        self._end(self._entries)
+
+    def _end(self, entry: int) -> None:
         task = self._task
-        if task is None or self._ended:
+        # A request to end that was put off must not reach the block after the one it was for.
+        if task is None or self._ended or entry != self._entries:
             return
         waiter = getattr(task, "_fut_waiter", None)
-        if task is asyncio.current_task(self._loop) or (waiter is not None and waiter.done()):
-            # It goes on now; a cancellation would reach it after it has left.
-            self._loop.call_soon(self.interrupt)
+        if task is asyncio.current_task(self.loop) or (waiter is not None and waiter.done()):
+            # It goes on now; a cancellation would reach it after it has left, or throw away
+            # what it has been waiting for: an answer that is here, a permit that was granted.
+            self.loop.call_soon(self._end, entry)
             return
         self._ended = True
         task.cancel()
@@ -123,4 +128,4 @@ class Patience:
         if not self._ended or task is None:
             return False
         # Somebody else's cancellation is not swallowed, even if it came together with ours.
-        return task.uncancel() <= self._before and isinstance(error, asyncio.CancelledError)
+        return task.uncancel() <= self._cancels_before and isinstance(error, asyncio.CancelledError)

@@ -3,10 +3,7 @@
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator, MachineSlots
 from zai_async.session.gate import LimitsView
-from zai_async.session.loops import LoopSession, Sessions
-from zai_async.session.manager import SessionManager
-from zai_async.session.repetition import no_retries
-from zai_async.session.settings import (
+from zai_async.session.hooks import (
     CallEnd,
     FinishEvent,
     Hooks,
@@ -14,9 +11,12 @@ from zai_async.session.settings import (
     RequestEvent,
     ResponseEvent,
     RetryEvent,
-    Settings,
     StartEvent,
 )
+from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session.manager import SessionManager
+from zai_async.session.retrying import no_retries
+from zai_async.session.settings import Settings
 
 __all__ = [
     "Call",

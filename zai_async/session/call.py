@@ -3,40 +3,33 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
 
-import anyio
-import msgspec
+from msgspec.structs import replace
 
-from zai_async._clock import Patience
 from zai_async._secrets import Secret
-from zai_async._transport import Request, Response
-from zai_async._wire import RequestFactory, authorized
+from zai_async._transport import Response
+from zai_async._wire import Operation, RequestFactory, authorized
 from zai_async.errors import (
     Attempt,
-    BudgetExceededError,
     ClientDrainingError,
-    ConfigurationError,
     ConnectionLostError,
     DeadlineError,
+    LimitError,
     RequestTimeoutError,
     Timing,
+    TransportError,
     ZaiError,
 )
 from zai_async.models import CallOptions, Usage
-from zai_async.session.bodies import is_event_stream, raise_body
+from zai_async.session.bodies import is_event_stream, raise_no_stream
 from zai_async.session.gate import turn_of
-from zai_async.session.loops import LoopSession, Sessions, Visit
-from zai_async.session.record import AttemptLog, CallRecord, usage_of
-from zai_async.session.repetition import Repetition
-from zai_async.session.settings import (
-    QueueEvent,
-    RequestEvent,
-    ResponseEvent,
-    RetryEvent,
-    Settings,
-    emit,
-)
+from zai_async.session.hooks import CallObserver, Hooks, StartEvent, is_inside_hook
+from zai_async.session.loops import InFlightCall, LoopSession, Sessions
+from zai_async.session.record import CallRecord, model_of, usage_of
+from zai_async.session.retrying import RetryState, retries_forbidden
+from zai_async.session.settings import Settings
 from zai_async.uploads import BodyStream
 
 __all__ = ["Call"]
@@ -45,9 +38,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger("zai_async")
 
-_CROWDED = 429
-_NO_OPTIONS = CallOptions()
-_REASONS: Mapping[str, str] = {
+_NO_OPTIONS: Final = CallOptions()
+_NO_HOOKS: Final = Hooks()
+_REASONS: Final[Mapping[str, str]] = {
     "throttle": "too many requests at once",
     "overload": "the model is busy",
     "quota": "the plan is used up",
@@ -55,11 +48,16 @@ _REASONS: Mapping[str, str] = {
     "connection": "the connection failed",
     "timeout": "nothing came in time",
 }
-_SUSPECT = "Others of this model pass: something in this very request may be the reason."
+_PROGRESS_BYTES: Final = 2**14
+_SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
 
 
 class Call:
-    """Sends the requests of one call until it succeeds, or until it may not go on."""
+    """Sends the requests of one call until it succeeds, or until it may not go on.
+
+    ``execute()`` is the whole of it. A stream opens its answer with ``open()``, reads that itself,
+    and comes back with ``recover()`` and ``open()`` if it breaks before anything was handed out.
+    """
 
     def __init__(
         self,
@@ -69,322 +67,344 @@ class Call:
         params: Mapping[str, Any],
     ) -> None:
         options: CallOptions = params.get("options") or _NO_OPTIONS
+        if retries_forbidden.get():
+            options = replace(options, retries=0)
         self.settings = settings
         self.options = options
-        self.operation = operation = factory.operation
-        self.timeout = settings.timeout_for(options)
+        self.operation: Operation[Any] = factory.operation
+        self.timeout = (
+            settings.timeout if options.timeout is None else settings.timeout_for(options)
+        )
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
+        self.session: LoopSession
+        nested = settings.hooks != _NO_HOOKS and is_inside_hook(sessions)
+        observer = None
+        if settings.hooks != _NO_HOOKS and not nested:
+            start = StartEvent(
+                operation=self.operation.name,
+                model=model_of(self.operation.name, params),
+                provider=settings.provider.name,
+                stream=self.operation.stream,
+            )
+            observer = CallObserver(settings.hooks, sessions, start, params, options)
+        self.record = CallRecord(
+            settings,
+            sessions.ledger,
+            self.operation,
+            params,
+            options=options,
+            observer=observer,
+        )
         body = self.request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions
-        self._visit = Visit(sessions.visits)
-        self._record = CallRecord(settings, sessions.ledger, operation, params, options)
-        self._turn = turn_of(settings, sessions.gates, self._record.model)
-        self._history = AttemptLog(settings.clock)
-        self._repetition = Repetition(settings, sessions.reserve, options, operation, self._files)
-        self._failure: Exception | None = None
-        self._last_chance = False
-        self._patience: Patience
-        self.session: LoopSession
+        self._in_flight = InFlightCall(sessions.calls)
+        gates = sessions.unlimited if nested else sessions.gates
+        self._permit = turn_of(settings, gates, self.record.model)
+        self._retry: RetryState | None = None
+        self._retrying: tuple[ZaiError, float] | None = None
+        self._error: BaseException | None = None
+        self._waits_for_deadline = False
+
+    @property
+    def endpoint(self) -> Operation[Any]:
+        """The operation, by its old name."""
+        return self.operation
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every request of the call so far."""
-        return self._history.entries
+        return self.record.attempts
 
     @property
     def timing(self) -> Timing:
         """How long everything took so far."""
-        return self._record.timing
+        return self.record.timing
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """What must not be repeated in a message."""
-        return tuple(filter(None, (self.settings.key, *self.request.secret_headers.values())))
+        key, others = self.settings.key, self.request.secret_headers.values()
+        return tuple(others) if key is None else (key, *others)
 
     @property
     def deadline_at(self) -> float | None:
         """When everything must be over, on the monotonic clock; None without a deadline."""
-        if self.options.deadline is None or self._record.begun is None:
+        if self.options.deadline is None or self.record.begun is None:
             return None
-        return self._record.begun + self.options.deadline
+        return self.record.begun + self.options.deadline
 
-    async def run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
-        """Send requests until ``finish`` accepts an answer; it closes what it does not keep.
+    async def execute(  # noqa: C901, PLR0915 - one story, from its beginning to its end
+        self, accept: Callable[[Response], Awaitable[T]]
+    ) -> T:
+        """Send requests until ``accept`` takes an answer, or until the call may not go on.
 
-        The slot of the limiter is kept until ``leave()``, or until this fails.
+        ``accept`` raises what an answer reports that is an error. The permit of the limiter is
+        kept until ``leave()``, or until this fails.
         """
-        self._visit.enter()
+        settings, timeout, observer = self.settings, self.timeout, self.record.observer
+        record, permit, in_flight = self.record, self._permit, self._in_flight
+        fresh = False
         try:
-            return await self._stay(self._run(finish))
+            while True:
+                # Register. Once a drain has begun nobody new gets in; a retry is nobody new.
+                in_flight.register()
+                self.session = await self._sessions.current()
+                begins = record.begin()
+                try:
+                    # Whatever is awaited from here on ends when its time is over, or at the end
+                    # of a drain: one timer, the moment of which moves along with the steps.
+                    with in_flight:
+                        if self.options.deadline is not None:
+                            in_flight.reschedule(self._until(None))
+                        if begins and observer is not None:
+                            await observer.started()
+
+                        # Sleep, if a request has failed before.
+                        wait = 0.0 if self._retrying is None else await self._pause(*self._retrying)
+
+                        # Wait for a permit, which a retry may have already.
+                        if self._files is not None:
+                            await self._files.prepare()
+                        if not permit.try_take():
+                            await self._queue()
+
+                        # Check the budget, of which others may have used the rest meanwhile.
+                        record.check_budget()
+
+                        # Send.
+                        in_flight.reschedule(self._until(timeout.first_byte))
+                        if settings.provider.key_in == "jwt" and settings.key is not None:
+                            now = settings.clock.wall()
+                            self.request = authorized(self.request, settings.key, now)
+                        request = self.request if not fresh else replace(self.request, fresh=True)
+                        where = request.url.partition("?")[0]
+                        record.sending(wait)
+                        _log.debug("%s: %s %s", request.operation, request.method, where)
+                        if observer is not None:
+                            number = len(record.attempts)
+                            await observer.requested(request.method, where, number)
+                        response = await self.session.transport.send(request)
+
+                        # Classify: by the status, by what a hook thinks of it, by what it says.
+                        try:
+                            last = record.answered(response)
+                            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                                permit.accepted()
+                            facts = request.operation, response.status, last.duration
+                            _log.debug("%s: HTTP %d in %.3f s", *facts)
+                            if observer is not None:
+                                await observer.answered(last, response.headers)
+                            in_flight.reschedule(self._until(timeout.between_progress))
+                            result = await accept(response)
+                        except BaseException:
+                            response.close()
+                            raise
+                        self._refill_budget()
+                        return result
+                    failure = self._expired()
+                except ZaiError as error:
+                    failure = error
+
+                # Decide: raise the failure, or go round once more.
+                self._decide(failure)
+                fresh = isinstance(failure, ConnectionLostError) and failure.stale
         except BaseException as error:
-            # An answer that the judge refused is paid for all the same.
+            self._error = error
+            # An answer that is no good may have been paid for all the same.
             self.leave(usage_of(getattr(error, "partial", None)))
             raise
 
-    async def _run(self, finish: Callable[[Response], Awaitable[T]]) -> T:
-        await self._record.begin()
-        while True:
-            self.session = await self._sessions.current()
-            await self._prepare()
-            try:
-                await self._take_turn()
-                self._record.require_means()
-                self._history.start(self._begun)
-                return await self._attempt(finish)
-            except (ConfigurationError, BudgetExceededError) as error:
-                if self._history.pending:
-                    self._history.fail(error)  # the body turned out to be none
-                error.attempts = self.attempts
-                raise
-            except ZaiError as error:
-                await self._recover(error)
-
-    async def _stay(self, work: Awaitable[T]) -> T:
-        try:
-            return await self._visit.stay(work)
-        except BaseException as error:
-            self._give_back()
-            if isinstance(error, ClientDrainingError):
-                self.note(error)
-            self._failure = error if isinstance(error, Exception) else None
-            raise
-
-    def leave(self, usage: Usage | None = None, *, completed: bool = False) -> None:
-        """Be over, and give the slot of the limiter back; again is harmless.
-
-        ``usage`` is what the answer says about tokens; None if that is nothing.
-        """
-        self._give_back(usage)
-        # An error that is kept would keep, by its traceback, this call alive.
-        error, self._failure = self._failure, None
-        self._record.end(self.attempts, usage, completed=completed, error=error)
-
-    def complete(self, answer: object) -> None:
-        """Be over with an answer that is whole."""
-        self._record.received(answer)
-        self.leave(usage_of(answer), completed=True)
-
-    def progressed(self) -> None:
-        """Note that the first content of a stream has arrived."""
-        self._record.progressed()
-
-    def _give_back(self, usage: Usage | None = None) -> None:
-        # What a poll reports was used by another call.
-        known = usage if self.operation.spends else None
-        self._turn.leave(tokens=None if known is None else known.total_tokens)
-        self._visit.leave()
-
-    @property
-    def _begun(self) -> float:
-        return self._record.begun or 0.0
-
-    async def _take_turn(self) -> None:
-        if self._turn.try_take():
-            return
-        if not self._turn.admitted:
-            await self._tell_wait()
-        with self._record.queueing(), anyio.CancelScope(deadline=self._until(None)):
-            await self._turn.take()
-            return
-        raise self._too_late()
-
-    async def _tell_wait(self) -> None:
-        """Say that the call waits: one line in the log, one event to the hook."""
-        figures = self._turn.figures
-        _log.debug("%s: %s; waiting", self.operation.name, self._turn.situation)
-        event = QueueEvent(
-            operation=self.operation.name,
-            model=self._record.model,
-            limit=figures.limit,
-            in_flight=figures.in_flight,
-            waiting=figures.waiting,
-            tag=self.options.tag,
-        )
-        await emit(self.settings.hooks.on_queue, event)
-
-    async def _prepare(self) -> None:
-        """Look at the files that the body is made of."""
-        if self._files is not None:
-            await self._files.prepare()
-
     async def open(self) -> Response:
         """Send requests until one is answered by an event stream."""
-        return await self.run(self._expect_stream)
 
-    async def _expect_stream(self, response: Response) -> Response:
-        if not is_event_stream(response):
-            await raise_body(response, self.settings, self.secrets, self.arrived)
-        return response
+        async def accept(response: Response) -> Response:
+            if not is_event_stream(response):
+                body = await self.read(response)
+                raise_no_stream(response, body, self.settings, self.secrets)
+            return response
 
-    def note(self, error: ZaiError) -> None:
+        return await self.execute(accept)
+
+    async def read(self, response: Response) -> bytes:
+        """Read a body to its end, within the limits of the client.
+
+        The time between two pieces of progress is the time for each 16 KiB here, or for what is
+        left: a server that trickles a byte now and then would never come to an end otherwise.
+
+        Raises:
+            LimitError: The answer is larger than the client accepts.
+        """
+        failed = response.status >= HTTPStatus.BAD_REQUEST
+        limit = self.settings.max_error_bytes if failed else self.settings.max_response_bytes
+        body, counted = bytearray(), 0
+        while True:
+            try:
+                piece = await response.read()
+            except TransportError:
+                # The status alone says more about a refused request than how its text broke off.
+                if failed:
+                    break
+                raise
+            if response.at_end() and not body and len(piece) <= limit:
+                return piece  # as most do, it came in one piece
+            body += piece
+            if len(body) > limit:
+                response.close()
+                if not failed:
+                    raise LimitError(f"the answer is larger than {limit} bytes", limit=limit)
+                break
+            if not piece or response.at_end():
+                break
+            if len(body) - counted >= _PROGRESS_BYTES:
+                counted = len(body)
+                self._in_flight.reschedule(self._until(self.timeout.between_progress))
+        return bytes(body[:limit])
+
+    async def recover(self, error: ZaiError) -> None:
+        """Return when the request may be sent again; raise the error when it may not.
+
+        The wait before it belongs to the next ``open()``.
+        """
+        self._decide(error)
+
+    def fail(self, error: ZaiError) -> None:
         """Write down that the call has failed for good."""
-        self._failure = error
-        self._history.fail(error)
+        self._error = error
+        self.record.failed(error)
         error.operation = self.operation.name
         error.attempts = self.attempts
         error.timing = self.timing
-        error.hint = self._hint(error)
+        hints = [error.hint, self.settings.provider.hints.get(error.kind)]
+        if error.kind == "not_found":
+            hints.append(f"The address was {self._where}.")
+        if self._permit.suspect:
+            hints.append(_SUSPECT)
+        if self._retry is not None:
+            hints.append(self._retry.hint)
+        # An error may be told twice: by a stream, and by the call that it belongs to.
+        error.hint = " ".join(dict.fromkeys(filter(None, hints))) or None
 
-    async def recover(self, error: ZaiError) -> None:
-        """Return when the request may be sent again; raise the error when it may not."""
-        try:
-            await self._stay(self._recover(error))
-        except ZaiError:
-            raise  # the stream leaves, and knows what was used
-        except BaseException:
-            self.leave()
-            raise
+    note = fail  # by its old name
 
-    async def _recover(self, error: ZaiError) -> None:
-        wait = self._repetition.decide(
-            error,
-            attempts=len(self._history),
-            elapsed=self.settings.clock.monotonic() - self._begun,
-            queues=self._turn.counts(error),
-        )
-        if wait is None:
-            self.note(error)
-            raise error
-        self._history.fail(error)
-        error.operation = self.operation.name
-        await self._tell(error, wait)
-        self._history.wait = wait
-        await self._pause(error, wait)
+    def progressed(self) -> None:
+        """Note that the first content of a stream has arrived."""
+        self.record.progressed()
 
-    async def _pause(self, error: ZaiError, wait: float) -> None:
-        """Wait as long as the policy says, or for a slot if there were too many requests."""
-        if not self._turn.counts(error):
-            self._turn.leave()
-            await self.settings.clock.sleep(wait)
-            return
-        with self._record.queueing(), anyio.move_on_after(self._time_left()) as scope:
-            await self._turn.again(error)
-            await self.settings.clock.sleep(error.retry_after or 0.0)
-        if scope.cancelled_caught:
-            self.note(error)
-            raise error
+    def leave(
+        self, usage: Usage | None = None, *, completed: bool = False, answer: object = None
+    ) -> None:
+        """Be over, and give the permit of the limiter back; again is harmless.
 
-    def _time_left(self) -> float:
-        """Return the seconds within which a repetition may begin."""
-        elapsed = self.settings.clock.monotonic() - self._begun
-        return min(self._repetition.policy.budget, self.options.deadline or math.inf) - elapsed
-
-    async def _tell(self, error: ZaiError, wait: float) -> None:
-        """Say that the request will be sent again: one line in the log, one event to the hook."""
-        what = _REASONS.get(error.kind, error.message)
-        which = f"code {error.code}" if error.code else type(error).__name__
-        when = "when a slot is free" if self._turn.counts(error) else f"in {wait:.2f} s"
-        _log.info("%s: %s (%s); again %s", self.operation.name, what, which, when)
-        event = RetryEvent(
-            operation=self.operation.name,
-            attempt=len(self._history),
-            wait=wait,
-            error=error,
-            tag=self.options.tag,
-        )
-        await emit(self.settings.hooks.on_retry, event)
-
-    def _hint(self, error: ZaiError) -> str | None:
-        """Add what the error means here, and the address if that may be the mistake."""
-        provider = self.settings.provider
-        own = provider.hints.get(error.kind)
-        where = f"The address was {_shown(self.request)}." if error.kind == "not_found" else None
-        suspect = _SUSPECT if self._turn.suspect else None
-        reasons = (error.hint, own, where, suspect, self._repetition.hint)
-        return " ".join(filter(None, reasons)) or None
-
-    async def _attempt(self, finish: Callable[[Response], Awaitable[T]]) -> T:
-        with Patience(self.session.loop) as self._patience:
-            self._patience.until(self._until(self.timeout.first_byte))
-            self._sign()
-            response = await self._send(self.request)
-            try:
-                await self._answered(response)
-                self.arrived()
-                result = await finish(response)
-            except BaseException:
-                response.close()
-                raise
-            self._history.ended()
-            self._repetition.succeeded()
-            return result
-        raise self._too_late()
-
-    def arrived(self) -> None:
-        """Note that a piece of the answer is here; the next one may take its time again."""
-        self._patience.until(self._until(self.timeout.between_progress))
-
-    def _sign(self) -> None:
-        settings = self.settings
-        if settings.provider.key_in == "jwt" and settings.key is not None:
-            self.request = authorized(self.request, settings.key, settings.clock.wall())
+        ``usage`` is what the answer says about tokens, None if that is nothing; ``answer`` is
+        one that came whole.
+        """
+        # What a poll reports was used by another call.
+        known = usage if self.operation.spends else None
+        self._permit.leave(tokens=None if known is None else known.total_tokens)
+        self._in_flight.leave()
+        self._retrying = None
+        # An error that is kept would keep, by its traceback, this call alive.
+        error, self._error = self._error, None
+        self.record.end(usage, completed=completed, error=error, answer=answer)
 
     def _until(self, limit: float | None) -> float:
         """Return the moment on the loop's clock at which a wait of this length ends."""
-        patience = math.inf if limit is None else limit
+        wait = math.inf if limit is None else limit
         left = math.inf
         if self.options.deadline is not None:
-            left = self._begun + self.options.deadline - self.settings.clock.monotonic()
-        self._last_chance = left <= patience
-        return self.session.loop.time() + min(patience, left)
+            elapsed = self.settings.clock.monotonic() - (self.record.begun or 0.0)
+            left = self.options.deadline - elapsed
+        self._waits_for_deadline = left <= wait
+        return self.session.loop.time() + min(wait, left)
 
-    def _too_late(self) -> ZaiError:
-        if self._last_chance and self.options.deadline is not None:
+    def _expired(self) -> ZaiError:
+        """Make the exception for a wait that has been ended."""
+        if self._in_flight.drained:
+            return ClientDrainingError("the client was drained before the call had ended")
+        if self._retrying is not None:
+            # The call has an error already, which says more than that its time is over.
+            return self._retrying[0]
+        if self._waits_for_deadline and self.options.deadline is not None:
             return DeadlineError(f"the deadline of {self.options.deadline:g} s has passed")
-        waited = self.settings.clock.monotonic() - self._history.sent_at
+        since = self.record.sent_at
+        waited = 0.0 if since is None else self.settings.clock.monotonic() - since
         return RequestTimeoutError(f"no answer for {waited:.1f} s")
 
-    async def _send(self, request: Request) -> Response:
-        await self._announce(request)
-        try:
-            return await self.session.transport.send(request)
-        except ConnectionLostError as error:
-            if not error.stale or request.fresh or not self._repetition.may_resend():
-                raise
-            self._history.fail(error)
-        # The connection had idled for too long; the request did not reach anybody.
-        self._history.wait = 0.0
-        self._history.start(self._begun)
-        return await self._send(msgspec.structs.replace(request, fresh=True))
+    def _decide(self, error: ZaiError) -> None:
+        """Plan to send the request again, or raise the error."""
+        wait = self._retry_state().decide(
+            error,
+            attempts=len(self.attempts),
+            elapsed=self.settings.clock.monotonic() - (self.record.begun or 0.0),
+            queues=self._permit.counts(error),
+        )
+        if wait is None:
+            self.fail(error)
+            raise error
+        self.record.failed(error)
+        error.operation = self.operation.name
+        self._retrying = error, wait
 
-    async def _announce(self, request: Request) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s: %s %s", self.operation.name, request.method, _shown(request))
-        if self.settings.hooks.on_request is not None:
-            event = RequestEvent(
-                operation=self.operation.name,
-                method=request.method,
-                url=_shown(request),
-                attempt=len(self._history),
-                tag=self.options.tag,
+    def _retry_state(self) -> RetryState:
+        # Most calls need none.
+        if self._retry is None:
+            budget = self._sessions.retry_budget
+            self._retry = RetryState(
+                self.settings, budget, self.operation, self.options, self._files
             )
-            await emit(self.settings.hooks.on_request, event)
+        return self._retry
 
-    async def _answered(self, response: Response) -> None:
-        now = self.settings.clock.monotonic()
-        self._record.answered(now)
-        self._history.answered(response, now)
-        if response.status != _CROWDED:
-            self._turn.accepted()
-        if _log.isEnabledFor(logging.DEBUG):
-            took = self._history.last.duration
-            _log.debug("%s: HTTP %d in %.3f s", self.operation.name, response.status, took)
-        if self.settings.hooks.on_response is not None:
-            attempt = self._history.last
-            event = ResponseEvent(
-                operation=self.operation.name,
-                attempt=attempt.number,
-                status_code=response.status,
-                request_id=attempt.request_id,
-                duration=attempt.duration,
-                connection_reused=attempt.connection_reused,
-                headers=response.headers,
-                tag=self.options.tag,
-            )
-            await emit(self.settings.hooks.on_response, event)
+    async def _pause(self, error: ZaiError, wait: float) -> float:
+        """Wait as long as the policy says, or for a permit if there were too many requests."""
+        queues = self._permit.counts(error)
+        what = _REASONS.get(error.kind, error.message)
+        which = f"code {error.code}" if error.code else type(error).__name__
+        when = "when a slot is free" if queues else f"in {wait:.2f} s"
+        _log.info("%s: %s (%s); again %s", self.operation.name, what, which, when)
+        if self.record.observer is not None:
+            try:
+                await self.record.observer.retrying(error, len(self.attempts), wait)
+            except Exception as failure:  # noqa: BLE001 - it is the caller's own code
+                # There is an error already, which a failure of the hook must not replace.
+                if failure is not error:
+                    _log.exception("on_retry failed: %s is not sent again", self.operation.name)
+                self._retry_state().stop()
+                raise error from None
 
+        if queues:
+            elapsed = self.settings.clock.monotonic() - (self.record.begun or 0.0)
+            budget = self.settings.retry_for(self.options).budget
+            self._in_flight.reschedule(self._until(budget - elapsed))
+            with self.record.queueing():
+                await self._permit.again(error)
+                await self.settings.clock.sleep(error.retry_after or 0.0)
+        elif wait > 0:
+            # Others may use the permit meanwhile.
+            self._permit.leave()
+            await self.settings.clock.sleep(wait)
+        self._retrying = None
+        return wait
 
-def _shown(request: Request) -> str:
-    """Return the address without its query, which may hold a key."""
-    return request.url.partition("?")[0]
+    async def _queue(self) -> None:
+        """Wait for a permit, and say so: a line in the log, an event for the hook."""
+        if not self._permit.admitted:
+            figures = self._permit.figures
+            _log.debug("%s: %s; waiting", self.operation.name, self._permit.situation)
+            if self.record.observer is not None:
+                await self.record.observer.queued(figures)
+        with self.record.queueing():
+            await self._permit.take()
+
+    def _refill_budget(self) -> None:
+        """Give something back to the retry budget, which is full most of the time."""
+        budget = self._sessions.retry_budget
+        if self._retry is not None:
+            self._retry.answered()
+        elif budget.left < budget.most:
+            budget.refill(helped=False)
+
+    @property
+    def _where(self) -> str:
+        """The address without its query, which may hold a key."""
+        return self.request.url.partition("?")[0]

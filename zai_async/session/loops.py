@@ -8,33 +8,30 @@ closed when the loop shuts down its asynchronous generators, whether or not anyb
 import asyncio
 import os
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Protocol, TypeAlias, TypeVar
-from weakref import WeakSet, finalize
+from typing import Any, TypeAlias
+from weakref import finalize
 
 import anyio
 
-from zai_async._clock import Patience
+from zai_async._clock import RescheduleTimeout
 from zai_async._threads import call_in, running_loop
 from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError, ClientDrainingError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import Price
-from zai_async.retry import RetryReserve
+from zai_async.retry import RetryBudget
 from zai_async.session.coordination import Coordinator
 from zai_async.session.gate import Gates
+from zai_async.session.watchdog import Watchdog
 
-__all__ = ["LoopSession", "Sessions", "Visit", "Visits", "Watchdog", "Watched"]
+__all__ = ["InFlightCall", "InFlightCalls", "LoopSession", "Sessions"]
 
 # What a fork brought along lives for ever: to collect it would close the parent's connections.
 _INHERITED: "list[LoopSession]" = []
 _Open: TypeAlias = "dict[asyncio.AbstractEventLoop, LoopSession]"
-_SHARE = 8  # looks per timeout: a stall is noticed at most an eighth late
-_SHORTEST, _LONGEST = 0.01, 1.0
-
-T = TypeVar("T")
 
 
 class LoopSession:
@@ -53,7 +50,7 @@ class LoopSession:
         await anext(self._guardian)
 
     async def _guard(self) -> AsyncGenerator[None, None]:
-        """Stand still until the loop, or the client, closes this generator.
+        """Suspend until the loop, or the client, closes this generator.
 
         Every loop runner calls ``shutdown_asyncgens`` at its end, which is the only hook there is.
         """
@@ -112,9 +109,11 @@ class Sessions:
     ) -> None:
         self._open_transport = open_transport
         self.gates = Gates(limits or Limits(), coordinator)
+        self.unlimited = Gates(Limits(mode="off"))
+        """For calls that are made inside a hook: what waits for them may hold the last permit."""
         self.ledger = Ledger(prices)
-        self.reserve = RetryReserve()
-        self.visits = Visits()
+        self.retry_budget = RetryBudget()
+        self.calls = InFlightCalls()
         self._open: _Open = {}
         self.closed = False
         finalize(self, _forgotten, self._open, made_at)
@@ -141,7 +140,7 @@ class Sessions:
 
     async def drain(self, grace: float) -> None:
         """Close when all calls have ended; after ``grace`` seconds cut off those that have not."""
-        await self.visits.end(grace)
+        await self.calls.end(grace)
         for session in tuple(self._open.values()):
             call_in(session.loop, session.watchdog.interrupt)
         await self.aclose()
@@ -187,144 +186,80 @@ def _forgotten(sessions: _Open, made_at: str) -> None:
         warnings.warn(text, ResourceWarning, stacklevel=2)
 
 
-class Watched(Protocol):
-    """What has a limit on its waiting."""
-
-    @property
-    def patience(self) -> float:
-        """Seconds of the shortest limit, infinite without one."""
-        ...
-
-    def look(self, now: float, passed: float) -> None:
-        """Check the limits ``passed`` seconds after the look before."""
-        ...
-
-    def interrupt(self) -> None:
-        """End, because the client is drained."""
-        ...
-
-
-class Watchdog:
-    """One timer for all open streams of a loop: who has waited for how long?
-
-    A timer armed at each read costs more than reading and decoding a token. This one looks at a
-    counter of each stream a few times per timeout, and costs nothing while tokens flow.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._watched: WeakSet[Watched] = WeakSet()
-        self._timer: asyncio.TimerHandle | None = None
-        self._last = 0.0
-
-    def add(self, watched: Watched) -> None:
-        """Begin to look after something."""
-        self._watched.add(watched)
-        due = self._loop.time() + _pace(watched.patience)
-        if self._timer is None or due < self._timer.when():
-            self._last = self._loop.time()
-            self._arm(due)
-
-    def remove(self, watched: Watched) -> None:
-        """Stop looking after something; the timer stays for what may come before it is due."""
-        self._watched.discard(watched)
-
-    def interrupt(self) -> None:
-        """End everything that is looked after."""
-        for watched in tuple(self._watched):
-            watched.interrupt()
-
-    def _arm(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
-
-    def _look(self) -> None:
-        now, self._timer = self._loop.time(), None
-        passed, self._last = now - self._last, now
-        for watched in tuple(self._watched):
-            watched.look(now, passed)
-        if self._watched:
-            patience = min((watched.patience for watched in self._watched), default=_LONGEST)
-            self._arm(now + _pace(patience))
-
-
-def _pace(patience: float) -> float:
-    """Return the time between two looks at what has this much patience."""
-    return min(_LONGEST, max(_SHORTEST, patience / _SHARE))
-
-
-class Visits:
+class InFlightCalls:
     """The calls under way on all loops of a client, and a door that is shut to drain it."""
 
     def __init__(self) -> None:
         self.ending = False
-        self.inside: set[Visit] = set()
-        self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self.inside: set[InFlightCall] = set()
+        self.waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._process = os.getpid()
 
-    async def end(self, grace: float) -> None:
-        """Let nobody in, and wait until all have left; after ``grace`` seconds turn them out."""
-        self.ending = True
-        with anyio.move_on_after(grace):
-            await self._empty()
-        for visit in tuple(self.inside):
-            call_in(visit.loop, visit.interrupt)
-
-    async def _empty(self) -> None:
-        left = asyncio.Event()
-        waiter = asyncio.get_running_loop(), left
-        self._waiters.add(waiter)
-        try:
-            while any(not visit.loop.is_closed() for visit in tuple(self.inside)):
-                left.clear()
-                await left.wait()
-        finally:
-            self._waiters.discard(waiter)
-
-    def left(self, visit: "Visit") -> None:
-        """Note that a visit is over, from any thread."""
-        self.inside.discard(visit)
-        for loop, event in tuple(self._waiters):
-            call_in(loop, event.set)
-
-
-class Visit:
-    """One call, from before its first request until its slot is free."""
-
-    def __init__(self, visits: Visits) -> None:
-        self._visits = visits
-        self._patience: Patience | None = None
-        self.loop: asyncio.AbstractEventLoop
-
-    def enter(self) -> None:
-        """Begin, or go on.
+    def add(self, call: "InFlightCall") -> None:
+        """Note that a call begins.
 
         Raises:
             ClientDrainingError: The client takes no new calls.
         """
-        if self in self._visits.inside:
-            return
-        if self._visits.ending:
+        if self.ending:
             raise ClientDrainingError("the client is being drained and takes no new calls")
-        self.loop = asyncio.get_running_loop()
-        self._visits.inside.add(self)
+        if self._process != os.getpid():
+            # The calls of the parent of a fork go on there; here nobody would ever end them.
+            self._process = os.getpid()
+            self.inside, self.waiters = set(), set()
+        self.inside.add(call)
 
-    async def stay(self, work: Awaitable[T]) -> T:
-        """Do work until it is done, or until the grace of a drain is over.
+    async def end(self, grace: float) -> None:
+        """Let nobody in, and wait until all have ended; after ``grace`` seconds cancel the rest."""
+        self.ending = True
+        with anyio.move_on_after(grace):
+            await self._empty()
+        for call in tuple(self.inside):
+            call_in(call.loop, call.drain)
+
+    async def _empty(self) -> None:
+        left = asyncio.Event()
+        waiter = asyncio.get_running_loop(), left
+        self.waiters.add(waiter)
+        try:
+            while any(not call.loop.is_closed() for call in tuple(self.inside)):
+                left.clear()
+                await left.wait()
+        finally:
+            self.waiters.discard(waiter)
+
+
+class InFlightCall(RescheduleTimeout):
+    """One call, from before its first request until its permit is free.
+
+    What it waits for in between, it waits for inside this timeout: a drain ends that as well.
+    """
+
+    def __init__(self, calls: InFlightCalls) -> None:
+        self._calls = calls
+        self.drained = False
+        """Whether the client has been drained before the call had ended."""
+
+    def register(self) -> None:
+        """Begin, or go on.
 
         Raises:
-            ClientDrainingError: It was not done in time.
+            ClientDrainingError: The client takes no new calls, or waits no longer for this one.
         """
-        with Patience(self.loop) as self._patience:
-            return await work
-        raise ClientDrainingError("the client was drained before the call had ended")
+        if self.drained:
+            raise ClientDrainingError("the client was drained before the call had ended")
+        if self not in self._calls.inside:
+            self.loop = asyncio.get_running_loop()
+            self._calls.add(self)
 
-    def interrupt(self) -> None:
-        """End the work; nothing happens to a stream that is open."""
-        if self._patience is not None:
-            self._patience.interrupt()
+    def drain(self) -> None:
+        """End the call, unless it is a stream that is open: that has a watchdog."""
+        self.drained = True
+        self.interrupt()
 
     def leave(self) -> None:
-        """End the visit; again is harmless."""
-        if self in self._visits.inside:
-            self._visits.left(self)
+        """Be over, from any thread; again is harmless."""
+        if self in self._calls.inside:
+            self._calls.inside.discard(self)
+            for loop, event in tuple(self._calls.waiters):
+                call_in(loop, event.set)

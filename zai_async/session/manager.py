@@ -1,7 +1,7 @@
 """The engine of a client: it turns keywords into an answer, or into an open stream."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -9,12 +9,14 @@ from zai_async._clock import Clock
 from zai_async._transport import Response
 from zai_async._wire import Operation, RequestFactory, parse_reply
 from zai_async.downloads import download
+from zai_async.errors import ClientDrainingError
 from zai_async.models import BinaryReply, Reply
 from zai_async.models.files import Downloadable, DownloadOptions, attach_downloader
 from zai_async.models.reply import attach_call
-from zai_async.session.bodies import raise_error, read_body
+from zai_async.session.bodies import raise_error
 from zai_async.session.call import Call
-from zai_async.session.loops import Sessions, Visit
+from zai_async.session.loops import InFlightCall, Sessions
+from zai_async.session.record import usage_of
 from zai_async.session.settings import Settings
 
 __all__ = ["SessionManager"]
@@ -34,11 +36,10 @@ class SessionManager:
         """Make a call and return its decoded answer."""
         call = self.begin(operation, params)
 
-        async def finish(response: Response) -> T:
-            body = await read_body(response, self.settings, call.arrived)
+        async def accept(response: Response) -> T:
             return parse_reply(
                 operation,
-                body,
+                await call.read(response),
                 status=response.status,
                 headers=response.headers,
                 now=self.settings.clock.wall(),
@@ -47,19 +48,20 @@ class SessionManager:
                 allow=call.options.allow,
             )
 
-        result = await _run(call, finish)
-        if isinstance(result, Reply):
-            attach_call(result, attempts=call.attempts, timing=call.timing)
-        if isinstance(result, Downloadable):
-            attach_downloader(result, self.download)
-        return result
+        answer = await call.execute(accept)
+        call.leave(usage_of(answer), completed=True, answer=answer)
+        if isinstance(answer, Reply):
+            attach_call(answer, attempts=call.attempts, timing=call.timing)
+        if isinstance(answer, Downloadable):
+            attach_downloader(answer, self.download)
+        return answer
 
     async def fetch(self, operation: Operation[bytes], params: Mapping[str, Any]) -> BinaryReply:
         """Make a call whose answer is no JSON, and return the bytes."""
         call = self.begin(operation, params)
 
-        async def finish(response: Response) -> BinaryReply:
-            body = await read_body(response, self.settings, call.arrived)
+        async def accept(response: Response) -> BinaryReply:
+            body = await call.read(response)
             raise_error(response, body, self.settings, call.secrets)
             kind = response.headers.get("Content-Type", "application/octet-stream")
             request_id = response.headers.get("X-Log-Id")
@@ -67,21 +69,24 @@ class SessionManager:
             operation.judge(reply, call.options.allow)
             return reply
 
-        result = await _run(call, finish)
-        attach_call(result, attempts=call.attempts, timing=call.timing)
-        return result
+        answer = await call.execute(accept)
+        call.leave(completed=True, answer=answer)
+        attach_call(answer, attempts=call.attempts, timing=call.timing)
+        return answer
 
     async def download(
         self, url: str, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
     ) -> Path:
         """Fetch a file from anywhere, with no key."""
-        visit = Visit(self.sessions.visits)
-        visit.enter()
+        in_flight = InFlightCall(self.sessions.calls)
+        in_flight.register()
         try:
             transport, timeout = (await self.sessions.current()).transport, self.settings.timeout
-            return await visit.stay(download(transport, url, to, timeout=timeout, **options))
+            with in_flight:
+                return await download(transport, url, to, timeout=timeout, **options)
+            raise ClientDrainingError("the client was drained before the file was whole")
         finally:
-            visit.leave()
+            in_flight.leave()
 
     @property
     def clock(self) -> Clock:
@@ -99,10 +104,3 @@ class SessionManager:
             factory = RequestFactory(operation, own.provider, own.key, own.headers)
             self._factories[operation] = factory
         return factory
-
-
-async def _run(call: Call, finish: Callable[[Response], Awaitable[T]]) -> T:
-    """Run a call whose answer is read whole, so that its slot is free afterwards."""
-    result = await call.run(finish)
-    call.complete(result)
-    return result

@@ -1,13 +1,12 @@
 """How a stream waits: for its answer, for progress, and for what is left after its end."""
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import anyio
 
-from zai_async._clock import Patience
+from zai_async._clock import RescheduleTimeout
 from zai_async._transport import Response
 from zai_async.errors import StreamConsumedError, StreamStalledError, TransportError
 from zai_async.models import Timeout
@@ -28,7 +27,7 @@ class Opening:
     """The wait for an answer: for a slot, a connection, the headers, the next attempt."""
 
     def __init__(self) -> None:
-        self._patience: Patience | None = None
+        self._patience: RescheduleTimeout | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -42,7 +41,7 @@ class Opening:
             StreamConsumedError: It was stopped. A task that is cancelled itself is cancelled.
         """
         try:
-            with Patience(asyncio.get_running_loop()) as self._patience:
+            with RescheduleTimeout() as self._patience:
                 return await work()
         finally:
             self._patience = None

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from zai_async._wire import Operation
 from zai_async.errors import SubmitUnknownError, ZaiError
 from zai_async.models import AgentReply, FileParserTask, ParsedFile, Reply, TaskStatus
-from zai_async.retry import surely_refused
+from zai_async.retry import is_safe_to_retry
 from zai_async.tasks.polling import AGENTS, PARSED_FILES, Family, Pace
 from zai_async.tasks.task import Engine, Task
 
@@ -73,7 +73,7 @@ async def _send(engine: Engine, operation: Operation[T], params: Mapping[str, An
     try:
         return await engine.call(operation, params)
     except ZaiError as error:
-        if not error.attempts or surely_refused(error):
+        if not error.attempts or is_safe_to_retry(error):
             raise
         raise _unknown(error) from error
 

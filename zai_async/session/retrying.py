@@ -1,0 +1,158 @@
+"""Whether a failed request of a call is sent again, and after how long."""
+
+import math
+import re
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from zai_async._wire import Operation
+from zai_async.errors import ConnectionLostError, ZaiError
+from zai_async.models import CallOptions
+from zai_async.retry import RetryBudget, is_safe_to_retry
+from zai_async.session.settings import Settings
+from zai_async.uploads import BodyStream
+
+__all__ = ["RetryState", "no_retries", "retries_forbidden"]
+
+_STALE_TOKEN: Final = frozenset({"1003", "1004"})
+_ABOUT_IMAGES: Final = re.compile(r"图片|image", re.IGNORECASE)
+_BUDGET_USED: Final = "Not retried: the client's retry budget is exhausted."
+
+retries_forbidden: ContextVar[bool] = ContextVar("zai_async.no_retries", default=False)
+"""Whether a call that is made here is not retried, whatever its policy says."""
+
+
+@contextmanager
+def no_retries() -> Generator[None]:
+    """Retry no call that is made inside, in this task and its children.
+
+    For frameworks that retry calls themselves: two loops, one inside the other, multiply. A
+    request that found its idle connection closed by the server was not answered by anybody, and
+    still goes out once more on a fresh one.
+    """
+    token = retries_forbidden.set(True)
+    try:
+        yield
+    finally:
+        retries_forbidden.reset(token)
+
+
+class RetryState:
+    """Decides for one call, by the policy, the client's retry budget, and the deadline."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        budget: RetryBudget,
+        operation: Operation[Any],
+        options: CallOptions,
+        files: BodyStream | None,
+    ) -> None:
+        self.hint: str | None = None
+        """Why the request is not sent again, where the error does not tell."""
+        self.drawn = False
+        """Whether the last request was paid for by the budget, which gets that back if it helps."""
+        self._policy = settings.retry_for(options)
+        self._settings = settings
+        self._budget = budget
+        self._operation = operation
+        self._deadline = math.inf if options.deadline is None else options.deadline
+        self._waits_for_quota = settings.waits_for_quota(options)
+        self._files = files
+        self._free = 0
+        self._resent = self._signed_again = self._stopped = False
+
+    def decide(
+        self, error: ZaiError, *, attempts: int, elapsed: float, queues: bool
+    ) -> float | None:
+        """Return the seconds to wait before the request is sent again, None to give up.
+
+        ``elapsed`` seconds and ``attempts`` requests after the beginning of the call. What
+        ``queues`` waits for a permit instead, which takes nothing from the budget.
+        """
+        self.hint = None
+        replayable = self._files is None or self._files.replayable
+        if (
+            self._stopped
+            or not replayable
+            or not (self._operation.repeatable or is_safe_to_retry(error))
+        ):
+            return None
+
+        # A server closes a connection that has idled for long just when a request is written to
+        # it (RFC 9112 section 9.3.1). Nobody has answered that: to send it once more, on a fresh
+        # connection, is no retry.
+        stale = isinstance(error, ConnectionLostError) and error.stale
+        self._resent = stale and not self._resent
+        if self._resent or self._sign_again(error) or self._write_otherwise(error):
+            self._free += 1
+            return 0.0
+
+        wait = self._wait(error, attempts - self._free, elapsed)
+        # Of a wait for a permit, only what the server asked for is known beforehand.
+        needed = (error.retry_after or 0.0) if queues else wait or 0.0
+        in_time = elapsed + needed < self._deadline
+        if wait is not None and not in_time:
+            self.hint = (
+                f"Not retried: a wait of {needed:.3g} s does not fit into the deadline "
+                f"of {self._deadline:g} s."
+            )
+        if wait is None or not in_time:
+            self._tell_when(error)
+            return None
+
+        # Waiting for a plan's allowance loads nobody, and a queue bounds itself.
+        if not queues and error.repeat != "reset":
+            self.drawn = self._budget.draw()
+            if not self.drawn:
+                self.hint = _BUDGET_USED
+                return None
+        return wait
+
+    def stop(self) -> None:
+        """Retry nothing from now on."""
+        self._stopped = True
+
+    def answered(self) -> None:
+        """Note that the last request was answered."""
+        self._budget.refill(helped=self.drawn)
+        self.drawn = False
+
+    def _wait(self, error: ZaiError, retry: int, elapsed: float) -> float | None:
+        jitter = self._settings.clock.random()
+        if not (self._waits_for_quota and error.retry_at is not None):
+            return self._policy.decide(error, retry=retry, elapsed=elapsed, jitter=jitter)
+        # For the allowance of a plan; the platform tells its end in whole seconds.
+        if retry > (math.inf if self._policy.retries is None else self._policy.retries):
+            return None
+        left = error.retry_at.timestamp() - self._settings.clock.wall()
+        return max(0.0, left) + 1.0 + jitter
+
+    def _tell_when(self, error: ZaiError) -> None:
+        """Say when the server wants to be asked again, to a caller who has the time."""
+        if error.retry_after is None or error.retry_at is not None:
+            return
+        with suppress(ValueError, OverflowError):  # beyond the calendar
+            moment = self._settings.clock.wall() + error.retry_after
+            error.retry_at = datetime.fromtimestamp(moment, UTC)
+
+    def _sign_again(self, error: ZaiError) -> bool:
+        """Try another token, once, if the platform found that this one had come too late."""
+        signs = self._settings.provider.key_in == "jwt" and self._policy.retries != 0
+        if not signs or error.code not in _STALE_TOKEN or self._signed_again:
+            return False
+        self._signed_again = True
+        return True
+
+    def _write_otherwise(self, error: ZaiError) -> bool:
+        """Write images in the other form, once, if the platform could not read them.
+
+        Some models take base64 as it is, some only as a data URL, and no page says which.
+        """
+        refused = error.code == "1210" and bool(_ABOUT_IMAGES.search(error.message))
+        if not refused or self._files is None or self._policy.retries == 0:
+            return False
+        return self._files.alternate()
