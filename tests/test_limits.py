@@ -188,7 +188,7 @@ def test_a_poisoned_request_is_named_and_holds_nobody_up():
             for _ in range(200):
                 await anyio.sleep(0.5)
                 group.start_soon(ask, zai)
-        assert "this very request" in raised[0].hint
+        assert "specific to this request" in raised[0].hint
         assert raised[0].kind == "overload"
 
     virtual_loop.run(work())

@@ -416,14 +416,14 @@ async def test_an_answer_that_had_begun_is_not_asked_for_again_at_once(how, begu
 
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
-async def test_without_retries_exactly_one_request_is_sent(how):
+async def test_without_retries_a_fresh_connection_is_tried_once(how):
     async with FaultServer([OK], [how]) as server, client(server.url) as zai:
         await ask(zai)
         with pytest.raises(ConnectionLostError) as caught:
             await ask(zai, options=CallOptions(retries=0))
-        assert len(server.requests) == 2
-    assert caught.value.stale
-    assert caught.value.attempts[0].connection_reused
+        assert len(server.requests) == 3
+    assert not caught.value.stale
+    assert [attempt.connection_reused for attempt in caught.value.attempts] == [True, None]
 
 
 async def test_keep_alive_asks_silent_networks(transport):

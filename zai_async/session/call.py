@@ -25,10 +25,11 @@ from zai_async.errors import (
 from zai_async.models import CallOptions, Usage
 from zai_async.session.bodies import is_event_stream, raise_no_stream
 from zai_async.session.gate import turn_of
-from zai_async.session.hooks import CallObserver, Hooks, StartEvent, is_inside_hook
+from zai_async.session.hooks import Hooks
 from zai_async.session.loops import InFlightCall, LoopSession, Sessions
+from zai_async.session.observer import CallObserver, is_inside_hook
 from zai_async.session.record import CallRecord, model_of, usage_of
-from zai_async.session.retrying import RetryState, retries_forbidden
+from zai_async.session.retrying import RetryState, describe_retry, retries_forbidden
 from zai_async.session.settings import Settings
 from zai_async.uploads import BodyStream
 
@@ -40,14 +41,6 @@ _log = logging.getLogger("zai_async")
 
 _NO_OPTIONS: Final = CallOptions()
 _NO_HOOKS: Final = Hooks()
-_REASONS: Final[Mapping[str, str]] = {
-    "throttle": "too many requests at once",
-    "overload": "the model is busy",
-    "quota": "the plan is used up",
-    "server": "the platform failed",
-    "connection": "the connection failed",
-    "timeout": "nothing came in time",
-}
 _PROGRESS_BYTES: Final = 2**14
 _SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
 
@@ -77,23 +70,14 @@ class Call:
         )
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
-        nested = settings.hooks != _NO_HOOKS and is_inside_hook(sessions)
-        observer = None
-        if settings.hooks != _NO_HOOKS and not nested:
-            start = StartEvent(
-                operation=self.operation.name,
-                model=model_of(self.operation.name, params),
-                provider=settings.provider.name,
-                stream=self.operation.stream,
-            )
-            observer = CallObserver(settings.hooks, sessions, start, params, options)
+        model = model_of(self.operation.name, params)
+        nested, observer = False, None
+        if settings.hooks != _NO_HOOKS:
+            nested = is_inside_hook(sessions)
+            if not nested:
+                observer = CallObserver(settings, sessions, self.operation, model, params)
         self.record = CallRecord(
-            settings,
-            sessions.ledger,
-            self.operation,
-            params,
-            options=options,
-            observer=observer,
+            settings, sessions.ledger, self.operation, params, options=options, observer=observer
         )
         body = self.request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
@@ -134,7 +118,7 @@ class Call:
             return None
         return self.record.begun + self.options.deadline
 
-    async def execute(  # noqa: C901, PLR0915 - one story, from its beginning to its end
+    async def execute(  # noqa: C901, PLR0912, PLR0915 - one story, from its beginning to its end
         self, accept: Callable[[Response], Awaitable[T]]
     ) -> T:
         """Send requests until ``accept`` takes an answer, or until the call may not go on.
@@ -161,7 +145,8 @@ class Call:
                             await observer.started()
 
                         # Sleep, if a request has failed before.
-                        wait = 0.0 if self._retrying is None else await self._pause(*self._retrying)
+                        if self._retrying is not None:
+                            await self._pause(*self._retrying)
 
                         # Wait for a permit, which a retry may have already.
                         if self._files is not None:
@@ -179,7 +164,7 @@ class Call:
                             self.request = authorized(self.request, settings.key, now)
                         request = self.request if not fresh else replace(self.request, fresh=True)
                         where = request.url.partition("?")[0]
-                        record.sending(wait)
+                        record.sending()
                         _log.debug("%s: %s %s", request.operation, request.method, where)
                         if observer is not None:
                             number = len(record.attempts)
@@ -262,14 +247,25 @@ class Call:
         return bytes(body[:limit])
 
     async def recover(self, error: ZaiError) -> None:
-        """Return when the request may be sent again; raise the error when it may not.
-
-        The wait before it belongs to the next ``open()``.
-        """
+        """Return when the request may be sent again; raise the error when it may not."""
         self._decide(error)
+        try:
+            with self._in_flight:
+                await self._pause(error, self.record.wait)
+                return
+            failure = self._expired()
+        except ZaiError as final:
+            failure = final  # the stream leaves, and knows what was used
+        except BaseException:
+            self.leave()
+            raise
+        self.fail(failure)
+        raise failure
 
     def fail(self, error: ZaiError) -> None:
-        """Write down that the call has failed for good."""
+        """Write down that the call has failed for good; again is harmless."""
+        if self._error is error:
+            return
         self._error = error
         self.record.failed(error)
         error.operation = self.operation.name
@@ -277,13 +273,12 @@ class Call:
         error.timing = self.timing
         hints = [error.hint, self.settings.provider.hints.get(error.kind)]
         if error.kind == "not_found":
-            hints.append(f"The address was {self._where}.")
+            hints.append(f"The address was {self.request.url.partition('?')[0]}.")
         if self._permit.suspect:
             hints.append(_SUSPECT)
         if self._retry is not None:
             hints.append(self._retry.hint)
-        # An error may be told twice: by a stream, and by the call that it belongs to.
-        error.hint = " ".join(dict.fromkeys(filter(None, hints))) or None
+        error.hint = " ".join(filter(None, hints)) or None
 
     note = fail  # by its old name
 
@@ -345,6 +340,7 @@ class Call:
         self.record.failed(error)
         error.operation = self.operation.name
         self._retrying = error, wait
+        self.record.wait = wait
 
     def _retry_state(self) -> RetryState:
         # Most calls need none.
@@ -355,13 +351,10 @@ class Call:
             )
         return self._retry
 
-    async def _pause(self, error: ZaiError, wait: float) -> float:
+    async def _pause(self, error: ZaiError, wait: float) -> None:
         """Wait as long as the policy says, or for a permit if there were too many requests."""
         queues = self._permit.counts(error)
-        what = _REASONS.get(error.kind, error.message)
-        which = f"code {error.code}" if error.code else type(error).__name__
-        when = "when a slot is free" if queues else f"in {wait:.2f} s"
-        _log.info("%s: %s (%s); again %s", self.operation.name, what, which, when)
+        _log.info("%s: %s", self.operation.name, describe_retry(error, None if queues else wait))
         if self.record.observer is not None:
             try:
                 await self.record.observer.retrying(error, len(self.attempts), wait)
@@ -384,7 +377,6 @@ class Call:
             self._permit.leave()
             await self.settings.clock.sleep(wait)
         self._retrying = None
-        return wait
 
     async def _queue(self) -> None:
         """Wait for a permit, and say so: a line in the log, an event for the hook."""
@@ -403,8 +395,3 @@ class Call:
             self._retry.answered()
         elif budget.left < budget.most:
             budget.refill(helped=False)
-
-    @property
-    def _where(self) -> str:
-        """The address without its query, which may hold a key."""
-        return self.request.url.partition("?")[0]

@@ -18,8 +18,9 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.ledger import Ledger
-from zai_async.models import AgentReply, AgentUsage, CallOptions, TaskStatus, Usage
-from zai_async.session.hooks import CallEnd, CallObserver
+from zai_async.models import AgentReply, AgentUsage, Budget, CallOptions, TaskStatus, Usage
+from zai_async.session.hooks import CallEnd
+from zai_async.session.observer import CallObserver
 from zai_async.session.settings import Settings
 
 __all__ = ["CallRecord", "model_of", "usage_of"]
@@ -49,12 +50,13 @@ class CallRecord:
         self.observer = observer
         self.sent_at: float | None = None
         """When the last request was sent; None when its end is known."""
+        self.wait = 0.0
+        """Seconds slept before the next request."""
         self._settings = settings
         self._ledger = ledger
         self._operation = operation
         self._params = params
         self._options = options
-        self._budgets = tuple(filter(None, (settings.budget, options.budget)))
         self._open = False
         self._written = 0
         self._latest = 0.0
@@ -76,7 +78,7 @@ class CallRecord:
             BudgetExceededError: One is used up.
             ConfigurationError: One is in money, and the price is not known.
         """
-        for budget in self._budgets if self._generates() else ():
+        for budget in self._budgets() if self._generates() else ():
             budget.require_rest()
             if budget.cost is not None and self._ledger.price(self.model) is None:
                 text = f"a budget in money needs the price of {self.model!r}: AsyncZai(prices=...)"
@@ -92,15 +94,16 @@ class CallRecord:
             queued = self._timing.queued + self.now() - since
             self._timing = msgspec.structs.replace(self._timing, queued=queued)
 
-    def sending(self, wait: float) -> None:
-        """Note that a request is being sent, after a wait of so many seconds."""
+    def sending(self) -> None:
+        """Note that a request is being sent."""
         self.sent_at = now = self.now()
         attempt = Attempt(
             number=len(self.attempts) + 1,
             started=now - (self.begun or 0.0),
             duration=0.0,
-            wait=wait,
+            wait=self.wait,
         )
+        self.wait = 0.0
         self.attempts = (*self.attempts, attempt)
 
     def answered(self, response: Response) -> Attempt:
@@ -201,6 +204,7 @@ class CallRecord:
             unknown = usage is not None if completed else not last.error or last.maybe_billed
 
         spends, generates, tag = self._operation.spends, self._generates(), self._options.tag
+        budgets = self._budgets()
         self._ledger.record(
             self.model,
             tag,
@@ -208,19 +212,22 @@ class CallRecord:
             usage=usage if spends else None,
             unknown=generates and unknown,
             billed=generates and completed,
-            budgets=self._budgets,
+            budgets=budgets,
         )
 
         if spends:
             # What submitted work uses is told later, and belongs to the call that submitted it.
             job = getattr(answer, "async_id" if isinstance(answer, AgentReply) else "id", "")
             if job and isinstance(answer, AgentReply | TaskStatus):
-                self._ledger.submitted(job, self.model, tag, self._budgets)
+                self._ledger.submitted(job, self.model, tag, budgets)
         elif usage is not None and told:
             job = str(self._params.get("id") or self._params.get("async_id") or "")
             if job:
                 model = str(getattr(answer, "model", "") or self.model)
-                self._ledger.settle(job, model, tag, usage, self._budgets)
+                self._ledger.settle(job, model, tag, usage, budgets)
+
+    def _budgets(self) -> tuple[Budget, ...]:
+        return tuple(filter(None, (self._settings.budget, self._options.budget)))
 
     def _generates(self) -> bool:
         """Tell whether the call is about a model, which is what budgets and prices are for."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -15,11 +15,20 @@ from zai_async.retry import RetryBudget, is_safe_to_retry
 from zai_async.session.settings import Settings
 from zai_async.uploads import BodyStream
 
-__all__ = ["RetryState", "no_retries", "retries_forbidden"]
+__all__ = ["RetryState", "describe_retry", "no_retries", "retries_forbidden"]
 
 _STALE_TOKEN: Final = frozenset({"1003", "1004"})
 _ABOUT_IMAGES: Final = re.compile(r"图片|image", re.IGNORECASE)
 _BUDGET_USED: Final = "Not retried: the client's retry budget is exhausted."
+
+_REASONS: Final[Mapping[str, str]] = {
+    "throttle": "too many requests at once",
+    "overload": "the model is busy",
+    "quota": "the plan is used up",
+    "server": "the platform failed",
+    "connection": "the connection failed",
+    "timeout": "nothing came in time",
+}
 
 retries_forbidden: ContextVar[bool] = ContextVar("zai_async.no_retries", default=False)
 """Whether a call that is made here is not retried, whatever its policy says."""
@@ -156,3 +165,11 @@ class RetryState:
         if not refused or self._files is None or self._policy.retries == 0:
             return False
         return self._files.alternate()
+
+
+def describe_retry(error: ZaiError, wait: float | None) -> str:
+    """Say what failed and when it is tried again; without a ``wait``, as soon as there is room."""
+    what = _REASONS.get(error.kind, error.message)
+    which = f"code {error.code}" if error.code else type(error).__name__
+    when = "when a slot is free" if wait is None else f"in {wait:.2f} s"
+    return f"{what} ({which}); again {when}"

@@ -1,0 +1,231 @@
+"""Telling the hooks of a client about one call, whatever they do about it."""
+
+import asyncio
+import inspect
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, copy_context
+from typing import Any, Final, TypeVar
+
+from zai_async._wire import Operation
+from zai_async.errors import Attempt, Timing, ZaiError
+from zai_async.limiter import Snapshot
+from zai_async.models import CallOptions, Usage
+from zai_async.session.hooks import (
+    CallEnd,
+    FinishEvent,
+    QueueEvent,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
+    StartEvent,
+)
+from zai_async.session.settings import Settings
+
+__all__ = ["CallObserver", "is_inside_hook"]
+
+Event = TypeVar("Event")
+LeaveBlock = Callable[[BaseException | None], None]
+
+_log = logging.getLogger("zai_async")
+
+# Prompts and tools are nobody else's business: of the keywords, only these are shown.
+_SHOWN: Final = (
+    *("temperature", "top_p", "do_sample", "max_tokens", "stop", "seed", "n"),
+    *("presence_penalty", "frequency_penalty", "reasoning_effort", "thinking"),
+    *("size", "quality", "duration", "dimensions", "top_n", "voice", "speed"),
+)
+
+
+class _HookRun:
+    """A hook that is running; its context is inherited by the tasks that it starts."""
+
+    __slots__ = ("active", "outer", "owner")
+
+    def __init__(self, owner: object, outer: "_HookRun | None") -> None:
+        self.owner = owner
+        self.outer = outer
+        self.active = True
+
+
+_running: ContextVar[_HookRun | None] = ContextVar("zai_async.hook", default=None)
+
+
+def is_inside_hook(owner: object) -> bool:
+    """Tell whether a hook of this client is what makes a call.
+
+    Such a call has no hooks, which would call each other without end, and takes no permit: the
+    call that waits for the hook may hold the last one.
+    """
+    run = _running.get()
+    while run is not None and not (run.active and run.owner is owner):
+        run = run.outer
+    return run is not None
+
+
+class CallObserver:
+    """Tells the hooks about one call; a client without hooks has none."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        owner: object,
+        operation: Operation[Any],
+        model: str,
+        params: Mapping[str, Any],
+    ) -> None:
+        options: CallOptions | None = params.get("options")
+        self._hooks = settings.hooks
+        self._provider = settings.provider.name
+        self._owner = owner
+        self._operation = operation
+        self._model = model
+        self._params = params
+        self._facts: dict[str, Any] = {
+            "operation": operation.name,
+            "tag": options.tag if options else None,
+        }
+        self._leave_call: LeaveBlock | None = None
+        self._leave_attempt: LeaveBlock | None = None
+
+    async def started(self) -> None:
+        """Tell that the call begins."""
+        self._facts["call_id"] = secrets.token_hex(8)
+        extra: Mapping[str, Any] = self._params.get("extra") or {}
+        given = {**self._params, **extra}
+        event = StartEvent(
+            model=self._model,
+            provider=self._provider,
+            stream=self._operation.stream,
+            parameters={name: given[name] for name in _SHOWN if name in given},
+            **self._facts,
+        )
+        self._leave_call = self._enter(event)
+        await self._emit(self._hooks.on_start, event)
+
+    async def queued(self, figures: Snapshot) -> None:
+        """Tell that it waits for a permit."""
+        if self._hooks.on_queue is not None:
+            event = QueueEvent(
+                model=self._model,
+                limit=figures.limit,
+                in_flight=figures.in_flight,
+                waiting=figures.waiting,
+                **self._facts,
+            )
+            await self._emit(self._hooks.on_queue, event)
+
+    async def requested(self, method: str, url: str, attempt: int) -> None:
+        """Tell that a request is about to be sent."""
+        event = RequestEvent(method=method, url=url, attempt=attempt, **self._facts)
+        self._leave_attempt = self._enter(event)
+        await self._emit(self._hooks.on_request, event)
+
+    async def answered(self, attempt: Attempt, headers: Mapping[str, str]) -> None:
+        """Tell that the headers of an answer are here."""
+        if self._hooks.on_response is not None:
+            event = ResponseEvent(
+                attempt=attempt.number,
+                status_code=attempt.status_code or 0,
+                request_id=attempt.request_id,
+                duration=attempt.duration,
+                connection_reused=attempt.connection_reused,
+                headers=headers,
+                **self._facts,
+            )
+            await self._emit(self._hooks.on_response, event)
+
+    async def retrying(self, error: ZaiError, attempt: int, wait: float) -> None:
+        """Tell that a request will be sent again."""
+        if self._hooks.on_retry is not None:
+            event = RetryEvent(attempt=attempt, wait=wait, error=error, **self._facts)
+            await self._emit(self._hooks.on_retry, event)
+
+    def attempt_ended(self, error: BaseException | None = None) -> None:
+        """Leave the block around the last request; again is harmless."""
+        leave, self._leave_attempt = self._leave_attempt, None
+        if leave is not None:
+            leave(error)
+
+    def finished(
+        self,
+        end: CallEnd,
+        *,
+        attempts: tuple[Attempt, ...],
+        timing: Timing,
+        usage: Usage | None,
+        error: BaseException | None,
+    ) -> None:
+        """Tell that the call is over. Nothing that fails here can end it any more."""
+        self.attempt_ended(error)
+        if self._hooks.on_finish is not None:
+            event = FinishEvent(
+                model=self._model,
+                end=end,
+                attempts=attempts,
+                timing=timing,
+                usage=usage,
+                error=error if end == "failed" and isinstance(error, Exception) else None,
+                **self._facts,
+            )
+            try:
+                self._hooks.on_finish(event)
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("on_finish failed")
+        leave, self._leave_call = self._leave_call, None
+        if leave is not None:
+            leave(error)
+
+    def _enter(self, event: StartEvent | RequestEvent) -> LeaveBlock | None:
+        """Enter the block that the caller wants around a call or an attempt."""
+        around = self._hooks.around
+        if around is None:
+            return None
+        # A stream is opened by one task and may be closed by another. What the block puts into
+        # context variables could not be taken back there, unless the context comes along.
+        run: Callable[..., Any] = copy_context().run if self._operation.stream else _directly
+        block: AbstractContextManager[object] | None = run(around, event)
+        if block is None:
+            return None
+        run(block.__enter__)
+
+        def leave(error: BaseException | None) -> None:
+            facts = (type(error), error, error.__traceback__) if error else (None, None, None)
+            try:
+                run(block.__exit__, *facts)
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("the block around a call or an attempt failed at its end")
+
+        return leave
+
+    async def _emit(
+        self, hook: Callable[[Event], Awaitable[None] | None] | None, event: Event
+    ) -> None:
+        """Call a hook, if there is one, and wait for it if it is asynchronous."""
+        if hook is None:
+            return
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
+        run = _HookRun(self._owner, _running.get())
+        token = _running.set(run)
+        try:
+            result = hook(event)
+            if not inspect.isawaitable(result):
+                return
+            await result
+        except Exception as error:
+            # Nobody's cancellation is replaced, or swallowed, by what a hook does about it.
+            if task and task.cancelling() > cancels:
+                raise asyncio.CancelledError from error
+            raise
+        finally:
+            run.active = False
+            _running.reset(token)
+        if task and task.cancelling() > cancels:
+            raise asyncio.CancelledError
+
+
+def _directly(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
