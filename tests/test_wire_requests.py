@@ -148,7 +148,7 @@ def test_the_values_of_the_caller_are_left_alone():
         ({"model": 5}, "model must be a non-empty string"),
         ({"temperature": float("nan")}, r"NaN and infinity .* at `\$\.temperature`"),
         (
-            {"tools": [{"a": {1, 2}}, {"b": object()}]},
+            {"tools": [{"a": (1, 2)}, {"b": object()}]},
             r"object cannot be sent .*`\$\.tools\[1\]\.b`",
         ),
         ({"extra": {"deep": [object()]}}, r"object cannot be sent .* at `\$\.deep\[0\]`"),

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         ChatCompletion,
         ChatCompletionChunk,
         Message,
+        MessageParam,
         Price,
         Timeout,
         ToolCall,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     )
     from zai_async.resources.account import EndpointCheck
     from zai_async.retry import Backoff, RetryPolicy
+    from zai_async.serialization import from_dict, to_dict
     from zai_async.session import (
         Coordinator,
         FinishEvent,
@@ -161,6 +163,7 @@ __all__ = [
     "LocalResourceError",
     "MachineSlots",
     "Message",
+    "MessageParam",
     "MissingKeyError",
     "NotFoundError",
     "Outcome",
@@ -210,8 +213,10 @@ __all__ = [
     "as_completed",
     "audio_part",
     "file_part",
+    "from_dict",
     "image",
     "no_retries",
+    "to_dict",
     "truto",
     "video_part",
     "wait_all",
@@ -228,6 +233,7 @@ _HOMES = (
     "ledger",
     "uploads",
     "streams.events",
+    "serialization",
     "session",
     "streams",
     "tasks",

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -256,6 +256,19 @@ class AsyncZai(Resources):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __copy__(self) -> Self:
+        return self.with_options()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # Connections cannot be copied, and the limiter must see all calls of a key.
+        return self.with_options()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "AsyncZai cannot be pickled: it holds connections and the API key. "
+            "Make one in the other process, for example with AsyncZai() and ZAI_API_KEY"
+        )
 
     def __repr__(self) -> str:
         if not hasattr(self, "_manager"):  # a traceback shows a client whose arguments are wrong

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -81,11 +81,29 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether an operation exists here."""
         return self.operations is None or operation in self.operations
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # nothing of it can change
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: _thawed(getattr(self, name)) for name in self.__struct_fields__}
+        return (_restored, (fields,))
+
 
 _ELSEWHERE = (
     "Other endpoints: provider='zai' (general balance), 'zai-coding' (Coding Plan), "
     "'bigmodel' and 'bigmodel-coding' (mainland accounts)."
 )
+
+
+def _thawed(value: object) -> object:
+    """Return a value without the read-only views of mappings, which no pickle may hold."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(each) for key, each in cast("Mapping[str, object]", value).items()}
+    return value
+
+
+def _restored(fields: dict[str, Any]) -> Provider:
+    return Provider(**fields)
 
 
 def _explained(here: str, **more: str) -> Mapping[str, str]:

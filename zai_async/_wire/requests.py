@@ -1,5 +1,6 @@
 """The HTTP request that a call of an operation becomes."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
@@ -20,6 +21,8 @@ __all__ = ["Request", "RequestFactory", "authorized", "bearer"]
 
 _BESIDE_THE_BODY: Final = ("options", "extra", "on_progress")
 _MARK: Final = MARK.encode()
+# The whole of a string: a question about such a mark may be asked.
+_HANDLE: Final = re.compile(rb'"(%b[0-9a-f]{24})"' % _MARK)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,16 +235,28 @@ def _encoded(
         text = encode(body)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{operation.name}(): {error}") from None
-    return text if _MARK not in text else JSONBody(text, list(_media(body)), progress)
+    if _MARK not in text:
+        return text
+    media = {each.encode(): each for each in _media(body)}
+    handles = _HANDLE.findall(text)
+    if unknown := {*handles} - media.keys():
+        raise ConfigurationError(
+            f"{operation.name}(): {unknown.pop().decode()} is the mark of a file in a history that "
+            "was stored without its files: store to_dict(history) instead"
+        )
+    return JSONBody(text, [media[each] for each in handles], progress) if handles else text
 
 
 def _media(value: object) -> Iterator[Media]:
-    """Yield the files inside a body, in the order in which they are written."""
+    """Yield the files inside a body."""
     if isinstance(value, Media):
         yield value
     elif isinstance(value, Mapping):
         for each in cast("Mapping[str, object]", value).values():
             yield from _media(each)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    elif isinstance(value, Sequence) and not isinstance(value, str):
         for each in cast("Sequence[object]", value):
             yield from _media(each)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _media(getattr(value, name))

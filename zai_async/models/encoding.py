@@ -1,17 +1,21 @@
 """JSON that is written: exactly what the caller gave, or a refusal that names the place."""
 
+import enum
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
 from zai_async.models.extra import EXTRA_KEY, flattened
 
-__all__ = ["encode"]
+__all__ = ["encode", "to_plain"]
 
-_EXTRA_MARK = EXTRA_KEY.encode()
+_EXTRA_MARK: Final = EXTRA_KEY.encode()
+_FINE: Final[frozenset[Any]] = frozenset({str, int, bool, NoneType})
+_BUFFERS: Final = (bytes, bytearray, memoryview)
 
 
 def encode(value: object) -> bytes:
@@ -19,89 +23,140 @@ def encode(value: object) -> bytes:
 
     Lone surrogates, which UTF-8 has no bytes for, make the whole body ASCII with ``\u`` escapes.
     Raises ValueError for NaN, infinity and values that contain themselves, and TypeError for what
-    JSON has no form for, naming the place.
+    JSON has no form for, naming the place: bytes, decimals, sets, dates and the like are refused,
+    because a model would take whatever stood in their place for the text.
     """
     try:
-        body = _dump(value)
-    except TypeError as exc:
-        raise TypeError(f"{exc}{_whereabouts(value)}") from None
+        body = _encoder.encode(value)
+    except UnicodeEncodeError:
+        body = _EXTRA_MARK  # the long way has to be gone
+    except TypeError:
+        _refuse(value)
+        raise
     except RecursionError:
         raise ValueError("the body contains itself or is nested too deeply") from None
-    if _EXTRA_MARK in body:
-        plain = flattened(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True))
-        body = _dump(plain)
-    # msgspec writes null for a number that is not finite, the standard library writes its name.
-    suspect = b"null" in body or b"NaN" in body or b"Infinity" in body
-    if suspect and (place := _whereabouts(value)):
-        raise ValueError(f"NaN and infinity cannot be sent as JSON{place}")
-    return body
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_array(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _dump(value: object) -> bytes:
+    if not _is_sendable(value):
+        _refuse(value)
+    if _EXTRA_MARK not in body:
+        return body
+    plain = flattened(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True))
     try:
-        return _encoder.encode(value)
+        return _encoder.encode(plain)
     except UnicodeEncodeError:
-        plain = msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
         return json.dumps(plain, separators=(",", ":")).encode()
+
+
+def to_plain(value: object) -> Any:
+    """Return a value as dicts, lists and scalars that survive JSON; files stand there as base64.
+
+    Raises TypeError and ValueError as :func:`encode` does, and TypeError for a file that is read
+    while it is sent.
+    """
+    try:
+        plain = msgspec.to_builtins(value, enc_hook=_stored, str_keys=True)
+    except TypeError:
+        _refuse(value)
+        raise
+    except RecursionError:
+        raise ValueError("the value contains itself or is nested too deeply") from None
+    if not _is_sendable(value):
+        _refuse(value)
+    return flattened(plain)
 
 
 def _plain(value: Any) -> object:
     # msgspec knows tuples: one that comes here is the key of a dictionary.
-    for kind, plain in _PLAIN_KINDS:
-        if isinstance(value, kind) and not issubclass(type(value), tuple):
-            return plain(value)
-    raise TypeError(f"{type(value).__qualname__} cannot be sent as JSON")
+    if not isinstance(value, (*_BUFFERS, tuple)):
+        for kind, plain in _PLAIN_KINDS:
+            if isinstance(value, kind):
+                return plain(value)
+    raise TypeError
+
+
+def _stored(value: Any) -> object:
+    # Files of a request are strings that know what is sent in their place.
+    inline = getattr(value, "inline", None)
+    return _plain(value) if inline is None else inline()
 
 
 # Subclasses of scalars, which msgspec refuses (numpy's float64 is one), and what acts as a
-# container. The order counts: strings and bytes are sequences too.
-_PLAIN_KINDS: list[tuple[type, type]] = [
+# container. The order counts: strings are sequences too.
+_PLAIN_KINDS: Final[tuple[tuple[type, type], ...]] = (
     (str, str),
-    (bytes, bytes),
     (int, int),
     (float, float),
     (Mapping, dict),
     (Sequence, list),
-]
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
+)
+_encoder: Final = msgspec.json.Encoder(enc_hook=_plain)
 
 
-def _whereabouts(value: object) -> str:
-    """Describe the place of the first value that JSON has no form for, or return ""."""
-    builtins = msgspec.to_builtins(value, enc_hook=_plain_or_nan)
-    places = (path for path, leaf in _leaves(builtins) if not _is_finite(leaf))
-    return next((f" - at `{_printable(path)}`" for path in places), "")
+def _is_sendable(value: object) -> bool:
+    """Tell whether JSON has a form for all of a value; msgspec makes up forms of its own."""
+    waiting: list[Any] = [value]
+    while waiting:
+        item = waiting.pop()
+        kind = item.__class__
+        # Almost all there is, with as few calls as possible: this runs for every request.
+        if kind is list:
+            waiting += [each for each in item if each.__class__ not in _FINE]
+        elif kind is dict and all(key.__class__ is str for key in item):
+            waiting += [each for each in item.values() if each.__class__ not in _FINE]
+        elif kind not in _FINE:
+            parts = _parts(item)
+            if parts is None:
+                return False
+            waiting += parts.values()
+    return True
 
 
-def _printable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
-
-
-def _plain_or_nan(value: object) -> object:
-    try:
-        return _plain(value)
-    except TypeError:
-        return math.nan
-
-
-def _is_finite(leaf: object) -> bool:
-    return not isinstance(leaf, float) or math.isfinite(leaf)
-
-
-def _leaves(value: Any, path: str = "$") -> Iterator[tuple[str, object]]:
-    if _is_object(value):
-        for key, child in value.items():
-            yield from _leaves(child, f"{path}.{key}")
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """Return what a value consists of by place, nothing for a scalar; None if JSON lacks it."""
+    kind = value.__class__
+    names: Any = getattr(kind, "__struct_fields__", getattr(kind, "__dataclass_fields__", None))
+    parts: Mapping[str, Any] | None = None
+    if names is not None:
+        as_base64 = getattr(kind, "_as_base64", ())
+        parts = {f".{name}": getattr(value, name) for name in names if name not in as_base64}
+    elif isinstance(value, enum.Enum):
+        parts = {"": value.value}
+    elif isinstance(value, float):
+        parts = {} if math.isfinite(value) else None
+    elif value is None or isinstance(value, str | int | msgspec.Raw | msgspec.UnsetType):
+        parts = {}
+    elif _is_object(value):
+        if all(isinstance(key, str | int | float) for key in value):
+            parts = {f".{key}": part for key, part in value.items()}
     elif _is_array(value):
-        for index, child in enumerate(value):
-            yield from _leaves(child, f"{path}[{index}]")
-    else:
-        yield path, value
+        parts = {f"[{index}]": part for index, part in enumerate(value)}
+    return parts
+
+
+def _is_object(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, _BUFFERS)
+
+
+def _refuse(value: object) -> None:
+    """Raise what names the first value that JSON has no form for, if there is one."""
+    waiting: list[tuple[str, Any]] = [("$", value)]
+    while waiting:
+        place, item = waiting.pop()
+        parts = _parts(item)
+        if parts is None:
+            raise _refusal(item, f" - at `{place.encode(errors='backslashreplace').decode()}`")
+        waiting += [(place + step, part) for step, part in reversed([*parts.items()])]
+
+
+def _refusal(value: object, where: str) -> Exception:
+    if isinstance(value, float):
+        return ValueError(f"NaN and infinity cannot be sent as JSON{where}")
+    name = value.__class__.__qualname__
+    if isinstance(value, Mapping):
+        return TypeError(f"{name} has a key that cannot be sent as JSON{where}")
+    hint = ": text must be a str, and files go into image(), audio_part() or file_part()"
+    hint = hint if isinstance(value, _BUFFERS) else ""
+    return TypeError(f"{name} cannot be sent as JSON{where}{hint}")

@@ -17,11 +17,12 @@ from typing import Any, Final, TypeGuard, TypeVar
 import msgspec
 from msgspec import Struct
 
-__all__ = ["EXTRA_KEY", "NO_EXTRA", "extra_of", "flattened", "with_extra"]
+__all__ = ["EXTRA_KEY", "NO_EXTRA", "ExtraAccumulator", "extra_of", "flattened", "with_extra"]
 
 S = TypeVar("S", bound=Struct)
 
 EXTRA_KEY: Final = "zai:extra"
+_OPEN_ITEMS: Final = 64
 NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -103,3 +104,69 @@ def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
 
 def _is_array(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, list | tuple)
+
+
+class ExtraAccumulator:
+    """The unknown fields of all chunks of an answer, in pieces that are joined when asked for.
+
+    Texts grow, unless a chunk only repeats what is known; lists grow too, and of their objects
+    those with the same ``index`` are one. Of anything else the latest counts.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def add(self, extra: Mapping[str, Any]) -> None:
+        """Add the unknown fields of one chunk."""
+        _merge(self._known, extra)
+
+    def joined(self) -> dict[str, Any]:
+        """Return the fields so far."""
+        whole: dict[str, Any] = _joined(self._known)
+        return whole
+
+
+class _Text(list[str]):
+    """Pieces of a text: adding strings to each other would copy the whole each time."""
+
+
+def _merge(known: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        before = known.get(key)
+        if isinstance(value, str):
+            if not isinstance(before, _Text):
+                known[key] = _Text([value])
+            elif before != [value]:
+                before.append(value)
+        elif _is_object(value):
+            if not _is_object(before):
+                before = known[key] = {}
+            _merge(before, value)
+        elif _is_array(value):
+            if isinstance(before, _Text) or not _is_array(before):
+                before = known[key] = []
+            _merge_items(before, value)
+        elif value is not None or before is None:
+            known[key] = value
+
+
+def _merge_items(known: Any, more: Any) -> None:
+    for item in more:
+        index = item.get("index") if _is_object(item) else None
+        # Not further back: a list may have been made long to keep its reader busy.
+        latest = known[-_OPEN_ITEMS:] if index is not None else ()
+        same = [each for each in latest if _is_object(each) and each.get("index") == index]
+        if same:
+            _merge(same[0], item)
+        else:
+            entry: dict[str, Any] = {}
+            _merge(entry, {"item": item})
+            known.append(entry["item"])
+
+
+def _joined(value: Any) -> Any:
+    if isinstance(value, _Text):
+        return "".join(value)
+    if _is_object(value):
+        return {key: _joined(part) for key, part in value.items()}
+    return [_joined(part) for part in value] if _is_array(value) else value

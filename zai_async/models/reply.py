@@ -2,7 +2,7 @@
 
 import os
 from datetime import UTC, datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import anyio
 from msgspec import field
@@ -71,7 +71,9 @@ def attach_call(
 
 
 class BinaryReply(Reply, kw_only=True):
-    """Hold an answer that is no JSON: the sound of a speech, or the content of a file."""
+    """An answer that is no JSON: the sound of a speech, or the content of a file."""
+
+    _as_base64: ClassVar = ("content",)
 
     content: bytes = b""
     content_type: str = "application/octet-stream"

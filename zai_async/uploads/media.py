@@ -4,6 +4,7 @@ Sources: https://docs.z.ai/api-reference/audio/audio-transcriptions,
 https://docs.z.ai/api-reference/llm/chat-completion and https://docs.z.ai/api-reference/files.
 """
 
+import base64
 import secrets
 import struct
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import msgspec
 from zai_async.errors import InvalidFileError
 from zai_async.models import AudioPartParam, FilePartParam, ImagePartParam, VideoPartParam
 from zai_async.models.files import FileContent
-from zai_async.uploads.sources import Source, open_source
+from zai_async.uploads.sources import HEAD, Source, open_source
 
 __all__ = [
     "MARK",
@@ -152,14 +153,41 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
         media._head = b""
         return media
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # as any text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            _restored,
+            (type(self), self.source.keep(), self.encoding, self._limits, self._kind),
+        )
+
+    def inline(self) -> str:
+        """Return the text that is sent in its place, to be kept beside the other messages.
+
+        A path is read here and now.
+
+        Raises:
+            TypeError: It is a file that is read while it is sent, and cannot be kept.
+            InvalidFileError: The file is not accepted.
+        """
+        kept = self.source.keep()
+        content = kept.read_bytes() if isinstance(kept, Path) else kept
+        head = content[:HEAD]
+        self._limits.check(self.source.name, head, len(content))
+        return (self._prefix(head) + base64.b64encode(content)).decode()
+
+    def _prefix(self, head: bytes) -> bytes:
+        if self.encoding == "raw":
+            return b""
+        kind = self._kind or media_type(head) or "application/octet-stream"
+        return f"data:{kind};base64,".encode()
+
     async def prepare(self) -> int | None:
         """Check the file and return the length of its base64, None if nobody knows it."""
         size, self._head = await self.source.inspect()
         self._limits.check(self.source.name, self._head, size)
-        self.prefix = b""
-        if self.encoding != "raw":
-            kind = self._kind or media_type(self._head) or "application/octet-stream"
-            self.prefix = f"data:{kind};base64,".encode()
+        self.prefix = self._prefix(self._head)
         return None if size is None else len(self.prefix) + (size + 2) // 3 * 4
 
     def pieces(self, length: int) -> AsyncIterator[bytes]:
@@ -172,6 +200,12 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
             return False
         self.encoding = "raw"
         return True
+
+
+def _restored(
+    cls: type[Media], content: Any, encoding: Encoding, limits: FileLimits, kind: str | None
+) -> Media:
+    return cls(content, encoding=encoding, limits=limits, kind=kind)
 
 
 _IMAGES: Final = FileLimits(types=("image/png", "image/jpeg"), max_bytes=5 * _MIB)

@@ -37,6 +37,10 @@ class Source(Protocol):
         """Yield all bytes, in pieces of this length where that is possible."""
         ...
 
+    def keep(self) -> bytes | Path:
+        """Return what can be copied and stored; raise TypeError if there is nothing of the kind."""
+        ...
+
 
 class _Bytes:
     name = "file"
@@ -51,6 +55,9 @@ class _Bytes:
     async def pieces(self, length: int) -> AsyncIterator[bytes]:
         for start in range(0, len(self._data), length):
             yield bytes(self._data[start : start + length])
+
+    def keep(self) -> bytes | Path:
+        return bytes(self._data)
 
 
 class _Path:
@@ -77,8 +84,23 @@ class _Path:
             while piece := await to_the_end(partial(file.read, length)):
                 yield piece
 
+    def keep(self) -> bytes | Path:
+        return self._path
 
-class _File:
+
+class _Passing:
+    """What is read while it is sent."""
+
+    name: str
+
+    def keep(self) -> bytes | Path:
+        raise TypeError(
+            f"{self.name} is an open file or a stream and cannot be copied or stored: "
+            "give its path or its bytes instead"
+        )
+
+
+class _File(_Passing):
     """An open file, from where it stands."""
 
     def __init__(self, file: IO[bytes], name: object = None) -> None:
@@ -108,7 +130,7 @@ class _File:
             yield piece
 
 
-class _AsyncFile:
+class _AsyncFile(_Passing):
     """An open file that is read by await, from where it stands; one that cannot tell, only once."""
 
     def __init__(self, file: Any) -> None:
@@ -148,7 +170,7 @@ class _AsyncFile:
             yield piece
 
 
-class _Pieces:
+class _Pieces(_Passing):
     """An asynchronous iterator, which can be read once."""
 
     name = "file"
