@@ -3,28 +3,123 @@
 pip install . fastapi uvicorn        # in a clone of zai-async
 python examples/fastapi_backend.py --emulate            # no key needed
 ZAI_API_KEY=... python examples/fastapi_backend.py      # then open http://127.0.0.1:8000
+
+Behind a domain of your own, name it in ALLOWED_HOSTS.
 """
 
 import argparse
+import asyncio
+import base64
+import hashlib
 import json
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import ExitStack, asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, TypeVar
+from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zai_async import AsyncZai, ChatStream, Finished, TextDelta, ThinkingDelta, ZaiError
+from zai_async import (
+    AsyncZai,
+    CallOptions,
+    ChatStream,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    ZaiError,
+)
 
 MODEL = os.environ.get("MODEL", "glm-5.3")
-PAGE = Path(__file__).with_name("fastapi_page.html")
+HOSTS = frozenset(os.environ.get("ALLOWED_HOSTS", "").split())
+PAGE = Path(__file__).with_name("fastapi_page.html").read_text(encoding="utf-8")
+# What a stranger may ask for: characters of a question, bytes of a request and seconds to send it,
+# tokens of an answer and seconds to write it, answers at a time.
+QUESTION, BODY, PATIENCE, ANSWER, DEADLINE, READERS = 20_000, 100_000, 10, 8_000, 300, 100
 # Whatever is not listed is between this backend and the platform: 502.
 STATUSES = {"request": 400, "content": 422, "throttle": 503, "overload": 503, "timeout": 504}
+
+T = TypeVar("T")
+
+
+def hashes(tag: str) -> str:
+    """Allow the scripts or styles that stand in the page, and no others."""
+    texts = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", PAGE, re.DOTALL)
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in texts)
+    return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+
+
+SECURITY = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; "
+        "connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """Keep out what our own page does not send, before anything is read or asked."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY)
+            await send(message)
+
+        async def receive_some() -> Message:
+            nonlocal left
+            # After the body comes the news that the reader has gone, for which anyone may wait.
+            try:
+                async with asyncio.timeout(None if left is None else PATIENCE):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408) from None
+            if left is not None and message["type"] == "http.request":
+                left -= len(message.get("body", b""))
+                if left < 0:
+                    raise HTTPException(413)
+                if not message.get("more_body"):
+                    left = None
+            return message
+
+        left: int | None = BODY
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif not is_ours(Headers(scope=scope)):
+            await JSONResponse({"kind": "request"}, 403)(scope, receive, send_safely)
+        else:
+            await self.app(scope, receive_some, send_safely)
+
+
+def is_ours(headers: Headers) -> bool:
+    """Refuse other sites' pages, also when their domain leads to this machine (DNS rebinding).
+
+    Such a page has a domain, which has a dot; a name without one, or an address, is no domain.
+    """
+    host, origin = headers.get("Host", ""), headers.get("Origin")
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name not in HOSTS and "." in name:
+            ip_address(name)
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 class State(TypedDict):
@@ -39,21 +134,54 @@ async def lifespan(_: FastAPI) -> AsyncGenerator[State, None]:
 
 
 app = FastAPI(lifespan=lifespan)
+app.add_middleware(Guard)
 
 
 class Question(BaseModel):
-    text: str
+    text: str = Field(min_length=1, max_length=QUESTION)
 
 
 async def open_answer(question: Question, request: Request) -> AsyncIterator[ChatStream]:
     """Ask before the response begins, so that a refusal still has a status code.
 
-    FastAPI leaves the context when the response is over, and also when the browser has gone: that
-    closes the connection to the platform, which ends the generation.
+    FastAPI leaves this when the response is over, and also when the browser has gone: that closes
+    the connection to the platform, which ends the generation.
     """
     zai: AsyncZai = request.state.zai
-    async with zai.chat.completions.stream(model=MODEL, messages=question.text) as stream:
+    stream = zai.chat.completions.stream(
+        model=MODEL,
+        messages=question.text,
+        max_tokens=ANSWER,
+        options=CallOptions(deadline=DEADLINE),
+    )
+    try:
+        await unless_left(request, stream.open())
         yield stream
+    finally:
+        await stream.aclose()
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work, but only as long as the reader does.
+
+    A server tells a handler that the browser has gone only where the handler asks for it, and a
+    response only once it has begun. Until then nobody would stop a generation that nobody reads.
+    """
+
+    async def leaves() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(leaves())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise HTTPException(499)  # nobody sees it but the log
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 @app.post("/chat")
@@ -95,9 +223,15 @@ async def refuse(_: Request, error: ZaiError) -> JSONResponse:
     return JSONResponse(facts(error), STATUSES.get(error.kind, 502), headers)
 
 
+@app.exception_handler(RequestValidationError)
+async def refuse_input(_: Request, _error: RequestValidationError) -> JSONResponse:
+    """Say nothing of what came: FastAPI's own answer repeats it, and fails if it cannot."""
+    return JSONResponse({"kind": "request"}, 422)
+
+
 @app.get("/")
-async def page() -> FileResponse:
-    return FileResponse(PAGE)
+async def page() -> HTMLResponse:
+    return HTMLResponse(PAGE)
 
 
 def main() -> None:
@@ -111,7 +245,7 @@ def main() -> None:
 
             emulator = stack.enter_context(Emulator(pace=1))
             os.environ.update(ZAI_BASE_URL=emulator.url, ZAI_API_KEY="emulated")
-        uvicorn.run(app, port=arguments.port)
+        uvicorn.run(app, port=arguments.port, limit_concurrency=READERS)
 
 
 if __name__ == "__main__":
