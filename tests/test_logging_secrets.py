@@ -159,7 +159,7 @@ async def test_the_key_is_not_in_what_aiohttp_says(logged, garbage):
     shown = Shown()
     async with FaultServer([garbage, "fin"]) as server, client(server.url) as zai:
         await use(zai, shown, stream=False)
-    assert "the answer is not HTTP" in shown.text
+    assert "the answer is not valid HTTP" in shown.text
     assert HALF not in shown.text
     assert HALF not in logged()
 

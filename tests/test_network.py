@@ -193,7 +193,7 @@ async def test_a_proxy_without_a_scheme_is_taken_for_http(environment):
 
 @pytest.mark.parametrize(
     "address",
-    ["socks5://127.0.0.1:9", "ftp://me:secret-canary@h", "http://", "http://[::1", "h:99999"],
+    ["ftp://me:secret-canary@h", "http://", "http://[::1", "h:99999"],
 )
 async def test_a_proxy_that_cannot_be_used(environment, address):
     with pytest.raises(ConfigurationError, match="http://") as caught:

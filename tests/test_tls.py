@@ -15,7 +15,12 @@ from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Proxy, answer
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport._pool import RECORD, Connection, RecordReader, slim
+from zai_async._transport._internals import (
+    TLS_RECORD,
+    PooledConnection,
+    RecordReader,
+    slim_tls,
+)
 
 pytestmark = needs_openssl
 
@@ -59,7 +64,7 @@ class App(asyncio.Protocol):
 
     def connection_made(self, transport):
         if self.slimmed:
-            slim(transport._ssl_protocol, self.buffer)
+            slim_tls(transport._ssl_protocol, self.buffer)
 
     def data_received(self, data):
         self.received.append(data)
@@ -165,7 +170,7 @@ async def test_connections_share_one_buffer_and_lose_nothing(certificate):
 
     async def received():
         response = await transport.send(raw_request(server.url))
-        tls = response._lent.transport._ssl_protocol
+        tls = response._owner.transport._ssl_protocol
         body = bytearray()
         while piece := await response.read():
             body += piece
@@ -183,7 +188,7 @@ async def test_connections_share_one_buffer_and_lose_nothing(certificate):
 async def test_without_tls_less_is_read_at_a_time_than_asyncio_would():
     loop = asyncio.get_running_loop()
     async with FaultServer([answer(BODY)]) as server:
-        make = functools.partial(Connection, loop, bytearray(RECORD))
+        make = functools.partial(PooledConnection, loop, bytearray(TLS_RECORD))
         transport, connection = await loop.create_connection(make, "127.0.0.1", server.port)
         assert transport.max_size == 2**16
         connection.close()
@@ -221,5 +226,5 @@ async def test_a_body_that_ends_with_its_connection(certificate):
 @pytest.mark.parametrize("other", [None, object()])
 def test_other_loops_keep_their_own_buffers(other):
     before = repr(other)
-    slim(other, bytearray())
+    slim_tls(other, bytearray())
     assert repr(other) == before

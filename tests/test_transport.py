@@ -28,11 +28,17 @@ from zai_async import (
     TLSError,
 )
 from zai_async._secrets import Secret
-from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport import _exchange as exchange
-from zai_async._transport import _pool as pool
-from zai_async._transport._answer import Reader, translate
-from zai_async._transport._exchange import Outbox
+from zai_async._transport import (
+    NetworkSettings,
+    _client,
+    _connections,
+    _direct,
+    _internals,
+    open_transport,
+)
+from zai_async._transport._direct import WriteCoalescer
+from zai_async._transport._errors import translate
+from zai_async._transport._internals import ReceivedResponse
 from zai_async.testing import Emulator
 
 OK = answer(BODY)
@@ -47,12 +53,18 @@ async def body_of(response):
     return b"".join(pieces)
 
 
-@pytest.fixture(autouse=True, params=["short way", "client"])
+@pytest.fixture(autouse=True, params=["direct", "client", "public"])
 def way(request, monkeypatch):
-    """Take the way past aiohttp's client, and the way through it."""
+    """Send past aiohttp's client, through it, and by nothing but its public parts."""
     if request.param == "client":
-        monkeypatch.setattr(exchange, "_USED", ((aiohttp.ClientSession, "another_inside"),))
+        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
+    if request.param == "public":
+        monkeypatch.setattr(_internals, "hold", lambda: False)
     return request.param
+
+
+# By public means alone no connection is kept: nothing tells whether it could be used again.
+keeps_connections = pytest.mark.parametrize("way", ["direct", "client"], indirect=True)
 
 
 @pytest.fixture
@@ -90,7 +102,7 @@ async def read_late(transport, way):
     async with FaultServer([chunk, "fin"]) as server:
         response = await transport.send(raw_request(server.url))
         await asyncio.sleep(0.1)
-        if way == "short way":
+        if way != "public":
             assert await response.read() == b"ab"
         with pytest.raises(ConnectionLostError):
             await response.read()
@@ -116,6 +128,7 @@ async def test_a_large_compressed_answer_that_is_read_late(transport):
         assert response.at_end()
 
 
+@keeps_connections
 async def test_what_was_closed_is_not_used_again_whatever_still_comes(transport):
     async with FaultServer([OK[:-3], "hang"], [OK]) as server:
         response = await transport.send(raw_request(server.url))
@@ -126,6 +139,7 @@ async def test_what_was_closed_is_not_used_again_whatever_still_comes(transport)
     assert server.connections == 2
 
 
+@keeps_connections
 async def test_an_answer_without_a_body(transport):
     async with FaultServer([b"HTTP/1.1 204 No Content\r\n\r\n"]) as server:
         for _ in range(2):
@@ -153,31 +167,35 @@ class Tap:
     """The side of a connection that a reader knows."""
 
     def __init__(self):
-        self.connected, self.told = True, []
+        self.connected, self.told, self._reading_paused = True, [], False
 
     def pause_reading(self):
+        self._reading_paused = True
         self.told.append("pause")
 
     def resume_reading(self, **_):
+        self._reading_paused = False
         self.told.append("resume")
 
 
 @pytest.mark.parametrize("pieces", [[b"xx"] * 5, [b"x" * 100] * 2, [b"x" * 9]])
 async def test_who_does_not_read_is_sent_no_more(pieces, monkeypatch):
     """Neither many bytes nor many pieces, each of which costs more than a byte."""
-    monkeypatch.setattr("zai_async._transport._answer._MOST_PIECES", 4)
+    monkeypatch.setattr("zai_async._transport._internals._MOST_PIECES", 4)
     tap = Tap()
-    content = Reader.adopt(aiohttp.StreamReader(tap, 50, loop=asyncio.get_running_loop()))
+    content = aiohttp.StreamReader(tap, 50, loop=asyncio.get_running_loop())
+    response = ReceivedResponse(None, 200, {}, content, connection_reused=False)
     for piece in [b"", *pieces]:
         content.feed_data(piece)
     few = len(pieces) == 1
     assert tap.told == ([] if few else ["pause"])
-    assert content.take() == b"".join(pieces)
-    assert tap.told[-1] == "resume"
+    assert await response.read() == b"".join(pieces)
     content.feed_data(b"y")
-    assert (content.take(), tap.told.count("pause")) == (b"y", 0 if few else 1)
+    assert await response.read() == b"y"
+    assert tap.told == ([] if few else ["pause", "resume"])
 
 
+@keeps_connections
 async def test_requests_of_many_tasks_all_arrive(transport):
     async with FaultServer([OK]) as server:
         for _ in range(2):  # on new connections, and on those of the pool
@@ -193,7 +211,7 @@ async def test_what_is_closed_before_it_leaves_never_leaves():
             self.closed, self.written = False, []
             self.is_closing, self.write = lambda: self.closed, self.written.append
 
-    box, lines = Outbox(), [Line() for _ in range(3)]
+    box, lines = WriteCoalescer(), [Line() for _ in range(3)]
     for line in lines:
         box.waiting += 1
         box.put(line, b"request")
@@ -228,9 +246,10 @@ async def test_a_session_that_raises_for_its_owner_does_not_for_us():
             await ask(zai)
 
 
+@keeps_connections
 async def test_no_more_origins_are_remembered_than_needed(transport, monkeypatch):
-    monkeypatch.setattr(exchange, "_MOST_DOORS", 1)
-    monkeypatch.setattr("zai_async._transport._heads._MOST_HEADS", 1)
+    monkeypatch.setattr(_direct, "_MOST_ORIGINS", 1)
+    monkeypatch.setattr("zai_async._transport._headers._MOST_HEADS", 1)
     async with FaultServer([OK]) as server, FaultServer([OK]) as other:
         for patience, each in enumerate((server, other, server, other), 1):
             request = raw_request(each.url, connect_timeout=float(patience))
@@ -273,11 +292,10 @@ async def sent(transport, server, **changes):
 async def test_both_ways_send_the_same(changes, monkeypatch):
     async with FaultServer([OK]) as server:
         short = open_transport(NetworkSettings(trust_env=False))
-        monkeypatch.setattr(exchange, "_USED", ())
         first = await sent(short, server, **changes)
         await short.aclose()
         long = open_transport(NetworkSettings(trust_env=False))
-        monkeypatch.setattr(exchange, "_USED", ((aiohttp, "gone"),))
+        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
         second = await sent(long, server, **changes)
         await long.aclose()
     assert first.body == second.body
@@ -350,7 +368,7 @@ async def test_connecting_has_a_clock_of_its_own():
 )
 async def test_what_is_not_http(garbage):
     async with FaultServer([garbage, "fin"]) as server, client(server.url) as zai:
-        with pytest.raises(ResponseError, match="not HTTP"):
+        with pytest.raises(ResponseError, match="not valid HTTP"):
             await ask(zai)
 
 
@@ -383,6 +401,7 @@ async def test_an_error_whose_text_breaks_off_keeps_its_status():
 # Connections that are used again
 
 
+@keeps_connections
 async def test_answers_share_a_connection():
     async with FaultServer([OK]) as server, client(server.url) as zai:
         replies = [await ask(zai) for _ in range(3)]
@@ -390,6 +409,7 @@ async def test_answers_share_a_connection():
     assert [reply.attempts[0].connection_reused for reply in replies] == [False, True, True]
 
 
+@keeps_connections
 async def test_an_idle_connection_that_was_closed_is_no_failure():
     """Each second request meets a reset; all succeed, and the ledger says how."""
     async with Emulator() as emulator, client(emulator.url, retry=RetryPolicy()) as zai:
@@ -415,6 +435,7 @@ async def test_an_answer_that_had_begun_is_not_asked_for_again_at_once(how, begu
     assert not caught.value.stale
 
 
+@keeps_connections
 @pytest.mark.parametrize("how", ["rst", "fin"])
 async def test_without_retries_a_fresh_connection_is_tried_once(how):
     async with FaultServer([OK], [how]) as server, client(server.url) as zai:
@@ -428,29 +449,31 @@ async def test_without_retries_a_fresh_connection_is_tried_once(how):
 
 async def test_keep_alive_asks_silent_networks(transport):
     sockets = []
-    make = pool._keepalive_socket
+    make = _connections.keepalive_socket
 
     def record(address):
         sockets.append(make(address))
         return sockets[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "_keepalive_socket", record)
+        patch.setattr(_client, "keepalive_socket", record)
+        patch.setattr(_internals, "keepalive_socket", record)
         async with FaultServer([OK]) as server:
             await body_of(await transport.send(raw_request(server.url)))
             (sock,) = sockets
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            for name, value in pool._KEEPALIVE.items():
+            for name, value in _connections._KEEPALIVE.items():
                 assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
 async def test_a_platform_without_the_options_still_connects(transport, monkeypatch):
-    monkeypatch.setattr(pool, "_KEEPALIVE", {"TCP_KEEPUNKNOWN": 1})
+    monkeypatch.setattr(_connections, "_KEEPALIVE", {"TCP_KEEPUNKNOWN": 1})
     async with FaultServer([OK]) as server:
         response = await transport.send(raw_request(server.url))
         assert await body_of(response) == BODY
 
 
+@keeps_connections
 async def test_a_fresh_request_takes_no_connection_from_the_pool(transport):
     async with FaultServer([OK]) as server:
         for fresh in (False, False, True, True):

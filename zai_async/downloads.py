@@ -113,6 +113,7 @@ def _sent(transport: Transport, url: str, timeout: Timeout) -> Awaitable[Respons
         method="GET",
         url=url,
         headers=_HEADERS,
+        bare=True,
         connect_timeout=timeout.connect,
     )
     return transport.send(request)

@@ -7,11 +7,11 @@ not pay for a library that a command line showing its help never needs.
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
 from zai_async._secrets import Secret
+from zai_async._transport._proxies import usable_proxy
 from zai_async._wire import Request
 from zai_async.errors import ConfigurationError
 
@@ -100,26 +100,6 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """An ``aiohttp.ClientSession`` of the caller's; used as it is and never closed here."""
 
 
-def usable_proxy(address: Secret) -> Secret:
-    """Return the address of a proxy, with ``http://`` before one that has no scheme.
-
-    Raises:
-        ConfigurationError: The address is none, or the proxy does not speak HTTP.
-    """
-    whole = address if "://" in address.reveal() else Secret(f"http://{address.reveal()}")
-    if not _speaks_http(whole):
-        raise ConfigurationError("a proxy must be an http:// or https:// address")
-    return whole
-
-
-def _speaks_http(address: Secret) -> bool:
-    try:
-        parts = urlsplit(address.reveal())
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 def trust_file(ca_file: str) -> "tls.SSLContext":
     """Return a TLS context that trusts the certificates of a file and no others.
 
@@ -136,12 +116,17 @@ def trust_file(ca_file: str) -> "tls.SSLContext":
 
 def preload() -> None:
     """Import now what the first call would otherwise import on the event loop."""
-    importlib.import_module("zai_async._transport._aiohttp")
+    importlib.import_module("zai_async._transport._direct")
     importlib.import_module("anyio._backends._asyncio")  # by anyio, at the first wait of all
 
 
 def open_transport(settings: NetworkSettings) -> Transport:
     """Open the transport for the running event loop."""
-    from zai_async._transport._aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
+    from zai_async._transport._client import ClientTransport  # noqa: PLC0415 - as above
 
-    return AiohttpTransport(settings)
+    try:
+        from zai_async._transport._direct import DirectTransport  # noqa: PLC0415 - as above
+        from zai_async._transport._internals import hold  # noqa: PLC0415 - as above
+    except ImportError:  # a coming aiohttp has moved what it does not document
+        return ClientTransport(settings)
+    return DirectTransport(settings) if hold() else ClientTransport(settings)

@@ -41,6 +41,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whether ``secret_headers`` hold a short-lived token."""
     fresh: bool = False
     """Whether to open a new connection instead of taking one from the pool."""
+    bare: bool = False
+    """Whether nothing of a session of the caller's may be added: it goes to somebody else."""
 
     def __repr__(self) -> str:
         # What people ask is nobody else's business, and may be megabytes.

@@ -1,0 +1,233 @@
+"""Requests through aiohttp's public client: files, proxies, and whatever watches that client.
+
+Only documented parts of aiohttp are used here. Where its inside is not what ``_internals`` knows,
+this is all there is.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+from weakref import WeakSet
+
+import aiohttp
+import yarl
+
+from zai_async._secrets import Secret
+from zai_async._transport import NetworkSettings, Request, Response
+from zai_async._transport._connections import CONNECTION_INFO, ConnectionInfo, keepalive_socket
+from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
+from zai_async._transport._headers import all_fields, as_written, with_secrets
+from zai_async._transport._proxies import Proxies, is_socks
+from zai_async.errors import ClientClosedError, ResponseError
+
+__all__ = ["READ_BUFFER", "ClientTransport", "SessionResponse"]
+
+READ_BUFFER: Final = 2**16
+"""A consumer that stops reading holds this much, and twice as much at most, not a megabyte."""
+_REDIRECTS: Final = frozenset({307, 308})
+_MOST_REDIRECTS: Final = 3
+
+
+class SessionResponse:
+    """An answer that came by a client of aiohttp."""
+
+    def __init__(self, response: aiohttp.ClientResponse, connection_reused: bool | None) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = response.headers
+        self.connection_reused = connection_reused
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body, ``b""`` at its end."""
+        try:
+            return await self._response.content.readany()
+        except AIOHTTP_ERRORS as error:
+            failure = translate(error)
+        raise failure
+
+    def at_end(self) -> bool:
+        """Tell whether the body has been read to its end."""
+        return self._response.content.at_eof()
+
+    def close(self) -> None:
+        """Wake whoever reads, and drop the connection unless the body has come to its end."""
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientConnectionError("closed"))
+        self._response.close()
+
+
+class _Opened(NamedTuple):
+    """A session, and what had made it."""
+
+    session: aiohttp.ClientSession
+    maker: Callable[..., None]
+
+
+class ClientTransport:
+    """Sends requests through connections that live as long as one event loop."""
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        self._settings = settings
+        self._tls = True if settings.ssl is None else settings.ssl
+        self._proxies = Proxies(settings.proxy, trust_env=settings.trust_env)
+        self._connectors: dict[tuple[bool, Secret | None], aiohttp.BaseConnector] = {}
+        self._sessions: dict[tuple[bool, Secret | None, bool], _Opened] = {}
+        # aiohttp forgets those who read when a pool is closed under them.
+        self._unread: WeakSet[SessionResponse] = WeakSet()
+        self._closed = False
+
+    async def send(self, request: Request) -> Response:
+        """Send a request; follow redirects within its own origin only."""
+        url = as_written(request.url)
+        response = await self.exchange(request, url)
+        redirects = 0
+        while response.status in _REDIRECTS:
+            target = redirect_target(response, url)
+            if target is None or not getattr(request.body, "replayable", True):
+                break
+            response.close()
+            redirects += 1
+            if redirects > _MOST_REDIRECTS:
+                raise ResponseError("the address redirects in circles")
+            url = target
+            response = await self.exchange(request, url)
+        return response
+
+    async def exchange(self, request: Request, url: yarl.URL) -> Response:
+        """Send a request to an address, and return its answer."""
+        proxy = self._proxies.find(url)
+        session = self.session_for(request, proxy)
+        info = ConnectionInfo()
+        token = CONNECTION_INFO.set(info)
+        try:
+            return self.received(
+                await session.request(
+                    request.method,
+                    with_secrets(request, url),
+                    headers=all_fields(request),
+                    data=request.body,
+                    proxy=proxy.reveal() if proxy and not is_socks(proxy) else None,
+                    ssl=self._tls,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
+                    read_bufsize=READ_BUFFER,
+                ),
+                info.reused,
+            )
+        except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
+            failure = presentable(error, request.body, stale=info.stale)
+        finally:
+            CONNECTION_INFO.reset(token)
+        raise failure
+
+    def received(self, response: aiohttp.ClientResponse, reused: bool | None) -> Response:
+        """Return the answer that a response of aiohttp's client is."""
+        answer = SessionResponse(response, reused)
+        self._unread.add(answer)
+        return answer
+
+    def session_for(self, request: Request, proxy: Secret | None) -> aiohttp.ClientSession:
+        """Return the session for a request: the caller's, or one of ours.
+
+        Raises:
+            ClientClosedError: The transport has been closed.
+        """
+        own: aiohttp.ClientSession | None = self._settings.session
+        if own is not None and not request.bare:
+            return own
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        connector_place = request.fresh, proxy if proxy and is_socks(proxy) else None
+        place = *connector_place, own is not None
+        opened = self._sessions.get(place)
+        # A tracer that is installed later wraps the constructor: what it did not see being made,
+        # it does not see at all.
+        if opened is None or opened.maker is not aiohttp.ClientSession.__init__:
+            connector = None if own is None else own.connector
+            if connector is None:
+                connector = self._connectors.get(connector_place)
+            if connector is None:
+                connector = self._connectors[connector_place] = self.connector(*connector_place)
+            session = aiohttp.ClientSession(
+                connector=connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(),
+            )
+            opened = self._sessions[place] = _Opened(session, aiohttp.ClientSession.__init__)
+        return opened.session
+
+    def connector(self, fresh: bool, socks: Secret | None) -> aiohttp.BaseConnector:
+        """Make a pool of connections.
+
+        Nothing public tells whether something waits on a kept connection: none is kept.
+        """
+        del fresh
+        if socks is not None:
+            return socks_connector(aiohttp.TCPConnector, socks, {"limit": 0, "force_close": True})
+        return aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=keepalive_socket)
+
+    def close_now(self) -> None:
+        """Close all connections without waiting for anything."""
+        for connector in self.detached():
+            self.close_connector(connector)
+
+    async def aclose(self) -> None:
+        """Close all connections; whoever waits for one of them learns that it broke."""
+        for connector in self.detached():
+            await connector.close()
+
+    def detached(self) -> list[aiohttp.BaseConnector]:
+        """Send nothing from now on, wake who still reads, and return the pools to be closed."""
+        self._closed = True
+        for response in tuple(self._unread):
+            response.close()
+        for opened in self._sessions.values():
+            opened.session.detach()
+        self._sessions.clear()
+        connectors = [*self._connectors.values()]
+        self._connectors.clear()
+        return connectors
+
+    def close_connector(self, connector: aiohttp.BaseConnector) -> None:
+        """Close a pool of connections at once."""
+        # Its first step closes, and the others wait for the other side.
+        closing: Any = connector.close(abort_ssl=True)
+        with suppress(StopIteration):
+            closing.send(None)
+        closing.close()
+
+
+def socks_connector(
+    pool: type[aiohttp.TCPConnector], proxy: Secret, arguments: Mapping[str, Any]
+) -> aiohttp.BaseConnector:
+    """Make a pool of connections of some kind that lead through a SOCKS proxy."""
+    socks = importlib.import_module("aiohttp_socks")
+    parts = urlsplit(proxy.reveal())
+    kind = socks.ProxyType.SOCKS4 if parts.scheme.startswith("socks4") else socks.ProxyType.SOCKS5
+    # The methods of the pool come first, the way of connecting is the other's.
+    both: Any = type("SocksConnector", (pool, socks.ProxyConnector), {})
+    connector: aiohttp.BaseConnector = both(
+        **arguments,
+        host=parts.hostname,
+        port=parts.port or 1080,
+        proxy_type=kind,
+        username=unquote(parts.username or "") or None,
+        password=unquote(parts.password or "") or None,
+    )
+    return connector
+
+
+def redirect_target(response: Response, url: yarl.URL) -> yarl.URL | None:
+    """Return where a redirect leads if that is the same origin: secrets go nowhere else."""
+    if "Location" not in response.headers:
+        return None
+    try:
+        target = url.join(as_written(response.headers["Location"]))
+        return target if target.origin() == url.origin() else None
+    except ValueError:  # not an address, or not one that has an origin
+        return None

@@ -1,0 +1,158 @@
+"""Small requests straight over pooled connections, without aiohttp's client.
+
+The client of aiohttp makes a request, a writer, a task and a response for each call, which costs
+more than all the rest of a call. What stays aiohttp's is the hard part: connecting, the pool, TLS,
+and the parser of the answer. Where a request needs more than this, or somebody watches aiohttp's
+client, it goes through that.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+import yarl
+
+from zai_async._secrets import Secret
+from zai_async._transport import NetworkSettings, Request, Response
+from zai_async._transport._client import READ_BUFFER, ClientTransport, socks_connector
+from zai_async._transport._errors import presentable, translate
+from zai_async._transport._headers import HeaderCache
+from zai_async._transport._internals import (
+    Origin,
+    PooledConnector,
+    ReceivedResponse,
+    is_watched,
+)
+
+__all__ = ["DirectTransport", "WriteCoalescer"]
+
+# A larger body has to wait for the socket.
+_MOST_BODY: Final = 2**16
+_MOST_ORIGINS: Final = 64
+_USUAL: Final = (False, None, False)
+"""The place of the session that is neither fresh, nor behind SOCKS, nor on the caller's pool."""
+_NO_TRACES: Final[list[Any]] = []
+
+
+class DirectTransport(ClientTransport):
+    """Sends what it can over the connections of its pool, and the rest by aiohttp's client."""
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__(settings)
+        self._heads = HeaderCache()
+        self._writes = WriteCoalescer()
+        self._origins: dict[tuple[str, str], Origin | None] = {}
+
+    async def exchange(self, request: Request, url: yarl.URL) -> Response:
+        """Send a request to an address, and return its answer."""
+        body = request.body or b""
+        if (
+            not (isinstance(body, bytes) and len(body) <= _MOST_BODY)
+            or request.fresh
+            or request.bare
+            or self._settings.session is not None
+        ):
+            return await super().exchange(request, url)
+        opened = self._sessions.get(_USUAL)
+        if opened is None or opened.maker is not aiohttp.ClientSession.__init__:
+            self.session_for(request, None)
+            opened = self._sessions[_USUAL]
+        place = url.scheme, url.raw_authority
+        origin = self._origins[place] if place in self._origins else self.origin_of(url)
+        if origin is None or is_watched(opened.session):
+            return await super().exchange(request, url)
+
+        counted = body or request.method != "GET"
+        length = b"Content-Length: %d\r\n" % len(body) if counted else b""
+        pool: Any = self._connectors[_USUAL[:2]]
+        lent: Any = None
+        self._writes.waiting += 1
+        try:
+            lent = await pool.idle(origin.key, _NO_TRACES)
+            if lent is None:
+                limit = aiohttp.ClientTimeout(connect=request.connect_timeout)
+                lent = await pool.connect(origin.request, _NO_TRACES, limit)
+            connection = lent.protocol
+            connection.set_response_params(read_until_eof=True, read_bufsize=READ_BUFFER)
+            # Nothing revealed stays in a variable here: tracebacks show them.
+            self._writes.put(
+                connection.transport,
+                b"%b%b\r\n%b" % (self._heads.reveal(request, url, origin), length, body),
+            )
+            message, content = await connection.read()
+            while message.code < HTTPStatus.OK:  # informational; the answer follows
+                message, content = await connection.read()
+        except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
+            if lent is None and isinstance(error, TimeoutError):
+                failure: BaseException = translate(aiohttp.ConnectionTimeoutError())
+            else:
+                stale = lent is not None and lent.protocol.reused and not lent.protocol.head
+                failure = presentable(error, None, stale=stale)
+        else:
+            response = ReceivedResponse(
+                lent, message.code, message.headers, content, connection.reused
+            )
+            content.on_eof(lent.release)
+            return response
+        finally:
+            self._writes.waiting -= 1
+        if lent is not None:
+            lent.close()
+        raise failure
+
+    def origin_of(self, url: yarl.URL) -> Origin | None:
+        """Return where to connect to directly, None if aiohttp's client has to."""
+        origin = None
+        if url.raw_user is None and url.raw_host is not None and self._proxies.find(url) is None:
+            origin = Origin.of(url, asyncio.get_running_loop(), self._tls)
+        if len(self._origins) < _MOST_ORIGINS:
+            self._origins[url.scheme, url.raw_authority] = origin
+        return origin
+
+    def received(self, response: aiohttp.ClientResponse, reused: bool | None) -> Response:
+        """Return the answer that a response of aiohttp's client is."""
+        if type(response.content) is not aiohttp.StreamReader:
+            return super().received(response, reused)
+        facts = response.status, response.headers, response.content, reused
+        return ReceivedResponse(response, *facts)
+
+    def connector(self, fresh: bool, socks: Secret | None) -> aiohttp.BaseConnector:
+        """Make a pool of connections; a fresh one never takes a connection a second time."""
+        idle: dict[str, Any] = {"force_close": fresh, "keepalive": self._settings.keepalive}
+        if socks is not None:
+            return socks_connector(PooledConnector, socks, idle)
+        return PooledConnector(**idle)
+
+    def close_connector(self, connector: aiohttp.BaseConnector) -> None:
+        """Close a pool of connections at once."""
+        pool: Any = connector
+        pool.close_now()
+
+
+class WriteCoalescer:
+    """Writes at once what is alone, and the rest one after the other when all tasks have run.
+
+    A write that wakes the other side takes several times as long as one that finds it awake.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        """Requests that wait for their answers."""
+        self._pending: list[tuple[asyncio.WriteTransport, bytes]] = []
+
+    def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Send a request now, or at the end of this turn of the loop."""
+        if self.waiting > 1:
+            if not self._pending:
+                asyncio.get_running_loop().call_soon(self.flush)
+            self._pending.append((transport, data))
+        elif not transport.is_closing():
+            transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is pending, except over connections that were closed meanwhile."""
+        pending, self._pending = self._pending, []
+        for transport, data in pending:
+            if not transport.is_closing():
+                transport.write(data)

@@ -1,0 +1,401 @@
+"""All that this package knows about the inside of aiohttp and asyncio.
+
+Nothing else touches a private name of theirs. ``hold()`` asks whether the names are still there,
+``tests/test_transport_internals.py`` whether they still mean the same; where they do not, requests
+go through aiohttp's public client alone.
+"""
+
+# pyright: reportPrivateUsage=false
+
+import re
+import select
+import ssl
+from asyncio import AbstractEventLoop, BaseTransport, sslproto
+from collections.abc import Mapping
+from functools import partial
+from types import FunctionType
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+import yarl
+from aiohttp import client, helpers, http_writer
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+from zai_async._transport._connections import CONNECTION_INFO, keepalive_socket
+from zai_async._transport._errors import translate
+
+__all__ = [
+    "Origin",
+    "PooledConnection",
+    "PooledConnector",
+    "ReceivedResponse",
+    "RecordReader",
+    "hold",
+    "is_watched",
+    "serialize_head",
+    "slim_tls",
+]
+
+_DNS_CACHE_SECONDS: Final = 300
+# asyncio makes room for 256 KiB at each read, for which glibc maps and unmaps memory each time.
+_READ: Final = 2**16
+TLS_RECORD: Final = 2**14  # bytes of the largest
+# More pieces than this are a server that sends byte by byte to somebody who does not read.
+_MOST_PIECES: Final = 4096
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+# Stands for a head that has been parsed; no head contains it.
+_PARSED: Final = b"\0"
+_NO_DATA_YET: Final = (ssl.SSLWantReadError, ssl.SSLSyscallError)
+_CLIENT_GLOBALS: Final[Any] = vars(client)
+
+_TLS_NAMES: Final = ("_ssl_buffer", "_ssl_buffer_view", "_incoming", "_sslobj", "_do_read__copied")
+
+
+def hold() -> bool:
+    """Tell whether aiohttp still has inside what is used here."""
+    unbound: Any = None  # a loop is not needed to ask for names
+    names: tuple[tuple[object, str], ...] = (
+        (
+            aiohttp.StreamReader,
+            "_buffer _eof _eof_callbacks _exception _high_water _loop _protocol",
+        ),
+        (aiohttp.StreamReader, "_size _waiter begin_http_chunk_receiving feed_data on_eof"),
+        (ResponseHandler(unbound), "_buffer _exception _parser _payload _reading_paused read"),
+        (ResponseHandler(unbound), "_read_bufsize _skip_payload set_exception set_response_params"),
+        (aiohttp.TCPConnector, "_close _get"),
+        (aiohttp.ClientRequest, "connection_key"),
+        (aiohttp.ClientSession, "_request trace_configs"),
+        (http_writer, "_serialize_headers"),
+        (helpers, "_EXC_SENTINEL"),
+    )
+    return all(hasattr(owner, name) for owner, wanted in names for name in wanted.split())
+
+
+def serialize_head(line: str, fields: Mapping[str, str]) -> bytes:
+    """Return a request line and header fields as bytes, with the empty line that ends them.
+
+    Raises:
+        ValueError: A field holds what would end it.
+    """
+    write: Any = vars(http_writer)["_serialize_headers"]  # with C where there is a compiler
+    head: bytes = write(line, fields)
+    return head
+
+
+def is_watched(session: aiohttp.ClientSession) -> bool:
+    """Tell whether somebody wants to see the requests of aiohttp's client.
+
+    Test doubles (``aioresponses``, ``vcrpy``) replace its method, tracers replace it or hand in
+    ``trace_configs``. What is asked is where the method came from: it may have been replaced
+    before this module was imported.
+    """
+    method: Any = type(session)._request
+    return (
+        type(method) is not FunctionType
+        or method.__globals__ is not _CLIENT_GLOBALS
+        or bool(session.trace_configs)
+    )
+
+
+class PooledConnection(ResponseHandler):
+    """A connection that knows whether it was used before, and how far its answer has come."""
+
+    reused = False
+    """Whether an earlier request got its answer here."""
+    head = b""
+    """What has come of an answer whose headers are not whole yet."""
+
+    def __init__(self, loop: AbstractEventLoop, buffer: bytearray) -> None:
+        super().__init__(loop)
+        self._tls_buffer = buffer
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Read less at a time than asyncio does, and give back what it reserves for TLS."""
+        super().connection_made(transport)
+        own: Any = transport
+        if hasattr(own, "max_size"):
+            own.max_size = _READ
+        slim_tls(getattr(own, "_ssl_protocol", None), self._tls_buffer)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, and keep it until the headers are whole."""
+        if self._payload is not None:
+            super().data_received(data)
+            return
+        self.head += data
+        super().data_received(data)
+        if self._payload is not None:
+            self.head = _PARSED
+
+    def set_exception(
+        self, exc: BaseException, exc_cause: BaseException = helpers._EXC_SENTINEL
+    ) -> None:
+        """Fail whoever waits here, and where the framing is broken the reader of the body, too.
+
+        aiohttp tells only those who wait for headers: the reader would wait for ever.
+        """
+        if isinstance(exc, HttpProcessingError):
+            if self._payload is None and _HEAD_END.search(self.head):
+                self._parse_head_apart()
+                return
+            end_reading(self._payload, aiohttp.ClientPayloadError(exc.message), exc)
+        super().set_exception(exc, exc_cause)
+
+    def _parse_head_apart(self) -> None:
+        """Parse again what broke, so that the headers arrive although the body after them is bad.
+
+        The parser drops the headers that came in one read with the damage: the error would depend
+        on how the network had cut the bytes.
+        """
+        received, self.head = self.head, _PARSED
+        self.set_response_params(
+            skip_payload=self._skip_payload, read_until_eof=True, read_bufsize=self._read_bufsize
+        )
+        start = 0
+        # There may be several heads: informational answers come before the one that counts.
+        for end in (match.end() for match in _HEAD_END.finditer(received)):
+            super().data_received(received[start:end])
+            start = end
+            if self._exception is not None or (self._buffer and self._buffer[-1][0][0].code >= 200):
+                break
+        if self._exception is None:
+            super().data_received(received[start:])
+
+    def close(self) -> None:
+        """Close, and wake whoever reads: aiohttp forgets them."""
+        content = self._payload
+        super().close()
+        end_reading(content, aiohttp.ClientConnectionError("closed"))
+
+    def abort(self) -> None:
+        """Close at once, in the same way."""
+        content = self._payload
+        super().abort()
+        end_reading(content, aiohttp.ClientConnectionError("closed"))
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading if that was paused; aiohttp asks at the end of each body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+def end_reading(
+    content: aiohttp.StreamReader | None, error: Exception, cause: BaseException | None = None
+) -> None:
+    """Fail whoever reads a body, unless it has come to its end or failed before."""
+    if content is not None and not content.is_eof() and content.exception() is None:
+        error.__cause__ = cause
+        content.set_exception(error)
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port, as the pool knows them."""
+
+    request: aiohttp.ClientRequest
+    """Tells where to connect, and is never sent."""
+    key: Any
+
+    @classmethod
+    def of(cls, url: yarl.URL, loop: AbstractEventLoop, tls: Any) -> "Origin":
+        """Return the origin of an address."""
+        request = aiohttp.ClientRequest("GET", url.origin(), loop=loop, ssl=tls)
+        return cls(request, request.connection_key)
+
+
+class PooledConnector(aiohttp.TCPConnector):
+    """A connection pool that hands out no connection on which something waits unasked."""
+
+    def __init__(self, *, force_close: bool, keepalive: float | None, **others: Any) -> None:
+        # The two exclude each other, and aiohttp tells "absent" from None.
+        idle: dict[str, Any] = {} if force_close else {"keepalive_timeout": keepalive}
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - loosely typed over there
+            limit=0,
+            force_close=force_close,
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            socket_factory=keepalive_socket,
+            **idle,
+            **others,
+        )
+        self._tls_buffer = bytearray(TLS_RECORD)
+        self._factory: Any = partial(PooledConnection, self._loop, self._tls_buffer)
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand out a connection, and note which for the request that asks."""
+        lent: Any = await super().connect(*args, **kwargs)
+        if not isinstance(lent.protocol, PooledConnection):  # made by a SOCKS connector
+            lent.protocol.__class__ = PooledConnection
+            lent.protocol._tls_buffer = self._tls_buffer
+        if (info := CONNECTION_INFO.get()) is not None:
+            info.take(lent.protocol)
+        return lent
+
+    async def _get(self, key: Any, traces: list[Any]) -> Any:
+        """Return an idle connection, None if there is none; both ways of sending ask here.
+
+        A server may have written something nobody had asked for: a late error, a second answer.
+        The next request would take it for its own answer, and each one after it the one before.
+        """
+        while (lent := await super()._get(key, traces)) is not None:
+            connection: Any = lent.protocol
+            parser = connection._parser
+            try:
+                # The parser returns the message that has begun, if only by its first byte.
+                surplus = connection._buffer or (parser is not None and parser.feed_eof())
+            except Exception:  # noqa: BLE001 - whatever it says, it is not at rest
+                surplus = True
+            tls: Any = getattr(connection.transport, "_ssl_protocol", None)
+            if isinstance(tls, RecordReader):
+                surplus = surplus or tls._incoming.pending or tls._sslobj.pending()
+            if not surplus and not is_readable(connection.transport):
+                connection.reused, connection.head, connection._payload = True, b"", None
+                return lent
+            lent.close()
+        return None
+
+    idle = _get
+
+    def close_now(self) -> None:
+        """Close without waiting for the other side; the public method is a coroutine."""
+        self._close(abort_ssl=True)
+
+
+def is_readable(transport: Any) -> bool:
+    """Tell whether bytes, or the end, wait on a connection on which nothing should."""
+    try:
+        number = transport.get_extra_info("socket").fileno()
+        if not hasattr(select, "poll"):  # Windows, where descriptors of any number can be selected
+            return bool(select.select([number], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return True  # closed meanwhile
+
+
+class BodyReader(aiohttp.StreamReader):
+    """aiohttp's reader without its book of chunks, and with errors that wait to be asked for."""
+
+    __slots__ = ()
+
+    def feed_data(self, data: bytes, size: int = 0) -> bool:
+        """Keep a piece, and wake whoever waits for it."""
+        del size
+        if not data:
+            return False  # would pass for the end
+        self._size += len(data)
+        self._buffer.append(data)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._size > self._high_water or len(self._buffer) > _MOST_PIECES:
+            self._protocol.pause_reading()
+        return False
+
+    # Where chunks begin and end means nothing. bool() does nothing either, and unlike a function
+    # of ours it does so in C, twice for each token.
+    begin_http_chunk_receiving = end_http_chunk_receiving = staticmethod(bool)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    def set_exception(
+        self, exc: BaseException, exc_cause: BaseException = helpers._EXC_SENTINEL
+    ) -> None:
+        """Keep an error for the read that finds nothing else, and wake it."""
+        del exc_cause
+        self._exception = exc
+        self._eof_callbacks.clear()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            # Not the error itself: it would be raised there with the frames of aiohttp.
+            waiter.set_result(None)
+
+
+class ReceivedResponse:
+    """An answer from its headers on."""
+
+    __slots__ = ("__weakref__", "_content", "_owner", "connection_reused", "headers", "status")
+
+    def __init__(
+        self,
+        owner: Any,
+        status: int,
+        headers: Mapping[str, str],
+        content: aiohttp.StreamReader,
+        connection_reused: bool | None,
+    ) -> None:
+        if type(content) is aiohttp.StreamReader:  # as the parser makes them
+            content.__class__ = BodyReader
+        self._owner: Any = owner
+        self._content = content
+        self.status = status
+        self.headers = headers
+        self.connection_reused = connection_reused
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body as soon as there is one, ``b""`` at its end."""
+        content: Any = self._content
+        if type(content) is not BodyReader:
+            return b""  # no body at all
+        buffer = content._buffer
+        while not (buffer or content._eof or content._exception):
+            waiter = content._waiter = content._loop.create_future()
+            await waiter
+        if not buffer and content._exception is not None:
+            raise translate(content._exception)
+        # What came before the connection broke has come.
+        data: bytes = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        content._size = 0
+        if content._protocol._reading_paused:
+            content._protocol.resume_reading()
+        return data
+
+    def at_end(self) -> bool:
+        """Tell whether the body has been read to its end."""
+        return self._content.at_eof()
+
+    def close(self) -> None:
+        """Wake whoever reads, and drop the connection unless the body has come to its end."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            end_reading(self._content, aiohttp.ClientConnectionError("closed"))
+            owner.close()
+
+
+class RecordReader(sslproto.SSLProtocol):
+    """asyncio's protocol, except that it does not ask for a record that cannot be there.
+
+    It would be told so by an exception, with each token of each stream.
+    """
+
+    max_size = TLS_RECORD
+
+    def _do_read__copied(self) -> None:
+        own: Any = self
+        tls: ssl.SSLObject = own._sslobj
+        pieces: list[bytes] = []
+        more = True
+        try:
+            while more and (piece := tls.read(TLS_RECORD)):
+                pieces.append(piece)
+                more = bool(own._incoming.pending or tls.pending())
+        except _NO_DATA_YET:
+            more = False
+        if pieces:
+            own._app_protocol.data_received(b"".join(pieces))
+        if more:  # to its very end
+            own._call_eof_received()
+            own._start_shutdown()
+
+
+def slim_tls(tls: Any, buffer: bytearray) -> None:
+    """Let connections of one loop read into one buffer; asyncio gives each 256 KiB of zeros.
+
+    It has to hold a record. Whatever is in it has been taken out before the loop reads again.
+    Other event loops do it their own way, and a coming Python may.
+    """
+    if type(tls) is sslproto.SSLProtocol and all(hasattr(tls, name) for name in _TLS_NAMES):
+        own: Any = tls
+        own.__class__ = RecordReader
+        own._ssl_buffer, own._ssl_buffer_view = buffer, memoryview(buffer)

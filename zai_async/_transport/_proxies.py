@@ -1,0 +1,145 @@
+"""Which proxy an address is reached through, as the caller or the environment says."""
+
+import importlib.util
+import os
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import yarl
+
+from zai_async._secrets import Secret
+from zai_async.errors import ConfigurationError
+
+__all__ = ["Proxies", "is_excepted", "is_socks", "usable_proxy"]
+
+_HTTP: Final = frozenset({"http", "https"})
+_SOCKS: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
+_ENTRY: Final = re.compile(r"(?P<host>\[[^\]]*\](?:/\d+)?|[^:]*|.*:.*:.*?)(?::(?P<port>\d+))?\Z")
+
+
+def usable_proxy(address: Secret, name: str = "proxy") -> Secret:
+    """Return the address of a proxy, with ``http://`` before one that has no scheme.
+
+    Args:
+        address: What was given.
+        name: The argument or the environment variable it was given by, for messages.
+
+    Raises:
+        ConfigurationError: The proxy URL is invalid, or nobody here speaks its protocol.
+    """
+    whole = address if "://" in address.reveal() else Secret(f"http://{address.reveal()}")
+    scheme = scheme_of(whole)
+    if scheme in _SOCKS and importlib.util.find_spec("aiohttp_socks") is None:
+        raise ConfigurationError(
+            f"{name} names a {scheme}:// proxy, for which another package is needed",
+            hint="Install it (pip install 'zai-async[socks]'), or set an http:// proxy.",
+        )
+    if scheme not in _HTTP | _SOCKS:
+        known = ", ".join(f"{each}://" for each in sorted(_HTTP | _SOCKS))
+        given = f", not {scheme}://" if scheme else ""
+        raise ConfigurationError(f"{name} must be the address of a proxy ({known}){given}")
+    return whole
+
+
+def scheme_of(address: Secret) -> str:
+    """Return the scheme of an address, nothing if the rest of it is invalid.
+
+    Its parts stay in this frame, which is in no traceback.
+    """
+    try:
+        parts = urlsplit(address.reveal())
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return ""
+    return parts.scheme if usable else ""
+
+
+def is_socks(address: Secret) -> bool:
+    """Tell whether a usable proxy speaks SOCKS."""
+    return scheme_of(address) in _SOCKS
+
+
+class Proxies:
+    """Finds the proxy of an address; the answers are kept, as aiohttp would look each time."""
+
+    def __init__(self, fixed: Secret | None, *, trust_env: bool) -> None:
+        self._fixed = fixed
+        self._trust_env = trust_env
+        self._known: dict[tuple[str, str], Secret | None] = {}
+
+    def find(self, url: yarl.URL) -> Secret | None:
+        """Return the proxy for an address, None for a direct connection.
+
+        Raises:
+            ConfigurationError: The environment names one that cannot be used.
+        """
+        if self._fixed is not None or not self._trust_env:
+            return self._fixed
+        origin = url.scheme, url.raw_authority
+        if origin not in self._known:
+            self._known[origin] = from_environment(url)
+        return self._known[origin]
+
+
+def from_environment(url: yarl.URL) -> Secret | None:
+    """Return the proxy that the environment, or else the system, names for an address."""
+    host, port = url.host or "", url.port
+    exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    if exceptions is not None and is_excepted(exceptions, host, port):
+        return None
+    # A lower-case name comes first. Servers hand a client's "Proxy" header to CGI scripts as
+    # HTTP_PROXY, which must not count there (CVE-2016-1000110).
+    for lower in (f"{url.scheme}_proxy", "all_proxy"):
+        for name in (lower, lower.upper()):
+            forged = name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ
+            if os.environ.get(name) and not forged:
+                return usable_proxy(Secret(os.environ[name]), name)
+    if proxy_bypass(host):
+        return None
+    # Settings of Windows and macOS; elsewhere there are none beside the environment.
+    system = {
+        name: Secret(address)
+        for name, address in getproxies().items()
+        if f"{name}_proxy" not in {variable.lower() for variable in os.environ}
+    }
+    found = system.get(url.scheme) or system.get("all")
+    return usable_proxy(found, "the proxy of the system settings") if found else None
+
+
+def is_excepted(exceptions: str, host: str, port: int | None) -> bool:
+    """Tell whether ``NO_PROXY`` names a host: by name, domain, address or network, with a port.
+
+    An entry that is none of these is skipped; the others still count.
+    """
+    wanted = host.rstrip(".").lower()
+    address = _address(wanted)
+    for entry in exceptions.replace(",", " ").lower().split():
+        if entry == "*":
+            return True
+        found = _ENTRY.match(entry)
+        if found is None or (found["port"] and int(found["port"]) != port):
+            continue
+        name = found["host"].replace("[", "").replace("]", "").rstrip(".")
+        if address is not None:
+            try:
+                if address in ip_network(name, strict=False):
+                    return True
+            except ValueError:
+                continue
+        else:
+            name = name.removeprefix("*").removeprefix(".")
+            if name and (wanted == name or wanted.endswith(f".{name}")):
+                return True
+    return False
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    # ::ffff:10.0.0.1 is 10.0.0.1, seen by a socket of the other kind.
+    return getattr(address, "ipv4_mapped", None) or address
