@@ -238,15 +238,14 @@ class PooledConnector(aiohttp.TCPConnector):
         """
         while (lent := await super()._get(key, traces)) is not None:
             connection: Any = lent.protocol
-            parser = connection._parser
+            tls: Any = getattr(connection.transport, "_ssl_protocol", None)
             try:
                 # The parser returns the message that has begun, if only by its first byte.
-                surplus = connection._buffer or (parser is not None and parser.feed_eof())
+                surplus = connection._buffer or connection._parser.feed_eof()
+                if tls is not None:
+                    surplus = surplus or tls._incoming.pending or tls._sslobj.pending()
             except Exception:  # noqa: BLE001 - whatever it says, it is not at rest
                 surplus = True
-            tls: Any = getattr(connection.transport, "_ssl_protocol", None)
-            if isinstance(tls, RecordReader):
-                surplus = surplus or tls._incoming.pending or tls._sslobj.pending()
             if not surplus and not is_readable(connection.transport):
                 connection.reused, connection.head, connection._payload = True, b"", None
                 return lent
