@@ -128,7 +128,7 @@ class Call:
         """
         settings, timeout, observer = self.settings, self.timeout, self.record.observer
         record, permit, in_flight = self.record, self._permit, self._in_flight
-        fresh = False
+        retry_budget, fresh = self._sessions.retry_budget, False
         try:
             while True:
                 # Register. Once a drain has begun nobody new gets in; a retry is nobody new.
@@ -154,8 +154,9 @@ class Call:
                         if not permit.try_take():
                             await self._queue()
 
-                        # Check the budget, of which others may have used the rest meanwhile.
-                        record.check_budget()
+                        # Check the budgets, of which others may have used the rest meanwhile.
+                        if settings.budget is not None or self.options.budget is not None:
+                            record.check_budget()
 
                         # Send.
                         in_flight.reschedule(self._until(timeout.first_byte))
@@ -185,7 +186,10 @@ class Call:
                         except BaseException:
                             response.close()
                             raise
-                        self._refill_budget()
+                        if self._retry is not None:
+                            self._retry.answered()
+                        elif retry_budget.left < retry_budget.most:
+                            retry_budget.refill(helped=False)
                         return result
                     failure = self._expired()
                 except ZaiError as error:
@@ -330,7 +334,7 @@ class Call:
         """Plan to send the request again, or raise the error."""
         wait = self._retry_state().decide(
             error,
-            attempts=len(self.attempts),
+            attempts=len(self.record.attempts),
             elapsed=self.settings.clock.monotonic() - (self.record.begun or 0.0),
             queues=self._permit.counts(error),
         )
@@ -367,8 +371,7 @@ class Call:
 
         if queues:
             elapsed = self.settings.clock.monotonic() - (self.record.begun or 0.0)
-            budget = self.settings.retry_for(self.options).budget
-            self._in_flight.reschedule(self._until(budget - elapsed))
+            self._in_flight.reschedule(self._until(self.settings.retry.budget - elapsed))
             with self.record.queueing():
                 await self._permit.again(error)
                 await self.settings.clock.sleep(error.retry_after or 0.0)
@@ -387,11 +390,3 @@ class Call:
                 await self.record.observer.queued(figures)
         with self.record.queueing():
             await self._permit.take()
-
-    def _refill_budget(self) -> None:
-        """Give something back to the retry budget, which is full most of the time."""
-        budget = self._sessions.retry_budget
-        if self._retry is not None:
-            self._retry.answered()
-        elif budget.left < budget.most:
-            budget.refill(helped=False)

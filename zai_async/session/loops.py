@@ -193,21 +193,7 @@ class InFlightCalls:
         self.ending = False
         self.inside: set[InFlightCall] = set()
         self.waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
-        self._process = os.getpid()
-
-    def add(self, call: "InFlightCall") -> None:
-        """Note that a call begins.
-
-        Raises:
-            ClientDrainingError: The client takes no new calls.
-        """
-        if self.ending:
-            raise ClientDrainingError("the client is being drained and takes no new calls")
-        if self._process != os.getpid():
-            # The calls of the parent of a fork go on there; here nobody would ever end them.
-            self._process = os.getpid()
-            self.inside, self.waiters = set(), set()
-        self.inside.add(call)
+        self.process = os.getpid()
 
     async def end(self, grace: float) -> None:
         """Let nobody in, and wait until all have ended; after ``grace`` seconds cancel the rest."""
@@ -248,9 +234,16 @@ class InFlightCall(RescheduleTimeout):
         """
         if self.drained:
             raise ClientDrainingError("the client was drained before the call had ended")
-        if self not in self._calls.inside:
-            self.loop = asyncio.get_running_loop()
-            self._calls.add(self)
+        calls, process = self._calls, os.getpid()
+        if self in calls.inside:
+            return
+        if calls.ending:
+            raise ClientDrainingError("the client is being drained and takes no new calls")
+        if calls.process != process:
+            # The calls of the parent of a fork go on there; here nobody would ever end them.
+            calls.process, calls.inside, calls.waiters = process, set(), set()
+        self.loop = asyncio.get_running_loop()
+        calls.inside.add(self)
 
     def drain(self) -> None:
         """End the call, unless it is a stream that is open: that has a watchdog."""

@@ -34,7 +34,8 @@ class SessionManager:
 
     async def call(self, operation: Operation[T], params: Mapping[str, Any]) -> T:
         """Make a call and return its decoded answer."""
-        call = self.begin(operation, params)
+        factory = self._factories.get(operation) or self._factory(operation)
+        call = Call(self.settings, self.sessions, factory, params)
 
         async def accept(response: Response) -> T:
             return parse_reply(
@@ -51,7 +52,7 @@ class SessionManager:
         answer = await call.execute(accept)
         call.leave(usage_of(answer), completed=True, answer=answer)
         if isinstance(answer, Reply):
-            attach_call(answer, attempts=call.attempts, timing=call.timing)
+            attach_call(answer, attempts=call.record.attempts, timing=call.record.timing)
         if isinstance(answer, Downloadable):
             attach_downloader(answer, self.download)
         return answer
@@ -95,12 +96,11 @@ class SessionManager:
 
     def begin(self, operation: Operation[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""
-        return Call(self.settings, self.sessions, self._factory(operation), params)
+        factory = self._factories.get(operation) or self._factory(operation)
+        return Call(self.settings, self.sessions, factory, params)
 
     def _factory(self, operation: Operation[Any]) -> RequestFactory:
-        factory = self._factories.get(operation)
-        if factory is None:
-            own = self.settings
-            factory = RequestFactory(operation, own.provider, own.key, own.headers)
-            self._factories[operation] = factory
+        own = self.settings
+        factory = RequestFactory(operation, own.provider, own.key, own.headers)
+        self._factories[operation] = factory
         return factory

@@ -18,7 +18,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.ledger import Ledger
-from zai_async.models import AgentReply, AgentUsage, Budget, CallOptions, TaskStatus, Usage
+from zai_async.models import AgentReply, AgentUsage, CallOptions, TaskStatus, Usage
 from zai_async.session.hooks import CallEnd
 from zai_async.session.observer import CallObserver
 from zai_async.session.settings import Settings
@@ -78,7 +78,10 @@ class CallRecord:
             BudgetExceededError: One is used up.
             ConfigurationError: One is in money, and the price is not known.
         """
-        for budget in self._budgets() if self._generates() else ():
+        # Budgets and prices are for models; other operations are free, or are counted by nobody.
+        if not self._operation.spends or self.model == self._operation.name:
+            return
+        for budget in filter(None, (self._settings.budget, self._options.budget)):
             budget.require_rest()
             if budget.cost is not None and self._ledger.price(self.model) is None:
                 text = f"a budget in money needs the price of {self.model!r}: AsyncZai(prices=...)"
@@ -203,8 +206,9 @@ class CallRecord:
             last = sent[-1]
             unknown = usage is not None if completed else not last.error or last.maybe_billed
 
-        spends, generates, tag = self._operation.spends, self._generates(), self._options.tag
-        budgets = self._budgets()
+        tag, spends = self._options.tag, self._operation.spends
+        generates = spends and self.model != self._operation.name
+        budgets = tuple(filter(None, (self._settings.budget, self._options.budget)))
         self._ledger.record(
             self.model,
             tag,
@@ -225,13 +229,6 @@ class CallRecord:
             if job:
                 model = str(getattr(answer, "model", "") or self.model)
                 self._ledger.settle(job, model, tag, usage, budgets)
-
-    def _budgets(self) -> tuple[Budget, ...]:
-        return tuple(filter(None, (self._settings.budget, self._options.budget)))
-
-    def _generates(self) -> bool:
-        """Tell whether the call is about a model, which is what budgets and prices are for."""
-        return self._operation.spends and self.model != self._operation.name
 
     def _replace_last(self, **facts: Any) -> None:
         last = msgspec.structs.replace(self.attempts[-1], **facts)

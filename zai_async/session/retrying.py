@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from zai_async._wire import Operation
 from zai_async.errors import ConnectionLostError, ZaiError
 from zai_async.models import CallOptions
@@ -18,7 +20,7 @@ from zai_async.uploads import BodyStream
 __all__ = ["RetryState", "describe_retry", "no_retries", "retries_forbidden"]
 
 _STALE_TOKEN: Final = frozenset({"1003", "1004"})
-_ABOUT_IMAGES: Final = re.compile(r"图片|image", re.IGNORECASE)
+_IMAGES: Final = re.compile(r"图片|image", re.IGNORECASE)
 _BUDGET_USED: Final = "Not retried: the client's retry budget is exhausted."
 
 _REASONS: Final[Mapping[str, str]] = {
@@ -64,12 +66,14 @@ class RetryState:
         """Why the request is not sent again, where the error does not tell."""
         self.drawn = False
         """Whether the last request was paid for by the budget, which gets that back if it helps."""
-        self._policy = settings.retry_for(options)
+        policy, retries = settings.retry, options.retries
+        self._policy = policy if retries is None else replace(policy, retries=retries)
         self._settings = settings
         self._budget = budget
         self._operation = operation
         self._deadline = math.inf if options.deadline is None else options.deadline
-        self._waits_for_quota = settings.waits_for_quota(options)
+        own = options.wait_for_quota
+        self._waits_for_quota = settings.wait_for_quota if own is None else own
         self._files = files
         self._free = 0
         self._resent = self._signed_again = self._stopped = False
@@ -96,7 +100,7 @@ class RetryState:
         # connection, is no retry.
         stale = isinstance(error, ConnectionLostError) and error.stale
         self._resent = stale and not self._resent
-        if self._resent or self._sign_again(error) or self._write_otherwise(error):
+        if self._resent or (self._policy.retries != 0 and self._differs(error)):
             self._free += 1
             return 0.0
 
@@ -130,6 +134,17 @@ class RetryState:
         self._budget.refill(helped=self.drawn)
         self.drawn = False
 
+    def _differs(self, error: ZaiError) -> bool:
+        """Make the next request differ from the refused one, once, where that may help."""
+        if error.code in _STALE_TOKEN and self._settings.provider.key_in == "jwt":
+            # Found to have come too late; it is signed anew with each request.
+            again, self._signed_again = not self._signed_again, True
+            return again
+        if error.code == "1210" and self._files is not None and _IMAGES.search(error.message):
+            # Some models take base64 as it is, some only as a data URL, and no page says which.
+            return self._files.alternate()
+        return False
+
     def _wait(self, error: ZaiError, retry: int, elapsed: float) -> float | None:
         jitter = self._settings.clock.random()
         if not (self._waits_for_quota and error.retry_at is not None):
@@ -147,24 +162,6 @@ class RetryState:
         with suppress(ValueError, OverflowError):  # beyond the calendar
             moment = self._settings.clock.wall() + error.retry_after
             error.retry_at = datetime.fromtimestamp(moment, UTC)
-
-    def _sign_again(self, error: ZaiError) -> bool:
-        """Try another token, once, if the platform found that this one had come too late."""
-        signs = self._settings.provider.key_in == "jwt" and self._policy.retries != 0
-        if not signs or error.code not in _STALE_TOKEN or self._signed_again:
-            return False
-        self._signed_again = True
-        return True
-
-    def _write_otherwise(self, error: ZaiError) -> bool:
-        """Write images in the other form, once, if the platform could not read them.
-
-        Some models take base64 as it is, some only as a data URL, and no page says which.
-        """
-        refused = error.code == "1210" and bool(_ABOUT_IMAGES.search(error.message))
-        if not refused or self._files is None or self._policy.retries == 0:
-            return False
-        return self._files.alternate()
 
 
 def describe_retry(error: ZaiError, wait: float | None) -> str:

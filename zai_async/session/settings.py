@@ -40,11 +40,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         # Any header of the caller's own may be a secret.
         force_setattr(self, "headers", masked(self.headers))
 
-    def waits_for_quota(self, options: CallOptions) -> bool:
-        """Tell whether a call with these options waits for an allowance."""
-        own = options.wait_for_quota
-        return self.wait_for_quota if own is None else own
-
     def timeout_for(self, options: CallOptions) -> Timeout:
         """Return the timeouts for a call with these options."""
         if isinstance(options.timeout, Timeout):
@@ -53,9 +48,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return self.timeout
         seconds = float(options.timeout)
         return Timeout(self.timeout.connect, seconds, seconds, seconds)
-
-    def retry_for(self, options: CallOptions) -> RetryPolicy:
-        """Return the policy for a call with these options."""
-        if options.retries is None:
-            return self.retry
-        return msgspec.structs.replace(self.retry, retries=options.retries)
