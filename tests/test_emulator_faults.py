@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_async.testing import Emulator, Fault
-from zai_async.testing.emulator.connection import Pause, Peer, plan
+from zai_async.testing.emulator.connection import Peer
+from zai_async.testing.emulator.delivery import Pause, plan
 from zai_async.testing.emulator.reply import STREAM_TYPE, PlannedReply
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}
@@ -35,7 +36,7 @@ class Wire:
     def send(self, body=STREAM, path="/api/paas/v4/chat/completions"):
         data = json.dumps(body).encode()
         self.writer.write(
-            b"POST %s HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer key\r\n"
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(data), data)
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zai_async.testing.emulator import Emulator
     from zai_async.testing.emulator.catalogue import MODELS
-    from zai_async.testing.emulator.reply import InjectedFault as Fault
+    from zai_async.testing.emulator.faults import InjectedFault as Fault
     from zai_async.testing.emulator.requests import RecordedRequest
     from zai_async.testing.fake_transport import FakeReply, FakeTransport
 
@@ -23,7 +23,7 @@ _HOMES = {
     "Emulator": "emulator:Emulator",
     "FakeReply": "fake_transport:FakeReply",
     "FakeTransport": "fake_transport:FakeTransport",
-    "Fault": "emulator.reply:InjectedFault",
+    "Fault": "emulator.faults:InjectedFault",
     "RecordedRequest": "emulator.requests:RecordedRequest",
 }
 

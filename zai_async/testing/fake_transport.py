@@ -9,7 +9,6 @@ import msgspec
 
 from zai_async._transport import Request
 from zai_async.errors import ConnectionLostError
-from zai_async.uploads import BodyStream
 
 __all__ = ["FakeReply", "FakeTransport"]
 
@@ -38,7 +37,13 @@ class FakeReply(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def sse(cls, *events: object, done: bool = True, **headers: str) -> Self:
         """Answer with an event stream: bytes and strings as they are, other values as JSON."""
-        steps = [_frame(event) for event in events] + [b"data: [DONE]\n\n"] * done
+        steps: list[bytes] = []
+        for event in events:
+            data = event.encode() if isinstance(event, str) else event
+            if not isinstance(data, bytes):
+                data = msgspec.json.encode(data)
+            steps.append(event if isinstance(event, bytes) else b"data: " + data + b"\n\n")
+        steps += [b"data: [DONE]\n\n"] * done
         fields = {"Content-Type": "text/event-stream;charset=UTF-8", **_dashed(headers)}
         return cls(headers=fields, steps=tuple(steps))
 
@@ -68,7 +73,10 @@ class FakeTransport:
     async def send(self, request: Request) -> "FakeResponse":
         """Answer with the next entry of the script."""
         self.requests.append(request)
-        self._sent.append(await _whole(request.body))
+        body = request.body
+        if body is not None and not isinstance(body, bytes):
+            body = b"".join([piece async for piece in body])
+        self._sent.append(body)
         entry = self._script.popleft() if len(self._script) > 1 else self._script[0]
         reply = entry if isinstance(entry, FakeReply) else entry(request)
         await anyio.sleep(reply.delay)
@@ -99,12 +107,6 @@ class FakeTransport:
         self.close_now()
 
 
-async def _whole(body: bytes | BodyStream | None) -> bytes | None:
-    if body is None or isinstance(body, bytes):
-        return body
-    return b"".join([piece async for piece in body])
-
-
 class FakeResponse:
     """A scripted answer."""
 
@@ -119,6 +121,8 @@ class FakeResponse:
     async def read(self) -> bytes:
         """Return the next piece."""
         while self._steps and not self.closed:
+            # A silence stays in front until it is over: a read that is cancelled in it, as by a
+            # heartbeat, has lost nothing.
             step = self._steps[0]
             if isinstance(step, int | float):
                 with anyio.move_on_after(step):
@@ -159,13 +163,6 @@ class _Headers(dict[str, str]):
 
     def __contains__(self, key: object) -> bool:
         return super().__contains__(str(key).lower())
-
-
-def _frame(event: object) -> bytes:
-    if isinstance(event, bytes):
-        return event
-    data = event.encode() if isinstance(event, str) else msgspec.json.encode(event)
-    return b"data: " + data + b"\n\n"
 
 
 def _dashed(headers: Mapping[str, str]) -> dict[str, str]:

@@ -57,38 +57,38 @@ class KeyCheck:
             scheme, key = "Bearer", scheme
         if scheme != "Bearer" or not key:
             raise Refusal("1000")
-        self._check_key(key)
-
-    def _check_key(self, key: str) -> None:
         own = self._api_key
         if key == own:
             return
         if own is not None and key.count(".") == 2:
-            _check_token(key, *own.partition(".")[::2])
+            check_token(key, *own.partition(".")[::2])
         elif own is not None or key.startswith("bad"):
             raise Refusal("1000")
 
 
-def _check_token(token: str, id: str, secret: str) -> None:
+def check_token(token: str, id: str, secret: str) -> None:
+    """Raise ``Refusal`` unless a token (RFC 7519) was signed with a key and has not expired."""
     signed, _, signature = token.rpartition(".")
     try:
-        header, claims = (_decoded(part) for part in signed.split("."))
+        # Tokens leave out the padding that Python's decoder wants.
+        header, claims, given = (
+            urlsafe_b64decode(part + "=" * (-len(part) % 4))
+            for part in (*signed.split("."), signature)
+        )
         msgspec.json.decode(header, type=_Header)
         read = msgspec.json.decode(claims, type=_Claims)
-        given = _decoded(signature)
-    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+    except (msgspec.DecodeError, binascii.Error, ValueError, RecursionError) as error:
         raise Refusal("1002") from error
     right = hmac.digest(secret.encode(), signed.encode(), "sha256")
     if read.api_key != id or not hmac.compare_digest(given, right):
         raise Refusal("1004")
+    # The platform counts in milliseconds, where RFC 7519 has seconds.
     if read.exp < time.time() * 1000:
         raise Refusal("1003")
 
 
-def _decoded(part: str) -> bytes:
-    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
+# The monitor words its limits differently for each language and kind; clients must find the
+# moment in all of them. The line break in the Chinese one was recorded like that.
 _HOURS = {
     "en": "Usage limit reached for 5 hour. Your limit will reset at {}",
     "zh": "已达到 5\n小时的使用上限。您的限额将在 {} 重置。",
@@ -100,7 +100,7 @@ _DAYS = {
 
 
 @dataclass(slots=True, eq=False)
-class _Trouble:
+class _Overload:
     """Refuse some requests with 1305, a number of them or until a moment."""
 
     match: Callable[[RecordedRequest], bool]
@@ -133,7 +133,7 @@ class EmulatedAccount:
         """Lift all limits."""
         self._limits: dict[str | None, int] = {}
         self._active: dict[RecordedRequest, str] = {}
-        self._troubles: list[_Trouble] = []
+        self._overloads: list[_Overload] = []
         self._quota: _Quota | None = None
         self._balance = math.inf
 
@@ -170,14 +170,14 @@ class EmulatedAccount:
     ) -> None:
         """Answer 429 and 1305 for some seconds or requests, for one model or for all."""
         left = math.inf if requests is None else requests
-        trouble = _Trouble(lambda request: model in {None, model_of(request)}, left)
-        trouble.until = time.monotonic() + seconds
-        self._troubles.append(trouble)
+        overload = _Overload(lambda request: model in {None, model_of(request)}, left)
+        overload.until = time.monotonic() + seconds
+        self._overloads.append(overload)
 
     def reject(self, match: Callable[[Json], bool]) -> None:
         """Answer 429 and 1305 to every request for whose JSON body ``match`` returns true."""
-        self._troubles.append(
-            _Trouble(lambda request: is_object(request.json) and match(request.json))
+        self._overloads.append(
+            _Overload(lambda request: is_object(request.json) and match(request.json))
         )
 
     # Serving
@@ -193,33 +193,32 @@ class EmulatedAccount:
             raise Refusal("1113")
         if self._quota is not None and datetime.now(UTC) < self._quota.until:
             raise Refusal(self._quota.code, self._quota.message, 429)
-        self._check_troubles(request)
-        self._check_limits(request)
+        for overload in self._overloads:
+            if overload.hits(request):
+                overload.left -= 1
+                raise Refusal("1305")
+        # Both limits hold: the one for all requests together, and the model's own.
+        for model in (None, model_of(request)):
+            counted = [one for one in self._active.values() if model in {None, one}]
+            if len(counted) >= self._limits.get(model, math.inf):
+                raise Refusal("1302")
         self._active[holder] = model_of(request)
 
     def leave(self, holder: RecordedRequest) -> None:
         """Note that a request has been answered."""
         self._active.pop(holder, None)
 
-    def _check_troubles(self, request: RecordedRequest) -> None:
-        for trouble in self._troubles:
-            if trouble.hits(request):
-                trouble.left -= 1
-                raise Refusal("1305")
-
-    def _check_limits(self, request: RecordedRequest) -> None:
-        for model in (None, model_of(request)):
-            counted = [one for one in self._active.values() if model in {None, one}]
-            if len(counted) >= self._limits.get(model, math.inf):
-                raise Refusal("1302")
-
     # The quota monitor
 
-    def operations(self) -> list[Route]:
-        """Name the operations of this group."""
+    def routes(self) -> list[Route]:
+        """List the routes of this group."""
+
+        def refused(call: OperationCall, _: Refusal) -> PlannedReply:
+            # The monitor refuses a key with HTTP 200, in a shape of its own.
+            return call.reply({"code": 401, "msg": "token expired or incorrect", "success": False})
+
         path = "monitor/usage/quota/limit"
-        monitor = Route("usage.quota", "GET", path, self.usage, "key", _refused)
-        return [monitor]
+        return [Route("usage.quota", "GET", path, self.usage, "key", refused)]
 
     def usage(self, call: OperationCall) -> PlannedReply:
         """Show what is used of the plan: everything while ``quota`` holds, 10 % otherwise."""
@@ -241,8 +240,3 @@ def model_of(request: RecordedRequest) -> str:
     """Return the model that a request names in its JSON or its form; empty when it does not."""
     sent = request.json if is_object(request.json) else request.form.fields
     return str(sent.get("model", ""))
-
-
-def _refused(call: OperationCall, _: Refusal) -> PlannedReply:
-    """Refuse a key with HTTP 200, as the monitor does."""
-    return call.reply({"code": 401, "msg": "token expired or incorrect", "success": False})

@@ -5,37 +5,40 @@ What an agent cannot do it answers with HTTP 200 and ``"status": "failed"``, as 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from zai_async.testing.emulator.files import FileStore
-from zai_async.testing.emulator.media import Seen, film_link, paper_link, picture_link
+from zai_async.testing.emulator.media import film_link
 from zai_async.testing.emulator.operation import OperationCall, Route, error, read_fields, require
-from zai_async.testing.emulator.prose import tokens, topic_of
+from zai_async.testing.emulator.prose import tokens
+from zai_async.testing.emulator.recent import RecentItems
 from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import Json, is_object
+from zai_async.testing.emulator.slides import SlideDecks
 from zai_async.testing.emulator.tasks import TaskHandlers
 
+# https://docs.z.ai/guides/agents/translation lists them.
 _CODES = (
     "zh-CN zh-TW wyw yue en en-GB en-US ja ko fr de es ru pt it ar hi bg cs da el et fi hu id lt lv"
     " nl no pl ro sk sl sv th tr uk vi my ms Pinyin IPA auto"
 )
+_MAX_TEXT = 100_000  # characters; each word becomes an event of a few hundred bytes
 _LANGUAGES = frozenset(_CODES.split())
 
 
 class AgentPrompt(Struct):
-    """Hold one message to an agent; content may be a text, a part or a list of parts."""
+    """One message to an agent; content may be a text, a part or a list of parts."""
 
     role: Literal["system", "user", "assistant"]
     content: str | dict[str, Any] | list[dict[str, Any]]
 
     @property
     def text(self) -> str:
-        """Join the texts of the message."""
+        """The texts of the message."""
         if isinstance(self.content, str):
             return self.content
         parts = [self.content] if isinstance(self.content, dict) else self.content
@@ -43,7 +46,7 @@ class AgentPrompt(Struct):
 
 
 class AgentInvocation(Struct):
-    """Hold a request to any agent; https://docs.z.ai/api-reference/agents/agent."""
+    """A request to any agent; https://docs.z.ai/api-reference/agents/agent."""
 
     agent_id: str
     messages: Annotated[list[AgentPrompt], Meta(min_length=1)]
@@ -54,7 +57,7 @@ class AgentInvocation(Struct):
 
     @property
     def text(self) -> str:
-        """Join the texts of all messages."""
+        """The texts of all messages."""
         return "\n".join(message.text for message in self.messages)
 
 
@@ -110,13 +113,24 @@ class AgentHandlers:
 
     def reset(self) -> None:
         """Forget films and slides."""
-        self._films: dict[str, str] = {}
-        self._seen: dict[str, int] = {}
+        self._films: RecentItems[str] = RecentItems()
+        self._polled: RecentItems[int] = RecentItems()
         self._slides = SlideDecks()
 
-    def operations(self) -> list[Route]:
-        """Name the operations of this group."""
-        agents = partial(Route, refused=_failed)
+    def routes(self) -> list[Route]:
+        """List the routes of this group."""
+
+        def failed(call: OperationCall, refusal: Refusal) -> PlannedReply:
+            # Recorded live: what an agent cannot do is HTTP 200 with the ids of the request; only
+            # a wrong key is refused as everywhere else.
+            if refusal.status == 401:
+                return error(call, refusal)
+            sent: Json = call.request.json if is_object(call.request.json) else {}
+            known = {name: sent[name] for name in ("agent_id", "async_id") if name in sent}
+            reason = {"code": refusal.code, "message": refusal.message}
+            return call.reply({"id": call.id} | known | {"status": "failed", "error": reason})
+
+        agents = partial(Route, refused=failed)
         result, conversation = "v1/agents/async-result", "v1/agents/conversation"
         return [
             agents("agents.invoke", "POST", "v1/agents", self.invoke),
@@ -136,9 +150,29 @@ class AgentHandlers:
         require({wishes.source_lang, wishes.target_lang} <= _LANGUAGES, "unknown language")
         if wishes.glossary is not None:
             self._files.find(wishes.glossary)
+        require(len(request.text) <= _MAX_TEXT, "The text is too long", "1261")
         text = f"[{wishes.target_lang}] {request.text}"
-        used = len(tokens(request.text)), len(tokens(text))
-        return (_streamed if request.stream else _whole)(call, request.agent_id, text, used)
+        read, written = len(tokens(request.text)), len(tokens(text))
+        usage = {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+            "total_calls": 1,
+        }
+        head: Json = {"id": call.id, "agent_id": request.agent_id}
+        if not request.stream:
+            message = {"role": "assistant", "content": {"type": "text", "text": text}}
+            choice = {"index": 0, "finish_reason": "stop", "messages": message}
+            return call.reply(head | {"status": "success", "choices": [choice], "usage": usage})
+
+        # In a stream `messages` is a list and `index` counts the events; whole, neither is so.
+        documents: list[Json] = []
+        for index, piece in enumerate(tokens(text)):
+            message = {"role": "assistant", "content": {"type": "text", "text": piece}}
+            documents.append(head | {"choices": [{"index": index, "messages": [message]}]})
+        documents[-1]["choices"][0]["finish_reason"] = "stop"
+        documents[-1]["usage"] = usage
+        return call.stream(documents, 0.4, 1 / 60)
 
     def film(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
         """Start a film; it is asked for with ``async_id``."""
@@ -155,7 +189,8 @@ class AgentHandlers:
         """Answer a poll; ``emulator.tasks.polls`` says how many it takes."""
         request = call.read(_ResultRequest)
         require(request.async_id in self._films, "async_id not found", "400")
-        seen = self._seen[request.async_id] = self._seen.get(request.async_id, 0) + 1
+        seen = (self._polled.get(request.async_id) or 0) + 1
+        self._polled[request.async_id] = seen
         head = {"agent_id": request.agent_id, "async_id": request.async_id}
         if seen < self._tasks.polls:
             return call.reply(head | {"status": "pending"})
@@ -178,134 +213,3 @@ class AgentHandlers:
                 call, request.conversation_id, positions=positions, pdf=wishes.include_pdf
             )
         )
-
-
-def _failed(call: OperationCall, refusal: Refusal) -> PlannedReply:
-    """Answer with HTTP 200 and the ids of the request, if it has any; a wrong key is no failure."""
-    if refusal.status == 401:
-        return error(call, refusal)
-    sent: Json = call.request.json if is_object(call.request.json) else {}
-    known = {name: sent[name] for name in ("agent_id", "async_id") if name in sent}
-    reason = {"code": refusal.code, "message": refusal.message}
-    return call.reply({"id": call.id} | known | {"status": "failed", "error": reason})
-
-
-def _usage(prompt: int, written: int) -> Json:
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": written,
-        "total_tokens": prompt + written,
-        "total_calls": 1,
-    }
-
-
-def _whole(call: OperationCall, agent: str, text: str, used: tuple[int, int]) -> PlannedReply:
-    message = {"role": "assistant", "content": {"type": "text", "text": text}}
-    choice = {"index": 0, "finish_reason": "stop", "messages": message}
-    head = {"id": call.id, "agent_id": agent, "status": "success"}
-    return call.reply(head | {"choices": [choice], "usage": _usage(*used)})
-
-
-def _streamed(call: OperationCall, agent: str, text: str, used: tuple[int, int]) -> PlannedReply:
-    head = {"id": call.id, "agent_id": agent}
-    documents: list[Json] = []
-    for index, piece in enumerate(tokens(text)):
-        message = {"role": "assistant", "content": {"type": "text", "text": piece}}
-        documents.append(head | {"choices": [{"index": index, "messages": [message]}]})
-    documents[-1]["choices"][0]["finish_reason"] = "stop"
-    documents[-1]["usage"] = _usage(*used)
-    return call.stream(documents, 0.4, 1 / 60)
-
-
-# Slides: drawn in a stream, page by page, and exported afterwards
-
-_COUNT = re.compile(r"\b([1-9]|1\d|20)\s*(?:pages?|slides?)\b")
-_SLIDES = 3
-_SLIDE_SIZE: Seen = (1280, 720)
-_SLIDES_AGENT = "slides_glm_agent"
-_Step = tuple[str, Any]
-
-
-class SlideDecks:
-    """Keep the pages of each conversation."""
-
-    def __init__(self) -> None:
-        self._pages: dict[str, list[str]] = {}
-
-    def draw(self, call: OperationCall, text: str, conversation: str | None) -> list[Json]:
-        """Draw pages and tell how: thinking, then one tool call per page in two parts, an answer.
-
-        ``index`` counts the events; the HTML of a page is split over events of one position.
-        """
-        conversation = conversation or call.id
-        first = conversation not in self._pages
-        pages = self._pages.setdefault(conversation, [])
-        new = [
-            f"{topic_of(text)} {len(pages) + more + 1}" for more in range(_slide_count(text, first))
-        ]
-        start, end = len(pages), len(pages) + len(new)
-        pages.extend(new)
-        steps = [*_drawing(pages, range(start, end)), ("answer", f"Done: {len(new)} page(s).")]
-        head: Json = {"id": call.id, "agent_id": _SLIDES_AGENT, "conversation_id": conversation}
-        events = [head | {"choices": [_choice(index, *step)]} for index, step in enumerate(steps)]
-        events[-1]["choices"][0]["finish_reason"] = "stop"
-        events[-1]["usage"] = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
-        return events
-
-    def export(
-        self, call: OperationCall, conversation: str, *, positions: Sequence[int], pdf: bool
-    ) -> Json:
-        """Give the addresses of the pages at some positions (none: all), and of one PDF."""
-        require(conversation in self._pages, "conversation_id not found", "400")
-        parts = [
-            {
-                "type": "image_url",
-                "image_url": picture_link(call, title, _SLIDE_SIZE),
-                **_tag("image"),
-            }
-            for position, title in enumerate(self._pages[conversation], 1)
-            if not positions or position in positions
-        ]
-        if pdf:
-            link = paper_link(call, conversation)
-            parts.append({"type": "file_url", "file_url": link, **_tag("pdf")})
-        message = {"role": "assistant", "content": parts}
-        head = {"conversation_id": conversation, "agent_id": _SLIDES_AGENT}
-        return head | {"choices": [{"message": [message]}]}
-
-
-def _slide_count(text: str, first: bool) -> int:
-    match = _COUNT.search(text)
-    if match is not None:
-        return int(match[1])
-    return _SLIDES if first else 1
-
-
-def _drawing(pages: list[str], new: range) -> Iterator[_Step]:
-    yield "thinking", "Let me plan the pages. "
-    for place in new:
-        html = f"<html><body><h1>{pages[place]}</h1></body></html>"
-        middle = len(html) // 2
-        for output in (html[:middle], html[middle:]):
-            yield (
-                "tool",
-                {
-                    "tool_name": "insert_page",
-                    "input": pages[place],
-                    "output": output,
-                    "position": [place + 1],
-                },
-            )
-
-
-def _choice(index: int, phase: str, content: Any) -> Json:
-    if phase == "tool":
-        part: Json = {"type": "object", "object": content, **_tag("page")}
-    else:
-        part = {"type": "text", "text": content}
-    message = {"role": "assistant", "phase": phase, "content": [part]}
-    return {"index": index, "messages": [message]}
-
-
-def _tag(name: str) -> dict[str, str]:
-    return {"tag_cn": name, "tag_en": name}

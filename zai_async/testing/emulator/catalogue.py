@@ -43,6 +43,7 @@ class CatalogueModel:
     listed: int | None = None
 
 
+# Limits of output: https://docs.z.ai/guides/overview/concept-param. Creation times: as listed live.
 _LARGE, _MEDIUM, _SMALL, _TINY = 131_072, 98_304, 16_384, 4_096
 
 _ALL = (
@@ -100,11 +101,12 @@ _ALL = (
 )
 
 MODELS: Mapping[str, CatalogueModel] = MappingProxyType({model.id: model for model in _ALL})
-"""Every model by its id. Limits: https://docs.z.ai/guides/overview/concept-param."""
+"""Every model by its id."""
 
 
 def find_model(name: str, *kinds: Kind) -> CatalogueModel:
     """Return the model, ``Refusal`` when there is none of this name or it does something else."""
+    # Live, capitals make no difference: the platform itself shouts some names.
     model = MODELS.get(name.lower())
     if model is None:
         raise Refusal("1211", f"The model {name} does not exist, check the model code")
@@ -116,8 +118,8 @@ def find_model(name: str, *kinds: Kind) -> CatalogueModel:
 class ModelListHandlers:
     """Answer with the models that have a listing date."""
 
-    def operations(self) -> list[Route]:
-        """Name the operations of this group."""
+    def routes(self) -> list[Route]:
+        """List the routes of this group."""
         paths = ("paas/v4/models", "coding/paas/v4/models")
         return [Route("models.list", "GET", path, self.list) for path in paths]
 

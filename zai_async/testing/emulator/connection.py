@@ -1,12 +1,11 @@
-"""The listening socket, its connections, and how a reply is sent over them."""
+"""The listening socket and its connections."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import anyio
@@ -15,11 +14,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
-from anyio.lowlevel import checkpoint
 
-from zai_async.testing.emulator.reply import InjectedFault, PlannedReply
+from zai_async.testing.emulator.requests import RequestLog
 
-_MAX_BODY = 1 << 30  # the platform's own limits are smaller; its operations enforce them
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -42,6 +39,7 @@ class Peer:
         if how == "fin":
             self._transport.close()
             return
+        # A reset discards what is still buffered on this side, so wait until nothing is.
         while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - nothing tells when
             await anyio.sleep(0.001)
         self.reset()
@@ -53,28 +51,34 @@ class Peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._transport.abort()
 
+    def write(self, data: bytes) -> None:
+        """Write bytes past the HTTP framing."""
+        self._transport.write(data)
+
 
 class Listener(web.Server):
     """Accept connections and keep account of them.
 
-    ``number`` is called for each new connection, ``changed`` when one has gone.
+    ``log`` returns the log of the moment: a reset of the emulator replaces it. aiohttp's low-level
+    server is used because its application would answer unknown paths and failures itself, in its
+    own words.
     """
 
     def __init__(
         self,
         serve: Callable[[web.BaseRequest, Peer], Awaitable[web.StreamResponse]],
-        number: Callable[[], int],
-        changed: Callable[[], None],
+        log: Callable[[], RequestLog],
     ) -> None:
+        async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
+            return await serve(request, self.peers[request.protocol])
+
         super().__init__(
-            self._dispatch,
-            request_factory=_request,
+            dispatch,
+            request_factory=build_request,
             handler_cancellation=True,  # a handler learns at once that its client has gone
             access_log=None,
         )
-        self._serve = serve
-        self._number = number
-        self._changed = changed
+        self._log = log
         self._runner = web.ServerRunner(self, shutdown_timeout=1.0)
         self.peers: dict[RequestHandler, Peer] = {}
 
@@ -95,178 +99,25 @@ class Listener(web.Server):
         for peer in self.peers.values():
             peer.reset()
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self._serve(request, self.peers[request.protocol])
-
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a new connection."""
         super().connection_made(handler, transport)
-        self.peers[handler] = Peer(self._number(), transport)
+        self.peers[handler] = Peer(self._log().connected(), transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection."""
         super().connection_lost(handler, exc)
         self.peers.pop(handler, None)
-        self._changed()
+        self._log().notify()
 
 
-def _request(
+def build_request(
     message: RawRequestMessage,
     payload: StreamReader,
     protocol: RequestHandler,
     writer: AbstractStreamWriter,
     task: asyncio.Task[None],
 ) -> web.BaseRequest:
+    """Build aiohttp's request without its own limit of the body: the emulator checks it itself."""
     loop = asyncio.get_running_loop()
-    return web.BaseRequest(
-        message, payload, protocol, writer, task, loop, client_max_size=_MAX_BODY
-    )
-
-
-# Sending a reply: a plan of writes and pauses, then its execution on a socket
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Say nothing for some seconds."""
-
-    seconds: float
-
-
-Step = bytes | Pause
-
-
-KEEP_ALIVE = b": keep-alive\n\n"
-_WRITE_SIZE = 65_536
-
-
-def plan(reply: PlannedReply, fault: InjectedFault, pace: float) -> Iterator[Step]:
-    """Lay out the body as writes and pauses, with the faults that act on bytes."""
-    steps = _paced(reply.pieces, reply.pause * pace)
-    limit = _limit(fault)
-    if limit is not None:
-        steps = _limited(steps, limit)
-    if fault.silence_after is not None:
-        steps = _silenced(steps, *fault.silence_after)
-    return _regrouped(steps, fault.write_size or _WRITE_SIZE)
-
-
-def _limit(fault: InjectedFault) -> int | None:
-    return fault.cut_after if fault.eof_after is None else fault.eof_after
-
-
-def _paced(pieces: Iterable[bytes], pause: float) -> Iterator[Step]:
-    for piece in pieces:
-        yield piece
-        if pause:
-            yield Pause(pause)
-
-
-def _limited(steps: Iterable[Step], limit: int) -> Iterator[Step]:
-    for step in steps:
-        if isinstance(step, bytes):
-            yield step[:limit]
-            limit -= len(step)
-            if limit <= 0:
-                return
-        else:
-            yield step
-
-
-def _silenced(steps: Iterable[Step], offset: int, seconds: float) -> Iterator[Step]:
-    silent = False
-    for step in steps:
-        if silent or isinstance(step, Pause):
-            yield step
-        elif len(step) <= offset:
-            offset -= len(step)
-            yield step
-        else:
-            silent = True
-            yield from (step[:offset], Pause(seconds), step[offset:])
-    if not silent:
-        yield Pause(seconds)
-
-
-def _regrouped(steps: Iterable[Step], size: int) -> Iterator[Step]:
-    held: list[bytes] = []
-    for step in steps:
-        if isinstance(step, bytes):
-            held.append(step)
-        else:
-            yield from _slices(b"".join(held), size)
-            held.clear()
-            yield step
-    yield from _slices(b"".join(held), size)
-
-
-def _slices(data: bytes, size: int) -> Iterator[bytes]:
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-class _Response(web.StreamResponse):
-    """Send the headers as they are: aiohttp would add a Content-Type where there is none."""
-
-    async def _prepare_headers(self) -> None:
-        bare = "Content-Type" not in self.headers
-        await super()._prepare_headers()
-        if bare:
-            self.headers.pop("Content-Type", None)
-
-
-class Delivery:
-    """Carry one reply to one client."""
-
-    def __init__(
-        self, request: web.BaseRequest, peer: Peer, fault: InjectedFault, pace: float
-    ) -> None:
-        self._request = request
-        self._peer = peer
-        self._fault = fault
-        self._pace = pace
-        self._between_frames = True
-
-    async def send(self, reply: PlannedReply) -> web.StreamResponse:
-        """Send the reply as the fault wants it; return when the last byte is out."""
-        wait = self._fault.delay + reply.latency * self._pace
-        if wait:
-            await anyio.sleep(wait)
-        response = _Response(status=reply.status, headers=self._headers(reply))
-        await response.prepare(self._request)
-        for step in plan(reply, self._fault, self._pace):
-            await self._take(response, step)
-        await self._end(response)
-        return response
-
-    def _headers(self, reply: PlannedReply) -> dict[str, str]:
-        headers = {"X-Log-Id": reply.log_id, "Server": "nginx"}
-        if reply.content_type:
-            headers["Content-Type"] = reply.content_type
-        if not reply.streams and self._fault.eof_after is None:
-            headers["Content-Length"] = str(sum(map(len, reply.pieces)))
-        return headers | dict(self._fault.headers)
-
-    async def _take(self, response: web.StreamResponse, step: Step) -> None:
-        if isinstance(step, Pause):
-            await self._pause(response, step.seconds)
-        else:
-            await response.write(step)
-            self._between_frames = step.endswith(b"\n\n")
-            await checkpoint()
-
-    async def _pause(self, response: web.StreamResponse, seconds: float) -> None:
-        every = self._fault.comments_every
-        while every is not None and seconds > every and self._between_frames:
-            await anyio.sleep(every)
-            await response.write(KEEP_ALIVE)
-            seconds -= every
-        await anyio.sleep(seconds)
-
-    async def _end(self, response: web.StreamResponse) -> None:
-        if self._fault.cut_after is not None:
-            await self._peer.drop(self._fault.how)
-        else:
-            if self._fault.late_end:
-                await self._pause(response, self._fault.late_end)
-            await response.write_eof()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=0)

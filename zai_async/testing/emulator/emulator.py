@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import wraps
 from types import TracebackType
@@ -13,18 +13,27 @@ import anyio
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from zai_async.testing.emulator.connection import Delivery, Listener, Peer
+from zai_async.testing.emulator.connection import Listener, Peer
+from zai_async.testing.emulator.delivery import ReplyDelivery
+from zai_async.testing.emulator.faults import InjectedFault
 from zai_async.testing.emulator.platform import Platform
-from zai_async.testing.emulator.reply import InjectedFault
+from zai_async.testing.emulator.reply import HTML_TYPE, PAGE, PlannedReply, Refusal
 from zai_async.testing.emulator.requests import RecordedRequest, RequestLog, Waiting
+from zai_async.testing.emulator.site_policy import SitePolicy
 
 _P = ParamSpec("_P")
 
+_MAX_BODY = 128 * 2**20  # more than the largest documented upload
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach who listens there
 
-def _arming(
+
+def arming(
     build: Callable[_P, InjectedFault],
 ) -> Callable[Concatenate[Emulator, _P], InjectedFault]:
-    """Turn the constructor of a fault into a method that arms what it builds."""
+    """Turn the constructor of a fault into a method that arms what it builds.
+
+    So the method has the constructor's signature, for type checkers and editors alike.
+    """
 
     @wraps(build, updated=())
     def fault(self: Emulator, /, *args: _P.args, **kwargs: _P.kwargs) -> InjectedFault:
@@ -51,6 +60,8 @@ class Emulator:
             twice as long.
         port: The port to listen on; 0 picks a free one.
         host: The address to listen on.
+        allowed_hosts: Names by which clients may call the emulator, besides ``localhost``, ``host``
+            and every IP address. Other names are refused with 403, as are requests of web pages.
 
     ``chat`` scripts answers; without a script the emulator writes its own. ``tasks`` scripts how
     videos, images and asynchronous chats end, ``audio`` what is heard in recordings, ``files``
@@ -70,6 +81,7 @@ class Emulator:
         pace: float = 0.0,
         port: int = 0,
         host: str = "127.0.0.1",
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         self._platform = Platform(api_key, seed)
         self.account = self._platform.account
@@ -81,17 +93,18 @@ class Emulator:
         self.audio = self._platform.audio
         self._pace = pace
         self._host, self._wanted_port = host, port
+        self._site_policy = SitePolicy(host, allowed_hosts)
         self._port: int | None = None
         self.faults: list[InjectedFault] = []
         self._threads = ExitStack()
         self._portal: BlockingPortal | None = None
-        self._ledger = RequestLog()
+        self._log = RequestLog()
 
-    # Life
+    # Lifetime
 
     async def __aenter__(self) -> Self:
         """Start in the running event loop."""
-        self._listener = Listener(self._serve, self._number, self._notify)
+        self._listener = Listener(self._serve, lambda: self._log)
         self._port = await self._listener.start(self._host, self._wanted_port)
         return self
 
@@ -125,29 +138,30 @@ class Emulator:
 
     @property
     def root_url(self) -> str:
-        """Give the root of all operations, ending in ``/api``."""
+        """The root of all operations, ending in ``/api``."""
         return f"{self._origin}/api"
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients, ending in ``/api/paas/v4``."""
+        return f"{self.root_url}/paas/v4"
+
+    @property
+    def lowcodeapi_url(self) -> str:
+        """The base URL at which LowCodeAPI's dialect is spoken."""
+        return f"{self._origin}/lowcodeapi"
+
+    @property
+    def truto_url(self) -> str:
+        """The base URL at which Truto's dialect is spoken."""
+        return f"{self._origin}/truto"
 
     @property
     def _origin(self) -> str:
         if self._port is None:
             raise RuntimeError("the emulator is not running; enter it with `with` or `async with`")
-        return f"http://{self._host}:{self._port}"
-
-    @property
-    def url(self) -> str:
-        """Give the base URL for clients, ending in ``/api/paas/v4``."""
-        return f"{self.root_url}/paas/v4"
-
-    @property
-    def lowcodeapi_url(self) -> str:
-        """Give the base URL at which LowCodeAPI's dialect is spoken."""
-        return f"{self._origin}/lowcodeapi"
-
-    @property
-    def truto_url(self) -> str:
-        """Give the base URL at which Truto's dialect is spoken."""
-        return f"{self._origin}/truto"
+        host = _ANY_ADDRESS.get(self._host, self._host)
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     def reset(self) -> None:
         """Forget scripts, faults, requests and figures, and reset open connections.
@@ -156,46 +170,50 @@ class Emulator:
         """
         self.faults.clear()
         self._platform.reset()
-        self._ledger = RequestLog()
+        self._log = RequestLog()
         if self._portal is None:
             self._listener.reset()
-        else:
-            self._portal.call(self._clear)
+            return
 
-    async def _clear(self) -> None:
-        self._listener.reset()
-        await self.wait_closed()
+        async def reset_in_the_loop() -> None:
+            self._listener.reset()
+            await self.wait_closed()
+
+        self._portal.call(reset_in_the_loop)
 
     # Scripting
 
-    fault = _arming(InjectedFault)
+    fault = arming(InjectedFault)
 
     # Figures
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """List the requests so far, in order of arrival."""
-        return self._ledger.requests
+        """The requests so far, in order of arrival.
+
+        The last 10,000 are kept, and of their bodies the last 64 MiB.
+        """
+        return self._log.requests
 
     @property
     def connections(self) -> int:
-        """Count the connections opened so far."""
-        return self._ledger.connections
+        """How many connections were opened so far."""
+        return self._log.connections
 
     @property
     def open_connections(self) -> int:
-        """Count the connections open now."""
+        """How many connections are open now."""
         return len(self._listener.peers)
 
     @property
     def in_flight(self) -> int:
-        """Count the requests being answered now."""
-        return self._ledger.in_flight
+        """How many requests are being answered now."""
+        return self._log.in_flight
 
     @property
     def peak_in_flight(self) -> int:
-        """Give the largest number of requests answered at once."""
-        return self._ledger.peak_in_flight
+        """The largest number of requests answered at once."""
+        return self._log.peak_in_flight
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 1.0) -> Waiting:
         """Wait until a condition on these figures holds, looked at after each change.
@@ -205,83 +223,96 @@ class Emulator:
         Raises:
             TimeoutError: It did not hold within ``timeout`` seconds.
         """
-        return self._ledger.wait(condition, timeout, "condition")
+        return self._log.wait(condition, timeout, "condition")
 
     def wait_requests(self, n: int = 1, timeout: float = 1.0) -> Waiting:
         """Wait until ``n`` requests have arrived; see ``wait_until``."""
-        ledger = self._ledger
-        return ledger.wait(lambda: len(ledger.requests) >= n, timeout, f"{n} request(s)")
+        log = self._log
+        return log.wait(lambda: log.arrived >= n, timeout, f"{n} request(s)")
 
     def wait_disconnected(self, n: int = 1, timeout: float = 1.0) -> Waiting:
         """Wait until ``n`` clients have left before the end of their answer; see ``wait_until``."""
-        ledger = self._ledger
-        return ledger.wait(lambda: ledger.disconnected() >= n, timeout, f"{n} disconnection(s)")
+        log = self._log
+        return log.wait(lambda: log.disconnected >= n, timeout, f"{n} disconnection(s)")
 
     def wait_closed(self, timeout: float = 1.0) -> Waiting:
         """Wait until no connection is open; see ``wait_until``."""
-        return self._ledger.wait(lambda: not self._listener.peers, timeout, "no open connection")
+        return self._log.wait(lambda: not self._listener.peers, timeout, "no open connection")
 
     # Serving
 
-    def _number(self) -> int:
-        return self._ledger.connected()
-
-    def _notify(self) -> None:
-        self._ledger.notify()
-
     async def _serve(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
-        ledger, clock = self._ledger, asyncio.get_running_loop().time
-        record = _record(request, peer, clock())
-        ledger.start(record)
+        log, clock = self._log, asyncio.get_running_loop().time
+        reused, peer.used = peer.used, True
+        record = RecordedRequest(
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            headers=request.headers,
+            connection=peer.number,
+            reused=reused,
+            received_at=clock(),
+        )
+        log.start(record)
         try:
             response = await self._answer(request, peer, record)
             record.finished_at = clock()
         except (asyncio.CancelledError, ConnectionError) as error:
-            record.disconnected_at = None if peer.dropped else clock()
+            if not peer.dropped:
+                log.disconnect(record, clock())
             if isinstance(error, asyncio.CancelledError):
                 raise
             return web.Response()  # nobody is there to read it
         finally:
             self.account.leave(record)
-            ledger.finish()
+            log.finish()
         return response
 
     async def _answer(
         self, request: web.BaseRequest, peer: Peer, record: RecordedRequest
     ) -> web.StreamResponse:
-        record.body = await request.read()
-        record.operation = self._platform.name(record)
-        fault = self._hit(record)
+        no_fault = InjectedFault()
+        refusal = self._site_policy.refusal(request.method, request.headers)
+        if refusal is not None:
+            reply = Refusal("1220", refusal).reply(self._platform.new_id())
+            record.status = reply.status
+            return await ReplyDelivery(request, peer, no_fault, 0.0).send(reply)
+
+        body = bytearray()
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > max(_MAX_BODY, self.files.limit + 2**20):
+                # Like the edge in front of the platform, which knows no JSON.
+                page = PlannedReply(
+                    pieces=(PAGE % (413, 413),),
+                    log_id=self._platform.new_id(),
+                    status=413,
+                    content_type=HTML_TYPE,
+                )
+                record.status = page.status
+                return await ReplyDelivery(request, peer, no_fault, 0.0).send(page)
+        self._log.receive(record, bytes(body))
+
+        fault, reply = self._plan(record)
         if fault.hang:
             await anyio.sleep_forever()
         if fault.drops:
-            return await _drop(peer, fault)
-        reply = self._platform.reply(record, fault)
+            await anyio.sleep(fault.delay)
+            await peer.drop(fault.how)
+            return web.Response()  # never sent: the connection has gone
         record.status = reply.status
-        return await Delivery(request, peer, fault, self._pace).send(reply)
+        return await ReplyDelivery(request, peer, fault, self._pace).send(reply)
 
-    def _hit(self, record: RecordedRequest) -> InjectedFault:
-        for fault in list(self.faults):
-            if fault.hits(record):
-                fault.seen += 1
-                return fault
-        return InjectedFault()
-
-
-def _record(request: web.BaseRequest, peer: Peer, now: float) -> RecordedRequest:
-    reused, peer.used = peer.used, True
-    return RecordedRequest(
-        method=request.method,
-        path=request.path,
-        query=dict(request.query),
-        headers=request.headers,
-        connection=peer.number,
-        reused=reused,
-        received_at=now,
-    )
-
-
-async def _drop(peer: Peer, fault: InjectedFault) -> web.StreamResponse:
-    await anyio.sleep(fault.delay)
-    await peer.drop(fault.how)
-    return web.Response()  # never sent: the connection has gone
+    def _plan(self, record: RecordedRequest) -> tuple[InjectedFault, PlannedReply]:
+        """Choose the fault and the reply; nothing here waits, so nothing comes in between."""
+        fault = InjectedFault()
+        try:
+            record.operation = self._platform.name(record)
+            for armed in list(self.faults):
+                if armed.hits(record):
+                    armed.seen += 1
+                    fault = armed
+                    break
+            return fault, self._platform.reply(record, fault, self._origin)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return fault, self._platform.failure(record)

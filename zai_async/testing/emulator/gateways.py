@@ -29,14 +29,14 @@ class GatewayRefusal(Exception):  # noqa: N818 - not an error of this program bu
 
 
 class NoGateway:
-    """Be no gateway: requests and replies stay as they are."""
+    """No gateway: requests and replies stay as they are."""
 
     def forward(self, request: RecordedRequest) -> RecordedRequest:
-        """Give the request that the platform sees; raise ``Turned`` when there is none."""
+        """Return the request that the platform sees, ``GatewayRefusal`` when there is none."""
         return request
 
     def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:  # noqa: ARG002
-        """Give the reply that the client sees."""
+        """Return the reply that the client sees."""
         return reply
 
 
@@ -94,7 +94,13 @@ class LowCodeApiGateway(NoGateway):
         query = {name: value for name, value in request.query.items() if name != "api_token"}
         native = _rerouted(request, path, query=query, key=self._key)
         if alias.renames is not None and is_object(request.json):
-            native.body = msgspec.json.encode(_renamed(request.json, alias.renames))
+            # What already has one of the platform's names is dropped, as the gateway does.
+            names = alias.renames
+            kept = {n: value for n, value in request.json.items() if n not in names.values()}
+            body = {names.get(n, n): value for n, value in kept.items()}
+            if isinstance(body.get("messages"), str):
+                body["messages"] = [{"role": "user", "content": body["messages"]}]
+            native.body = msgspec.json.encode(body)
         return native
 
     def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:  # noqa: ARG002
@@ -105,17 +111,17 @@ class LowCodeApiGateway(NoGateway):
         if reply.content_type != JSON_TYPE:
             return reply
         body = msgspec.Raw(b"".join(reply.pieces))
-        return _with_body(reply, self._envelope(reply, body))
-
-    def _envelope(self, reply: PlannedReply, body: msgspec.Raw) -> Json:
         headers = {"x-log-id": reply.log_id}
+        own: Json
         if reply.status >= 400:
             message = "Error received from the zai API"
-            return {"message": message, "provider": "zai", "error": body, "headers": headers}
-        if self.envelope == "data":
-            return {"data": body}
-        head = {"message": "Request completed", "provider": "zai"}
-        return head | {"result": body, "response_headers": headers}
+            own = {"message": message, "provider": "zai", "error": body, "headers": headers}
+        elif self.envelope == "data":
+            own = {"data": body}
+        else:
+            own = {"message": "Request completed", "provider": "zai", "result": body}
+            own |= {"response_headers": headers}
+        return _with_body(reply, own)
 
 
 _RESOURCES = {
@@ -159,22 +165,19 @@ class TrutoGateway(NoGateway):
         """Check the account, find the path."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token or token.startswith("bad"):
-            raise _turned(401, "The token is not valid")
+            raise _refused(401, "The token is not valid")
         query = dict(request.query)
         if not query.pop("integrated_account_id", ""):
-            raise _turned(400, "integrated_account_id is required")
+            raise _refused(400, "integrated_account_id is required")
         kind, _, rest = request.path.removeprefix("/truto/").partition("/")
-        path = rest if kind == "custom" else self._resource(rest)
-        return _rerouted(request, path, query=query, key=self._key)
-
-    def _resource(self, asked: str) -> str:
+        if kind == "custom":
+            return _rerouted(request, rest, query=query, key=self._key)
         for resource, path in self.resources.items():
             pattern = re.escape(resource).replace(r"\{id\}", "(?P<id>[^/]+)")
-            if match := re.fullmatch(pattern, asked):
-                return path.format_map(
-                    {name: quote(text) for name, text in match.groupdict().items()}
-                )
-        raise _turned(404, f"The resource {asked} does not exist")
+            if match := re.fullmatch(pattern, rest):
+                names = {name: quote(text) for name, text in match.groupdict().items()}
+                return _rerouted(request, path.format_map(names), query=query, key=self._key)
+        raise _refused(404, f"The resource {rest} does not exist")
 
     def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:
         """Wrap JSON; streams and files pass unchanged."""
@@ -189,7 +192,7 @@ class TrutoGateway(NoGateway):
         return reply if single else _with_body(reply, {"result": body})
 
 
-def _turned(status: int, message: str) -> GatewayRefusal:
+def _refused(status: int, message: str) -> GatewayRefusal:
     return GatewayRefusal(status, {"statusCode": status, "message": message})
 
 
@@ -199,15 +202,6 @@ def _rerouted(
     headers = {name.title(): value for name, value in request.headers.items()}
     headers["Authorization"] = f"Bearer {key}"
     return replace(request, path=f"/api/{path}", query=query, headers=headers)
-
-
-def _renamed(body: Json, names: Mapping[str, str]) -> Json:
-    """Give fields the platform's names, and drop what already had one of those."""
-    kept = {name: value for name, value in body.items() if name not in names.values()}
-    renamed = {names.get(name, name): value for name, value in kept.items()}
-    if isinstance(renamed.get("messages"), str):
-        renamed["messages"] = [{"role": "user", "content": renamed["messages"]}]
-    return renamed
 
 
 def _with_body(reply: PlannedReply, document: Mapping[str, Any]) -> PlannedReply:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from random import Random
 
+QUOTED = 2_000  # characters of a result; an answer must not be as long as what a client sends
+# About as many tokens as the real tokenizer finds; all that matters is that they join again.
 _TOKEN = re.compile(r"\s?[A-Za-z0-9_]{1,8}|\s?[^\sA-Za-z0-9_]|\s")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _CODE = re.compile(
@@ -82,17 +84,17 @@ def tokens(text: str) -> list[str]:
 
 
 def random_for(seed: int, *parts: str) -> Random:
-    """Give a source of choices that depends on nothing but the seed and these texts."""
+    """Return a source of choices that depends on nothing but the seed and these texts."""
     return Random("\0".join((str(seed), *parts)))  # noqa: S311 - prose, not secrets
 
 
 def is_chinese(text: str) -> bool:
-    """Say whether a text holds Chinese characters."""
+    """Whether a text holds Chinese characters."""
     return _HAN.search(text) is not None
 
 
 def topic_of(prompt: str) -> str:
-    """Give the beginning of a prompt in one line, to quote it."""
+    """Return the beginning of a prompt in one line, to quote it."""
     line = " ".join(prompt.split())
     return line if len(line) <= 60 else line[:59] + "…"
 
@@ -105,14 +107,12 @@ def answer_text(prompt: str, random: Random) -> str:
         openings, points, closings = _CHINESE
     else:
         openings, points, closings = _ENGLISH
-    parts = [random.choice(openings), f"> {topic_of(prompt)}", _bullets(points, random)]
+    # Beyond ASCII on purpose: escapes, cut characters and surrogate pairs want to be tested.
+    bullets = "\n".join(f"- {point}" for point in random.sample(points, 3))
+    parts = [random.choice(openings), f"> {topic_of(prompt)}", bullets]
     if _CODE.search(prompt):
         parts.append(random.choice(_CODES))
     return "\n\n".join([*parts, random.choice(closings)])
-
-
-def _bullets(points: tuple[str, ...], random: Random) -> str:
-    return "\n".join(f"- {point}" for point in random.sample(points, 3))
 
 
 def thinking_text(prompt: str, random: Random) -> str:
@@ -126,7 +126,8 @@ def thinking_text(prompt: str, random: Random) -> str:
 
 
 def result_text(prompt: str, result: str) -> str:
-    """Write the answer that follows a tool's result."""
+    """Write the answer that follows a tool's result, of which it quotes the beginning."""
+    result = result[:QUOTED]
     if is_chinese(prompt):
         return f"根据工具返回的结果：{result} ✅"
     return f"According to the tool: {result} ✅"
@@ -171,7 +172,8 @@ _KNOWN = (
 
 def known_answer(prompt: str) -> tuple[str, str] | None:
     """Return the answer and the thought for a question that is expected, None for any other."""
+    # Only the beginning is read: on a long prompt without "blue" the search is quadratic.
     for question, answer, thought in _KNOWN:
-        if question.search(prompt):
+        if question.search(prompt[:QUOTED]):
             return answer, thought
     return None

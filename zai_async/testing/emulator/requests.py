@@ -1,9 +1,10 @@
-"""What clients sent: JSON, forms, the record of their requests, and waiting for them."""
+"""Requests as they arrived: JSON, forms, the log of them, and waiting for what happens."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,15 +17,18 @@ import msgspec
 
 Json = dict[str, Any]
 
+MAX_REQUESTS = 10_000
+MAX_REQUEST_BYTES = 64 * 2**20
+
 
 def is_object(value: object) -> TypeGuard[Json]:
-    """Say whether a decoded value is a JSON object."""
+    """Whether a decoded value is a JSON object."""
     return isinstance(value, dict)
 
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
-    """Hold one file of a form."""
+    """One file of a form."""
 
     filename: str
     data: bytes
@@ -33,44 +37,46 @@ class FormFile:
 
 @dataclass(frozen=True, slots=True)
 class ParsedForm:
-    """Hold the parts of a form: texts (a list where a name came more than once) and files."""
+    """The parts of a form: texts (a list where a name came more than once) and files."""
 
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     files: Mapping[str, FormFile] = field(default_factory=dict[str, FormFile])
 
 
 def read_form(content_type: str, body: bytes) -> ParsedForm:
-    """Take a body apart; one that is not ``multipart/form-data`` gives an empty form."""
+    """Split a ``multipart/form-data`` body (RFC 7578); any other body gives an empty form."""
     head = Message()
     head["Content-Type"] = content_type
     boundary = head.get_boundary()
     if head.get_content_type() != "multipart/form-data" or not boundary:
         return ParsedForm()
+
     texts: dict[str, list[str]] = {}
     files: dict[str, FormFile] = {}
-    for part, data in _parts(boundary.encode(errors="replace"), body):
+    # The first delimiter needs no line break before it (RFC 2046, 5.1.1); with one added, all
+    # delimiters look alike. What precedes the first and follows the last is no part.
+    delimiter = b"\r\n--" + boundary.encode(errors="replace")
+    for raw in (b"\r\n" + body).split(delimiter)[1:-1]:
+        header, _, data = raw.partition(b"\r\n\r\n")
+        part = HeaderParser().parsestr(header.decode(errors="replace").strip())
         name = str(part.get_param("name", "", "Content-Disposition")).removesuffix("[]")
         filename = part.get_filename()
         if filename is None:
             texts.setdefault(name, []).append(data.decode(errors="replace"))
         else:
             files[name] = FormFile(filename, data, part.get_content_type())
-    return ParsedForm({name: _one(name, values) for name, values in texts.items()}, files)
 
-
-def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[Message, bytes]]:
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
-        head, _, data = part.partition(b"\r\n\r\n")
-        yield HeaderParser().parsestr(head.decode(errors="replace").strip()), data
-
-
-def _one(name: str, values: list[str]) -> Any:
-    return values if name == "hotwords" or len(values) > 1 else values[0]
+    # A list with one entry looks like a plain field; of these only `hotwords` is always a list.
+    fields: Json = {
+        name: values if name == "hotwords" or len(values) > 1 else values[0]
+        for name, values in texts.items()
+    }
+    return ParsedForm(fields, files)
 
 
 @dataclass(kw_only=True, eq=False)
 class RecordedRequest:
-    """Remember one request as it arrived, and what became of it.
+    """One request as it arrived, and what became of it.
 
     ``headers`` are looked up in any case. Times are those of the event loop's clock (monotonic
     seconds). ``disconnected_at`` is set when the client left before its answer was complete.
@@ -93,7 +99,10 @@ class RecordedRequest:
 
     def __repr__(self) -> str:
         """Show the request without its key and without its body."""
-        headers = {name: _masked(name, value) for name, value in self.headers.items()}
+        headers = {
+            name: "***" if name.lower() == "authorization" else value
+            for name, value in self.headers.items()
+        }
         outcome = "disconnected" if self.disconnected_at is not None else self.status
         return (
             f"<RecordedRequest {self.method} {self.path} {outcome}"
@@ -102,98 +111,125 @@ class RecordedRequest:
 
     @cached_property
     def json(self) -> Any:
-        """Decode the body; ``None`` when it is not JSON."""
+        """The decoded body; ``None`` when it is not JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     @cached_property
     def form(self) -> ParsedForm:
-        """Take a multipart body apart; empty when it is something else."""
+        """The parts of a multipart body; empty when it is something else."""
         return read_form(self.headers.get("Content-Type", ""), self.body)
 
     @property
     def streams(self) -> bool:
-        """Say whether the client asked for a stream."""
+        """Whether the client asked for a stream."""
         if is_object(self.json):
             return self.json.get("stream") is True
         return self.form.fields.get("stream") == "true"
 
 
-def _masked(name: str, value: str) -> str:
-    return "***" if name.lower() == "authorization" else value
-
-
 class Waiting:
-    """Wait for the emulator to see something: ``await`` it, or call ``result()`` in a thread."""
+    """A condition on the figures: ``await`` it, or call ``result()`` in a thread."""
 
     def __init__(self, condition: Callable[[], bool], timeout: float, subject: str) -> None:
         self._condition = condition
         self._timeout = timeout
-        self._subject = subject
+        self._late = f"{subject}: not seen within {timeout} s"
+        # A concurrent future, not an asyncio one: the waiter may sit in another thread or loop.
         self._met: Future[None] = Future()
         self.check()
 
     def check(self) -> bool:
-        """Look again; say whether the wait is over."""
+        """Look again; return whether the wait is over."""
         if not self._met.done() and self._condition():
-            with suppress(InvalidStateError):  # given up, or seen by another thread, just now
+            with suppress(InvalidStateError):  # cancelled, or seen by another thread, just now
                 self._met.set_result(None)
         return self._met.done()
 
     def __await__(self) -> Generator[Any, None, None]:
         """Wait in an event loop; any loop, not only the emulator's."""
-        return self._wait().__await__()
 
-    async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(self._met), self._timeout)
-        except TimeoutError:
-            raise self._late() from None
+        async def wait() -> None:
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(self._met), self._timeout)
+            except TimeoutError:
+                raise TimeoutError(self._late) from None
+
+        return wait().__await__()
 
     def result(self) -> None:
         """Block this thread until the condition holds."""
         try:
             self._met.result(self._timeout)
         except TimeoutError:
-            raise self._late() from None
-
-    def _late(self) -> TimeoutError:
-        return TimeoutError(f"{self._subject}: not seen within {self._timeout} s")
+            raise TimeoutError(self._late) from None
 
 
 class RequestLog:
-    """Keep the figures of one test; ``reset()`` of the emulator starts a new one."""
+    """The requests and figures of one test; ``reset()`` of the emulator starts a new one.
+
+    The requests form a ring: beyond ``MAX_REQUESTS`` requests, or ``MAX_REQUEST_BYTES`` of their
+    bodies, the oldest are dropped. The counts go on.
+    """
 
     def __init__(self) -> None:
-        self.requests: list[RecordedRequest] = []
+        # Each request with the bytes of its body that were counted.
+        self._kept: OrderedDict[RecordedRequest, int] = OrderedDict()
+        self._body_bytes = 0
+        self.arrived = 0
+        self.disconnected = 0
         self.connections = 0
         self.in_flight = 0
         self.peak_in_flight = 0
         self._waiting: list[Waiting] = []
 
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The requests that are still kept, in order of arrival."""
+        return list(self._kept)
+
     def connected(self) -> int:
-        """Count a connection and give its number."""
+        """Count a connection and return its number."""
         self.connections += 1
         self.notify()
         return self.connections
 
     def start(self, request: RecordedRequest) -> None:
-        """Write down a request whose headers have arrived."""
-        self.requests.append(request)
+        """Add a request whose headers have arrived."""
+        self._kept[request] = 0
+        self.arrived += 1
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        self._trim()
         self.notify()
+
+    def receive(self, request: RecordedRequest, body: bytes) -> None:
+        """Add the body of a request."""
+        request.body = body
+        if request in self._kept:
+            self._kept[request] = len(body)
+            self._body_bytes += len(body)
+            self._trim()
+
+    def _trim(self) -> None:
+        # The newest request stays whatever it weighs: a test that uploads 100 MB looks at it.
+        while len(self._kept) > 1 and (
+            len(self._kept) > MAX_REQUESTS or self._body_bytes > MAX_REQUEST_BYTES
+        ):
+            _, size = self._kept.popitem(last=False)
+            self._body_bytes -= size
+
+    def disconnect(self, request: RecordedRequest, now: float) -> None:
+        """Mark a request whose client left early."""
+        request.disconnected_at = now
+        self.disconnected += 1
 
     def finish(self) -> None:
-        """Write down that a request needs nothing any more."""
+        """Count a request as done."""
         self.in_flight -= 1
         self.notify()
-
-    def disconnected(self) -> int:
-        """Count the requests whose client left early."""
-        return sum(request.disconnected_at is not None for request in self.requests)
 
     def wait(self, condition: Callable[[], bool], timeout: float, subject: str) -> Waiting:
         """Register a condition that is looked at after each change."""
@@ -203,7 +239,7 @@ class RequestLog:
         return waiting
 
     def notify(self) -> None:
-        """Let the waiting look again."""
+        """Let every waiting condition look again."""
         for waiting in list(self._waiting):
             if waiting.check():
                 self._waiting.remove(waiting)

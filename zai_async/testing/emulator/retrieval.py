@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
 from zai_async.testing.emulator.catalogue import find_model
-from zai_async.testing.emulator.completion import OfferedTool, SentMessage
+from zai_async.testing.emulator.chat_request import OfferedTool, SentMessage
 from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
 from zai_async.testing.emulator.prose import random_for, tokens, topic_of
-from zai_async.testing.emulator.reply import PlannedReply
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import Json
 
 _Engine = Literal[
@@ -51,67 +50,64 @@ class _Read(Struct):
 class WebHandlers:
     """Find pages that do not exist, and read them."""
 
-    def operations(self) -> list[Route]:
-        """Name the operations of this group."""
+    def routes(self) -> list[Route]:
+        """List the routes of this group."""
         return [
             Route("web_search", "POST", "paas/v4/web_search", self.search),
             Route("reader", "POST", "paas/v4/reader", self.read),
         ]
 
     def search(self, call: OperationCall) -> PlannedReply:
-        """Find ``count`` pages, all on ``search_domain_filter`` when there is one.
-
-        The second one has no link, media and icon, as happens live.
-        """
+        """Find ``count`` pages, all on ``search_domain_filter`` when there is one."""
         request = call.read(_Search)
         intent = {
             "query": request.search_query,
             "intent": "SEARCH_ALL" if request.search_intent else "SEARCH_ALWAYS",
             "keywords": topic_of(request.search_query),
         }
-        found = [_result(request, number) for number in range(1, request.count + 1)]
+        root = f"https://{request.search_domain_filter or 'example.com'}"
+        found = [
+            {
+                "title": f"{topic_of(request.search_query)} ({number})",
+                "content": f"Page {number} about {topic_of(request.search_query)}.",
+                "link": f"{root}/{number}",
+                "media": "Example",
+                "icon": f"{root}/icon.png",
+                "refer": f"ref_{number}",
+                "publish_date": "2026-10-09",
+            }
+            for number in range(1, request.count + 1)
+        ]
+        # Recorded live: now and then a page comes without an address.
+        for page in found[1:2]:
+            page |= {"link": "", "media": "", "icon": ""}
         document = call.stamp(request.request_id)
         return call.reply(document | {"search_intent": [intent], "search_result": found})
 
     def read(self, call: OperationCall) -> PlannedReply:
         """Read a page."""
         request = call.read(_Read)
-        address = urlsplit(request.url)
+        try:
+            address = urlsplit(request.url)
+        except ValueError as error:
+            raise Refusal("1210", f"url: {error}") from error
         require(address.scheme in {"http", "https"} and bool(address.netloc), "url: not a page")
-        document = {"model": "web-reader", "reader_result": _page_content(request)}
+        title, text = f"The page {request.url}", "It was read by the emulator."
+        heading = f"# {title}" if request.return_format == "markdown" else title
+        result: Json = {
+            "content": f"{heading}\n\n{text}",
+            "description": text,
+            "title": title,
+            "url": request.url,
+            "metadata": {"keywords": "emulator", "viewport": "width=device-width"},
+            "external": {"stylesheet": {f"{request.url}/style.css": {"type": "text/css"}}},
+        }
+        if request.with_images_summary:
+            result["images"] = {"Image 1": f"{request.url}/image.png"}
+        if request.with_links_summary:
+            result["links"] = {"Next": f"{request.url}/next"}
+        document = {"model": "web-reader", "reader_result": result}
         return call.reply(call.stamp(request.request_id) | document)
-
-
-def _result(request: _Search, number: int) -> Json:
-    root = f"https://{request.search_domain_filter or 'example.com'}"
-    nameless = number == 2
-    return {
-        "title": f"{topic_of(request.search_query)} ({number})",
-        "content": f"Page {number} about {topic_of(request.search_query)}.",
-        "link": "" if nameless else f"{root}/{number}",
-        "media": "" if nameless else "Example",
-        "icon": "" if nameless else f"{root}/icon.png",
-        "refer": f"ref_{number}",
-        "publish_date": "2026-10-09",
-    }
-
-
-def _page_content(request: _Read) -> Json:
-    title, text = f"The page {request.url}", "It was read by the emulator."
-    heading = f"# {title}" if request.return_format == "markdown" else title
-    result: Json = {
-        "content": f"{heading}\n\n{text}",
-        "description": text,
-        "title": title,
-        "url": request.url,
-        "metadata": {"keywords": "emulator", "viewport": "width=device-width"},
-        "external": {"stylesheet": {f"{request.url}/style.css": {"type": "text/css"}}},
-    }
-    if request.with_images_summary:
-        result["images"] = {"Image 1": f"{request.url}/image.png"}
-    if request.with_links_summary:
-        result["links"] = {"Next": f"{request.url}/next"}
-    return result
 
 
 # Embeddings and reranking
@@ -139,8 +135,8 @@ class _Rerank(Struct):
 class VectorHandlers:
     """Embed texts as vectors of length 1 that depend on nothing else; rank by common words."""
 
-    def operations(self) -> list[Route]:
-        """Name the operations of this group."""
+    def routes(self) -> list[Route]:
+        """List the routes of this group."""
         return [
             Route("embeddings", "POST", "paas/v4/embeddings", self.embed),
             Route("rerank", "POST", "paas/v4/rerank", self.rerank),
@@ -151,14 +147,20 @@ class VectorHandlers:
         request = call.read(_Embedding)
         model = find_model(request.model, "embedding").id
         texts = [request.input] if isinstance(request.input, str) else request.input
-        size = _dimensions(model, request.dimensions)
+        # embedding-3 has as many dimensions as one asks for, embedding-2 always the same.
+        fixed = 1024 if model == "embedding-2" else None
+        require(request.dimensions in {None, fixed} or not fixed, "dimensions: not with this model")
+        size = fixed or request.dimensions or 2048
         counts = [len(tokens(text)) for text in texts]
         most = 512 if model == "embedding-2" else 3072
         require(all(count <= most for count in counts), f"input: more than {most} tokens")
-        data = [
-            {"index": index, "object": "embedding", "embedding": _vector(text, size)}
-            for index, text in enumerate(texts)
-        ]
+        data: list[Json] = []
+        for index, text in enumerate(texts):
+            random = random_for(size, text)
+            values = [random.random() - 0.5 for _ in range(size)]
+            length = math.hypot(*values)
+            vector = [round(value / length, 8) for value in values]
+            data.append({"index": index, "object": "embedding", "embedding": vector})
         total = sum(counts)
         usage = {"prompt_tokens": total, "completion_tokens": 0, "total_tokens": total}
         return call.reply({"object": "list", "model": request.model, "data": data, "usage": usage})
@@ -167,7 +169,13 @@ class VectorHandlers:
         """Score each document by the part of the query's words that it holds."""
         request = call.read(_Rerank)
         find_model(request.model, "rerank")
-        results = [_ranked(request, index) for index in range(len(request.documents))]
+        query = _words(request.query)
+        results: list[Json] = []
+        for index, text in enumerate(request.documents):
+            share = len(query & _words(text)) / max(1, len(query))
+            score = 20 * share - 10 if request.return_raw_scores else share
+            result: Json = {"index": index, "relevance_score": score}
+            results.append(result | ({"document": text} if request.return_documents else {}))
         results.sort(key=lambda result: -result["relevance_score"])
         used = sum(len(tokens(text)) for text in (request.query, *request.documents))
         usage = {"prompt_tokens": used, "total_tokens": used}
@@ -175,30 +183,8 @@ class VectorHandlers:
         return call.reply(call.stamp(request.request_id) | {"results": best, "usage": usage})
 
 
-def _dimensions(model: str, wanted: int | None) -> int:
-    if model == "embedding-2":
-        require(wanted in {None, 1024}, "dimensions: embedding-2 has 1024")
-        return 1024
-    return wanted or 2048
-
-
-def _vector(text: str, size: int) -> list[float]:
-    random = random_for(size, text)
-    values = [random.random() - 0.5 for _ in range(size)]
-    length = math.hypot(*values)
-    return [round(value / length, 8) for value in values]
-
-
 def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
-
-
-def _ranked(request: _Rerank, index: int) -> Json:
-    document, query = request.documents[index], _words(request.query)
-    share = len(query & _words(document)) / max(1, len(query))
-    score = 20 * share - 10 if request.return_raw_scores else share
-    result: Json = {"index": index, "relevance_score": score}
-    return result | ({"document": document} if request.return_documents else {})
 
 
 # Counting tokens and judging content
@@ -224,8 +210,8 @@ class _Moderation(Struct):
 class CheckHandlers:
     """Count about a token per word; find harm only where a text names it."""
 
-    def operations(self) -> list[Route]:
-        """Name the operations of this group."""
+    def routes(self) -> list[Route]:
+        """List the routes of this group."""
         return [
             Route("tokenizer", "POST", "paas/v4/tokenizer", self.count),
             Route("moderations", "POST", "paas/v4/moderations", self.judge),
@@ -250,7 +236,21 @@ class CheckHandlers:
         """Reject what holds the word "unsafe", doubt what holds "doubtful", pass the rest."""
         request = call.read(_Moderation)
         find_model(request.model, "moderation")
-        results = [_judgement(part) for part in _inputs(request.input)]
+        if isinstance(request.input, str):
+            require(len(request.input) <= 2000, "input: more than 2000 characters")
+            parts: list[Json] = [{"type": "text", "text": request.input}]
+        else:
+            parts = [request.input] if isinstance(request.input, dict) else request.input
+        results: list[Json] = []
+        for part in parts:
+            said = str(part).lower()
+            level, kinds = "PASS", list[str]()
+            for word, verdict in (("doubtful", "REVIEW"), ("unsafe", "REJECT")):
+                if word in said:
+                    level, kinds = verdict, [word]
+            # Answers say `image` where requests say `image_url`.
+            kind = str(part.get("type", "text")).removesuffix("_url")
+            results.append({"content_type": kind, "risk_level": level, "risk_type": kinds})
         usage = {"moderation_text": {"call_count": len(results)}}
         document = call.stamp(request.request_id)
         return call.reply(document | {"result_list": results, "usage": usage})
@@ -259,22 +259,3 @@ class CheckHandlers:
 def _count_parts(messages: list[SentMessage], kind: str) -> int:
     contents = [message.content for message in messages if isinstance(message.content, list)]
     return sum(part.get("type") == kind for content in contents for part in content)
-
-
-def _inputs(given: str | Json | list[Json]) -> list[Json]:
-    if isinstance(given, str):
-        require(len(given) <= 2000, "input: more than 2000 characters")
-        return [{"type": "text", "text": given}]
-    return [given] if isinstance(given, dict) else given
-
-
-def _judgement(part: Mapping[str, Any]) -> Json:
-    said = str(part).lower()
-    if "unsafe" in said:
-        level, kinds = "REJECT", ["unsafe"]
-    elif "doubtful" in said:
-        level, kinds = "REVIEW", ["doubtful"]
-    else:
-        level, kinds = "PASS", []
-    kind = str(part.get("type", "text")).removesuffix("_url")
-    return {"content_type": kind, "risk_level": level, "risk_type": kinds}
