@@ -401,7 +401,7 @@ def names_of(thing):
 
 def test_page_about_testing_names_every_script():
     page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
-    served = {"operations", "admit", "leave", "usage"}  # for the emulator's own use
+    served = {"routes", "admit", "leave", "usage"}  # for the emulator's own use
     emulator = Emulator()
     scripts = names_of(emulator.account) - served | {"polls", "script", "transcribe", "envelope"}
     keywords = inspect.signature(emulator.chat.reply).parameters
