@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
+from anyio.lowlevel import checkpoint
+
 from zai_async._wire import Operation
 from zai_async.errors import Attempt, Timing, ZaiError
 from zai_async.limiter import Snapshot
@@ -210,21 +212,24 @@ class CallObserver:
         cancels = task.cancelling() if task else 0
         run = _HookRun(self._owner, _running.get())
         token = _running.set(run)
+        failure: Exception | None = None
         try:
             result = hook(event)
             if not inspect.isawaitable(result):
                 return
             await result
-        except Exception as error:
-            # Nobody's cancellation is replaced, or swallowed, by what a hook does about it.
-            if task and task.cancelling() > cancels:
-                raise asyncio.CancelledError from error
-            raise
+        except Exception as error:  # noqa: BLE001 - it is the caller's own code
+            failure = error
         finally:
             run.active = False
             _running.reset(token)
         if task and task.cancelling() > cancels:
-            raise asyncio.CancelledError
+            # A hook neither swallows nor replaces the cancellation of a call. A scope of anyio
+            # has to raise its own once more; all others take any.
+            await checkpoint()
+            raise asyncio.CancelledError from failure
+        if failure is not None:
+            raise failure
 
 
 def _directly(function: Callable[..., Any], *args: Any) -> Any:
