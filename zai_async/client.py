@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -19,10 +19,11 @@ from zai_async._transport import (
     trust_file,
     usable_proxy,
 )
+from zai_async._wire import Operation, unlisted
 from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
-from zai_async.models import Budget, Price, Reply, Timeout
+from zai_async.models import Budget, CallOptions, Price, Reply, Timeout
 from zai_async.models.files import DownloadOptions
 from zai_async.providers import Provider, require_usable_key, resolve_provider
 from zai_async.resources import Resources
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncZai"]
 
 R = TypeVar("R", bound=Reply)
+T = TypeVar("T")
 
 
 class Changes(TypedDict, total=False):
@@ -222,6 +224,46 @@ class AsyncZai(Resources):
         """
         return await self._manager.download(url, to, **options)
 
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        into: type[T] = dict,  # type: ignore[assignment]
+        options: CallOptions | None = None,
+    ) -> T:
+        """Call an operation that this package does not know yet.
+
+        Limits, retries, hooks and errors are those of every call. A request that may have arrived
+        is sent again only where HTTP says that this is safe, which excludes POST.
+
+        Args:
+            method: ``"POST"``, ``"GET"``, ``"DELETE"``, ``"PUT"`` or ``"PATCH"``.
+            path: Where the operation is below ``paas/v4``; one that begins with another family of
+                operations, such as ``v1``, is below the base URL, and so is one in ``/api/``.
+            body: What is sent as JSON, or as the query where the method has no body.
+            into: The type of the answer: ``dict``, a result such as ``Reply``, a struct or
+                dataclass of yours, or ``bytes``.
+            options: As for every call.
+
+        Raises:
+            ConfigurationError: The path is an address, or has characters that no address may.
+            APIError: The platform refused or failed; see the subclasses.
+            ResponseError: The answer is of another type.
+        """
+        operation: Operation[Any] = unlisted(method.upper(), _relative(path), into)
+        fields = body or {}
+        # What a call is counted under stands among the keywords; a body may hold any names.
+        known = {name: fields[name] for name in ("model", "agent_id") if name in fields}
+        params = {**known, "extra": fields, "options": options}
+        answer: T
+        if into is bytes:
+            answer = cast("T", (await self._manager.fetch(operation, params)).content)
+        else:
+            answer = await self._manager.call(operation, params)
+        return answer
+
     async def check(self) -> tuple[EndpointCheck, ...]:
         """Find out which of the platform's endpoints accept the key; nothing is generated or paid.
 
@@ -281,6 +323,18 @@ def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
     if base_url is None:
         base_url = next(filter(None, map(os.environ.get, known.url_variables)), None)
     return resolve_provider(known, base_url)
+
+
+def _relative(path: str) -> str:
+    """Return the path of an operation, in its family."""
+    if not path.isascii() or not path.isprintable() or " " in path or "//" in path:
+        raise ConfigurationError(f"request(): path must be a path, not {path!r}")
+    if ".." in path.split("/") or not path.strip("/"):
+        raise ConfigurationError(f"request(): path must be a path, not {path!r}")
+    path = path.lstrip("/")
+    if path.startswith("api/"):
+        return path.removeprefix("api/")
+    return path if path.startswith(("paas/", "v1/")) else f"paas/v4/{path}"
 
 
 def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) -> Limits:

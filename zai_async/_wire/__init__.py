@@ -1,7 +1,7 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.faults import Fault, find_fault
-from zai_async._wire.operation import Operation
+from zai_async._wire.operation import Operation, unlisted
 from zai_async._wire.refusals import error_in_body, meaning_of, not_the_api, to_error
 from zai_async._wire.replies import open_envelope, parse_reply
 from zai_async._wire.requests import Request, RequestFactory, authorized
@@ -19,4 +19,5 @@ __all__ = [
     "open_envelope",
     "parse_reply",
     "to_error",
+    "unlisted",
 ]

@@ -9,9 +9,10 @@ import msgspec
 
 from zai_async._outcomes import Judge, accept
 from zai_async._wire.preparation import Body, unchanged
+from zai_async.models import CallParams
 from zai_async.uploads import FileLimits
 
-__all__ = ["Operation"]
+__all__ = ["Operation", "unlisted"]
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class Operation(Generic[T]):
         essential: str = "",
         judge: Judge = accept,
         bare_text: str | None = None,
+        listed: bool = True,
     ) -> None:
         self.name = name
         self.path = path
@@ -44,6 +46,7 @@ class Operation(Generic[T]):
         self.stream = stream
         self.repeatable = repeatable
         """Whether the request may be sent again when nobody knows if the first one arrived."""
+        self.has_body = method in {"POST", "PUT", "PATCH"}
         self.spends = method == "POST" and not free
         """Whether a call may use tokens."""
         self.upload = upload
@@ -56,6 +59,8 @@ class Operation(Generic[T]):
         """Returns the outcome of a decoded answer, or raises what is wrong with it."""
         self.bare_text = bare_text
         """The field that an answer fills which is a text and no JSON."""
+        self.listed = listed
+        """Whether its keywords, and the gateways that have it, are known."""
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[T]:
@@ -71,3 +76,15 @@ class Operation(Generic[T]):
     def required(self) -> frozenset[str]:
         """Return the keywords that cannot be left out."""
         return frozenset(self.params.__required_keys__)
+
+
+def unlisted(method: str, path: str, result: type[T]) -> Operation[T]:
+    """Return an operation of which nothing is known but how to send it.
+
+    It may be sent again when nobody knows if it arrived only where HTTP says so (RFC 9110,
+    section 9.2.2).
+    """
+    idempotent = method not in {"POST", "PATCH"}
+    return Operation(
+        "request", path, result, CallParams, method=method, repeatable=idempotent, listed=False
+    )

@@ -65,7 +65,7 @@ class RequestFactory:
     ) -> None:
         self.operation = operation
         self._provider = provider
-        self._exists = provider.has(operation.name)
+        self._exists = provider.has(operation.name) or not operation.listed
         self._path = _place(operation, provider)
         self._renames = provider.renames.get(operation.name, {})
         self._headers = headers
@@ -76,7 +76,7 @@ class RequestFactory:
         elif key is not None and provider.key_in == "query":
             self._secret_query = {provider.key_parameter: key}
         self._usual: HeaderSet | None = None
-        fixed = operation.method == "POST" and "{" not in self._path
+        fixed = operation.has_body and "{" not in self._path
         self._fixed_url = self._url(self._path, {}) if fixed else None
 
     def build(self, params: Mapping[str, Any], *, connect_timeout: float | None = None) -> Request:
@@ -88,7 +88,8 @@ class RequestFactory:
         """
         operation = self.operation
         keywords = operation.keywords
-        if not keywords.issuperset(params) or not operation.required.issubset(params):
+        known = keywords.issuperset(params) or not operation.listed
+        if not known or not operation.required.issubset(params):
             raise _misuse(operation, params)
         if not self._exists:
             text = f"provider {self._provider.name!r} has no operation {operation.name}"
@@ -97,7 +98,7 @@ class RequestFactory:
         path, body = self._body(params)
         progress: Progress | None = params.get("on_progress")
         options: CallOptions | None = params.get("options")
-        sent = _encoded(operation, body, progress) if operation.method == "POST" else None
+        sent = _encoded(operation, body, progress) if operation.has_body else None
         headers = self._usual
         own = options.headers if options else None
         if headers is None or own or not (sent is None or isinstance(sent, bytes)):
@@ -139,7 +140,7 @@ class RequestFactory:
         return path, {**body, **extra} if extra else body
 
     def _url(self, path: str, body: Body) -> str:
-        query = {} if self.operation.method == "POST" else body
+        query = {} if self.operation.has_body else body
         url = f"{self._provider.base_url}/{path}"
         present = {
             name: value

@@ -142,6 +142,8 @@ class CallOptions(Struct, frozen=True):
     """What this call is charged to, besides the budget of the client; usually several share it."""
     wait_for_quota: bool | None = None
     """Whether to wait, within the deadline, for a plan's allowance; None keeps the client's."""
+    keep_raw: bool = False
+    """Whether the answer keeps its bytes in ``raw``."""
 
     def __post_init__(self) -> None:
         # Any header of the caller's own may be a secret, and error reporters print these options.

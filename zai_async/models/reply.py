@@ -1,6 +1,7 @@
 """What answers are made of: how the call went, bytes, pages of lists, and moments."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -9,12 +10,30 @@ from msgspec import field
 
 from zai_async._codes import Outcome
 from zai_async.errors import Attempt, Timing
+from zai_async.models.extra import NO_EXTRA
 from zai_async.models.json_object import JSONObject
 
 T = TypeVar("T")
 
 # In seconds the year 5138, in milliseconds 1973: no moment of the platform lies between.
 _MILLISECONDS_FROM = 100_000_000_000
+
+
+class HeaderFields(dict[str, str]):
+    """Header fields of a response apart from the library that has read them."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in fields.items()})
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a field, or the default."""
+        return super().get(name.lower(), default)
 
 
 class Reply(JSONObject, kw_only=True, dict=True):
@@ -35,6 +54,18 @@ class Reply(JSONObject, kw_only=True, dict=True):
         return attempts
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields of the response, looked up without regard to case."""
+        headers: Mapping[str, str] | None = vars(self).get("headers")
+        return NO_EXTRA if headers is None else headers
+
+    @property
+    def raw(self) -> bytes | None:
+        """The body as it came; None unless ``CallOptions(keep_raw=True)`` asked for it."""
+        raw: bytes | None = vars(self).get("raw")
+        return raw
+
+    @property
     def timing(self) -> Timing:
         """How long the call took."""
         timing: Timing = vars(self).get("timing") or Timing()
@@ -48,6 +79,8 @@ class Reply(JSONObject, kw_only=True, dict=True):
 
     def __reduce__(self) -> tuple[Any, ...]:
         kept = {name: value for name, value in vars(self).items() if name != "downloader"}
+        if kept.get("headers") is not None:
+            kept["headers"] = HeaderFields(kept["headers"])
         return (*super().__reduce__(), kept)
 
     def __copy__(self) -> Self:
@@ -63,9 +96,11 @@ def attach_call(
     attempts: tuple[Attempt, ...],
     timing: Timing | None = None,
     outcome: Outcome | None = None,
+    headers: Mapping[str, str] | None = None,
+    raw: bytes | None = None,
 ) -> None:
     """Record on a reply how it was fetched; without ``outcome`` the reply judges for itself."""
-    vars(reply).update(attempts=attempts, timing=timing)
+    vars(reply).update(attempts=attempts, timing=timing, headers=headers, raw=raw)
     if outcome is not None:
         vars(reply)["outcome"] = outcome
 

@@ -36,11 +36,15 @@ class SessionManager:
         """Make a call and return its decoded answer."""
         factory = self._factories.get(operation) or self._factory(operation)
         call = Call(self.settings, self.sessions, factory, params)
+        headers: Mapping[str, str] = {}
+        body = b""
 
         async def accept(response: Response) -> T:
+            nonlocal headers, body
+            headers, body = response.headers, await call.read(response)
             return parse_reply(
                 operation,
-                await call.read(response),
+                body,
                 status=response.status,
                 headers=response.headers,
                 now=self.settings.clock.wall(),
@@ -52,7 +56,11 @@ class SessionManager:
         answer = await call.execute(accept)
         call.leave(usage_of(answer), completed=True, answer=answer)
         if isinstance(answer, Reply):
-            attach_call(answer, attempts=call.record.attempts, timing=call.record.timing)
+            raw = body if call.options.keep_raw else None
+            facts = call.record
+            attach_call(
+                answer, attempts=facts.attempts, timing=facts.timing, headers=headers, raw=raw
+            )
         if isinstance(answer, Downloadable):
             attach_downloader(answer, self.download)
         return answer
@@ -60,9 +68,11 @@ class SessionManager:
     async def fetch(self, operation: Operation[bytes], params: Mapping[str, Any]) -> BinaryReply:
         """Make a call whose answer is no JSON, and return the bytes."""
         call = self.begin(operation, params)
+        headers: Mapping[str, str] = {}
 
         async def accept(response: Response) -> BinaryReply:
-            body = await call.read(response)
+            nonlocal headers
+            headers, body = response.headers, await call.read(response)
             raise_error(response, body, self.settings, call.secrets)
             kind = response.headers.get("Content-Type", "application/octet-stream")
             request_id = response.headers.get("X-Log-Id")
@@ -72,7 +82,7 @@ class SessionManager:
 
         answer = await call.execute(accept)
         call.leave(completed=True, answer=answer)
-        attach_call(answer, attempts=call.attempts, timing=call.timing)
+        attach_call(answer, attempts=call.attempts, timing=call.timing, headers=headers)
         return answer
 
     async def download(
@@ -102,5 +112,6 @@ class SessionManager:
     def _factory(self, operation: Operation[Any]) -> RequestFactory:
         own = self.settings
         factory = RequestFactory(operation, own.provider, own.key, own.headers)
-        self._factories[operation] = factory
+        if operation.listed:  # of others there may be one for each address
+            self._factories[operation] = factory
         return factory
