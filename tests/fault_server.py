@@ -44,6 +44,7 @@ class Listener:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.tls = tls
         self.connections = 0
+        self.writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -59,6 +60,7 @@ class Listener:
 
     async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         self._tasks.add(asyncio.current_task())
         try:
             # Clients leave whenever they like; the server ends by cancelling.

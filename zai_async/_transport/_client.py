@@ -75,6 +75,7 @@ class ClientTransport:
         self._proxies = Proxies(settings.proxy, trust_env=settings.trust_env)
         self._connectors: dict[tuple[bool, Secret | None], aiohttp.BaseConnector] = {}
         self._sessions: dict[tuple[bool, Secret | None, bool], _Opened] = {}
+        self._replaced: list[aiohttp.ClientSession] = []
         # aiohttp forgets those who read when a pool is closed under them.
         self._unread: WeakSet[SessionResponse] = WeakSet()
         self._closed = False
@@ -126,6 +127,8 @@ class ClientTransport:
 
     def received(self, response: aiohttp.ClientResponse, reused: bool | None) -> Response:
         """Return the answer that a response of aiohttp's client is."""
+        if reused is None and self._settings.session is None:
+            reused = False  # none is kept
         answer = SessionResponse(response, reused)
         self._unread.add(answer)
         return answer
@@ -158,6 +161,8 @@ class ClientTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(),
             )
+            if opened is not None:  # somebody may still be on the way through it
+                self._replaced.append(opened.session)
             opened = self._sessions[place] = _Opened(session, aiohttp.ClientSession.__init__)
         return opened.session
 
@@ -186,8 +191,9 @@ class ClientTransport:
         self._closed = True
         for response in tuple(self._unread):
             response.close()
-        for opened in self._sessions.values():
-            opened.session.detach()
+        for session in [*self._replaced, *(opened.session for opened in self._sessions.values())]:
+            session.detach()
+        self._replaced.clear()
         self._sessions.clear()
         connectors = [*self._connectors.values()]
         self._connectors.clear()

@@ -122,6 +122,13 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
         return ProxyError(f"the proxy failed: {error}")
     if isinstance(error, AIOHTTP_ERRORS):
         return translate(error, stale=stale)
+    # Neither the network's nor ours: cancelled, or a fault. Where it came from is all that is kept.
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is not None and isinstance(error, Exception) and not isinstance(error, ZaiError):
+        code = trace.tb_frame.f_code
+        error.add_note(f"raised in {code.co_qualname}, {code.co_filename}:{trace.tb_lineno}")
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
 

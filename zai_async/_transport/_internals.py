@@ -90,12 +90,11 @@ def is_watched(session: aiohttp.ClientSession) -> bool:
     ``trace_configs``. What is asked is where the method came from: it may have been replaced
     before this module was imported.
     """
-    method: Any = type(session)._request
-    return (
-        type(method) is not FunctionType
-        or method.__globals__ is not _CLIENT_GLOBALS
-        or bool(session.trace_configs)
-    )
+    kind: Any = type(session)
+    for method in (kind._request, kind.request):
+        if type(method) is not FunctionType or method.__globals__ is not _CLIENT_GLOBALS:
+            return True
+    return bool(session.trace_configs)
 
 
 class PooledConnection(ResponseHandler):

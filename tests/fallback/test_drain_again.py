@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_drain import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_stream_opening import *  # noqa: F403

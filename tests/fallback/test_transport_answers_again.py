@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_transport_answers import *  # noqa: F403
