@@ -112,10 +112,11 @@ def is_safe_to_retry(error: ZaiError) -> bool:
     """Tell whether a request that failed like this cannot have been processed.
 
     A failure of the platform without one of its own codes may be that of a proxy, behind which
-    the request was accepted.
+    the request was accepted. What was not sent to its end is no request yet (RFC 9112 section 8),
+    whatever became of it.
     """
-    if isinstance(error, TransportError):
-        return not error.request_sent
+    if isinstance(error, TransportError | APIError) and not error.request_sent:
+        return True
     if isinstance(error, APIError):
         refused = 300 <= (error.status_code or 0) < 500
         return refused or bool(_BUSINESS_CODE.fullmatch(error.code or ""))

@@ -111,6 +111,8 @@ class APIError(ZaiError):
     """The API answered with an error."""
 
     kind: Kind = "request"
+    request_sent = True
+    """Whether the server may have received the whole request; False if it answered before."""
     status: str = ""
     """What the answer says under this name, and under the next: how far a task is."""
     task_status: str = ""

@@ -12,6 +12,7 @@ from zai_async._secrets import Secret
 from zai_async._transport import Response
 from zai_async._wire import Operation, RequestFactory, authorized
 from zai_async.errors import (
+    APIError,
     Attempt,
     ClientDrainingError,
     ConnectionLostError,
@@ -332,6 +333,9 @@ class Call:
 
     def _decide(self, error: ZaiError) -> None:
         """Plan to send the request again, or raise the error."""
+        if self._files is not None and isinstance(error, TransportError | APIError):
+            # An answer may come while the body is still being sent, and so may the end.
+            error.request_sent = error.request_sent and self._files.sent_whole
         wait = self._retry_state().decide(
             error,
             attempts=len(self.record.attempts),

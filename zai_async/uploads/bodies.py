@@ -43,6 +43,8 @@ class BodyStream(Protocol):
     """Length in bytes once it is prepared; None if nobody knows it."""
     failure: Exception | None
     """What went wrong while it was made, as far as that is our own doing or the caller's."""
+    sent_whole: bool
+    """Whether it was taken to its end when it was last sent; before that, it is no request."""
 
     @property
     def replayable(self) -> bool:
@@ -65,6 +67,7 @@ class _Body(abc.ABC):
 
     size: int | None = None
     failure: Exception | None = None
+    sent_whole = False
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -87,9 +90,11 @@ class _Body(abc.ABC):
         """Look at the files, and return the length of the body; None if nobody knows it."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.sent_whole = False
         try:
             async for piece in self._reported():
                 yield piece
+            self.sent_whole = True
         except Exception as error:
             self.failure = error
             raise
