@@ -133,7 +133,7 @@ async def chromium_page() -> AsyncIterator[Page]:
                     yield Page(socket)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(100)
 
 
 def port_of(profile: Path) -> str:

@@ -210,7 +210,7 @@ async def test_a_process_that_crashes_frees_its_slots(tmp_path):
     finally:
         holder.send_signal(signal.SIGKILL)
         await holder.communicate()
-    with anyio.fail_after(5):
+    with anyio.fail_after(100):
         (await slots.acquire("w", 1))()
 
 
@@ -222,7 +222,7 @@ async def test_a_slot_is_free_although_a_child_was_forked_while_it_was_taken(tmp
     copy = os.dup(file)  # what the child of a fork has
     try:
         release()
-        with anyio.fail_after(5):
+        with anyio.fail_after(100):
             (await slots.acquire("w", 1))()
     finally:
         os.close(copy)

@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -183,19 +184,20 @@ def token(secret="secret", header=None, expires=timedelta(minutes=3), **changes)
     ("key", "answer"),
     [
         ("id.secret", 200),
-        (token(), 200),
+        (token, 200),
         ("id.other", (401, "1000")),
-        (token(expires=timedelta(minutes=-3)), (401, "1003")),
-        (token(exp=int(time.time()) + 180), (401, "1003")),  # seconds are not milliseconds
-        (token("other"), (401, "1004")),
-        (token(api_key="other"), (401, "1004")),
-        (token(header={"alg": "none"}), (401, "1002")),
-        (token(exp="soon"), (401, "1002")),
+        (partial(token, expires=timedelta(minutes=-3)), (401, "1003")),
+        (lambda: token(exp=int(time.time()) + 180), (401, "1003")),  # seconds, not milliseconds
+        (partial(token, "other"), (401, "1004")),
+        (partial(token, api_key="other"), (401, "1004")),
+        (partial(token, header={"alg": "none"}), (401, "1002")),
+        (partial(token, exp="soon"), (401, "1002")),
         ("a.b.c", (401, "1002")),
         ("\u00fc.b.c", (401, "1002")),
     ],
 )
 async def test_a_key_may_come_as_a_token(key, answer):
+    key = key() if callable(key) else key  # signed now: the tests are collected minutes before
     async with Emulator(api_key="id.secret") as emulator:
         headers = {"Authorization": f"Bearer {key}".encode()}
         async with wire(emulator, headers) as client:

@@ -150,7 +150,7 @@ async def test_server_stops_the_generation_when_the_reader_leaves(platform, site
         async with asked(url, question) as answer:
             await answer.content.readany()
             answer.connection.transport.abort()
-        await platform.wait_disconnected(timeout=5)
+        await platform.wait_disconnected(timeout=100)
     assert platform.requests[0].disconnected_at is not None
     assert platform.open_connections == 0
 
@@ -190,7 +190,7 @@ class Batch:
         )
 
     def run(self, *arguments):
-        return self.start(*arguments).wait(20)
+        return self.start(*arguments).wait(100)
 
     @property
     def lines(self):
@@ -276,12 +276,12 @@ def test_batch_goes_on_where_it_was_stopped(batch, zai_emulator, stop, status):
     zai_emulator.chat.reply("yes", times=None)
     zai_emulator.fault(delay=0.02, times=None)
     process = batch.start("--concurrency", "2")
-    zai_emulator.wait_requests(6, timeout=10).result()
+    zai_emulator.wait_requests(6, timeout=100).result()
     arrived = len(zai_emulator.requests)
     zai_emulator.faults[:] = [Fault(hang=True, times=None)]
-    zai_emulator.wait_requests(arrived + 2, timeout=5).result()
+    zai_emulator.wait_requests(arrived + 2, timeout=100).result()
     process.send_signal(stop)
-    assert process.wait(20) == status
+    assert process.wait(100) == status
     done = batch.answers.keys()
     assert 4 <= len(done) < 40
 
@@ -349,7 +349,7 @@ async def test_stop_button_ends_the_generation(platform):
         await page.wait("document.querySelector('.answer .text')?.innerText")
         assert await page.evaluate(SHOWN_BUTTONS) == ["Stop"]
         await page.click("#stop")
-        await platform.wait_disconnected(timeout=5)
+        await platform.wait_disconnected(timeout=100)
         await page.wait(ANSWERED)
         assert await page.text(".answer .text") == "The beginning"
         assert await page.text(".answer footer") == "Stopped"
@@ -364,7 +364,7 @@ async def test_new_chat_ends_the_old_one_and_forgets_it(platform):
         await page.type("Hello")
         await page.wait("document.querySelector('.answer details[open] p')?.innerText")
         await page.click("#reset")
-        await platform.wait_disconnected(timeout=5)
+        await platform.wait_disconnected(timeout=100)
         await page.wait("!document.querySelector('.answer') && !document.activeElement.value")
         await page.wait("document.querySelector('form button:not([hidden])').ariaLabel === 'Send'")
         await page.click(".suggestion")
@@ -432,7 +432,7 @@ async def test_server_runs_without_a_key(name):
         page = await first_answer(f"http://127.0.0.1:{port}/")
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(100)
     assert page.startswith("<!doctype html>")
 
 

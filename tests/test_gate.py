@@ -168,7 +168,7 @@ def test_many_threads_share_one_gate():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(100)
     assert most == 3
     assert (door.snapshot().in_flight, door.snapshot().waiting) == (0, 0)
 
@@ -239,7 +239,7 @@ def test_a_loop_that_was_closed_by_hand_keeps_no_slot():
         return ticket
 
     async def use():
-        with anyio.fail_after(20):
+        with anyio.fail_after(100):
             door.leave(await door.enter(CLOCK), CLOCK)
 
     ticket = loop.run_until_complete(take_and_wait())

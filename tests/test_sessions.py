@@ -352,7 +352,7 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone(
 ):
     script = FORKING.format(child=child)
     command = [sys.executable, "-W", "error", "-c", script, zai_emulator.url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert zai_emulator.connections == connections
     zai_emulator.wait_closed().result()

@@ -1,10 +1,10 @@
 """What relays and frameworks make of an error: the platform's code and words are found in it."""
 
 import json
-import time
 
 import pytest
 
+from tests.counting import calls
 from zai_async._secrets import Secret
 from zai_async._wire import error_in_body, find_fault, meaning_of
 from zai_async._wire.faults import hidden_fault
@@ -233,9 +233,8 @@ def test_other_failures_of_the_framework_are_the_platforms(message):
     ids=range(7),
 )
 def test_the_search_ends_and_may_find_nothing(value):
-    begun = time.perf_counter()
     assert hidden_fault(value) is None
-    assert time.perf_counter() - begun < 1
+    assert calls(lambda: hidden_fault(value)) < 20_000
 
 
 def test_depth_costs_nothing():
