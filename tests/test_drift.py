@@ -52,6 +52,7 @@ KNOWN = {
     "POST /paas/v4/audio/transcriptions": {
         ("request", "stream", "missing"): STREAM,
         ("request", "file", "optional here"): "file_base64 does instead, says the same document",
+        ("request", "response_format", "unlisted"): "documented by LowCodeAPI",
     },
     "POST /paas/v4/web_search": {
         ("request", "search_intent", "unlisted"): BIGMODEL,

@@ -200,7 +200,7 @@ TOKENIZER = Operation(
     TokenizerParams,
     free=True,
     prepare=prepare.conversation,
-    essential="usage.total_tokens usage.prompt_tokens",
+    essential="usage.total_tokens usage.prompt_tokens token_count tokens",
 )
 LAYOUT = Operation(
     "layout_parsing.parse",

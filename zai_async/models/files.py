@@ -70,7 +70,7 @@ class FileIdParams(CallParams):
 
 
 class File(Reply, kw_only=True):
-    """Describe a file on the service."""
+    """A file on the service."""
 
     id: str = ""
     object: str = ""
@@ -79,6 +79,8 @@ class File(Reply, kw_only=True):
     purpose: str = ""
     created_at: Count = 0
     """Unix seconds."""
+    status: str = ""
+    """Such as ``"processed"`` or ``"error"``, where the service tells."""
 
     @property
     def created(self) -> datetime | None:

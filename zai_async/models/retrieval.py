@@ -261,17 +261,21 @@ class TokenizerUsage(JSONObject, kw_only=True, gc=False):
 
 
 class TokenCount(Reply, kw_only=True):
-    """Hold the count."""
+    """The number of tokens of a conversation."""
 
     id: str = ""
     created: Count = 0
     """Unix seconds."""
     usage: TokenizerUsage = field(default_factory=TokenizerUsage)
+    tokens: list[str | int] = field(default_factory=list[str | int])
+    """The tokens themselves, which only LowCodeAPI tells."""
+    token_count: Count = 0
+    """How many there are, where that is told instead of ``usage``."""
 
     @property
     def total_tokens(self) -> int:
-        """All tokens together."""
-        return self.usage.total_tokens
+        """All tokens together, in whichever form they were told."""
+        return self.usage.total_tokens or self.token_count or len(self.tokens)
 
 
 class AudioURLPartParam(TypedDict):
