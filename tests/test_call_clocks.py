@@ -12,6 +12,7 @@ from tests.calls import BODY, BUSY, COMPLETION, FINE, ask, client, scripted
 from tests.virtual_loop import run
 from zai_async import (
     CallOptions,
+    ConfigurationError,
     DeadlineError,
     Hooks,
     RateLimitError,
@@ -27,13 +28,13 @@ PATIENT = RetryPolicy()
 # On a loop where waiting takes no time
 
 
-def timed(*script, hooks=None, **options):
+def timed(*script, hooks=None, limits="off", **options):
     """Make a call; return what came of it and how long it took."""
 
     async def work():
         transport = FakeTransport(*script)
         loop = asyncio.get_running_loop()
-        async with client(transport=transport, retry=PATIENT, hooks=hooks) as zai:
+        async with client(transport=transport, retry=PATIENT, hooks=hooks, limits=limits) as zai:
             begun = loop.time()
             try:
                 result = await ask(zai, options=CallOptions(**options))
@@ -115,13 +116,43 @@ def test_the_deadline_is_kept(where):
     assert error.attempts[-1].error == "DeadlineError"
 
 
-def test_a_wait_that_does_not_fit_is_not_begun():
-    busy = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After="20")
-    error, took, transport = timed(busy, deadline=20.0)
+@pytest.mark.parametrize("limits", ["off", 1])
+@pytest.mark.parametrize("asked", ["20", "600"])
+def test_a_wait_that_does_not_fit_is_not_begun(limits, asked):
+    busy = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After=asked)
+    error, took, transport = timed(busy, limits=limits, deadline=20.0)
     assert isinstance(error, RateLimitError)
     assert (took, len(transport.requests)) == (0, 1)
-    reply, took, transport = timed(busy, FINE, deadline=20.5)
-    assert (reply.text, took, len(transport.requests)) == ("Hi", pytest.approx(20), 2)
+    assert error.retry_after == float(asked)
+    assert error.retry_at is not None
+    assert f"a wait of {asked} s does not fit into the deadline of 20 s" in error.hint
+
+
+@pytest.mark.parametrize("limits", ["off", 1])
+def test_a_wait_that_fits_is_waited_for(limits):
+    busy = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After="20")
+    reply, took, transport = timed(busy, FINE, limits=limits, deadline=25.0)
+    assert (reply.text, took, len(transport.requests)) == ("Hi", pytest.approx(20, abs=2), 2)
+
+
+def test_a_wait_of_our_own_that_does_not_fit_is_not_begun_either():
+    down = FakeReply.json({"error": {"code": "1234"}}, status=500)
+    error, took, transport = timed(down, deadline=0.05)
+    assert (took, len(transport.requests)) == (0, 1)
+    assert "does not fit into the deadline of 0.05 s" in error.hint
+
+
+@pytest.mark.parametrize("limits", ["off", 1])
+def test_what_is_final_has_nothing_to_do_with_the_deadline(limits):
+    slow = FakeReply(status=400, delay=9.0, steps=(b'{"error": {"code": "1210"}}', 0.5))
+    error, _, _ = timed(slow, limits=limits, deadline=9.75)
+    assert error.hint is None
+
+
+def test_a_call_outside_asyncio_says_so():
+    """As under trio, which anyio would let it get quite far with."""
+    with pytest.raises(ConfigurationError, match="runs on asyncio"):
+        ask(client(transport=FakeTransport(FINE))).send(None)
 
 
 def test_the_sooner_limit_counts():

@@ -18,7 +18,7 @@ import anyio
 from zai_async._clock import RescheduleTimeout
 from zai_async._threads import call_in, running_loop
 from zai_async._transport import Transport
-from zai_async.errors import ClientClosedError, ClientDrainingError
+from zai_async.errors import ClientClosedError, ClientDrainingError, ConfigurationError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import Price
@@ -42,6 +42,7 @@ class LoopSession:
         self.process = os.getpid()
         self.transport = transport
         self.watchdog = Watchdog(loop)
+        # The loop itself keeps weak references only.
         self._tasks: set[asyncio.Task[None]] = set()
         self._guardian = self._guard()
 
@@ -50,14 +51,20 @@ class LoopSession:
         await anext(self._guardian)
 
     async def _guard(self) -> AsyncGenerator[None, None]:
-        """Suspend until the loop, or the client, closes this generator.
+        """Suspend until the loop, or the client, closes this generator; then close the session.
 
         Every loop runner calls ``shutdown_asyncgens`` at its end, which is the only hook there is.
         """
         try:
             yield
         finally:
-            await self._close()
+            tasks = tuple(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await self.transport.aclose()
+            # Not before the transport is closed: some of them wait for bytes from it.
+            if tasks:
+                await asyncio.wait(tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None], cleanup: Callable[[], None]) -> None:
         """Run a small task in the background; closing the session cancels it.
@@ -72,14 +79,6 @@ class LoopSession:
     async def aclose(self) -> None:
         """Close the transport and end the background tasks."""
         await self._guardian.aclose()
-
-    async def _close(self) -> None:
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await self.transport.aclose()
-        if tasks:
-            await asyncio.wait(tasks)
 
     def close_now(self) -> None:
         """Close from wherever a forgotten client is collected."""
@@ -116,6 +115,7 @@ class Sessions:
         self.calls = InFlightCalls()
         self._open: _Open = {}
         self.closed = False
+        # No __del__: at that time, the attributes may have been taken apart already.
         finalize(self, _forgotten, self._open, made_at)
 
     async def current(self) -> LoopSession:
@@ -128,25 +128,25 @@ class Sessions:
             raise ClientClosedError("the client is closed")
         loop = asyncio.get_running_loop()
         session = self._open.get(loop)
+        # The child of a fork may run the very loop of its parent, whose sockets are not its own.
         if session is None or session.process != os.getpid():
-            session = await self._start(loop)
-        return session
-
-    async def _start(self, loop: asyncio.AbstractEventLoop) -> LoopSession:
-        _drop_unusable(self._open)
-        session = self._open[loop] = LoopSession(loop, self._open_transport())
-        await session.start()
+            _drop_unusable(self._open)
+            # Known before it is started: a call of another task must not open a second one.
+            session = self._open[loop] = LoopSession(loop, self._open_transport())
+            await session.start()
         return session
 
     async def drain(self, grace: float) -> None:
         """Close when all calls have ended; after ``grace`` seconds cut off those that have not."""
         await self.calls.end(grace)
+        # What is still open now are streams, which are in nobody's hands but their readers'.
         for session in tuple(self._open.values()):
             call_in(session.loop, session.watchdog.interrupt)
         await self.aclose()
 
     async def aclose(self) -> None:
         """Close the session of the running loop, and ask other loops to close theirs."""
+        # First of all: while the sessions are being closed, none may be opened again.
         self.closed = True
         loop = asyncio.get_running_loop()
         for session in _take(self._open):
@@ -198,21 +198,19 @@ class InFlightCalls:
     async def end(self, grace: float) -> None:
         """Let nobody in, and wait until all have ended; after ``grace`` seconds cancel the rest."""
         self.ending = True
-        with anyio.move_on_after(grace):
-            await self._empty()
-        for call in tuple(self.inside):
-            call_in(call.loop, call.drain)
-
-    async def _empty(self) -> None:
         left = asyncio.Event()
         waiter = asyncio.get_running_loop(), left
         self.waiters.add(waiter)
         try:
-            while any(not call.loop.is_closed() for call in tuple(self.inside)):
-                left.clear()
-                await left.wait()
+            with anyio.move_on_after(grace):
+                # A loop that was closed by hand has left its calls behind; nobody ends those.
+                while any(not call.loop.is_closed() for call in tuple(self.inside)):
+                    left.clear()
+                    await left.wait()
         finally:
             self.waiters.discard(waiter)
+        for call in tuple(self.inside):
+            call_in(call.loop, call.drain)
 
 
 class InFlightCall(RescheduleTimeout):
@@ -231,6 +229,7 @@ class InFlightCall(RescheduleTimeout):
 
         Raises:
             ClientDrainingError: The client takes no new calls, or waits no longer for this one.
+            ConfigurationError: Another framework runs than asyncio.
         """
         if self.drained:
             raise ClientDrainingError("the client was drained before the call had ended")
@@ -242,7 +241,11 @@ class InFlightCall(RescheduleTimeout):
         if calls.process != process:
             # The calls of the parent of a fork go on there; here nobody would ever end them.
             calls.process, calls.inside, calls.waiters = process, set(), set()
-        self.loop = asyncio.get_running_loop()
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            text = "zai_async runs on asyncio, and no event loop of asyncio is running here"
+            raise ConfigurationError(text) from None
         calls.inside.add(self)
 
     def drain(self) -> None:
@@ -254,5 +257,6 @@ class InFlightCall(RescheduleTimeout):
         """Be over, from any thread; again is harmless."""
         if self in self._calls.inside:
             self._calls.inside.discard(self)
+            # Copied, because other loops come and go in other threads.
             for loop, event in tuple(self._calls.waiters):
                 call_in(loop, event.set)

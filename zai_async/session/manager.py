@@ -30,6 +30,7 @@ class SessionManager:
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self.settings = settings
         self.sessions = sessions
+        # What the requests of an operation have in common is made once for a client.
         self._factories: dict[Operation[Any], RequestFactory] = {}
 
     async def call(self, operation: Operation[T], params: Mapping[str, Any]) -> T:
@@ -54,6 +55,7 @@ class SessionManager:
             )
 
         answer = await call.execute(accept)
+        # The permit is free before the caller goes on: its next call may need this very one.
         call.leave(usage_of(answer), completed=True, answer=answer)
         if isinstance(answer, Reply):
             raw = body if call.options.keep_raw else None
@@ -89,6 +91,7 @@ class SessionManager:
         self, url: str, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
     ) -> Path:
         """Fetch a file from anywhere, with no key."""
+        # No call of the platform, but a drain waits for it, and ends it, like one.
         in_flight = InFlightCall(self.sessions.calls)
         in_flight.register()
         try:

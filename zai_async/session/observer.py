@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import operator
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
@@ -94,7 +95,9 @@ class CallObserver:
 
     async def started(self) -> None:
         """Tell that the call begins."""
+        # Not when the call is made: a stream that is opened again after its end is another call.
         self._facts["call_id"] = secrets.token_hex(8)
+        # As in the body, what is extra wins.
         extra: Mapping[str, Any] = self._params.get("extra") or {}
         given = {**self._params, **extra}
         event = StartEvent(
@@ -161,6 +164,7 @@ class CallObserver:
         error: BaseException | None,
     ) -> None:
         """Tell that the call is over. Nothing that fails here can end it any more."""
+        # From inside to outside: the block around the call sees everything else of it.
         self.attempt_ended(error)
         if self._hooks.on_finish is not None:
             event = FinishEvent(
@@ -187,7 +191,7 @@ class CallObserver:
             return None
         # A stream is opened by one task and may be closed by another. What the block puts into
         # context variables could not be taken back there, unless the context comes along.
-        run: Callable[..., Any] = copy_context().run if self._operation.stream else _directly
+        run: Callable[..., Any] = copy_context().run if self._operation.stream else operator.call
         block: AbstractContextManager[object] | None = run(around, event)
         if block is None:
             return None
@@ -210,6 +214,7 @@ class CallObserver:
             return
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
+        # A hook of another client may be what makes this call.
         run = _HookRun(self._owner, _running.get())
         token = _running.set(run)
         failure: Exception | None = None
@@ -221,6 +226,7 @@ class CallObserver:
         except Exception as error:  # noqa: BLE001 - it is the caller's own code
             failure = error
         finally:
+            # Tasks that the hook has started keep the variable, and are no part of the hook.
             run.active = False
             _running.reset(token)
         if task and task.cancelling() > cancels:
@@ -230,7 +236,3 @@ class CallObserver:
             raise asyncio.CancelledError from failure
         if failure is not None:
             raise failure
-
-
-def _directly(function: Callable[..., Any], *args: Any) -> Any:
-    return function(*args)

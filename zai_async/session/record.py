@@ -67,6 +67,7 @@ class CallRecord:
         if self._open:
             return False
         self._open = True
+        # A stream that is opened once more has one deadline for all of its requests.
         if self.begun is None:
             self.begun = self.now()
         return True
@@ -107,6 +108,7 @@ class CallRecord:
             wait=self.wait,
         )
         self.wait = 0.0
+        # A new tuple each time: answers and errors keep the one that they were given.
         self.attempts = (*self.attempts, attempt)
 
     def answered(self, response: Response) -> Attempt:
@@ -134,7 +136,8 @@ class CallRecord:
             return
         last = self.attempts[-1]
         stale = isinstance(error, ConnectionLostError) and error.stale
-        # Whether the server may have done paid work, for which there is no usable answer.
+        # Whether the server may have done paid work, for which there is no usable answer. A
+        # refusal is free of charge, and so is what was never sent to its end.
         if isinstance(error, TransportError):
             maybe_billed = error.request_sent
         else:
@@ -184,6 +187,7 @@ class CallRecord:
         if answer is not None and self.sent_at is not None:
             self._replace_last(duration=now - self.sent_at)
         self.sent_at = None
+        # What was written down when the call ended before is not written down again.
         sent, self._written = self.attempts[self._written :], len(self.attempts)
         if sent:
             self._write(sent, usage, answer, completed=completed)
@@ -225,6 +229,7 @@ class CallRecord:
             if job and isinstance(answer, AgentReply | TaskStatus):
                 self._ledger.submitted(job, self.model, tag, budgets)
         elif usage is not None and told:
+            # A poll brings the bill of the work that it asks about.
             job = str(self._params.get("id") or self._params.get("async_id") or "")
             if job:
                 model = str(getattr(answer, "model", "") or self.model)

@@ -104,17 +104,32 @@ class RetryState:
             self._free += 1
             return 0.0
 
-        wait = self._wait(error, attempts - self._free, elapsed)
+        jitter, retry = self._settings.clock.random(), attempts - self._free
+        most = math.inf if self._policy.retries is None else self._policy.retries
+        if not (self._waits_for_quota and error.retry_at is not None):
+            wait = self._policy.decide(error, retry=retry, elapsed=elapsed, jitter=jitter)
+        elif retry <= most:
+            # For the allowance of a plan; the platform tells its end in whole seconds.
+            left = error.retry_at.timestamp() - self._settings.clock.wall()
+            wait = max(0.0, left) + 1.0 + jitter
+        else:
+            wait = None
+
         # Of a wait for a permit, only what the server asked for is known beforehand.
-        needed = (error.retry_after or 0.0) if queues else wait or 0.0
+        asked = error.retry_after or 0.0
+        needed = asked if queues or wait is None else wait
         in_time = elapsed + needed < self._deadline
-        if wait is not None and not in_time:
+        if not in_time and (asked or wait is not None):
             self.hint = (
                 f"Not retried: a wait of {needed:.3g} s does not fit into the deadline "
                 f"of {self._deadline:g} s."
             )
         if wait is None or not in_time:
-            self._tell_when(error)
+            # A caller who has the time is told when the server wants to be asked again.
+            if error.retry_after is not None and error.retry_at is None:
+                with suppress(ValueError, OverflowError):  # beyond the calendar
+                    moment = self._settings.clock.wall() + error.retry_after
+                    error.retry_at = datetime.fromtimestamp(moment, UTC)
             return None
 
         # Waiting for a plan's allowance loads nobody, and a queue bounds itself.
@@ -144,24 +159,6 @@ class RetryState:
             # Some models take base64 as it is, some only as a data URL, and no page says which.
             return self._files.alternate()
         return False
-
-    def _wait(self, error: ZaiError, retry: int, elapsed: float) -> float | None:
-        jitter = self._settings.clock.random()
-        if not (self._waits_for_quota and error.retry_at is not None):
-            return self._policy.decide(error, retry=retry, elapsed=elapsed, jitter=jitter)
-        # For the allowance of a plan; the platform tells its end in whole seconds.
-        if retry > (math.inf if self._policy.retries is None else self._policy.retries):
-            return None
-        left = error.retry_at.timestamp() - self._settings.clock.wall()
-        return max(0.0, left) + 1.0 + jitter
-
-    def _tell_when(self, error: ZaiError) -> None:
-        """Say when the server wants to be asked again, to a caller who has the time."""
-        if error.retry_after is None or error.retry_at is not None:
-            return
-        with suppress(ValueError, OverflowError):  # beyond the calendar
-            moment = self._settings.clock.wall() + error.retry_after
-            error.retry_at = datetime.fromtimestamp(moment, UTC)
 
 
 def describe_retry(error: ZaiError, wait: float | None) -> str:

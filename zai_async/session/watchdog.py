@@ -37,6 +37,7 @@ class Watchdog:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # A stream that was forgotten has to go at once, and says so when it does.
         self._watched: WeakSet[Watched] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
         self._last = 0.0
@@ -45,6 +46,7 @@ class Watchdog:
         """Begin to look after something."""
         self._watched.add(watched)
         due = self._loop.time() + _pace(watched.patience)
+        # Asking all the others for their patience would make each new stream dearer.
         if self._timer is None or due < self._timer.when():
             self._last = self._loop.time()
             self._arm(due)
@@ -65,7 +67,9 @@ class Watchdog:
 
     def _look(self) -> None:
         now, self._timer = self._loop.time(), None
+        # A loop that was held up looks late: what counts is the time that really has passed.
         passed, self._last = now - self._last, now
+        # Copied, because a stream that is ended leaves at once.
         for watched in tuple(self._watched):
             watched.look(now, passed)
         if self._watched:
