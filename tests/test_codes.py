@@ -11,7 +11,7 @@ from zai_async.models import options
 # other end: the codes of each kind and of each way to try again.
 BY_KIND = {
     "auth": "1000 1001 1002 1003 1004 1005 invalid_api_key",
-    "human": "1100 1110 1111 1112 1120 1121 1309 1311 1313 1314 1315",
+    "account": "1100 1110 1111 1112 1120 1121 1309 1311 1313 1314 1315",
     "billing": "1113 insufficient_quota",
     "permission": "1220",
     "request": "1210 1212 1213 1214 1215 1221 1222 1231 1261",
@@ -79,7 +79,7 @@ def test_every_status_has_its_meaning():
 def test_unlisted_codes_have_a_band_and_unlisted_statuses_a_class():
     assert {band: meaning.kind for band, meaning in BAND.items()} == {
         "10": "auth",
-        "11": "human",
+        "11": "account",
         "12": "request",
         "14": "request",
     }
@@ -102,7 +102,7 @@ def test_tables_use_the_words_of_the_types_and_cannot_be_changed(name):
 
 
 def test_what_a_person_can_change_comes_with_a_hint():
-    kinds = {"auth", "human", "billing", "permission", "throttle", "overload"}
+    kinds = {"auth", "account", "billing", "permission", "throttle", "overload"}
     assert [code for code, m in CODES.items() if m.kind in kinds and not m.hint] == []
 
 

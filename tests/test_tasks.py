@@ -39,6 +39,7 @@ from zai_async import (
     ConnectionLostError,
     GenerationFailedError,
     NotFoundError,
+    PermissionDeniedError,
     QuotaError,
     RateLimitError,
     ResponseError,
@@ -73,6 +74,12 @@ def error(code, status=200, **more):
     return FakeReply.json({"error": {"code": code, "message": "no"}}, status=status, **more)
 
 
+PAGE = FakeReply(headers={"Content-Type": "text/html"}, steps=(b"<html>just a moment</html>",))
+ALICE = FakeReply.json(
+    {"id": "t-2", "task_status": "SUCCESS", "video_result": [{"url": "https://x.example/alice"}]}
+)
+
+
 # What was promised for the sequences that pollers get wrong
 
 
@@ -87,6 +94,8 @@ def error(code, status=200, **more):
         [FakeReply(steps=(b'{"task_sta', ConnectionLostError("cut"))), DONE],
         [FakeReply(status=408), FakeReply(status=503), FakeReply(status=502), DONE],
         [error("1305"), error("1234"), DONE],
+        [PAGE, FakeReply(), FakeReply(steps=(b'{"id": "t-1", "task_st',)), RUNNING, PAGE, DONE],
+        [ALICE, DONE],
         [FakeReply.json({**HEAD, "task_status": "QUEUED_ON_THE_MOON"}), DONE],
         [FakeReply.json({}), DONE],
         [
@@ -95,7 +104,7 @@ def error(code, status=200, **more):
             )
         ],
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_a_video_comes_in_the_end(polls):
     video, wire = played(generated, RECEIPT, *polls)
@@ -206,7 +215,7 @@ def test_a_timeout_tells_of_the_last_question_that_ended(last, attempts):
         (error("1309", 429), AccountError),
         (error("1120", 429), AccountError),
         (FakeReply(failure=TLSError("no")), TLSError),
-        (FakeReply(status=200, steps=(b"<html>",)), ResponseError),
+        (FakeReply(status=403, steps=(b"<html>",)), PermissionDeniedError),
     ],
     ids=str,
 )
@@ -332,15 +341,15 @@ def test_a_wait_that_is_asked_for_too_long_is_raised_at_once():
     assert wire.times == [0, 5]
 
 
-def test_patience_can_be_chosen_and_a_task_can_be_waited_for_again():
+def test_the_patience_with_failures_can_be_chosen_and_a_task_can_be_waited_for_again():
     async def work(zai):
         task = zai.videos.task("t-1")
         with pytest.raises(ServerError):
-            await task.wait(patience=20)
+            await task.wait(max_poll_failure=20)
         with pytest.raises(ServerError):
             task.result()
         assert not task.done
-        return await task.wait(patience=20)
+        return await task.wait(max_poll_failure=20)
 
     video, wire = played(work, BROKEN, BROKEN, BROKEN, DONE)
     assert video.url == URL
@@ -512,8 +521,8 @@ def test_an_unknown_status_is_reported_once(caplog):
     with caplog.at_level(logging.WARNING, "zai_async"):
         played(generated, RECEIPT, odd, odd, RUNNING, odd, other, DONE)
     assert caplog.messages == [
-        "<Task videos 't-1'> has the unknown status 'PAUSED'; asking on",
-        "<Task videos 't-1'> has the unknown status 'RESUMED'; asking on",
+        "<Task videos 't-1'>: the answer has the unknown status 'PAUSED'; polling on",
+        "<Task videos 't-1'>: the answer has the unknown status 'RESUMED'; polling on",
     ]
 
 

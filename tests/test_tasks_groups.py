@@ -18,10 +18,12 @@ def film(request, *, after=0.0, fails=()):
     """Answer about a task by its number: number 3 takes 3 times as long as number 1."""
     number = int(request.url.rpartition("/")[2])
     if asyncio.get_running_loop().time() < after * number:
-        return FakeReply.json({**HEAD, "task_status": "PROCESSING"})
+        return FakeReply.json({**HEAD, "id": str(number), "task_status": "PROCESSING"})
     if number in fails:
-        return FakeReply.json({**HEAD, "task_status": "FAIL", "error": {"message": str(number)}})
-    done = {"task_status": "SUCCESS", "video_result": [{"url": f"{URL}?{number}"}]}
+        failed = {"id": str(number), "task_status": "FAIL", "error": {"message": str(number)}}
+        return FakeReply.json(HEAD | failed)
+    files = [{"url": f"{URL}?{number}"}]
+    done = {"id": str(number), "task_status": "SUCCESS", "video_result": files}
     return FakeReply.json(HEAD | done)
 
 

@@ -58,7 +58,7 @@ def test_what_may_have_been_accepted_is_not_submitted_again(reply):
     assert len(wire.requests) == 1
     assert isinstance(failure, TaskError)
     assert failure.task is None
-    assert failure.message.startswith("nobody knows whether the task was accepted: ")
+    assert failure.message.startswith("it is unknown whether the task was accepted: ")
     assert "console" in failure.hint
     assert failure.operation == "videos.submit"
     assert [attempt.number for attempt in failure.attempts] == [1]

@@ -12,7 +12,7 @@ __all__ = ["BAND", "CODES", "STATUSES", "UNKNOWN_STATUS", "Kind", "Meaning", "Ou
 
 Kind = Literal[
     "auth",  # the key or token is wrong
-    "human",  # a person has to act on the account or the plan
+    "account",  # a person has to act on the account or the plan
     "billing",  # no balance, no package, or the wrong endpoint for this key
     "permission",  # the key may not use this operation
     "request",  # the request itself is wrong
@@ -81,13 +81,13 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "1003": Meaning("auth", hint="The token has expired; check the clock of this machine."),
         "1004": Meaning("auth", hint=_KEY),
         "1005": Meaning("auth", hint="The account wants a second factor at login."),
-        "1100": Meaning("human", hint=_LOCKED),
-        "1110": Meaning("human", hint=_LOCKED),
-        "1111": Meaning("human", hint=_LOCKED),
-        "1112": Meaning("human", hint=_LOCKED),
+        "1100": Meaning("account", hint=_LOCKED),
+        "1110": Meaning("account", hint=_LOCKED),
+        "1111": Meaning("account", hint=_LOCKED),
+        "1112": Meaning("account", hint=_LOCKED),
         "1113": Meaning("billing", hint=_BALANCE),
-        "1120": Meaning("human", "short", _LOCKED),
-        "1121": Meaning("human", hint=_LOCKED),
+        "1120": Meaning("account", "short", _LOCKED),
+        "1121": Meaning("account", hint=_LOCKED),
         "1200": Meaning("server", "short"),
         "1210": Meaning("request"),
         "1211": Meaning("not_found", hint=_MODEL),
@@ -110,13 +110,13 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "1304": Meaning("quota", hint="The daily number of calls is used up."),
         "1305": Meaning("overload", "overload", _BUSY),
         "1308": Meaning("quota", "reset"),
-        "1309": Meaning("human", hint="The Coding Plan has expired."),
+        "1309": Meaning("account", hint="The Coding Plan has expired."),
         "1310": Meaning("quota", "reset"),
-        "1311": Meaning("human", hint=_PLAN),
+        "1311": Meaning("account", hint=_PLAN),
         "1312": Meaning("overload", "overload", "High traffic on this model; use the named one."),
-        "1313": Meaning("human", hint="Restricted by the fair-use policy of the plan."),
-        "1314": Meaning("human", hint=_PLAN),
-        "1315": Meaning("human", hint="This key is only valid on the coding endpoint."),
+        "1313": Meaning("account", hint="Restricted by the fair-use policy of the plan."),
+        "1314": Meaning("account", hint=_PLAN),
+        "1315": Meaning("account", hint="This key is only valid on the coding endpoint."),
         "1316": Meaning("quota", "reset"),
         "1317": Meaning("quota", "reset"),
         "1318": Meaning("quota", "reset"),
@@ -133,7 +133,7 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
 BAND: Mapping[str, Meaning] = MappingProxyType(
     {
         "10": Meaning("auth", hint=_KEY),
-        "11": Meaning("human", hint=_LOCKED),
+        "11": Meaning("account", hint=_LOCKED),
         "12": Meaning("request"),
         "14": Meaning("request"),
     }

@@ -25,6 +25,7 @@ from zai_async.models import (
     ChatCompletion,
     EmbeddingResponse,
     Handwriting,
+    Image,
     ImagesResponse,
     ModerationResponse,
     Outcome,
@@ -39,6 +40,7 @@ __all__ = [
     "accept",
     "ensure_proper_end",
     "ensure_success",
+    "has_image",
     "judge",
     "judge_agent",
     "judge_document",
@@ -108,8 +110,12 @@ def accept(answer: object, allow: Collection[str] = ()) -> Outcome:  # noqa: ARG
 
 def judge_images(answer: ImagesResponse, allow: Collection[str] = ()) -> Outcome:
     """Judge generated images: there is one."""
-    found = any(image.url or getattr(image, "b64_json", None) for image in answer.data)
-    return _ensure(found, "image", answer, allow)
+    return _ensure(any(map(has_image, answer.data)), "image", answer, allow)
+
+
+def has_image(image: Image) -> bool:
+    """Tell whether an image is there, at an address or in the answer itself."""
+    return bool(image.url or image.extra.get("b64_json"))
 
 
 def judge_embeddings(answer: EmbeddingResponse, allow: Collection[str] = ()) -> Outcome:

@@ -1,6 +1,7 @@
 """Secrets that cannot be shown by accident, and the redaction of text that may hold them."""
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -45,6 +46,10 @@ class Secret:
         bare = whole.partition(" ")[2] if whole.startswith("Bearer ") else whole
         half = whole.rpartition(".")[2]
         return tuple(part for part in dict.fromkeys((whole, bare, half)) if len(part) >= _SHORTEST)
+
+    def fingerprint(self) -> str:
+        """Return what tells this secret from another one, too short to tell what it is."""
+        return hashlib.blake2b(self._read().encode(), digest_size=3).hexdigest()
 
     def __str__(self) -> str:
         return MASK

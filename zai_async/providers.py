@@ -128,7 +128,7 @@ ZAI_CODING = Provider(
     operations=_CODING,
     hints=_explained(
         "This is the Coding Plan endpoint (provider='zai-coding').",
-        human="The Coding Plan may only be used from the tools that its policy lists.",
+        account="The Coding Plan may only be used from the tools that its policy lists.",
     ),
 )
 """The Coding Plan endpoint of Z.AI: chat and quota only, explicit choice, never a fallback."""

@@ -281,7 +281,7 @@ def facts(error: ZaiError) -> None:
     assert_type(error.emitted, bool)
     # A match on the kind needs no import.
     match error.kind:
-        case "quota" | "billing" | "human" | "auth":
+        case "quota" | "billing" | "account" | "auth":
             return
         case "throttle" | "overload":
             return

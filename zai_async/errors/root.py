@@ -96,6 +96,8 @@ class ZaiError(Exception):
         self.attempts: tuple[Attempt, ...] = ()
         self.timing = Timing()
         self.operation: str | None = None
+        self.task: Any = None
+        """The handle of the task that the error is about; it can be waited for again."""
         self.in_stream = False
         self.emitted = False
         if kind is not None:

@@ -168,7 +168,7 @@ class BillingError(APIError):
 class AccountError(APIError):
     """A person has to act on the account or the plan."""
 
-    kind: Kind = "human"
+    kind: Kind = "account"
 
 
 class ServerError(APIError):
@@ -180,7 +180,7 @@ class ServerError(APIError):
 
 _API_ERRORS: dict[str, type[APIError]] = {
     "auth": AuthenticationError,
-    "human": AccountError,
+    "account": AccountError,
     "billing": BillingError,
     "permission": PermissionDeniedError,
     "request": BadRequestError,

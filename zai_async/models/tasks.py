@@ -16,31 +16,28 @@ from zai_async.models.tolerant import Count, decode
 TaskState = Literal["processing", "succeeded", "failed"]
 """How far a task is, in one vocabulary for all operations."""
 
+# Gateways have words of their own beside those of the platform.
+_WORDS: dict[TaskState, str] = {
+    "processing": "processing pending validating in_progress finalizing cancelling "
+    "queued queueing in_queue submitted accepted created waiting starting started running "
+    "generating rendering",
+    "succeeded": "success succeeded successful completed complete done finished ready",
+    "failed": "fail failed failure error errored expired cancelled canceled rejected aborted "
+    "timeout timed_out",
+}
 _STATES: dict[str, TaskState] = {
-    "processing": "processing",
-    "pending": "processing",
-    "validating": "processing",
-    "in_progress": "processing",
-    "finalizing": "processing",
-    "cancelling": "processing",
-    "success": "succeeded",
-    "succeeded": "succeeded",
-    "completed": "succeeded",
-    "fail": "failed",
-    "failed": "failed",
-    "expired": "failed",
-    "cancelled": "failed",
+    word: state for state, words in _WORDS.items() for word in words.split()
 }
 
 
 def state_of(status: str) -> TaskState:
     """Name the state that a status of the API stands for; one that is not known still runs."""
-    return _STATES.get(status.lower(), "processing")
+    return _STATES.get(status.strip().lower().replace(" ", "_").replace("-", "_"), "processing")
 
 
 def is_known(status: str) -> bool:
     """Tell whether a status of the API is one of those that are documented or were seen."""
-    return status.lower() in _STATES
+    return status.strip().lower().replace(" ", "_").replace("-", "_") in _STATES
 
 
 class TaskIdParams(CallParams):

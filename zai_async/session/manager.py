@@ -107,6 +107,12 @@ class SessionManager:
         """Time and chance."""
         return self.settings.clock
 
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Where calls go, and a fingerprint of the key."""
+        key = self.settings.key
+        return self.settings.provider.base_url, key.fingerprint() if key is not None else ""
+
     def begin(self, operation: Operation[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""
         factory = self._factories.get(operation) or self._factory(operation)

@@ -8,9 +8,9 @@ from zai_async.tasks.polling import (
     IMAGES,
     PARSED_FILES,
     VIDEOS,
-    Family,
-    Pace,
-    Schedule,
+    PollBackoff,
+    PollSchedule,
+    TaskType,
 )
 from zai_async.tasks.submission import submit, submit_agent, submit_file
 from zai_async.tasks.task import Engine, OnUpdate, Task, Updates
@@ -24,11 +24,11 @@ __all__ = [
     "VIDEOS",
     "AsCompleted",
     "Engine",
-    "Family",
     "OnUpdate",
-    "Pace",
-    "Schedule",
+    "PollBackoff",
+    "PollSchedule",
     "Task",
+    "TaskType",
     "Updates",
     "as_completed",
     "submit",

@@ -1,4 +1,4 @@
-"""How tasks are asked about: at which pace, and what differs between their kinds."""
+"""How tasks are polled: at which intervals, and what differs between their types."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -7,176 +7,199 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from zai_async import _operations as ep
+from zai_async._outcomes import Judge, accept, ensure_proper_end, has_image
 from zai_async._wire import Operation
-from zai_async.errors import APIError, NotFoundError, TransportError, ZaiError
-from zai_async.models import Reply
-from zai_async.streams import ensure_proper_end
+from zai_async.errors import (
+    APIError,
+    LimitError,
+    NotFoundError,
+    ResponseError,
+    TransportError,
+    ZaiError,
+)
+from zai_async.models import Image, Reply, VideoFile
 
 __all__ = [
     "AGENTS",
     "BATCHES",
     "CHATS",
-    "FAMILIES",
     "IMAGES",
     "PARSED_FILES",
+    "TASK_TYPES",
     "VIDEOS",
-    "Family",
-    "Pace",
-    "Schedule",
+    "PollBackoff",
+    "PollSchedule",
+    "TaskType",
 ]
 
 _GROWTH = 1.5
 _JITTER = 0.2
-_LONGEST_MISS = 60.0
+_LONGEST_BACKOFF = 60.0
 _TOLERATED_ABSENCES = 3
 _TEMPORARY = frozenset({"short", "throttle", "overload"})
 
 R = TypeVar("R", bound=Reply)
 
 
-class Schedule(msgspec.Struct, frozen=True):
-    """Seconds between two questions: from ``start``, growing by half each time, to ``cap``."""
+class PollSchedule(msgspec.Struct, frozen=True):
+    """Seconds between two polls: from ``start``, growing by half each time, to ``cap``."""
 
     start: float
     cap: float
 
 
-class Pace:
-    """Say when a task may be asked about next; all times in seconds on one clock.
+class PollBackoff:
+    """Say when a task may be polled next; all times in seconds on one clock.
 
-    All who wait for a task share its pace, so that each interval sees one question at most. A
-    chance in [0, 1) makes intervals up to a fifth longer: what was submitted at once is not asked
-    about at once.
+    All who wait for a task share its backoff, so that each interval sees one poll at most. A
+    jitter in [0, 1) makes intervals up to a fifth longer: what was submitted at once is not
+    polled at once.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: PollSchedule) -> None:
         self._schedule = schedule
         self._interval = schedule.start
-        self._due = 0.0
-        self._missing_since: float | None = None
-        self._misses = 0
+        self._polled: float | None = None
+        self._pause = 0.0
+        self._not_before = 0.0
+        self._failing_since: float | None = None
+        self._failures = 0
         self._absences = _TOLERATED_ABSENCES
 
-    def submitted(self, now: float, chance: float) -> None:
+    def submitted(self, now: float, jitter: float) -> None:
         """Note that the task is new: not every part of the platform knows it yet."""
         self._absences = 0
-        self.ask(now, chance)
+        self.polled(now, jitter)
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until the next question, 0 or less if it is due."""
-        return self._due - now
+    def wait(self, now: float, interval: float | None = None) -> float:
+        """Return the seconds until the next poll, 0 or less if it is due.
 
-    def ask(self, now: float, chance: float) -> None:
-        """Note that a question is sent, which puts the next one off."""
-        self._due = now + _spread(self._interval, chance)
+        An ``interval`` takes the place of the schedule, not that of a back-off.
+        """
+        if self._polled is None:
+            return 0.0
+        pause = self._pause if interval is None else interval
+        return max(self._polled + pause, self._not_before) - now
+
+    def polled(self, now: float, jitter: float) -> None:
+        """Note that a poll is sent, which puts the next one off."""
+        self._polled = now
+        self._pause = self._interval * (1.0 + _JITTER * jitter)
         self._interval = min(self._interval * _GROWTH, self._schedule.cap)
 
     def answered(self) -> None:
         """Note that the platform knew the task."""
         self._absences = _TOLERATED_ABSENCES
-        self._forgive()
+        self._failing_since, self._failures = None, 0
 
-    def forgives(self, error: ZaiError, now: float, chance: float, patience: float) -> bool:
-        """Tell whether a question that failed is asked again, and put that off.
+    def tolerates(self, error: ZaiError, now: float, jitter: float, max_failure: float) -> bool:
+        """Tell whether a poll that failed is repeated, and put that off.
 
-        ``patience`` is the time that nothing but failures may take.
+        ``max_failure`` is the time in seconds in which polls may do nothing but fail.
         """
-        if not self._is_miss(error):
-            return False
-        if self._missing_since is None:
-            self._missing_since = now
-        self._misses += 1
-        backoff = min(self._schedule.start * 2.0 ** min(self._misses, 32), _LONGEST_MISS)
-        wait = max(backoff, error.retry_after or 0.0)
-        self._due = max(self._due, now + _spread(wait, chance))
-        if self._due - self._missing_since <= patience:
-            return True
-        self._forgive()
-        return False
-
-    def _is_miss(self, error: ZaiError) -> bool:
+        temporary = isinstance(error, APIError | TransportError) and error.repeat in _TEMPORARY
         if isinstance(error, NotFoundError) and self._absences < _TOLERATED_ABSENCES:
             self._absences += 1
+        elif isinstance(error, ResponseError):
+            # A page of a proxy, half an answer or that of somebody else: nothing about this task.
+            if isinstance(error, LimitError):
+                return False
+        elif not temporary or error.kind == "account":
+            return False
+        if self._failing_since is None:
+            self._failing_since = now
+        self._failures += 1
+        # Bounded, because 2.0 to the power of a long outage is no float any more.
+        backoff = min(self._schedule.start * 2.0 ** min(self._failures, 32), _LONGEST_BACKOFF)
+        wait = max(backoff, error.retry_after or 0.0) * (1.0 + _JITTER * jitter)
+        self._not_before = max(self._not_before, now + wait)
+        if self._not_before - self._failing_since <= max_failure:
             return True
-        passes = isinstance(error, APIError | TransportError) and error.kind != "human"
-        return passes and error.repeat in _TEMPORARY
-
-    def _forgive(self) -> None:
-        self._missing_since = None
-        self._misses = 0
+        self._failing_since, self._failures = None, 0
+        return False
 
 
-def _spread(seconds: float, chance: float) -> float:
-    return seconds * (1.0 + _JITTER * chance)
-
-
-class Family(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """A kind of task."""
+class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """What all tasks of one type have in common."""
 
     name: str
     operation: Operation[R]
     """Asks how far a task is."""
     key: str
     """The keyword of the operation that holds the id of the task."""
-    schedule: Schedule
+    answer_key: str
+    """The field of an answer that repeats the id; some answers leave it out."""
+    schedule: PollSchedule
     has_result: Callable[[R], bool]
     """Whether the answer about a task that succeeded holds what it was submitted for."""
-    judge: Callable[[R], object] = bool
-    """Raises if the result is none that one can use."""
+    judge: Judge = accept
+    """Raises if the result is not usable."""
     status_field: str = "status"
     fails_like_refusals: bool = False
-    """Whether a question that is refused looks like a task that failed."""
+    """Whether a poll that is refused looks like a task that failed."""
+    file_field: str | None = None
+    """The field of an answer that lists the files of the result, and what they are made of."""
+    file_class: type[Image | VideoFile] = VideoFile
 
 
-VIDEOS: Final = Family(
+VIDEOS: Final = TaskType(
     name="videos",
     operation=ep.VIDEO_RESULT,
     key="id",
-    schedule=Schedule(5.0, 15.0),
+    answer_key="id",
+    schedule=PollSchedule(5.0, 15.0),
     has_result=lambda video: bool(video.urls),
     status_field="task_status",
+    file_field="video_result",
 )
-IMAGES: Final = Family(
+IMAGES: Final = TaskType(
     name="images",
     operation=ep.IMAGE_RESULT,
     key="id",
-    schedule=Schedule(2.0, 8.0),
-    has_result=lambda image: bool(image.urls),
+    answer_key="id",
+    schedule=PollSchedule(2.0, 8.0),
+    has_result=lambda image: any(map(has_image, image.files)),
     status_field="task_status",
+    file_field="image_result",
+    file_class=Image,
 )
-CHATS: Final = Family(
+CHATS: Final = TaskType(
     name="chat.completions",
     operation=ep.CHAT_RESULT,
     key="id",
-    schedule=Schedule(3.0, 10.0),
+    answer_key="id",
+    schedule=PollSchedule(3.0, 10.0),
     has_result=lambda answer: bool(answer.choices),
     judge=ensure_proper_end,
     status_field="task_status",
 )
-AGENTS: Final = Family(
+AGENTS: Final = TaskType(
     name="agents",
     operation=ep.AGENT_RESULT,
     key="async_id",
-    schedule=Schedule(3.0, 10.0),
+    answer_key="async_id",
+    schedule=PollSchedule(3.0, 10.0),
     has_result=lambda reply: bool(reply.messages),
     fails_like_refusals=True,
 )
-PARSED_FILES: Final = Family(
+PARSED_FILES: Final = TaskType(
     name="file_parser",
     operation=ep.FILE_PARSER_RESULT,
     key="task_id",
-    schedule=Schedule(2.0, 10.0),
+    answer_key="task_id",
+    schedule=PollSchedule(2.0, 10.0),
     # A blank page has no text.
     has_result=lambda _: True,
 )
-BATCHES: Final = Family(
+BATCHES: Final = TaskType(
     name="batches",
     operation=ep.BATCH_RETRIEVE,
     key="batch_id",
-    schedule=Schedule(10.0, 60.0),
+    answer_key="id",
+    schedule=PollSchedule(10.0, 60.0),
     has_result=lambda batch: bool(batch.output_file_id or batch.error_file_id),
 )
 
-FAMILIES: Final[Mapping[str, Family[Any]]] = MappingProxyType(
-    {family.name: family for family in (VIDEOS, IMAGES, CHATS, AGENTS, PARSED_FILES, BATCHES)}
+TASK_TYPES: Final[Mapping[str, TaskType[Any]]] = MappingProxyType(
+    {each.name: each for each in (VIDEOS, IMAGES, CHATS, AGENTS, PARSED_FILES, BATCHES)}
 )

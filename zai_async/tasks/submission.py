@@ -7,7 +7,7 @@ from zai_async._wire import Operation
 from zai_async.errors import SubmitUnknownError, ZaiError
 from zai_async.models import AgentReply, FileParserTask, ParsedFile, Reply, TaskStatus
 from zai_async.retry import is_safe_to_retry
-from zai_async.tasks.polling import AGENTS, PARSED_FILES, Family, Pace
+from zai_async.tasks.polling import AGENTS, PARSED_FILES, TaskType
 from zai_async.tasks.task import Engine, Task
 
 __all__ = ["submit", "submit_agent", "submit_file"]
@@ -22,18 +22,24 @@ async def submit(
     engine: Engine,
     operation: Operation[TaskStatus],
     params: Mapping[str, Any],
-    family: Family[R],
+    task_type: TaskType[R],
 ) -> Task[R]:
     """Submit a task of the platform's own kind.
 
     Raises:
-        SubmitUnknownError: Nobody knows whether it was accepted.
+        SubmitUnknownError: It is unknown whether the task was accepted.
         APIError: It was refused.
         TransportError: The request was not sent.
     """
     receipt = await _send(engine, operation, params)
-    names = {"id": _named(receipt.id, receipt)}
-    return _task(engine, family, names, receipt, receipt.model or params["model"])
+    return Task(
+        task_type,
+        {"id": receipt.id},
+        engine=engine,
+        model=receipt.model or params["model"],
+        request_id=receipt.request_id,
+        submitted=True,
+    )
 
 
 async def submit_agent(
@@ -42,15 +48,20 @@ async def submit_agent(
     """Submit a task to an agent; one that answers at once makes it a task that is done.
 
     Raises:
-        SubmitUnknownError: Nobody knows whether it was accepted.
+        SubmitUnknownError: It is unknown whether the task was accepted.
     """
     reply = await _send(engine, operation, params)
-    agent = params["agent_id"]
-    if not reply.async_id and reply.messages:
-        names = {"agent_id": agent, "async_id": reply.id}
+    names = {"agent_id": params["agent_id"], "async_id": reply.async_id or reply.id}
+    if reply.async_id:
+        return Task(AGENTS, names, engine=engine, request_id=reply.request_id, submitted=True)
+    if reply.messages:
         return Task(AGENTS, names, engine=engine, request_id=reply.request_id, result=reply)
-    names = {"agent_id": agent, "async_id": _named(reply.async_id, reply)}
-    return _task(engine, AGENTS, names, reply)
+    unknown = SubmitUnknownError(
+        "the response has no task id", request_id=reply.request_id, hint=_HINT
+    )
+    unknown.attempts, unknown.timing = reply.attempts, reply.timing
+    unknown.operation = operation.name
+    raise unknown
 
 
 async def submit_file(
@@ -62,53 +73,33 @@ async def submit_file(
     """Submit a file to be parsed.
 
     Raises:
-        SubmitUnknownError: Nobody knows whether it was accepted.
+        SubmitUnknownError: It is unknown whether the task was accepted.
     """
     receipt = await _send(engine, operation, params)
-    names = {"task_id": _named(receipt.task_id, receipt), "format_type": format_type}
-    return _task(engine, PARSED_FILES, names, receipt)
+    names = {"task_id": receipt.task_id, "format_type": format_type}
+    return Task(PARSED_FILES, names, engine=engine, request_id=receipt.request_id, submitted=True)
 
 
 async def _send(engine: Engine, operation: Operation[T], params: Mapping[str, Any]) -> T:
+    """Send a submission; what leaves its fate open is an error of its own."""
     try:
         return await engine.call(operation, params)
     except ZaiError as error:
         if not error.attempts or is_safe_to_retry(error):
             raise
-        raise _unknown(error) from error
-
-
-def _unknown(error: ZaiError) -> SubmitUnknownError:
-    unknown = SubmitUnknownError(
-        f"nobody knows whether the task was accepted: {error.message}",
-        kind=error.kind,
-        code=error.code,
-        status_code=error.status_code,
-        request_id=error.request_id,
-        hint=_HINT,
-        body=error.body,
-    )
-    unknown.attempts, unknown.operation = error.attempts, error.operation
-    unknown.timing = error.timing
-    return unknown
-
-
-def _named(id: str, receipt: Reply) -> str:
-    if id:
-        return id
-    sentence = "the task was accepted but not given a name"
-    unknown = SubmitUnknownError(sentence, request_id=receipt.request_id, hint=_HINT)
-    unknown.attempts, unknown.timing = receipt.attempts, receipt.timing
-    raise unknown
-
-
-def _task(
-    engine: Engine,
-    family: Family[R],
-    names: Mapping[str, Any],
-    receipt: Reply,
-    model: str | None = None,
-) -> Task[R]:
-    pace = Pace(family.schedule)
-    pace.submitted(engine.clock.monotonic(), engine.clock.random())
-    return Task(family, names, engine=engine, model=model, request_id=receipt.request_id, pace=pace)
+        unknown = SubmitUnknownError(
+            f"it is unknown whether the task was accepted: {error.message}",
+            kind=error.kind,
+            code=error.code,
+            status_code=error.status_code,
+            request_id=error.request_id,
+            hint=_HINT,
+            body=error.body,
+        )
+        unknown.attempts, unknown.operation = error.attempts, error.operation
+        unknown.timing = error.timing
+        raise unknown from error
+    except BaseException as error:
+        # A cancellation, for one; the answer that names the task may be on its way.
+        error.add_note(f"while submitting a task ({operation.name}). {_HINT}")
+        raise

@@ -1,42 +1,47 @@
-"""A handle for work that takes a while: ask about it, wait for it, find it again elsewhere."""
+"""A handle for work that takes a while: poll it, wait for it, find it again elsewhere."""
 
 import inspect
 import logging
+import math
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
-import msgspec
 
 from zai_async._clock import Clock
+from zai_async._secrets import one_line
 from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
     Attempt,
     ConfigurationError,
+    ResponseError,
     TaskError,
     TaskFailedError,
     TaskTimeoutError,
     Timing,
     ZaiError,
 )
-from zai_async.models import CallOptions, ParsedFile, Reply
+from zai_async.models import CallOptions, Reply
 from zai_async.models.tasks import is_known, state_of
-from zai_async.tasks.polling import FAMILIES, Family, Pace
+from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
+from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType
 
 __all__ = ["Engine", "OnUpdate", "Task", "Updates"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
+E = TypeVar("E", bound=BaseException)
 
 OnUpdate = Callable[[R], Awaitable[None] | None]
 
 _log = logging.getLogger("zai_async")
 
-# Whatever the client is set to: a question that hangs is a missed one, and asked again in time.
-_QUESTION = CallOptions(retries=0, timeout=30.0)
-_PATIENCE = 300.0
-_LONGEST_BODY = 2000
+# Whatever the client is set to: a poll that hangs is a missed one, and repeated in time.
+_POLL_OPTIONS = CallOptions(retries=0, timeout=30.0)
+_MAX_POLL_FAILURE = 300.0
+_MOST_SHAPES = 16
 _THROTTLED = frozenset({"throttle", "overload"})
 
 
@@ -45,7 +50,12 @@ class Engine(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """Time and chance."""
+        """Time and jitter."""
+        ...
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Where the client sends its calls, and a fingerprint of its key."""
         ...
 
     async def call(self, operation: Operation[T], params: Mapping[str, Any]) -> T:
@@ -58,48 +68,55 @@ class Task(Generic[R]):
 
     A handle is small and can be pickled: it leaves its client and its result behind, and
     ``zai.attach(task)`` gives it a client again. Two handles for the same work are equal. However
-    many wait with one handle, the platform is asked once in an interval at most.
+    many wait with one handle, the platform is polled once in an interval at most. Whatever is
+    raised while the handle is used carries it as ``error.task``, a cancellation included.
 
     Source: https://docs.z.ai/api-reference/video/get-video-status
     """
 
     def __init__(
         self,
-        family: Family[R],
+        task_type: TaskType[R],
         names: Mapping[str, Any],
         *,
         engine: Engine | None = None,
         model: str | None = None,
         request_id: str | None = None,
-        pace: Pace | None = None,
+        submitted: bool = False,
+        origin: tuple[str, str] | None = None,
         result: R | None = None,
     ) -> None:
         self.model = model
         self.request_id = request_id
         self.status = ""
         """What the platform said last, in its own words; empty before the first answer."""
-        self._family = family
+        self._type = task_type
         self._names = dict(names)
         self._engine = engine
-        self._pace = pace or Pace(family.schedule)
+        self._origin = origin
+        self._backoff = PollBackoff(task_type.schedule)
+        if submitted and engine is not None:
+            self._origin = engine.origin
+            self._backoff.submitted(engine.clock.monotonic(), engine.clock.random())
         self._result = result
         self._error: Exception | None = None
         self._ended = result is not None
-        self._oddities: set[str] = set()
+        self._remark = ""
+        self._shapes: set[str] = set()
         self._attempts: tuple[Attempt, ...] = ()
 
     @property
     def id(self) -> str:
         """The name of the task."""
-        return str(self._names[self._family.key])
+        return str(self._names[self._type.key])
 
     @property
     def done(self) -> bool:
-        """Whether the task is known to have ended, well or not; nothing is asked."""
+        """Whether the task is known to have ended, well or not; nothing is sent."""
         return self._ended
 
     def result(self) -> R:
-        """Return the result, or raise why the last wait ended without one; nothing is asked.
+        """Return the result, or raise why the last wait ended without one; nothing is sent.
 
         Raises:
             TaskError: The task is not known to be done.
@@ -109,177 +126,216 @@ class Task(Generic[R]):
         raise self._error or TaskError("the task is not done; await task.wait()", task=self)
 
     async def fetch(self) -> R:
-        """Ask once how far the task is, and return the answer, its result included if it is done.
+        """Poll the task once and return the answer, its result included if it is done.
 
         Raises:
             TaskFailedError: It ended without a result.
+            ResponseError: The answer is about another task.
             ConfigurationError: The handle came from a pickle and has no client yet.
         """
-        if self.done:
+        if self._ended:
             return self.result()
         engine = self._attached()
-        self._pace.ask(engine.clock.monotonic(), engine.clock.random())
-        try:
-            return self._read(await self._ask(engine))
-        except APIError as error:
-            if self._tells_of_failure(error):
-                raise self._fail(_failure(self, error)) from error
-            raise
-
-    async def _ask(self, engine: Engine) -> R:
+        self._backoff.polled(engine.clock.monotonic(), engine.clock.random())
         try:
             answer = await engine.call(
-                self._family.operation, {**self._names, "options": _QUESTION}
+                self._type.operation, {**self._names, "options": _POLL_OPTIONS}
             )
-        except ZaiError as error:
-            self._attempts = error.attempts
+            self._attempts = answer.attempts
+            return self._read(answer)
+        except BaseException as error:
+            if isinstance(error, ZaiError):
+                self._attempts = error.attempts or self._attempts
+            if isinstance(error, APIError) and self._tells_of_failure(error):
+                raise self._mark(self._end(failure_of_poll(error, self.status))) from error
+            self._mark(error)
             raise
-        self._attempts = answer.attempts
-        return answer
 
-    def updates(self, *, patience: float = _PATIENCE) -> "Updates[R]":
+    def updates(
+        self, *, interval: float | None = None, max_poll_failure: float = _MAX_POLL_FAILURE
+    ) -> "Updates[R]":
         """Follow the task with ``async for``: every answer of the platform, the last one done.
 
-        A question that is throttled, or lost on the way, is asked again later, for ``patience``
-        seconds of nothing else; so is one about a new task that is not found, three times.
+        A poll that is throttled, lost on the way or answered by a page is repeated later, for
+        ``max_poll_failure`` seconds of nothing else; so is one about a new task that is not
+        found, three times. ``interval`` is as in ``wait``.
 
         Raises:
             TaskFailedError: It ended without a result.
-            ZaiError: It cannot be asked about, for longer than ``patience`` seconds or for good.
+            ZaiError: It cannot be polled, for longer than ``max_poll_failure`` seconds or for
+                good.
         """
-        return Updates(lambda: self._next(patience), lambda: self.done)
+        _check_seconds(interval=interval, max_poll_failure=max_poll_failure)
+        return Updates(lambda: self._next(interval, max_poll_failure), lambda: self._ended)
 
     async def wait(
         self,
         timeout: float | None = None,  # noqa: ASYNC109 - the error must name the task
         on_update: OnUpdate[R] | None = None,
         *,
-        patience: float = _PATIENCE,
+        interval: float | None = None,
+        max_poll_failure: float = _MAX_POLL_FAILURE,
     ) -> R:
         """Wait for the result; the task itself knows nothing of it and goes on in any case.
 
         Args:
             timeout: Seconds at most; None waits for as long as it takes.
             on_update: Called with every answer; a function or a coroutine function.
-            patience: Seconds at most in which every question fails in a way that may pass.
+            interval: Seconds between two polls; None begins with short ones that grow, as the
+                type of the task suggests.
+            max_poll_failure: Seconds at most in which every poll fails in a way that may pass.
 
         Raises:
             TaskTimeoutError: The time is over; wait again whenever you like.
             TaskFailedError: The task ended without a result.
             IncompleteError: Its result is a chat answer without a proper end; see ``partial``.
-            ZaiError: It cannot be asked about.
+            ZaiError: It cannot be polled.
         """
+        _check_seconds(timeout=timeout, interval=interval, max_poll_failure=max_poll_failure)
         try:
-            return await self._wait(timeout, on_update, patience)
-        except Exception as error:
-            if not self._ended:
+            clock = self._attached().clock
+            begun = clock.monotonic()
+            with anyio.move_on_after(timeout):
+                while True:
+                    update = await self._next(interval, max_poll_failure)
+                    ended = self._ended
+                    told = on_update(update) if on_update is not None else None
+                    if inspect.isawaitable(told):
+                        await told
+                    if ended:
+                        break
+            if timeout is not None and not self._ended:
+                raise self._timeout(timeout, clock.monotonic() - begun)  # noqa: TRY301 - it is marked
+            return self.result()
+        except BaseException as error:
+            if not self._ended and isinstance(error, Exception):
                 self._error = error
+            self._mark(error)
             raise
 
-    async def _wait(
-        self,
-        timeout: float | None,  # noqa: ASYNC109 - as above
-        on_update: OnUpdate[R] | None,
-        patience: float,
-    ) -> R:
+    async def _next(self, interval: float | None, max_poll_failure: float) -> R:
+        """Return the next answer, however many polls that takes."""
         clock = self._attached().clock
-        begun = clock.monotonic()
-        with anyio.move_on_after(timeout):
-            async for update in self.updates(patience=patience):
-                await _tell(on_update, update)
-        if not self.done:
-            raise self._timeout(timeout, clock.monotonic() - begun)
-        return self.result()
-
-    def _timeout(self, timeout: float | None, waited: float) -> TaskTimeoutError:
-        error = TaskTimeoutError(f"the task was not done within {timeout:g} s", task=self)
-        error.attempts, error.operation = self._attempts, self._family.operation.name
-        error.timing = Timing(total=waited)
-        return error
-
-    async def _next(self, patience: float) -> R:
-        """Return the next answer, however often it takes to ask for it."""
         while True:
-            await self._turn()
+            # Who polls first puts the next poll off for all others, who look again then.
+            while (
+                not self._ended and (pause := self._backoff.wait(clock.monotonic(), interval)) > 0
+            ):
+                await clock.sleep(pause)
             try:
                 return await self.fetch()
             except ZaiError as error:
-                # Another may have found the end meanwhile.
-                if error is self._error or not (self.done or self._forgives(error, patience)):
+                if error is self._error:
                     raise
+                # Another may have found the end meanwhile.
+                now, jitter = clock.monotonic(), clock.random()
+                if not self._ended and not self._backoff.tolerates(
+                    error, now, jitter, max_poll_failure
+                ):
+                    raise
+                self._remark = f"the last poll failed: {error.message}"
 
-    async def _turn(self) -> None:
-        """Wait until the next question is due; who asks first puts it off for all others."""
-        clock = self._attached().clock
-        while not self.done and (wait := self._pace.wait(clock.monotonic())) > 0:
-            await clock.sleep(wait)
+    def _read(self, answer: R) -> R:
+        """Note what an answer says, and raise if the task has failed."""
+        task_type = self._type
+        told_id = getattr(answer, task_type.answer_key, "")
+        if told_id and told_id != self.id:
+            # Seen behind proxies that swap the answers of two connections.
+            raise ResponseError(
+                f"the answer is about the task {told_id!r} and not {self.id!r}",
+                request_id=answer.request_id,
+                partial=answer,
+            )
+        if not getattr(answer, task_type.status_field) or not task_type.has_result(answer):
+            translate(task_type, answer)
+        self.status = getattr(answer, task_type.status_field)
+        state = state_of(self.status)
+        if state == "failed":
+            ending = f"the task ended as {self.status!r}"
+            raise self._end(failure_of_answer(task_type, answer, ending))
+        if state == "succeeded" and not task_type.has_result(answer):
+            ending = "the task succeeded without a result"
+            raise self._end(failure_of_answer(task_type, answer, ending))
+        self._backoff.answered()
+        self._remark = ""
+        if state == "processing":
+            if not is_known(self.status):
+                shape = one_line(shape_of(task_type, answer))
+                self._remark = f"the last answer has {shape}"
+                if shape not in self._shapes and len(self._shapes) < _MOST_SHAPES:
+                    self._shapes.add(shape)
+                    _log.warning("%r: the answer has %s; polling on", self, shape)
+            return answer
+        self._ended = True
+        try:
+            task_type.judge(answer, ())
+        except ZaiError as error:
+            self._error = error
+            error.attempts, error.timing = answer.attempts, answer.timing
+            error.operation = task_type.operation.name
+            raise
+        self._result = answer
+        return answer
 
-    def _forgives(self, error: ZaiError, patience: float) -> bool:
-        clock = self._attached().clock
-        return self._pace.forgives(error, clock.monotonic(), clock.random(), patience)
+    def _tells_of_failure(self, error: APIError) -> bool:
+        """Tell whether the task failed, and not the poll."""
+        if self._type.fails_like_refusals and error.kind in _THROTTLED:
+            return False
+        status: str = getattr(error, self._type.status_field)
+        if not status and (error.status_code or 0) < 400:
+            status = error.status  # some gateways have no other word for it
+        if state_of(status) != "failed":
+            return False
+        self.status = status
+        return True
+
+    def _end(self, failure: TaskFailedError) -> TaskFailedError:
+        self._error, self._ended = failure, True
+        return failure
+
+    def _timeout(self, timeout: float, waited: float) -> TaskTimeoutError:
+        text = f"the task was not done within {timeout:g} s"
+        if self._remark:
+            text = f"{text}; {self._remark}"
+        error = TaskTimeoutError(text)
+        error.attempts, error.operation = self._attempts, self._type.operation.name
+        error.timing = Timing(total=waited)
+        return error
+
+    def _mark(self, error: E) -> E:
+        """Tie an error to this task, and say if another gateway or key may be the reason."""
+        if getattr(error, "task", None) is not None:
+            return error
+        # Whoever catches a cancellation, too, can find the task again.
+        vars(error)["task"] = self
+        if not isinstance(error, ZaiError):
+            error.add_note(f"while using {self!r}, which goes on")
+        elif self._engine is not None and self._origin not in {None, self._engine.origin}:
+            here, there = self._engine.origin, self._origin or ("", "")
+            other = "with another key" if here[0] == there[0] else f"at {there[0]}"
+            text = f"The task was submitted {other}, and polled at {here[0]}."
+            error.hint = f"{error.hint} {text}" if error.hint else text
+        return error
 
     def _attached(self) -> Engine:
         if self._engine is None:
             raise ConfigurationError("this task has no client: use zai.attach(task) first")
         return self._engine
 
-    def _tells_of_failure(self, error: APIError) -> bool:
-        """Tell whether the task failed, and not the question about it."""
-        if self._family.fails_like_refusals and error.kind in _THROTTLED:
-            return False
-        status: str = getattr(error, self._family.status_field)
-        if state_of(status) != "failed":
-            return False
-        self.status = status
-        return True
-
-    def _read(self, answer: R) -> R:
-        self.status = getattr(answer, self._family.status_field)
-        state = state_of(self.status)
-        if state == "failed":
-            sentence = f"the task ended as {self.status!r}"
-            raise self._fail(_bad_end(self, self._family, answer, sentence))
-        if state == "succeeded" and not self._family.has_result(answer):
-            sentence = "the task succeeded without a result"
-            raise self._fail(_bad_end(self, self._family, answer, sentence))
-        self._pace.answered()
-        if state == "succeeded":
-            self._succeed(answer)
-        elif not is_known(self.status):
-            self._wonder()
-        return answer
-
-    def _succeed(self, answer: R) -> None:
-        self._ended = True
-        try:
-            self._family.judge(answer)
-        except ZaiError as error:
-            self._error = error
-            _tell_how(error, answer, self._family)
-            raise
-        self._result = answer
-
-    def _fail(self, error: TaskFailedError) -> TaskFailedError:
-        self._error, self._ended = error, True
-        return error
-
-    def _wonder(self) -> None:
-        if self.status not in self._oddities:
-            self._oddities.add(self.status)
-            _log.warning("%r has the unknown status %.64r; asking on", self, self.status)
-
     def attached_to(self, engine: Engine) -> Self:
         """Return the same task in the hands of a client; ``zai.attach(task)`` does this."""
         return type(self)(
-            self._family,
+            self._type,
             self._names,
             engine=engine,
             model=self.model,
             request_id=self.request_id,
+            origin=self._origin,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._family.name, self._names, self.model, self.request_id)
+        fields = self._type.name, self._names, self.model, self.request_id, self._origin
+        return _restored, fields
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
@@ -291,17 +347,17 @@ class Task(Generic[R]):
 
     @property
     def _key(self) -> tuple[str, str]:
-        return self._family.name, self.id
+        return self._type.name, self.id
 
     def __repr__(self) -> str:
-        return f"<Task {self._family.name} {self.id!r}>"
+        return f"<Task {self._type.name} {self.id!r}>"
 
 
 class Updates(Generic[R]):
     """The answers of the platform about a task, up to the one that ends it."""
 
-    def __init__(self, ask: Callable[[], Awaitable[R]], is_done: Callable[[], bool]) -> None:
-        self._ask = ask
+    def __init__(self, poll: Callable[[], Awaitable[R]], is_done: Callable[[], bool]) -> None:
+        self._poll = poll
         self._is_done = is_done
         self._ended = False
 
@@ -311,55 +367,29 @@ class Updates(Generic[R]):
     async def __anext__(self) -> R:
         if self._ended:
             raise StopAsyncIteration
-        answer = await self._ask()
+        answer = await self._poll()
         self._ended = self._is_done()
         return answer
 
 
 def _restored(
-    family: str, names: Mapping[str, Any], model: str | None, request_id: str | None
+    task_type: str,
+    names: Mapping[str, Any],
+    model: str | None,
+    request_id: str | None,
+    origin: tuple[str, str] | None = None,
 ) -> Task[Any]:
-    return Task(FAMILIES[family], names, model=model, request_id=request_id)
+    known = TASK_TYPES[task_type]
+    return Task(known, names, model=model, request_id=request_id, origin=origin)
 
 
-def _failure(task: Task[Any], error: APIError) -> TaskFailedError:
-    """Say that the task failed, for the reason that the platform gives."""
-    sentence = f"the task ended as {task.status!r}: {error.message}"
-    failure = TaskFailedError(
-        error.message if error.code else sentence,
-        task=task,
-        kind=error.kind if error.code else None,
-        code=error.code,
-        status_code=error.status_code,
-        request_id=error.request_id,
-        hint=error.hint if error.code else None,
-        body=error.body,
-    )
-    failure.attempts, failure.operation = error.attempts, error.operation
-    failure.timing = error.timing
-    return failure
-
-
-def _bad_end(task: Task[Any], family: Family[Any], answer: Reply, sentence: str) -> TaskFailedError:
-    reason = answer.message if isinstance(answer, ParsedFile) else ""
-    failure = TaskFailedError(
-        f"{sentence}: {reason}" if reason else sentence,
-        task=task,
-        request_id=answer.request_id,
-        body=msgspec.json.encode(answer).decode()[:_LONGEST_BODY],
-        partial=answer,
-    )
-    _tell_how(failure, answer, family)
-    return failure
-
-
-def _tell_how(error: ZaiError, answer: Reply, family: Family[Any]) -> None:
-    """Note which question brought the answer that an error is about."""
-    error.attempts, error.timing = answer.attempts, answer.timing
-    error.operation = family.operation.name
-
-
-async def _tell(on_update: OnUpdate[R] | None, update: R) -> None:
-    result = on_update(update) if on_update is not None else None
-    if inspect.isawaitable(result):
-        await result
+def _check_seconds(**limits: Any) -> None:
+    """Refuse a time that cannot be waited for; 0 is no interval, but may be a limit."""
+    for name, seconds in limits.items():
+        if seconds is None:
+            continue
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        least = math.ulp(0.0) if name == "interval" else 0.0
+        most = sys.float_info.max if name == "interval" else math.inf
+        if not number or not least <= seconds <= most:
+            raise ConfigurationError(f"{name} must be a number of seconds, not {seconds!r}")

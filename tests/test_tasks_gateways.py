@@ -1,0 +1,363 @@
+"""Polls that answer in other words, about other tasks, or with nothing of the kind."""
+
+import asyncio
+import copy
+import json
+import logging
+import math
+import pickle
+
+import pytest
+
+from tests.calls import KEY
+from tests.task_wire import BUSY, DONE, HEAD, RECEIPT, RUNNING, URL, VIDEO, Wire, generated, played
+from tests.virtual_loop import run
+from zai_async import (
+    AsyncZai,
+    ConfigurationError,
+    NotFoundError,
+    ResponseError,
+    TaskFailedError,
+    TaskTimeoutError,
+    ZaiError,
+)
+from zai_async.testing import FakeReply
+
+
+async def found(zai, **params):
+    return await zai.videos.task("t-1").wait(**params)
+
+
+def failing(work, *script, cls=ZaiError, **changes):
+    async def caught(zai):
+        with pytest.raises(cls) as info:
+            await work(zai)
+        return info.value
+
+    return played(caught, *script, **changes)
+
+
+# Other words
+
+
+@pytest.mark.parametrize(
+    "running", ["processing", "queued", "In Progress", "in-progress", "PENDING"]
+)
+@pytest.mark.parametrize(
+    "done",
+    [
+        {"status": "completed", "video_url": URL},
+        {"status": "Succeeded", "url": URL},
+        {"state": "done", "output": {"video_url": URL}},
+        {"taskStatus": "SUCCESS", "data": [{"url": URL}]},
+        {"status": "finished", "video": {"url": URL}},
+        {"status": "ready", "output": URL},
+        {"status": "complete", "result": [URL]},
+        {"task_status": "SUCCESS", "video_url": URL},
+        {"video_url": URL},
+    ],
+    ids=json.dumps,
+)
+def test_a_video_is_found_in_the_words_of_any_gateway(running, done, caplog):
+    polls = [{"id": "t-1", "status": running, "progress": 7}, {"id": "t-1", **done}]
+    with caplog.at_level(logging.WARNING, "zai_async"):
+        video, wire = played(generated, RECEIPT, *map(FakeReply.json, polls))
+    assert (video.url, video.state) == (URL, "succeeded")
+    assert len(wire.requests) == 3
+    assert caplog.messages == []
+
+
+def test_a_receipt_may_be_in_other_words_too():
+    receipt = FakeReply.json({"id": "t-1", "status": "processing"})
+    done = FakeReply.json({"id": "t-1", "status": "completed", "video_url": URL, "cover_url": "c"})
+    video, _ = played(generated, receipt, done)
+    assert (video.url, video.cover_url, len(video.files)) == (URL, "c", 1)
+
+
+def test_an_image_is_found_as_well():
+    done = FakeReply.json({"id": "t-1", "status": "completed", "image_url": URL})
+    image, _ = played(lambda zai: zai.images.task("t-1").wait(), done)
+    assert image.files[0].url == URL
+
+
+def test_a_chat_may_have_another_word_for_its_status():
+    choice = {"finish_reason": "stop", "message": {"content": "Hi"}}
+    script = [{"status": "running"}, {"status": "completed", "choices": [choice]}]
+    answer, _ = played(
+        lambda zai: zai.chat.completions.task("t-1").wait(), *map(FakeReply.json, script)
+    )
+    assert answer.text == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ({"status": "failed"}, "the task ended as 'failed'"),
+        (
+            {"status": "failed", "message": "no\x1b credit"},
+            r"the task ended as 'failed': no\x1b credit",
+        ),
+        ({"status": "cancelled", "reason": "by you"}, "the task ended as 'cancelled': by you"),
+        ({"status": "failed", "error": {"message": "boom"}}, "the task ended as 'failed': boom"),
+        ({"status": "error", "error": "boom"}, "the task ended as 'error': boom"),
+        ({"status": "error", "message": "boom"}, "the task ended as 'error': boom"),
+        ({"status": "failed", "error": {"code": "1301", "message": "no"}}, "no"),
+        ({"status": "completed"}, "the task succeeded without a result"),
+        ({"status": "completed", "video_url": ""}, "the task succeeded without a result"),
+        ({"status": "completed", "output": {"x": 1}}, "the task succeeded without a result"),
+    ],
+    ids=str,
+)
+def test_a_failure_in_other_words_ends_the_wait(last, message):
+    failure, wire = failing(generated, RECEIPT, FakeReply.json({"id": "t-1", **last}), DONE)
+    assert (type(failure), failure.message) == (TaskFailedError, message)
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "shape"),
+    [
+        ({"progress": 5, "eta": 3}, "no status, but 'id', 'progress', 'eta'"),
+        ({"status": 5}, "no status, but 'id', 'status'"),
+        ({"task_status": "PAUSED\n"}, r"the unknown status 'PAUSED\n'"),
+        ({"status": "x" * 100}, f"the unknown status {'x' * 64!r}"),
+    ],
+)
+def test_an_unknown_shape_is_named_by_the_warning_and_the_timeout(answer, shape, caplog):
+    odd = FakeReply.json({"id": "t-1", **answer})
+    with caplog.at_level(logging.WARNING, "zai_async"):
+        failure, _ = failing(lambda zai: found(zai, timeout=60), odd, cls=TaskTimeoutError)
+    assert caplog.messages == [f"<Task videos 't-1'>: the answer has {shape}; polling on"]
+    assert failure.message == f"the task was not done within 60 s; the last answer has {shape}"
+
+
+def test_an_answer_of_nothing_is_an_unknown_shape(caplog):
+    failure, _ = failing(
+        lambda zai: found(zai, timeout=1), FakeReply.json({}), cls=TaskTimeoutError
+    )
+    assert "the last answer has no status, but nothing" in failure.message
+
+
+def test_warnings_are_bounded(caplog):
+    odd = [FakeReply.json({"task_status": f"ODD{number}"}) for number in range(40)]
+    played(generated, RECEIPT, *odd, DONE)
+    assert len(caplog.messages) == 16
+
+
+def test_a_timeout_says_why_the_last_poll_failed():
+    failure, _ = failing(lambda zai: found(zai, timeout=7), BUSY, cls=TaskTimeoutError)
+    assert failure.message == "the task was not done within 7 s; the last poll failed: slow down"
+    failure, _ = failing(lambda zai: found(zai, timeout=7), RUNNING, cls=TaskTimeoutError)
+    assert failure.message == "the task was not done within 7 s"
+
+
+# Not about this task
+
+
+PAGE = FakeReply(headers={"Content-Type": "text/html"}, steps=(b"<html>just a moment</html>",))
+ALICE = FakeReply.json(
+    {**HEAD, "id": "t-2", "task_status": "SUCCESS", "video_result": [{"url": "x"}]}
+)
+ELSEWHERE = {
+    "videos": (lambda zai: zai.videos.task("t-1"), ALICE),
+    "images": (lambda zai: zai.images.task("t-1"), ALICE),
+    "chats": (lambda zai: zai.chat.completions.task("t-1"), ALICE),
+    "agents": (
+        lambda zai: zai.agents.task(agent_id="a", async_id="t-1"),
+        FakeReply.json({"id": "t-1", "async_id": "t-2", "status": "success"}),
+    ),
+    "files": (
+        lambda zai: zai.file_parser.task("t-1"),
+        FakeReply.json({"task_id": "t-2", "status": "succeeded", "content": "secret"}),
+    ),
+    "batches": (
+        lambda zai: zai.batches.task("t-1"),
+        FakeReply.json({"id": "t-2", "status": "failed"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_an_answer_about_another_task_is_never_taken(name):
+    make, reply = ELSEWHERE[name]
+    failure, _ = failing(lambda zai: make(zai).fetch(), reply, cls=ResponseError)
+    assert failure.message == "the answer is about the task 't-2' and not 't-1'"
+    assert not failure.task.done
+
+
+@pytest.mark.parametrize("reply", [PAGE, ALICE, FakeReply(), FakeReply(steps=(b'{"id": "t-1"',))])
+def test_what_says_nothing_about_the_task_is_a_missed_poll_for_a_while(reply):
+    failure, wire = failing(generated, RECEIPT, reply, cls=ResponseError)
+    assert len(wire.requests) == 8
+    assert failure.task.id == "t-1"
+
+
+def test_an_answer_that_is_too_large_is_raised_at_once():
+    large = FakeReply(steps=(b" " * 2000,))
+    failure, wire = failing(generated, RECEIPT, large, max_response_bytes=1000)
+    assert (type(failure).__name__, len(wire.requests)) == ("LimitError", 2)
+
+
+# Errors carry the task
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        FakeReply.json({"error": {"code": "1000", "message": "no"}}, status=401),
+        FakeReply.json({**HEAD, "task_status": "FAIL"}),
+        FakeReply.json({**HEAD, "task_status": "SUCCESS"}),
+        PAGE,
+        BUSY,
+    ],
+    ids=range(5),
+)
+def test_every_error_after_a_submission_carries_the_task(reply):
+    failure, _ = failing(generated, RECEIPT, reply)
+    assert failure.task.id == "t-1"
+    copied = pickle.loads(pickle.dumps(failure))
+    assert copied.task == failure.task
+    failure, _ = failing(lambda zai: zai.videos.task("t-1").fetch(), reply)
+    assert failure.task.id == "t-1"
+
+
+async def followed(zai):
+    async for _ in zai.videos.task("t-1").updates():
+        pass
+
+
+@pytest.mark.parametrize("work", [found, generated, followed])
+def test_a_cancellation_carries_the_task(work):
+    async def play(zai):
+        waiting = asyncio.create_task(work(zai))
+        await asyncio.sleep(6)
+        waiting.cancel()
+        try:
+            await waiting
+        except asyncio.CancelledError as error:
+            return error
+
+    error, _ = played(play, RECEIPT, FakeReply(delay=100.0))
+    if work is found:
+        error, _ = played(play, FakeReply(delay=100.0))
+    assert error.task.id == "t-1"
+    assert error.__notes__ == ["while using <Task videos 't-1'>, which goes on"]
+
+
+def test_a_cancellation_between_two_polls_carries_the_task():
+    async def play(zai):
+        try:
+            await asyncio.wait_for(found(zai), 2)
+        except TimeoutError as error:
+            return error.__cause__.task.id
+
+    assert played(play, RUNNING)[0] == "t-1"
+
+
+def test_what_the_caller_raises_is_noted():
+    async def play(zai):
+        with pytest.raises(ZeroDivisionError) as caught:
+            await generated(zai, on_update=lambda _: 1 / 0)
+        return caught.value
+
+    error, _ = played(play, RECEIPT, RUNNING)
+    assert error.task.id == "t-1"
+
+
+def test_a_cancelled_submission_says_that_it_may_run():
+    async def play(zai):
+        waiting = asyncio.create_task(generated(zai))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        try:
+            await waiting
+        except asyncio.CancelledError as error:
+            return error
+
+    error, _ = played(play, FakeReply(delay=10.0))
+    assert "It may run and be billed" in error.__notes__[0]
+    assert "videos.submit" in error.__notes__[0]
+
+
+# Intervals
+
+
+def test_an_interval_takes_the_place_of_the_schedule():
+    _, wire = played(lambda zai: found(zai, interval=2), *[RUNNING] * 4, DONE)
+    assert wire.times == [0, 2, 4, 6, 8]
+
+
+def test_an_interval_is_for_updates_too_and_yields_to_a_back_off():
+    async def work(zai):
+        return [each async for each in zai.videos.task("t-1").updates(interval=1)]
+
+    updates, wire = played(work, RUNNING, BUSY, RUNNING, DONE)
+    assert wire.times == [0, 1, 11, 12]
+    assert len(updates) == 3
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"interval": 0},
+        {"interval": -1},
+        {"interval": math.inf},
+        {"interval": math.nan},
+        {"interval": "5"},
+        {"interval": True},
+        {"timeout": -1},
+        {"timeout": math.nan},
+        {"timeout": "soon"},
+        {"max_poll_failure": -1},
+        {"max_poll_failure": math.nan},
+    ],
+    ids=str,
+)
+def test_a_time_that_cannot_be_waited_for_is_refused(limits):
+    (name,) = limits
+    failure, wire = failing(lambda zai: found(zai, **limits), DONE, cls=ConfigurationError)
+    assert failure.message.startswith(f"{name} must be a number of seconds")
+    assert wire.requests == []
+
+
+def test_times_may_be_zero_or_endless():
+    video, _ = played(lambda zai: found(zai, timeout=math.inf, max_poll_failure=math.inf), DONE)
+    assert video.url == URL
+    failure, _ = failing(lambda zai: found(zai, timeout=0), RUNNING, cls=TaskTimeoutError)
+    assert failure.task.id == "t-1"
+
+
+# Handles from elsewhere
+
+
+MISSING = FakeReply.json({"error": {"code": "1233", "message": "no such task"}}, status=404)
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        (
+            {"api_key": "other.secret-of-mine"},
+            "submitted with another key, and polled at https://api.z",
+        ),
+        (
+            {"provider": "bigmodel"},
+            "submitted at https://api.z.ai/api, and polled at https://open.bigmodel.cn/api",
+        ),
+        ({}, None),
+    ],
+)
+def test_a_handle_from_another_gateway_or_key_says_so(changes, hint):
+    async def play():
+        async with AsyncZai(api_key=KEY, transport=Wire(RECEIPT)) as zai:
+            task = copy.copy(await zai.videos.submit(**VIDEO))
+        data = pickle.dumps(task)
+        assert KEY.rpartition(".")[2].encode() not in data
+        other = {"api_key": KEY, "transport": Wire(MISSING)} | changes
+        async with AsyncZai(**other) as zai:
+            with pytest.raises(NotFoundError) as caught:
+                await zai.attach(pickle.loads(data)).fetch()
+        return str(caught.value)
+
+    text = run(play())
+    assert (hint in text) if hint else "submitted" not in text
