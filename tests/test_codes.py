@@ -4,7 +4,7 @@ import pytest
 
 from zai_async import _codes
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Kind, Meaning, Outcome, Repeat
-from zai_async.errors import APIError, api_error_class
+from zai_async.errors import API_ERRORS, APIError
 from zai_async.models import options
 
 # What https://docs.z.ai/api-reference/api-code says, written down a second time and from the
@@ -107,7 +107,7 @@ def test_what_a_person_can_change_comes_with_a_hint():
 
 
 def test_every_kind_of_a_code_has_a_class_of_its_own():
-    classes = {api_error_class(meaning.kind) for meaning in CODES.values()}
+    classes = {API_ERRORS.get(meaning.kind, APIError) for meaning in CODES.values()}
     assert APIError not in classes
     assert len(classes) == len(BY_KIND) - 1  # throttle and overload share RateLimitError
 

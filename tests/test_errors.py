@@ -11,7 +11,7 @@ import pytest
 
 from zai_async import errors
 from zai_async._codes import Kind, Outcome, Repeat
-from zai_async.errors import Attempt, ZaiError, api_error_class
+from zai_async.errors import API_ERRORS, APIError, Attempt, ZaiError
 from zai_async.models import ChatCompletion, Choice, Message
 
 CLASSES = sorted(
@@ -96,7 +96,7 @@ def test_the_docstring_draws_the_tree():
 
 
 def test_every_class_is_exported_and_described():
-    assert {cls.__name__ for cls in CLASSES} | {"Attempt", "Timing", "api_error_class"} == set(
+    assert {cls.__name__ for cls in CLASSES} | {"Attempt", "Timing", "API_ERRORS"} == set(
         errors.__all__
     )
     for cls in CLASSES:
@@ -218,7 +218,7 @@ def test_errors_come_back_from_another_process():
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_kind_is_raised_as_an_api_error(kind):
-    cls = api_error_class(kind)
+    cls = API_ERRORS.get(kind, APIError)
     assert issubclass(cls, errors.APIError)
     assert cls is errors.APIError or kind in {cls.kind, "overload"}
 

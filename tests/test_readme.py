@@ -25,7 +25,7 @@ import zai_async
 from tests.calls import FakeClock
 from zai_async import AsyncZai, Outcome, RetryPolicy, ZaiError, cli, models, resources, streams
 from zai_async._codes import BAND, CODES, STATUSES
-from zai_async.errors import api_error_class
+from zai_async.errors import API_ERRORS, APIError
 from zai_async.resources import Resources
 from zai_async.testing import Emulator, Fault
 from zai_async.testing.server import parser
@@ -282,7 +282,7 @@ def codes():
 
 
 def described(meaning):
-    name = api_error_class(meaning.kind).__name__
+    name = API_ERRORS.get(meaning.kind, APIError).__name__
     return f"`{name}`", meaning.kind, meaning.repeat, meaning.hint or ""
 
 

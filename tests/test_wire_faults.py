@@ -11,6 +11,7 @@ from zai_async._wire import error_in_body, find_fault, meaning_of, not_the_api, 
 from zai_async._wire.faults import Fault
 from zai_async._wire.time_hints import BEIJING
 from zai_async.errors import (
+    API_ERRORS,
     APIError,
     BadRequestError,
     BillingError,
@@ -20,7 +21,6 @@ from zai_async.errors import (
     RateLimitError,
     ResponseError,
     ServerError,
-    api_error_class,
 )
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=BEIJING).timestamp()
@@ -195,7 +195,7 @@ def test_what_is_no_error_with_status_200(document):
 def test_a_known_code_decides_whatever_the_status(code, status):
     error = error_of({"error": {"code": code, "message": "text"}}, status)
     meaning = CODES[code]
-    assert type(error) is api_error_class(meaning.kind)
+    assert type(error) is API_ERRORS.get(meaning.kind, APIError)
     assert (error.kind, error.repeat, error.hint) == meaning
     assert (error.code, error.status_code, error.message) == (code, status, "text")
     assert error.retryable == (meaning.repeat not in {"never", "reset"})
@@ -331,7 +331,7 @@ def test_retry_after_is_passed_on():
 )
 def test_what_is_no_json_object_is_described_and_never_quoted_at_length(status, body, message):
     error = error_of(body, status, {"Content-Type": "text/html; charset=utf-8"})
-    assert type(error) is api_error_class(STATUSES[status].kind)
+    assert type(error) is API_ERRORS.get(STATUSES[status].kind, APIError)
     assert error.message.startswith(message.format(status))
     assert len(error.message) < 250
     assert len(error.body) <= 2000

@@ -3,8 +3,7 @@
 from typing import Final
 
 from zai_async import _outcomes as outcomes
-from zai_async._wire import Operation
-from zai_async._wire import preparation as prepare
+from zai_async._wire import Operation, requests
 from zai_async.models import (
     AgentChunk,
     AgentConversationParams,
@@ -81,7 +80,7 @@ CHAT = Operation(
     _CHAT_PATH,
     ChatCompletion,
     ChatParams,
-    prepare=prepare.chat,
+    prepare=requests.chat,
     judge=outcomes.ensure_proper_end,
 )
 CHAT_STREAM = Operation(
@@ -90,7 +89,7 @@ CHAT_STREAM = Operation(
     ChatCompletionChunk,
     ChatParams,
     stream=True,
-    prepare=prepare.chat_stream,
+    prepare=requests.chat_stream,
     judge=outcomes.ensure_proper_end,
 )
 CHAT_SUBMIT = Operation(
@@ -99,7 +98,7 @@ CHAT_SUBMIT = Operation(
     TaskStatus,
     ChatParams,
     repeatable=False,
-    prepare=prepare.chat,
+    prepare=requests.chat,
     essential="id",
 )
 
@@ -145,7 +144,7 @@ TRANSCRIPTION = Operation(
     Transcription,
     TranscriptionParams,
     upload=_SOUND,
-    prepare=prepare.recording,
+    prepare=requests.recording,
     essential="text",
     bare_text="text",
 )
@@ -156,7 +155,7 @@ TRANSCRIPTION_STREAM = Operation(
     TranscriptionParams,
     stream=True,
     upload=_SOUND,
-    prepare=prepare.recording_stream,
+    prepare=requests.recording_stream,
 )
 
 _SPEAK = "audio.speech.create"
@@ -165,7 +164,7 @@ _SPEAK_PATH = "paas/v4/audio/speech"
 # The answer is the sound itself; its type here stands for bytes that nobody decodes.
 SPEECH = Operation(_SPEAK, _SPEAK_PATH, bytes, SpeechParams, judge=outcomes.judge_sound)
 SPEECH_STREAM = Operation(
-    _SPEAK, _SPEAK_PATH, SpeechChunk, SpeechParams, stream=True, prepare=prepare.streamed
+    _SPEAK, _SPEAK_PATH, SpeechChunk, SpeechParams, stream=True, prepare=requests.streamed
 )
 
 VOICE_CLONE = Operation(
@@ -182,7 +181,7 @@ VOICE_LIST = Operation(
     VoiceList,
     VoiceListParams,
     method="GET",
-    prepare=prepare.camel_case,
+    prepare=requests.camel_case,
     essential="voice_list",
 )
 VOICE_DELETE = Operation(
@@ -199,7 +198,7 @@ TOKENIZER = Operation(
     TokenCount,
     TokenizerParams,
     free=True,
-    prepare=prepare.conversation,
+    prepare=requests.conversation,
     essential="usage.total_tokens usage.prompt_tokens token_count tokens",
 )
 LAYOUT = Operation(
@@ -297,7 +296,7 @@ FILE_PARSER = Operation(
     ParsedFile,
     FileParserParams,
     upload=FileLimits(),
-    prepare=prepare.parsed_at_once,
+    prepare=requests.parsed_at_once,
     essential="content parsing_result_url",
     judge=outcomes.judge_document,
 )
@@ -308,7 +307,7 @@ HANDWRITING = Operation(
     Handwriting,
     HandwritingParams,
     upload=FileLimits(),
-    prepare=prepare.handwriting,
+    prepare=requests.handwriting,
     essential="words_result",
     judge=outcomes.judge_document,
 )
@@ -363,7 +362,7 @@ AGENT_STREAM = Operation(
     AgentParams,
     stream=True,
     repeatable=False,
-    prepare=prepare.streamed,
+    prepare=requests.streamed,
 )
 AGENT_RESULT = Operation(
     "agents.result", "v1/agents/async-result", AgentReply, AgentResultParams, free=True

@@ -22,7 +22,7 @@ _CONTROLS = (
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line ends, and what reorders a line
     "\ud800-\udfff"  # halves of pairs, which no file takes
 )
-_UNPRINTABLE = re.compile(f"[{_CONTROLS}]")
+UNPRINTABLE = re.compile(f"[{_CONTROLS}]")
 _NOT_ONE_LINE = re.compile(f"[{_CONTROLS}\t\n]")
 
 
@@ -44,8 +44,11 @@ class Secret:
         """Return the secret, without a scheme, and, of an ``id.secret`` key, the secret half."""
         whole = self._read()
         bare = whole.partition(" ")[2] if whole.startswith("Bearer ") else whole
-        half = whole.rpartition(".")[2]
-        return tuple(part for part in dict.fromkeys((whole, bare, half)) if len(part) >= _SHORTEST)
+        found = dict.fromkeys((whole, bare, whole.rpartition(".")[2]))
+        for part in tuple(found):
+            if len(part) < _SHORTEST:
+                del found[part]
+        return tuple(found)
 
     def fingerprint(self) -> str:
         """Return what tells this secret from another one, too short to tell what it is."""
@@ -109,7 +112,7 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
 
 def printable(text: str) -> str:
     """Escape what would steer a terminal or a viewer; ends of lines and tabs are kept."""
-    return _UNPRINTABLE.sub(_escaped, text)
+    return UNPRINTABLE.sub(_escaped, text)
 
 
 def one_line(text: str) -> str:
@@ -123,11 +126,12 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _forms(part: str) -> Iterator[str]:
     """Yield what a text may hold in place of a secret; itself first, then encoded."""
-    escaped = quote(part, safe="")
-    slashed = json.dumps(part)[1:-1]
-    plain = (part, escaped, quote(part), slashed, slashed.replace("/", r"\/"), html.escape(part))
-    lower = re.sub("%..", lambda found: found[0].lower(), escaped)
-    yield from dict.fromkeys((*plain, lower, escaped.replace("%20", "+")))
+    yield part
+    if not part.isalnum():
+        escaped, slashed = quote(part, safe=""), json.dumps(part)[1:-1]
+        lower = re.sub("%..", lambda found: found[0].lower(), escaped) if "%" in escaped else part
+        yield from {escaped, lower, escaped.replace("%20", "+"), quote(part), html.escape(part)}
+        yield from {slashed, slashed.replace("/", r"\/")}
     data = part.encode("utf-8", "surrogatepass")
     for before in range(3):
         # Three bytes become four characters: neighbours colour the first and the last of them.

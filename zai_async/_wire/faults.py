@@ -22,6 +22,8 @@ __all__ = ["MARKUP", "Fault", "find_fault", "hidden_fault", "name_of", "objects_
 MARKUP: Final = re.compile(r"<(?:!doctype|\?xml|html|head|body|title)", re.IGNORECASE)
 
 _LONGEST_NAME = 64
+# The codes of the platform, which nobody else uses; "500" and words are anybody's.
+_OWN_CODES = frozenset(code for code in CODES if len(code) == 4)
 _FINE = frozenset({"", "0", "200", "ok", "success"})
 _BRACKETS = re.compile(r"\[(\w+)\]\[(.*)\]\[([\w-]*)\]", re.DOTALL)
 # Names in the order of how much they tell, without case and separators.
@@ -58,11 +60,11 @@ class Fault(NamedTuple):
 
 def find_fault(document: object, *, status: int = 200) -> Fault | None:
     """Return the error that a decoded body or event reports, None when it reports none."""
-    body = _object(document)
-    if body is None and status >= 400 and isinstance(document, list):
-        body = _object(next(iter(cast("list[object]", document)), None))
-    if body is None:
+    if status >= 400 and isinstance(document, list):
+        return find_fault(next(iter(cast("list[object]", document)), None), status=status)
+    if not isinstance(document, dict):
         return None
+    body = cast("dict[str, Any]", document)
     inner = _inner(body)
     if inner is None and not _failed(body, status):
         return None
@@ -73,7 +75,7 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
     outer_id = name_of(body.get("request_id") or body.get("id")) or None
     fault = fault._replace(request_id=fault.request_id or outer_id)
     # A relay reports under a code of its own, such as the status, which says less.
-    hidden = None if _is_own(fault.code) else hidden_fault(body)
+    hidden = None if fault.code in _OWN_CODES else hidden_fault(body)
     if hidden is None:
         return fault
     told = fault.message
@@ -93,7 +95,7 @@ def hidden_fault(value: object) -> Fault | None:
         if isinstance(place, dict):
             found = cast("dict[str, object]", place)
             fault = _read(found)
-            if _is_own(fault.code):
+            if fault.code in _OWN_CODES:
                 return fault
             places.extend(islice(found.values(), _MOST_NAMES))
         elif isinstance(place, list):
@@ -102,7 +104,7 @@ def hidden_fault(value: object) -> Fault | None:
             text = place[:_LONGEST_TEXT]
             places.extend(objects_in(text))
             codes = ("".join(found.groups("")) for found in _CODE_IN_TEXT.finditer(text))
-            code = next(filter(_is_own, codes), None)
+            code = next((code for code in codes if code in _OWN_CODES), None)
             last_resort = last_resort or (code and Fault(code, "")) or None
     return last_resort
 
@@ -110,16 +112,8 @@ def hidden_fault(value: object) -> Fault | None:
 def name_of(value: object) -> str:
     """Return a code or an id as text, ``""`` for what can be neither."""
     name = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return name if len(name) <= _LONGEST_NAME and not MARKUP.search(name) else ""
-
-
-def _object(value: object) -> Mapping[str, Any] | None:
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
-
-
-def _is_own(code: str | None) -> bool:
-    """Tell whether a code is one of the platform's own, which nobody else uses."""
-    return code is not None and len(code) == 4 and code in CODES
+    fits = len(name) <= _LONGEST_NAME and name.isprintable()
+    return name if fits and not MARKUP.search(name) else ""
 
 
 def objects_in(text: str) -> Iterator[object]:
@@ -134,19 +128,22 @@ def objects_in(text: str) -> Iterator[object]:
 
 def _inner(document: Mapping[str, Any]) -> Mapping[str, Any] | str | None:
     """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
-    # Truto reports with words of its own, and has the platform's body in "details".
-    details = document.get("details") if "statusCode" in document else None
-    error = _object(details) or document.get("error") or details
-    if error is None and "choices" not in document:
-        error = document.get("errors")
+    error: object = document.get("error")
+    if "statusCode" in document:
+        # Truto reports with words of its own, and has the platform's body in "details".
+        details: object = document.get("details")
+        error = error or details if not isinstance(details, dict) else cast("object", details)
+    elif error is None and "choices" not in document:
+        # Where this is an object it belongs to a batch, or holds the fields of a form by name.
+        errors: object = document.get("errors")
+        error = cast("object", errors) if isinstance(errors, list) else None
     if isinstance(error, list):
         error = next(iter(cast("list[object]", error)), None)
-    if isinstance(error, str):
-        return error or None
-    found = _object(error)
-    if found is document.get("errors"):
-        return None  # a batch, or the fields of a form by name
-    return (found and (_object(found.get("error")) or found)) or None
+    if isinstance(error, dict):
+        found = cast("dict[str, Any]", error)
+        inner = found.get("error")
+        return cast("dict[str, Any]", inner) if isinstance(inner, dict) and inner else found or None
+    return error if isinstance(error, str) and error else None
 
 
 def _failed(document: Mapping[str, Any], status: int) -> bool:
@@ -169,23 +166,27 @@ def _failed(document: Mapping[str, Any], status: int) -> bool:
 
 def _read(error: Mapping[str, Any]) -> Fault:
     """Read an error object by whatever names it uses; without a message that is empty."""
-    told = _plainly(error)
-    message = next((told[name] for name in _MESSAGE_NAMES if told.get(name)), "")
-    if not isinstance(message, str):
-        message = msgspec.json.encode(message).decode()
+    told, message, code = error, error.get("message"), name_of(error.get("code"))
+    if not code or not message or not isinstance(message, str):
+        # Not as the platform puts it.
+        told = _plainly(error)
+        message = next((told[name] for name in _MESSAGE_NAMES if told.get(name)), "")
+        if not isinstance(message, str):
+            message = msgspec.json.encode(message).decode()
+        code = next(filter(None, (name_of(told.get(name)) for name in _CODE_NAMES)), "")
+        if not code and name_of(told.get("type")) in CODES:
+            code = name_of(told["type"])
     fields = told.get("errors")
     if fields and isinstance(fields, dict):
         # What is wrong with each field of a form, by name.
         text = msgspec.json.encode(cast("object", fields)).decode()
         message = f"{message}: {text}" if message else text
     message = message.strip()
-    code = next(filter(None, (name_of(told.get(name)) for name in _CODE_NAMES)), "")
-    if not code and name_of(told.get("type")) in CODES:
-        code = name_of(told["type"])
     if bracket := _BRACKETS.fullmatch(message):
         own = code if code.isdigit() else bracket[1]
         return Fault(own, bracket[2].strip(), bracket[3] or None)
-    return Fault(code or None, message, name_of(told.get("requestid")) or None)
+    request_id = told.get("request_id") or told.get("requestid")
+    return Fault(code or None, message, name_of(request_id) or None)
 
 
 def _plainly(error: Mapping[str, Any]) -> dict[str, Any]:

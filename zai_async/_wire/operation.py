@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from zai_async._outcomes import Judge, accept
-from zai_async._wire.preparation import Body, unchanged
 from zai_async.models import CallParams
 from zai_async.uploads import FileLimits
 
-__all__ = ["Operation", "unlisted"]
+__all__ = ["Body", "Operation", "unlisted"]
 
 T = TypeVar("T")
+Body = dict[str, Any]
 
 
 class Operation(Generic[T]):
@@ -32,7 +32,7 @@ class Operation(Generic[T]):
         repeatable: bool = True,
         free: bool = False,
         upload: FileLimits | None = None,
-        prepare: Callable[[Body], Body] = unchanged,
+        prepare: Callable[[Body], Body] | None = None,
         essential: str = "",
         judge: Judge = accept,
         bare_text: str | None = None,
@@ -52,6 +52,10 @@ class Operation(Generic[T]):
         self.upload = upload
         """What is accepted as ``file``, which makes the body a form."""
         self.prepare = prepare
+        """What is made of the keywords before they are sent."""
+        self.keywords = frozenset(params.__required_keys__ | params.__optional_keys__)
+        self.required = frozenset(params.__required_keys__)
+        """The keywords that cannot be left out."""
         self.essential = tuple(essential.split())
         """Dotted names of fields; an answer with none of them is that of another service."""
         self.contents = tuple(map(attrgetter, self.essential))
@@ -66,16 +70,6 @@ class Operation(Generic[T]):
     def decoder(self) -> msgspec.json.Decoder[T]:
         """Decode a whole body, or one event of a stream."""
         return msgspec.json.Decoder(self.result)
-
-    @cached_property
-    def keywords(self) -> frozenset[str]:
-        """Return all keywords of the operation."""
-        return frozenset(self.params.__required_keys__ | self.params.__optional_keys__)
-
-    @cached_property
-    def required(self) -> frozenset[str]:
-        """Return the keywords that cannot be left out."""
-        return frozenset(self.params.__required_keys__)
 
 
 def unlisted(method: str, path: str, result: type[T]) -> Operation[T]:

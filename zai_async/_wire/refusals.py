@@ -1,7 +1,7 @@
 """The errors that refused, failed and foreign answers are raised as."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -11,9 +11,18 @@ from zai_async._secrets import Secret, printable, redact
 from zai_async._wire.faults import MARKUP, Fault, find_fault, hidden_fault, name_of, objects_in
 from zai_async._wire.operation import Operation
 from zai_async._wire.time_hints import parse_reset_time, parse_retry_after
-from zai_async.errors import APIError, ResponseError, ZaiError, api_error_class
+from zai_async.errors import API_ERRORS, APIError, ResponseError, ZaiError
 
-__all__ = ["error_in_body", "meaning_of", "not_the_api", "shown_body", "to_error"]
+__all__ = [
+    "NO_SIGN",
+    "UNREADABLE",
+    "error_in_body",
+    "meaning_of",
+    "not_the_api",
+    "shown_body",
+    "signs_of",
+    "to_error",
+]
 
 _LONGEST_MESSAGE = 500
 _LONGEST_BODY = 2000
@@ -30,7 +39,7 @@ _CALLERS_FAULT = re.compile(
 )
 _NUMBER = re.compile(r"\d{3,4}", re.ASCII)
 _TIMED = frozenset({"quota", "throttle"})
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
@@ -71,12 +80,12 @@ def to_error(
         message = _describe(message, status, headers)
     # Redacted before it is cut, which could leave the better part of a key at the end.
     message = printable(redact(message, secrets))[:_LONGEST_MESSAGE]
-    return api_error_class(meaning.kind)(
+    return API_ERRORS.get(meaning.kind, APIError)(
         message,
         kind=meaning.kind,
-        code=printable(redact(fault.code or "", secrets)) or None,
+        code=redact(fault.code or "", secrets) or None,
         status_code=status,
-        request_id=_request_id(fault.request_id, headers, secrets),
+        request_id=redact(fault.request_id or headers.get("X-Log-Id") or "", secrets) or None,
         hint=meaning.hint,
         retryable=meaning.repeat not in {"never", "reset"},
         repeat=meaning.repeat,
@@ -95,14 +104,13 @@ def error_in_body(
     secrets: Iterable[Secret] = (),
 ) -> ZaiError | None:
     """Return the error that a whole body reports, None when it is no error."""
-    if status < 400:
-        try:
-            # Most answers have no sign of a fault; to see that costs a fraction of decoding them.
-            if _signs(data) == _NO_SIGN:
-                return None
-        except _UNREADABLE:
-            pass
-    document = _document(data, status)
+    try:
+        document = msgspec.json.decode(data)
+    except UNREADABLE:
+        document = data.decode("utf-8-sig", "replace") if status >= 400 else None
+    if isinstance(document, str) and not MARKUP.search(document):
+        # Encoded twice, or behind the first words of a relay.
+        document = next(objects_in(document), None)
     fault = find_fault(document, status=status)
     if fault is None and status < 400:
         return None
@@ -138,7 +146,7 @@ def not_the_api(
     return ResponseError(
         f"{what}: {_describe(text, status, headers)}",
         status_code=status,
-        request_id=_request_id(None, headers, secrets),
+        request_id=redact(headers.get("X-Log-Id", ""), secrets) or None,
         body=text,
         hint="Check the base URL; a proxy or another server may have answered.",
     )
@@ -147,12 +155,6 @@ def not_the_api(
 def shown_body(data: bytes, secrets: Iterable[Secret]) -> str:
     """Return the beginning of a body for an error; redacted before it is cut."""
     return redact(data[:_LONGEST_READ].decode("utf-8", "replace"), secrets)[:_LONGEST_BODY]
-
-
-def _request_id(
-    told: str | None, headers: Mapping[str, str], secrets: Iterable[Secret]
-) -> str | None:
-    return printable(redact(told or headers.get("X-Log-Id") or "", secrets)) or None
 
 
 def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
@@ -166,23 +168,14 @@ def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
     return f"HTTP {status} ({kind}): {printable(plain)[:_LONGEST_SNIPPET]}"
 
 
-def _document(data: bytes, status: int) -> object:
-    """Return the JSON of a body; that of a refusal also out of the text of a relay."""
-    try:
-        document = msgspec.json.decode(data)
-    except _UNREADABLE:
-        document = data.decode("utf-8-sig", "replace") if status >= 400 else None
-    if isinstance(document, str) and not MARKUP.search(document):
-        return next(objects_in(document), None)
-    return document
-
-
-# The keys without one of which a body reports no fault.
+# Most answers have none of the keys without which a body reports no fault, and to see that costs
+# a fraction of decoding them.
 _SIGNS: Final = (
     *("error", "errors", "code", "success", "task_status", "agent_id", "statusCode", "errcode"),
     *("errorCode", "error_code", "errorMessage", "error_message", "errorMsg", "error_msg"),
     *("errmsg", "message", "msg"),
 )
 _Signs = msgspec.defstruct("_Signs", [(name, Any, None) for name in _SIGNS], gc=False)
-_NO_SIGN: Final = _Signs()
-_signs = msgspec.json.Decoder(_Signs).decode
+NO_SIGN: Final[Any] = _Signs()
+signs_of: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(_Signs).decode
+"""Returns what a body has of the keys that errors have, to be compared with ``NO_SIGN``."""

@@ -7,21 +7,27 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._wire.operation import Operation
-from zai_async._wire.refusals import error_in_body, not_the_api, shown_body
+from zai_async._wire.refusals import (
+    NO_SIGN,
+    UNREADABLE,
+    error_in_body,
+    not_the_api,
+    shown_body,
+    signs_of,
+)
 from zai_async.errors import ZaiError
 from zai_async.models import Reply
 from zai_async.models.tasks import state_of
 from zai_async.models.tolerant import decode
 from zai_async.providers import ZAI, Provider
 
-__all__ = ["open_envelope", "parse_reply"]
+__all__ = ["may_report", "open_envelope", "parse_reply"]
 
 T = TypeVar("T")
 
 _NATIVE_TO_ALL = frozenset(Reply.__struct_encode_fields__)
 # What gateways put around an answer, tried when nothing of the answer stands outside.
 _ENVELOPES = ("data", "result", "output", "response")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def parse_reply(
@@ -42,27 +48,13 @@ def parse_reply(
         ResponseError: The body is not an answer of this operation.
         IncompleteError: The answer is cut, lost or empty, and ``allow`` does not name that.
     """
-    data = open_envelope(provider, operation.result, data)
-    error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
-    if error is not None:
-        raise error
-    try:
-        result = decode(operation.decoder, data)
-    except msgspec.DecodeError:
-        text = _bare_text(operation, data, headers)
-        if text is None:
-            raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
-        result = decode(operation.decoder, text)
-    # Only an answer that seems to hold nothing costs a second look at its bytes.
-    if operation.contents and not any(content(result) for content in operation.contents):
-        found = _read_again(operation, data, result)
-        if found is None:
-            foreign = not_the_api(
-                data, status=status, headers=headers, secrets=secrets, operation=operation
-            )
-            foreign.request_id = foreign.request_id or getattr(result, "request_id", None)
-            raise foreign
-        result = found
+    if provider.envelope or provider.statuses:
+        data = open_envelope(provider, operation.result, data)
+    if status >= 400 or may_report(data):
+        error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
+        if error is not None:
+            raise error
+    result = _decoded(operation, data, status, headers, secrets)
     if isinstance(result, Reply) and result.request_id is None:
         result.request_id = headers.get("X-Log-Id")
     try:
@@ -73,9 +65,50 @@ def parse_reply(
         verdict.status_code = status
         verdict.body = shown_body(data, secrets)
         raise
-    if outcome in allow:
+    if outcome in allow and isinstance(result, Reply):
         vars(result)["outcome"] = outcome
     return result
+
+
+def may_report(data: bytes) -> bool:
+    """Tell whether a body has any sign of a fault; costs a fraction of decoding it."""
+    try:
+        signs = signs_of(data)
+    except UNREADABLE:
+        return True
+    # Every poll tells how far a task is, which is a sign only of those that failed.
+    if signs.task_status is not None and str(signs.task_status).upper() != "FAIL":
+        signs.task_status = None
+    return bool(signs != NO_SIGN)
+
+
+def _decoded(
+    operation: Operation[T],
+    data: bytes,
+    status: int,
+    headers: Mapping[str, str],
+    secrets: Iterable[Secret],
+) -> T:
+    """Decode an answer, and insist that it has what makes it one of the operation."""
+    try:
+        result = decode(operation.decoder, data)
+    except msgspec.DecodeError:
+        text = _bare_text(operation, data, headers)
+        if text is None:
+            raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
+        result = decode(operation.decoder, text)
+    if not operation.contents:
+        return result
+    for content in operation.contents:
+        if content(result):
+            return result
+    # Only an answer that seems to hold nothing costs a second look at its bytes.
+    found = _read_again(operation, data, result)
+    if found is not None:
+        return found
+    error = not_the_api(data, status=status, headers=headers, secrets=secrets, operation=operation)
+    error.request_id = error.request_id or getattr(result, "request_id", None)
+    raise error
 
 
 def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
@@ -112,7 +145,7 @@ def _bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str
     kind = headers.get("Content-Type", "").lower()
     try:
         text = msgspec.json.decode(data, type=str)
-    except _UNREADABLE:
+    except UNREADABLE:
         text = data.decode("utf-8", "replace").strip()
         # Half an object and a page are no transcript, whatever their label says.
         sounds = kind.startswith("text/") or "subrip" in kind
@@ -166,7 +199,7 @@ def _native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:
 def _raw_object(data: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _objects.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         return {}
 
 

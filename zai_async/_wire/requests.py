@@ -9,15 +9,28 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._wire.headers import HeaderSet, merged, sign_token
-from zai_async._wire.operation import Operation
-from zai_async._wire.preparation import Body
+from zai_async._wire.operation import Body, Operation
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 from zai_async.models.encoding import encode
 from zai_async.providers import Provider
 from zai_async.uploads import MARK, BodyStream, JSONBody, Media, MultipartBody, Progress
 
-__all__ = ["Request", "RequestFactory", "authorized", "bearer"]
+__all__ = [
+    "Request",
+    "RequestFactory",
+    "authorized",
+    "bearer",
+    "camel_case",
+    "chat",
+    "chat_stream",
+    "conversation",
+    "handwriting",
+    "parsed_at_once",
+    "recording",
+    "recording_stream",
+    "streamed",
+]
 
 _BESIDE_THE_BODY: Final = ("options", "extra", "on_progress")
 _MARK: Final = MARK.encode()
@@ -66,7 +79,16 @@ class RequestFactory:
         self.operation = operation
         self._provider = provider
         self._exists = provider.has(operation.name) or not operation.listed
-        self._path = _place(operation, provider)
+        self._path = operation.path
+        """Where the operation lies below the base URL, keywords in braces."""
+        if operation.name in provider.paths:
+            self._path = provider.paths[operation.name]
+        else:
+            for family, place in provider.families.items():
+                if operation.path.startswith(f"{family}/"):
+                    rest = operation.path.removeprefix(f"{family}/")
+                    self._path = f"{place}/{rest}".lstrip("/")
+                    break
         self._renames = provider.renames.get(operation.name, {})
         self._headers = headers
         self._secrets: Mapping[str, Secret] = {}
@@ -96,17 +118,27 @@ class RequestFactory:
             raise ConfigurationError(text)
 
         path, body = self._body(params)
-        progress: Progress | None = params.get("on_progress")
+        sent: bytes | BodyStream | None = None
+        if operation.upload is not None:
+            file = body.pop("file", None)
+            files = None if file is None else ("file", file)
+            sent = MultipartBody(body, files, operation.upload, params.get("on_progress"))
+        elif operation.has_body:
+            try:
+                sent = encode(body)
+            except (TypeError, ValueError) as error:
+                raise ConfigurationError(f"{operation.name}(): {error}") from None
+            if _MARK in sent:
+                sent = _with_files(operation, sent, body, params.get("on_progress"))
+
         options: CallOptions | None = params.get("options")
-        sent = _encoded(operation, body, progress) if operation.has_body else None
         headers = self._usual
-        own = options.headers if options else None
-        if headers is None or own or not (sent is None or isinstance(sent, bytes)):
-            headers = HeaderSet.of(operation, sent, self._secrets).over(operation, self._headers)
-            # The transport writes the head of a request once for fields that are the same object.
-            if sent is None or isinstance(sent, bytes):
-                self._usual = self._usual or headers
-            headers = headers.over(operation, own or {})
+        if (
+            headers is None
+            or (options and options.headers)
+            or not (sent is None or isinstance(sent, bytes))
+        ):
+            headers = self._header_set(sent, options)
         return Request(
             operation=operation.name,
             method=operation.method,
@@ -118,6 +150,16 @@ class RequestFactory:
             connect_timeout=connect_timeout,
         )
 
+    def _header_set(
+        self, body: bytes | BodyStream | None, options: CallOptions | None
+    ) -> HeaderSet:
+        headers = HeaderSet.of(self.operation, body, self._secrets)
+        headers = headers.over(self.operation, self._headers)
+        # The transport writes the head of a request once for fields that are the same object.
+        if body is None or isinstance(body, bytes):
+            self._usual = self._usual or headers
+        return headers.over(self.operation, options.headers) if options else headers
+
     def _body(self, params: Mapping[str, Any]) -> tuple[str, Body]:
         """Return where a call goes, and the body that its keywords make in the gateway's words."""
         operation = self.operation
@@ -127,7 +169,8 @@ class RequestFactory:
         path = self._path
         if "{" in path:
             path, body = _fill_path(operation, path, body)
-        body = operation.prepare(body)
+        if operation.prepare is not None:
+            body = operation.prepare(body)
         for field in operation.required:
             value = body.get(field, field)  # the path may have taken it
             if value is None or (hasattr(value, "__len__") and len(value) == 0):
@@ -140,17 +183,14 @@ class RequestFactory:
         return path, {**body, **extra} if extra else body
 
     def _url(self, path: str, body: Body) -> str:
-        query = {} if self.operation.has_body else body
+        query: Body = dict(self._provider.query)
+        if not self.operation.has_body:
+            query |= body
+        if None in query.values():
+            query = {name: value for name, value in query.items() if value is not None}
         url = f"{self._provider.base_url}/{path}"
-        present = {
-            name: value
-            for name, value in {**self._provider.query, **query}.items()
-            if value is not None
-        }
-        if not present:
-            return url
         try:
-            return f"{url}{'&' if '?' in url else '?'}{urlencode(present)}"
+            return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
         except UnicodeEncodeError:
             raise _unaddressable(self.operation) from None
 
@@ -190,16 +230,6 @@ def _unaddressable(operation: Operation[Any]) -> ConfigurationError:
     return ConfigurationError(text)
 
 
-def _place(operation: Operation[Any], provider: Provider) -> str:
-    """Return the path of an operation below the base URL, keywords in braces."""
-    if operation.name in provider.paths:
-        return provider.paths[operation.name]
-    for family, place in provider.families.items():
-        if operation.path.startswith(f"{family}/"):
-            return f"{place}/{operation.path.removeprefix(f'{family}/')}".lstrip("/")
-    return operation.path
-
-
 def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, Body]:
     """Move the keywords that the path names out of the body."""
     rest: Body = {}
@@ -226,20 +256,10 @@ def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
             raise ConfigurationError(f"{operation.name}(): here messages must be one plain text")
 
 
-def _encoded(
-    operation: Operation[Any], body: Body, progress: Progress | None
+def _with_files(
+    operation: Operation[Any], text: bytes, body: Body, progress: Progress | None
 ) -> bytes | BodyStream:
-    """Return a body as JSON, in one piece if it holds no files, or as a form."""
-    if operation.upload is not None:
-        rest = {name: value for name, value in body.items() if name != "file"}
-        file = ("file", body["file"]) if body.get("file") is not None else None
-        return MultipartBody(rest, file, operation.upload, progress)
-    try:
-        text = encode(body)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{operation.name}(): {error}") from None
-    if _MARK not in text:
-        return text
+    """Return a body whose files are written where their marks stand."""
     media = {each.encode(): each for each in _media(body)}
     handles = _HANDLE.findall(text)
     if unknown := {*handles} - media.keys():
@@ -263,3 +283,71 @@ def _media(value: object) -> Iterator[Media]:
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             yield from _media(getattr(value, name))
+
+
+# What operations make of the keywords of a call.
+
+
+def streamed(body: Body) -> Body:
+    """Ask for a stream."""
+    return {**body, "stream": True}
+
+
+def conversation(body: Body) -> Body:
+    """Turn a plain prompt into a conversation."""
+    prompt = body["messages"]
+    if not isinstance(prompt, str) or not prompt:
+        return body
+    return {**body, "messages": [{"role": "user", "content": prompt}]}
+
+
+def chat(body: Body) -> Body:
+    """Turn a plain prompt into a conversation, and a lone stop word into a list.
+
+    Raises:
+        ConfigurationError: The model is not a name.
+    """
+    if not isinstance(body["model"], str) or not body["model"]:
+        raise ConfigurationError("chat.completions.create(): model must be a non-empty string")
+    prompt = body["messages"]
+    if isinstance(prompt, str) and prompt:
+        body = {**body, "messages": [{"role": "user", "content": prompt}]}
+    return {**body, "stop": [body["stop"]]} if isinstance(body.get("stop"), str) else body
+
+
+def chat_stream(body: Body) -> Body:
+    """Ask for a streamed chat."""
+    return streamed(chat(body))
+
+
+def recording(body: Body) -> Body:
+    """Insist on a recording, in one of the two fields that may hold it.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if body.get("file") is None and not body.get("file_base64"):
+        text = "audio.transcriptions.create(): one of file and file_base64 is needed"
+        raise ConfigurationError(text)
+    return body
+
+
+def recording_stream(body: Body) -> Body:
+    """Ask for a streamed transcription."""
+    return streamed(recording(body))
+
+
+def camel_case(body: Body) -> Body:
+    """Name what voices are looked for by as the service does."""
+    names = {"voice_name": "voiceName", "voice_type": "voiceType"}
+    return {names.get(name, name): value for name, value in body.items()}
+
+
+def parsed_at_once(body: Body) -> Body:
+    """Choose the only parser that answers at once."""
+    return {"tool_type": "prime-sync", **body}
+
+
+def handwriting(body: Body) -> Body:
+    """Choose the only reader of handwriting."""
+    return {"tool_type": "hand_write", **body}

@@ -81,6 +81,7 @@ from zai_async.errors.root import (
     ZaiError,
 )
 from zai_async.errors.transport import (
+    API_ERRORS,
     AccountError,
     APIError,
     AuthenticationError,
@@ -103,10 +104,10 @@ from zai_async.errors.transport import (
     ServerError,
     TLSError,
     TransportError,
-    api_error_class,
 )
 
 __all__ = [
+    "API_ERRORS",
     "APIError",
     "AccountError",
     "Attempt",
@@ -154,5 +155,4 @@ __all__ = [
     "ToolCallMalformedError",
     "TransportError",
     "ZaiError",
-    "api_error_class",
 ]

@@ -6,6 +6,7 @@ from zai_async._codes import Kind, Repeat
 from zai_async.errors.root import ZaiError
 
 __all__ = [
+    "API_ERRORS",
     "APIError",
     "AccountError",
     "AuthenticationError",
@@ -28,7 +29,6 @@ __all__ = [
     "ServerError",
     "TLSError",
     "TransportError",
-    "api_error_class",
 ]
 
 
@@ -178,7 +178,7 @@ class ServerError(APIError):
     retryable = True
 
 
-_API_ERRORS: dict[str, type[APIError]] = {
+API_ERRORS: dict[str, type[APIError]] = {
     "auth": AuthenticationError,
     "account": AccountError,
     "billing": BillingError,
@@ -191,8 +191,4 @@ _API_ERRORS: dict[str, type[APIError]] = {
     "quota": QuotaError,
     "server": ServerError,
 }
-
-
-def api_error_class(kind: Kind) -> type[APIError]:
-    """Return the class that an API error of this kind is raised as."""
-    return _API_ERRORS.get(kind, APIError)
+"""The class that an API error of a kind is raised as; of any other kind it is APIError."""

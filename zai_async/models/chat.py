@@ -333,11 +333,16 @@ _SILENT_ENDS = frozenset({"completed", "length", "tool_calls", "other"})
 
 def natural_outcome(answer: ChatCompletion) -> Outcome:
     """Name how an answer ended that is all there is, by its own words alone."""
-    message = answer.message
-    said = bool(message.text.strip() or message.tool_calls or message.audio)
-    if not answer.choices or not answer.finish_reason:
-        return "truncated" if said or answer.thinking else "empty"
-    outcome = outcome_of(answer.finish_reason)
+    if not answer.choices:
+        return "empty"
+    choice = answer.choices[0]
+    message = choice.message
+    content = message.content
+    text = content if isinstance(content, str) else text_of(content)
+    said = bool(text.strip() or message.tool_calls or message.audio)
+    if not choice.finish_reason:
+        return "truncated" if said or message.reasoning_content else "empty"
+    outcome = outcome_of(choice.finish_reason)
     if not said and outcome in _SILENT_ENDS:
         return "empty"
     # An agent that waits for calls would take the text for the final answer.

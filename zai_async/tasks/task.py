@@ -246,10 +246,13 @@ class Task(Generic[R]):
                 request_id=answer.request_id,
                 partial=answer,
             )
-        if not getattr(answer, task_type.status_field) or not task_type.has_result(answer):
+        status = getattr(answer, task_type.status_field)
+        state = state_of(status)
+        if not status or (state == "succeeded" and not task_type.has_result(answer)):
             translate(task_type, answer)
-        self.status = getattr(answer, task_type.status_field)
-        state = state_of(self.status)
+            status = getattr(answer, task_type.status_field)
+            state = state_of(status)
+        self.status = status
         if state == "failed":
             ending = f"the task ended as {self.status!r}"
             raise self._end(failure_of_answer(task_type, answer, ending))
@@ -259,7 +262,7 @@ class Task(Generic[R]):
         self._backoff.answered()
         self._remark = ""
         if state == "processing":
-            if not is_known(self.status):
+            if not is_known(status):
                 shape = one_line(shape_of(task_type, answer))
                 self._remark = f"the last answer has {shape}"
                 if shape not in self._shapes and len(self._shapes) < _MOST_SHAPES:
