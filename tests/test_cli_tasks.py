@@ -16,7 +16,7 @@ from tests.command_line import sent, surround, watch
 from zai_async.cli import main, output
 from zai_async.cli.output import Progress
 from zai_async.cli.terminal import Terminal
-from zai_async.tasks import Pace
+from zai_async.tasks import PollBackoff
 
 ERASED = "\r\x1b[K"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +26,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def surroundings(monkeypatch, zai_emulator, tmp_path_factory):
     surround(monkeypatch, zai_emulator, tmp_path_factory.mktemp("home"))
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(Pace, "wait", lambda _pace, _now: 0.0)
+    monkeypatch.setattr(PollBackoff, "wait", lambda _backoff, _now, _interval: 0.0)
 
 
 @pytest.fixture
