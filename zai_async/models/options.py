@@ -46,7 +46,7 @@ class Timeout(Struct, frozen=True):
     first_progress: float | None = 300.0
     """From the status line until the first content; comments and empty deltas are none."""
     between_progress: float | None = 300.0
-    """From one piece of content to the next."""
+    """From one piece of content to the next; of an answer that is read whole, for each 16 KiB."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -58,10 +58,12 @@ class SessionManager:
         # The permit is free before the caller goes on: its next call may need this very one.
         call.leave(usage_of(answer), completed=True, answer=answer)
         if isinstance(answer, Reply):
-            raw = body if call.options.keep_raw else None
-            facts = call.record
-            attach_call(
-                answer, attempts=facts.attempts, timing=facts.timing, headers=headers, raw=raw
+            # Beside the fields, as attach_call() has it: no key of the wire can collide with it.
+            vars(answer).update(
+                attempts=call.record.attempts,
+                timing=call.record.timing,
+                headers=headers,
+                raw=body if call.options.keep_raw else None,
             )
         if isinstance(answer, Downloadable):
             attach_downloader(answer, self.download)
