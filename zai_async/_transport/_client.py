@@ -5,6 +5,7 @@ this is all there is.
 """
 
 import importlib
+from asyncio import Future
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,21 @@ class SessionResponse:
         self.status = response.status
         self.headers = response.headers
         self.connection_reused = connection_reused
+        closed = getattr(getattr(response.connection, "protocol", None), "closed", None)
+        if closed is not None:
+            closed.add_done_callback(self.lost)
+
+    def lost(self, closed: Future[None]) -> None:
+        """Wake whoever reads although the connection is gone; aiohttp does not always do so."""
+        if not closed.cancelled():
+            closed.exception()  # has been seen
+        self.wake()
+
+    def wake(self) -> None:
+        """End a read that waits, unless the body has come to its end."""
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientConnectionError("closed"))
 
     async def read(self) -> bytes:
         """Return the next piece of the body, ``b""`` at its end."""
@@ -53,9 +69,7 @@ class SessionResponse:
 
     def close(self) -> None:
         """Wake whoever reads, and drop the connection unless the body has come to its end."""
-        content = self._response.content
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientConnectionError("closed"))
+        self.wake()
         self._response.close()
 
 

@@ -1,0 +1,233 @@
+"""What error trackers see of a failed request: every frame, every local variable, every cause."""
+
+import asyncio
+import json
+import traceback
+
+import aiohttp
+import pytest
+
+from tests.calls import ASK, BODY, KEY, ask, client
+from tests.fault_server import FaultServer, Proxy, answer
+from zai_async import AsyncZai, CallOptions, ConfigurationError, Timeout, ZaiError
+from zai_async._transport import _direct, _internals
+
+sentry_sdk = pytest.importorskip("sentry_sdk")
+
+PASSWORD = "proxy-canary-0123456789"
+HEADER = "header-canary-0123456789"
+SECRETS = {"key": KEY, "half a key": KEY.partition(".")[2], "proxy": PASSWORD, "header": HEADER}
+OK = answer(BODY)
+
+
+@pytest.fixture(autouse=True, params=["direct", "client", "public"])
+def way(request, monkeypatch):
+    if request.param == "client":
+        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
+    if request.param == "public":
+        monkeypatch.setattr(_internals, "hold", lambda: False)
+
+
+@pytest.fixture
+def events():
+    """Return what would be sent to Sentry, with all that it collects from frames."""
+    seen = []
+
+    def record(event, hint):
+        seen.append(event)
+
+    with sentry_sdk.isolation_scope():
+        sentry_sdk.init(
+            dsn="http://public@127.0.0.1:9/1",
+            before_send=record,
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            include_local_variables=True,
+            auto_session_tracking=False,
+            send_client_reports=False,
+        )
+        yield seen
+        sentry_sdk.get_client().close()
+
+
+def chain(error):
+    """Return an exception and everything that hangs on it, hidden contexts included."""
+    found, waiting = [], [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and each not in found:
+            found.append(each)
+            waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+    return found
+
+
+def assert_nothing_told(error, events):
+    sentry_sdk.capture_exception(error)
+    told = [json.dumps(event, default=str) for event in events]
+    assert told
+    for each in chain(error):
+        told += [f"{each} {each!r} {each.args} {vars(each)}"]
+        told += traceback.format_exception(each)
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            name = frame.f_globals.get("__name__", "")
+            # The tests hold the canaries themselves.
+            if not name.startswith(("tests.", "_pytest", "asyncio")):
+                told += [f"{name}.{frame.f_code.co_name}: {frame.f_locals}"]
+            assert not name.startswith("aiohttp"), f"a frame of {name}"
+    for what, secret in SECRETS.items():
+        assert not [text[:2000] for text in told if secret in text and "tests/" not in text], what
+
+
+async def failure(work):
+    try:
+        await work
+    except BaseException as error:  # noqa: BLE001 - a cancellation, too
+        return error
+    raise AssertionError("nothing failed")
+
+
+def hidden(url, **changes):
+    return client(url, headers={"X-Team": HEADER}, timeout=Timeout(first_byte=0.3), **changes)
+
+
+LARGE = "x" * 100_000
+
+
+@pytest.mark.parametrize("prompt", ["short", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "script",
+    [["rst"], ["fin"], [b"SSH-2.0-x\r\n\r\n", "fin"], ["hang"], [OK[:-5], "rst"], [OK[:20], "rst"]],
+    ids=["reset", "end", "no HTTP", "silence", "cut body", "cut head"],
+)
+async def test_a_call_that_fails(script, prompt, events):
+    async with FaultServer(script) as server, hidden(server.url) as zai:
+        error = await failure(ask(zai, messages=prompt))
+    assert isinstance(error, ZaiError)
+    assert_nothing_told(error, events)
+
+
+async def test_a_refused_connection(events):
+    async with FaultServer([OK]) as server:
+        gone = server.url
+    async with hidden(gone) as zai:
+        assert_nothing_told(await failure(ask(zai)), events)
+        assert_nothing_told(await failure(ask(zai, messages=LARGE)), events)
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tunnel", "plain"])
+async def test_a_proxy_that_is_down(secure, events):
+    async with Proxy() as gone:
+        address = gone.url.replace("//", f"//me:{PASSWORD}@")
+    async with hidden(f"http{'s' * secure}://127.0.0.1:9", proxy=address) as zai:
+        assert_nothing_told(await failure(ask(zai)), events)
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tunnel", "plain"])
+async def test_a_proxy_that_refuses(secure, events):
+    async with Proxy("Basic other") as proxy:
+        address = proxy.url.replace("//", f"//me:{PASSWORD}@")
+        async with hidden(f"http{'s' * secure}://127.0.0.1:9", proxy=address) as zai:
+            error = await failure(ask(zai))
+    assert_nothing_told(error, events)
+
+
+@pytest.mark.parametrize("prompt", ["short", LARGE], ids=["small", "large"])
+async def test_a_key_in_the_query(prompt, events):
+    async with (
+        FaultServer(["rst"]) as server,
+        AsyncZai(
+            api_key=f"at_{KEY}",
+            provider="lowcodeapi",
+            base_url=server.url,
+            trust_env=False,
+        ) as zai,
+    ):
+        work = ask(zai, messages=prompt, options=CallOptions(retries=0))
+        error = await failure(work)
+        assert KEY in server.requests[0].head
+    assert_nothing_told(error, events)
+
+
+async def test_an_upload_that_fails(events, tmp_path):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-" + bytes(3_000_000))
+
+    class Impatient(FaultServer):
+        async def serve(self, reader, writer):
+            await reader.readexactly(200_000)
+            writer.transport.abort()
+
+    async with Impatient([]) as server, hidden(server.url) as zai:
+        error = await failure(zai.files.create(file=path, purpose="agent"))
+    assert_nothing_told(error, events)
+
+
+async def test_a_file_that_fails_while_it_is_sent(events):
+    class BrokenError(Exception):
+        pass
+
+    async def pieces():
+        yield b"%PDF-" + bytes(100_000)
+        raise BrokenError("the camera is off")
+
+    async with FaultServer([OK]) as server, hidden(server.url) as zai:
+        error = await failure(zai.files.create(file=("a.pdf", pieces()), purpose="agent"))
+    # The caller sees where in its own code it came from.
+    assert "pieces" in "".join(traceback.format_exception(error))
+    assert_nothing_told(error, events)
+
+
+async def test_circles_of_redirects(events):
+    moved = answer(b"", "Location: /x", status="308 Moved")
+    async with FaultServer([moved]) as server, hidden(server.url) as zai:
+        assert_nothing_told(await failure(ask(zai)), events)
+
+
+@pytest.mark.parametrize("prompt", ["short", LARGE], ids=["small", "large"])
+async def test_a_call_that_is_cancelled(prompt, events):
+    async with FaultServer(["hang"]) as server, hidden(server.url) as zai:
+        task = asyncio.ensure_future(ask(zai, messages=prompt))
+        await server.arrived.wait()
+        task.cancel()
+        error = await failure(task)
+    assert isinstance(error, asyncio.CancelledError)
+    assert_nothing_told(error, events)
+
+
+async def test_a_stream_that_breaks(events):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    script = [head + b"Transfer-Encoding: chunked\r\n\r\n", 0.01, b"zz\r\n", "hang"]
+    async with FaultServer(script) as server, hidden(server.url) as zai:
+        stream = await zai.chat.completions.stream(**ASK).open()
+        error = await failure(stream.completion())
+        await stream.aclose()
+    assert_nothing_told(error, events)
+
+
+async def test_a_header_that_cannot_be_sent(events):
+    async with FaultServer([OK]) as server, client(server.url) as zai:
+        options = CallOptions(headers={"X-Team": f"{HEADER}\r\nX-More: 1"})
+        error = await failure(ask(zai, options=options))
+        assert server.requests == []
+    assert isinstance(error, ConfigurationError | ValueError)
+    assert_nothing_told(error, events)
+
+
+async def test_a_session_of_the_callers_keeps_its_headers_from_file_hosts(tmp_path):
+    """Nor its cookies: the platform's files lie with somebody else."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with (
+        FaultServer([answer(b"file", "Set-Cookie: a=b")]) as files,
+        FaultServer([OK]) as server,
+        aiohttp.ClientSession(headers={"X-Team": HEADER}, cookie_jar=jar) as session,
+        client(server.url, session=session) as zai,
+    ):
+        jar.update_cookies({"session": HEADER})
+        await ask(zai)
+        assert HEADER in server.requests[0].head
+        for number in range(2):
+            await zai.download(f"http://127.0.0.1:{files.port}/a.txt", tmp_path / f"{number}.txt")
+        assert not [
+            seen.head for seen in files.requests if HEADER in seen.head or "a=b" in seen.head
+        ]
+        assert not session.closed
