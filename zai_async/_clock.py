@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol, Self
 
 import anyio
 
+from zai_async._threads import outside_asyncio
+
 __all__ = ["Clock", "RescheduleTimeout", "SystemClock"]
 
 _FAR: Final = 60.0
@@ -70,7 +72,10 @@ class RescheduleTimeout:
     _entries = 0
 
     def __enter__(self) -> Self:
-        loop = self.loop = asyncio.get_running_loop()
+        try:
+            loop = self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise outside_asyncio() from None
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("calls are made inside a task")

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import anyio
 
-__all__ = ["call_in", "running_loop", "to_the_end"]
+__all__ = ["call_in", "outside_asyncio", "running_loop", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -41,3 +41,9 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def outside_asyncio() -> RuntimeError:
+    """Return what to raise where a loop of asyncio is needed and none runs."""
+    text = "zai_async runs on asyncio, and no event loop of asyncio is running here"
+    return RuntimeError(text)

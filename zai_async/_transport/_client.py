@@ -20,8 +20,8 @@ from zai_async._transport import NetworkSettings, Request, Response
 from zai_async._transport._connections import CONNECTION_INFO, ConnectionInfo, keepalive_socket
 from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
 from zai_async._transport._headers import all_fields, as_written, with_secrets
-from zai_async._transport._proxies import Proxies, is_socks
-from zai_async.errors import ClientClosedError, ResponseError
+from zai_async._transport._proxies import NamedProxy, Proxies
+from zai_async.errors import ClientClosedError, ProxyError, ResponseError
 
 __all__ = ["READ_BUFFER", "ClientTransport", "SessionResponse"]
 
@@ -29,6 +29,8 @@ READ_BUFFER: Final = 2**16
 """A consumer that stops reading holds this much, and twice as much at most, not a megabyte."""
 _REDIRECTS: Final = frozenset({307, 308})
 _MOST_REDIRECTS: Final = 3
+# aiohttp hands on what it cannot unpack as if it were the text.
+_CODINGS: Final = frozenset({"", "br", "deflate", "gzip", "identity", "zstd"})
 
 
 class SessionResponse:
@@ -109,6 +111,11 @@ class ClientTransport:
                 raise ResponseError("the address redirects in circles")
             url = target
             response = await self.exchange(request, url)
+        coding = response.headers.get("Content-Encoding")
+        # Objects in stores carry all sorts of codings, and downloads ask for them as they are.
+        if coding is not None and coding.lower() not in _CODINGS and not request.bare:
+            response.close()
+            raise ResponseError(f"the answer is packed as {coding[:40]!r}, which is unknown here")
         return response
 
     async def exchange(self, request: Request, url: yarl.URL) -> Response:
@@ -124,7 +131,7 @@ class ClientTransport:
                     with_secrets(request, url),
                     headers=all_fields(request),
                     data=request.body,
-                    proxy=proxy.reveal() if proxy and not is_socks(proxy) else None,
+                    proxy=None if proxy is None or proxy.is_socks else proxy.address.reveal(),
                     ssl=self._tls,
                     allow_redirects=False,
                     raise_for_status=False,
@@ -135,6 +142,8 @@ class ClientTransport:
             )
         except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
             failure = presentable(error, request.body, stale=info.stale)
+            if proxy is not None and isinstance(failure, ProxyError):
+                failure.hint = proxy.hint
         finally:
             CONNECTION_INFO.reset(token)
         raise failure
@@ -147,7 +156,7 @@ class ClientTransport:
         self._unread.add(answer)
         return answer
 
-    def session_for(self, request: Request, proxy: Secret | None) -> aiohttp.ClientSession:
+    def session_for(self, request: Request, proxy: NamedProxy | None) -> aiohttp.ClientSession:
         """Return the session for a request: the caller's, or one of ours.
 
         Raises:
@@ -158,7 +167,7 @@ class ClientTransport:
             return own
         if self._closed:
             raise ClientClosedError("the client is closed")
-        connector_place = request.fresh, proxy if proxy and is_socks(proxy) else None
+        connector_place = request.fresh, proxy.address if proxy and proxy.is_socks else None
         place = *connector_place, own is not None
         opened = self._sessions.get(place)
         # A tracer that is installed later wraps the constructor: what it did not see being made,
@@ -187,7 +196,7 @@ class ClientTransport:
         """
         del fresh
         if socks is not None:
-            return socks_connector(aiohttp.TCPConnector, socks, {"limit": 0, "force_close": True})
+            return socks_connector(socks, {"limit": 0, "force_close": True})
         return aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=keepalive_socket)
 
     def close_now(self) -> None:
@@ -223,14 +232,14 @@ class ClientTransport:
 
 
 def socks_connector(
-    pool: type[aiohttp.TCPConnector], proxy: Secret, arguments: Mapping[str, Any]
+    proxy: Secret, arguments: Mapping[str, Any], *pools: type[aiohttp.TCPConnector]
 ) -> aiohttp.BaseConnector:
-    """Make a pool of connections of some kind that lead through a SOCKS proxy."""
+    """Make a pool of connections, of a kind of ours if need be, through a SOCKS proxy."""
     socks = importlib.import_module("aiohttp_socks")
     parts = urlsplit(proxy.reveal())
     kind = socks.ProxyType.SOCKS4 if parts.scheme.startswith("socks4") else socks.ProxyType.SOCKS5
-    # The methods of the pool come first, the way of connecting is the other's.
-    both: Any = type("SocksConnector", (pool, socks.ProxyConnector), {})
+    # The methods of ours come first, the way of connecting is the other's.
+    both: Any = type("SocksConnector", (*pools, socks.ProxyConnector), {})
     connector: aiohttp.BaseConnector = both(
         **arguments,
         host=parts.hostname,

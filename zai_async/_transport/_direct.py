@@ -121,7 +121,7 @@ class DirectTransport(ClientTransport):
         """Make a pool of connections; a fresh one never takes a connection a second time."""
         idle: dict[str, Any] = {"force_close": fresh, "keepalive": self._settings.keepalive}
         if socks is not None:
-            return socks_connector(PooledConnector, socks, idle)
+            return socks_connector(socks, idle, PooledConnector)
         return PooledConnector(**idle)
 
     def close_connector(self, connector: aiohttp.BaseConnector) -> None:

@@ -87,6 +87,8 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
     if hint is not None and not issubclass(ours, TLSError):
         ours, sentence = LocalResourceError, "this machine cannot open another connection"
     reason = reason_of(error, plain)
+    if ours is ResponseError and reason.startswith("Can not decode"):
+        sentence = "the answer cannot be unpacked"
     translated = ours(f"{sentence}: {reason}" if reason else sentence, hint=hint)
     if isinstance(translated, ConnectionLostError):
         translated.stale = stale

@@ -3,8 +3,9 @@
 import importlib.util
 import os
 import re
+import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -13,11 +14,28 @@ import yarl
 from zai_async._secrets import Secret
 from zai_async.errors import ConfigurationError
 
-__all__ = ["Proxies", "is_excepted", "is_socks", "usable_proxy"]
+__all__ = ["NamedProxy", "Proxies", "is_excepted", "usable_proxy"]
 
 _HTTP: Final = frozenset({"http", "https"})
 _SOCKS: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 _ENTRY: Final = re.compile(r"(?P<host>\[[^\]]*\](?:/\d+)?|[^:]*|.*:.*:.*?)(?::(?P<port>\d+))?\Z")
+
+
+class NamedProxy(NamedTuple):
+    """A proxy, and what named it: an argument or an environment variable."""
+
+    address: Secret
+    name: str
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS, which aiohttp does not."""
+        return scheme_of(self.address) in _SOCKS
+
+    @property
+    def hint(self) -> str:
+        """What to say where it fails; its address may hold a password."""
+        return f"{self.name} names a {scheme_of(self.address)}:// proxy."
 
 
 def usable_proxy(address: Secret, name: str = "proxy") -> Secret:
@@ -57,20 +75,15 @@ def scheme_of(address: Secret) -> str:
     return parts.scheme if usable else ""
 
 
-def is_socks(address: Secret) -> bool:
-    """Tell whether a usable proxy speaks SOCKS."""
-    return scheme_of(address) in _SOCKS
-
-
 class Proxies:
     """Finds the proxy of an address; the answers are kept, as aiohttp would look each time."""
 
     def __init__(self, fixed: Secret | None, *, trust_env: bool) -> None:
-        self._fixed = fixed
+        self._fixed = None if fixed is None else NamedProxy(fixed, "proxy")
         self._trust_env = trust_env
-        self._known: dict[tuple[str, str], Secret | None] = {}
+        self._known: dict[tuple[str, str], NamedProxy | None] = {}
 
-    def find(self, url: yarl.URL) -> Secret | None:
+    def find(self, url: yarl.URL) -> NamedProxy | None:
         """Return the proxy for an address, None for a direct connection.
 
         Raises:
@@ -84,7 +97,7 @@ class Proxies:
         return self._known[origin]
 
 
-def from_environment(url: yarl.URL) -> Secret | None:
+def from_environment(url: yarl.URL) -> NamedProxy | None:
     """Return the proxy that the environment, or else the system, names for an address."""
     host, port = url.host or "", url.port
     exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
@@ -96,17 +109,14 @@ def from_environment(url: yarl.URL) -> Secret | None:
         for name in (lower, lower.upper()):
             forged = name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ
             if os.environ.get(name) and not forged:
-                return usable_proxy(Secret(os.environ[name]), name)
-    if proxy_bypass(host):
+                return NamedProxy(usable_proxy(Secret(os.environ[name]), name), name)
+    if sys.platform not in {"win32", "darwin"} or proxy_bypass(host):
         return None
-    # Settings of Windows and macOS; elsewhere there are none beside the environment.
-    system = {
-        name: Secret(address)
-        for name, address in getproxies().items()
-        if f"{name}_proxy" not in {variable.lower() for variable in os.environ}
-    }
-    found = system.get(url.scheme) or system.get("all")
-    return usable_proxy(found, "the proxy of the system settings") if found else None
+    # Elsewhere there are no settings beside the environment.
+    name = "the proxy of the system settings"
+    settings = {scheme: Secret(address) for scheme, address in getproxies().items()}
+    found = settings.get(url.scheme) or settings.get("all")
+    return NamedProxy(usable_proxy(found, name), name) if found else None
 
 
 def is_excepted(exceptions: str, host: str, port: int | None) -> bool:

@@ -16,7 +16,7 @@ from weakref import finalize
 import anyio
 
 from zai_async._clock import RescheduleTimeout
-from zai_async._threads import call_in, running_loop
+from zai_async._threads import call_in, outside_asyncio, running_loop
 from zai_async._transport import Transport
 from zai_async.errors import ClientClosedError, ClientDrainingError, ConfigurationError
 from zai_async.ledger import Ledger
@@ -126,7 +126,10 @@ class Sessions:
         """
         if self.closed:
             raise ClientClosedError("the client is closed")
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise outside_asyncio() from None
         session = self._open.get(loop)
         # The child of a fork may run the very loop of its parent, whose sockets are not its own.
         if session is None or session.process != os.getpid():
@@ -148,7 +151,10 @@ class Sessions:
         """Close the session of the running loop, and ask other loops to close theirs."""
         # First of all: while the sessions are being closed, none may be opened again.
         self.closed = True
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise outside_asyncio() from None
         for session in _take(self._open):
             if session.loop is loop:
                 await session.aclose()
