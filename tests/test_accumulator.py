@@ -1,10 +1,13 @@
 import json
+import sys
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zai_async._protocol.accumulator import ChatAccumulator
+from zai_async._protocol.tool_calls import PartialToolCall
 from zai_async.models import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -16,7 +19,6 @@ from zai_async.models import (
     Usage,
 )
 from zai_async.models.chat import Audio
-from zai_async.streams.accumulator import ChatAccumulator, PartialToolCall
 
 PIECES = st.lists(st.text(max_size=5), max_size=8)
 NAME, ARGUMENTS = "read_file", '{"path": "update.sh", "ü": [1, {"a": "}"}]}'
@@ -59,7 +61,7 @@ def test_many_pieces_are_kept_in_blocks(count, at_once):
 
 
 def test_many_pieces_of_arguments_are_kept_in_blocks():
-    call = PartialToolCall(0)
+    call = PartialToolCall(0, "")
     for number in range(1000):
         assert call.add(fragment(f"{number},")) == f"{number},"
     assert call.arguments == "".join(f"{number}," for number in range(1000))
@@ -146,12 +148,11 @@ def test_the_first_chunk_introduces_the_answer():
 
 
 @pytest.mark.parametrize(
-    ("ids", "last", "changes"),
-    [(["a", "a", ""], "a", 0), (["", "a"], "a", 0), (["a", "b", "c"], "c", 2)],
+    ("ids", "last"), [(["a", "a", ""], "a"), (["", "a"], "a"), (["a", "b", "c"], "c")]
 )
-def test_the_last_id_stays(ids, last, changes):
+def test_the_last_id_stays(ids, last):
     answer = accumulated(*(ChatCompletionChunk(id=each) for each in ids))
-    assert (answer.completion().id, answer.id_changes) == (last, changes)
+    assert answer.completion().id == last
 
 
 def test_usage_comes_from_the_chunk_or_from_its_choice():
@@ -251,6 +252,9 @@ def test_two_whole_calls_in_one_delta():
 )
 @given(st.lists(st.integers(0, len(ARGUMENTS)), max_size=6))
 def test_fragments_add_up_to_the_call_whatever_relays_do_to_ids_and_names(later, places):
+    if later == {"id": "another", "name": NAME}:
+        # Where the arguments have not begun, or are whole, this is another call.
+        places = {*places} - {0, len(ARGUMENTS)}
     places = [0, *sorted(places), len(ARGUMENTS)]
     pieces = [ARGUMENTS[a:b] for a, b in pairwise(places)]
     first = fragment(pieces[0], id="c0", name=NAME, type="function")
@@ -333,7 +337,7 @@ def test_a_call_without_a_function_is_kept():
     ids=range(15),
 )
 def test_only_one_json_object_is_whole(arguments, whole):
-    call = PartialToolCall(0)
+    call = PartialToolCall(0, "")
     call.add(fragment(arguments))
     assert call.is_whole() is whole
 
@@ -341,7 +345,7 @@ def test_only_one_json_object_is_whole(arguments, whole):
 @given(st.dictionaries(st.text(max_size=9), st.integers() | st.text(max_size=9), max_size=4))
 def test_arguments_are_whole_after_their_last_character_and_not_before(arguments):
     text = json.dumps(arguments)
-    call = PartialToolCall(0)
+    call = PartialToolCall(0, "")
     for character in text:
         assert not call.is_whole()
         call.add(fragment(character))
@@ -368,11 +372,178 @@ def test_before_a_proper_end_only_whole_calls_are_shown(arguments, finish_reason
         chunk(tool_calls=[fragment('{"a":1}', index=0, name="f")]),
         chunk(tool_calls=[fragment(arguments, index=1, name="g")]),
     )
-    assert answer.unfinished().name == "g"
+    assert answer.tools.unfinished().name == "g"
     answer.add([chunk(finish_reason)])
     assert [call.name for call in answer.completion().tool_calls] == names
 
 
 def test_nothing_is_unfinished_when_all_calls_are_whole():
-    assert accumulated(chunk(content="x")).unfinished() is None
-    assert accumulated(chunk(tool_calls=[fragment("{}")])).unfinished() is None
+    assert accumulated(chunk(content="x")).tools.unfinished() is None
+    assert accumulated(chunk(tool_calls=[fragment("{}")])).tools.unfinished() is None
+
+
+# However a server numbers its calls.
+
+
+def test_parallel_calls_of_one_tool_may_all_have_one_index():
+    assert calls_of(
+        fragment('{"t":1}', id="a", name="f"),
+        fragment('{"t":', id="b", name="f"),
+        fragment("2}"),
+        fragment("{}", id="c", name="f"),
+    ) == [("a", "f", '{"t":1}'), ("b", "f", '{"t":2}'), ("c", "f", "{}")]
+
+
+def test_a_value_after_a_whole_one_is_that_of_another_call():
+    first, second = calls_of(
+        fragment('{"t":1}', id="a", name="f"), fragment(' {"t":2}', id="a", name="f")
+    )
+    assert first == ("a", "f", '{"t":1}')
+    assert second[1:] == ("f", ' {"t":2}')
+    assert second[0] not in {"", "a"}  # its result has to find it
+
+
+def test_a_call_that_nobody_could_answer_is_not_begun():
+    assert calls_of(fragment("{}", id="a", name="f"), fragment("{}")) == [("a", "f", "{}{}")]
+
+
+def test_white_space_and_rubbish_after_a_whole_value_stay_with_it():
+    for rest in (" \n", "}", ""):
+        assert calls_of(fragment("{}", id="a", name="f"), fragment(rest)) == [
+            ("a", "f", "{}" + rest)
+        ]
+
+
+def test_a_new_id_before_arguments_begins_a_call():
+    assert calls_of(
+        fragment("", id="a", name="now"), fragment("", id="b", name="now"), fragment("{}")
+    ) == [("a", "now", ""), ("b", "now", "{}")]
+
+
+def test_fragments_side_by_side_under_one_index_are_told_apart_by_id():
+    assert calls_of(
+        fragment('{"a"', id="a", name="f"),
+        fragment('{"b"', id="b", name="f"),
+        fragment(":1}", id="a"),
+        fragment(":2}", id="b"),
+    ) == [("a", "f", '{"a":1}'), ("b", "f", '{"b":2}')]
+
+
+def test_an_empty_fragment_with_a_new_id_decides_nothing():
+    assert calls_of(
+        fragment('{"a":', id="a", name="f"),
+        fragment("", id="b", name="f"),
+        fragment("1}", id="c", name="f"),
+    ) == [("a", "f", '{"a":1}')]
+
+
+def test_a_new_id_without_a_name_goes_on_with_what_it_fits():
+    assert calls_of(
+        fragment('{"a":[', id="a", name="f"),
+        fragment('{"b":1}', id="b"),
+        fragment("]}", id="c"),
+        fragment('{"c":2}', id="d"),
+    ) == [("a", "f", '{"a":[{"b":1}]}'), ("d", "f", '{"c":2}')]
+
+
+def test_a_name_alone_begins_another_call_where_it_cannot_be_a_piece():
+    found = calls_of(
+        fragment('{"a"', id="a", name="f"), fragment('{"b":1}', name="g"), finish_reason="stop"
+    )
+    assert [call[1:] for call in found] == [("f", '{"a"'), ("g", '{"b":1}')]
+    assert found[1][0]
+
+
+def test_arguments_may_come_before_id_and_name():
+    assert calls_of(fragment('{"a"'), fragment(":1}", id="c", name="f")) == [("c", "f", '{"a":1}')]
+
+
+@pytest.mark.parametrize("names", [["rea", "d_file"], ["rea", "read_file"], ["read_file"] * 3])
+def test_a_name_may_come_in_pieces(names):
+    fragments = [fragment(None, id="c", name=name) for name in names]
+    assert calls_of(*fragments, fragment("{}")) == [("c", "read_file", "{}")]
+
+
+def test_calls_are_in_the_order_of_their_index():
+    down = [fragment("{}", index=index, id=f"c{index}", name="f") for index in (2, 1, 0)]
+    assert [call[0] for call in calls_of(*down)] == ["c0", "c1", "c2"]
+
+
+def test_an_index_that_a_fork_took_is_given_to_nobody_else():
+    forked = [
+        fragment('{"a":1}', id="a", name="f"),
+        fragment('{"b":1}', id="b", name="f"),
+        fragment('{"c":', index=1, id="c", name="g"),
+        fragment("1}", index=1),
+        fragment("{}", index=7, id="d", name="h"),
+        fragment("{}", index=0, id="e", name="h"),
+    ]
+    answer = accumulated(*(chunk(tool_calls=[each]) for each in forked), chunk("tool_calls"))
+    found = {call.id: (call.index, call.arguments) for call in answer.completion().tool_calls}
+    assert found == {
+        "a": (0, '{"a":1}'),
+        "b": (1, '{"b":1}'),
+        "c": (2, '{"c":1}'),
+        "d": (7, "{}"),
+        "e": (8, "{}"),
+    }
+
+
+def test_calls_without_index_and_id_in_one_delta_go_by_their_place():
+    deltas = [['{"a":', '{"b":'], ["1}", "2}"]]
+    chunks = [chunk(tool_calls=[fragment(one, index=None) for one in delta]) for delta in deltas]
+    answer = accumulated(*chunks, chunk("stop")).completion()
+    assert [call.arguments for call in answer.tool_calls] == ['{"a":1}', '{"b":2}']
+
+
+def test_calls_without_index_are_told_apart_by_a_new_id_beside_a_name():
+    assert calls_of(
+        fragment('{"a":', index=None, id="a", name="f"),
+        fragment('{"b":1}', index=None, id="b", name="f"),
+        fragment("2}", index=None, id="a"),
+    ) == [("a", "f", '{"a":2}'), ("b", "f", '{"b":1}')]
+
+
+def test_a_call_of_which_nothing_is_known_is_none():
+    assert calls_of(fragment("", id="a"), fragment("{}", index=1, id="b", name="f")) == [
+        ("b", "f", "{}")
+    ]
+
+
+@given(st.text('{}[]":,\\ a', max_size=30), st.lists(st.integers(0, 30), max_size=4))
+def test_no_cut_changes_what_is_known_of_the_structure(text, places):
+    edges = [0, *sorted(min(place, len(text)) for place in places), len(text)]
+    whole, pieces = PartialToolCall(0, ""), PartialToolCall(0, "")
+    whole.add(fragment(text))
+    for begin, end in pairwise(edges):
+        pieces.add(fragment(text[begin:end]))
+    assert whole.nesting.is_closed is pieces.nesting.is_closed
+    assert whole.nesting.admits_object is pieces.nesting.admits_object
+
+
+@given(st.dictionaries(st.text(max_size=5), st.lists(st.integers() | st.text(max_size=5))))
+def test_a_value_is_closed_after_its_last_character(value):
+    text = json.dumps(value)
+    call = PartialToolCall(0, "")
+    for character in text:
+        assert not call.nesting.is_closed
+        call.add(fragment(character))
+    assert call.nesting.is_closed
+
+
+def test_the_cost_of_many_fragments_is_that_of_their_characters():
+    """Counted in calls: each fragment is looked at once, however long the arguments are."""
+    counts = []
+    for size in (1000, 2000):
+        answer, calls = ChatAccumulator(), 0
+
+        def count(*_):
+            nonlocal calls
+            calls += 1
+
+        fragments = [chunk(tool_calls=[fragment('"}', id="c", name="f")]) for _ in range(size)]
+        sys.setprofile(count)
+        answer.add(fragments)
+        sys.setprofile(None)
+        counts.append(calls)
+    assert counts[1] < 2.1 * counts[0]

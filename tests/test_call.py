@@ -295,7 +295,7 @@ async def test_a_body_that_cannot_be_read_twice_is_sent_once(reply):
         (BUSY, RateLimitError),
         (FakeReply.json({"error": {"code": "1113"}}), BillingError),
         (FakeReply(headers={"Content-Type": "text/html"}, steps=(b"<html>",)), ResponseError),
-        (FakeReply.json(COMPLETION), ResponseError),
+        (FakeReply.json({"id": "1", "object": "something"}), ResponseError),
         (FakeReply(status=304), ResponseError),
         (FakeReply(status=502, steps=(b"<html>",)), ServerError),
         (FakeReply(status=401, steps=(b"", LOST.failure)), AuthenticationError),
@@ -307,6 +307,14 @@ async def test_an_answer_that_is_no_stream(reply, error):
         with pytest.raises(error):
             await ask(zai, stream=True)
         assert transport.open_responses == 0
+
+
+async def test_a_whole_answer_in_place_of_a_stream_is_read():
+    zai, _ = scripted(FakeReply.json(COMPLETION))
+    async with zai:
+        stream = await ask(zai, stream=True)
+        assert [chunk.text async for chunk in stream] == ["Hi"]
+        assert (await stream.completion()).text == "Hi"
 
 
 # Sizes

@@ -43,18 +43,18 @@ from zai_async import (
 from zai_async.testing import FakeReply, FakeTransport
 
 
-async def read(*chunks, altitude="events", done=True, **options):
-    """Return what one altitude of a stream of these chunks yields."""
+async def read(*chunks, view="events", done=True, **options):
+    """Return what one view of a stream of these chunks yields."""
     async with client(body(chunks, done=done)) as zai, stream(zai, **options) as answer:
-        source = answer if altitude == "chunks" else getattr(answer, altitude)
+        source = answer if view == "chunks" else getattr(answer, view)
         return [item async for item in source]
 
 
-# Altitudes.
+# Views.
 
 
 async def test_chunks_are_structs_as_on_the_wire():
-    items = await read(*texts("a", "b"), last(), altitude="chunks")
+    items = await read(*texts("a", "b"), last(), view="chunks")
     assert all(type(item) is ChatCompletionChunk for item in items)
     assert [item.text for item in items] == ["a", "b", ""]
     assert items[-1].choices[0].finish_reason == "stop"
@@ -62,14 +62,14 @@ async def test_chunks_are_structs_as_on_the_wire():
 
 async def test_text_and_thinking_are_kept_apart():
     chunks = [*thoughts("hm", " hm"), *texts("A", "", "B"), last()]
-    assert await read(*chunks, altitude="text") == ["A", "B"]
-    assert await read(*chunks, altitude="thinking") == ["hm", " hm"]
+    assert await read(*chunks, view="text") == ["A", "B"]
+    assert await read(*chunks, view="thinking") == ["hm", " hm"]
 
 
 async def test_events_are_a_closed_union():
     results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
     events = await read(
-        *thoughts("hm"), *texts("A"), chunk({}, web_search=results), last(), altitude="events"
+        *thoughts("hm"), *texts("A"), chunk({}, web_search=results), last(), view="events"
     )
     thinking, text, search, usage, finished = events
     assert (thinking, text) == (ThinkingDelta("hm"), TextDelta("A"))
@@ -82,7 +82,7 @@ async def test_events_are_a_closed_union():
     assert finished.completion.text == "A"
 
 
-async def test_the_whole_answer_after_any_altitude():
+async def test_the_whole_answer_after_any_view():
     async with client(GOOD) as zai:
         async with stream(zai) as answer:
             async for text in answer.text:
@@ -107,7 +107,7 @@ async def test_the_snapshot_grows_with_what_was_read():
         assert answer.snapshot.usage.total_tokens == USAGE["total_tokens"]
 
 
-async def test_one_altitude_per_stream():
+async def test_one_view_per_stream():
     async with client(GOOD) as zai, stream(zai) as answer:
         assert await anext(aiter(answer.thinking)) == "Let me "
         with pytest.raises(StreamConsumedError, match="already read as thinking"):
@@ -116,19 +116,23 @@ async def test_one_altitude_per_stream():
             aiter(answer)
         with pytest.raises(StreamConsumedError):
             aiter(answer.events)
-        # The same altitude goes on where it stopped.
+        # The same view goes on where it stopped.
         assert [piece async for piece in answer.thinking] == ["think."]
 
 
 async def test_a_finished_stream_yields_nothing_more():
     async with client(GOOD) as zai, stream(zai) as answer:
         assert len([item async for item in answer]) == 6
-        assert [item async for item in answer] == []
+        with pytest.raises(StopAsyncIteration):
+            await anext(answer)
+        with pytest.raises(StreamConsumedError, match="read to its end"):
+            aiter(answer)
         assert (await answer.completion()).text == GOOD_TEXT
     async with client(GOOD) as zai, stream(zai) as answer:
         events = answer.events
         assert isinstance([event async for event in events][-1], Finished)
-        assert [event async for event in events] == []
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
 
 
 async def test_create_with_stream_returns_the_open_stream():
@@ -354,10 +358,10 @@ async def test_only_the_first_choice_counts():
     second["choices"][0]["index"] = 1
     both = chunk({"content": "A"})
     both["choices"] = [second["choices"][0], both["choices"][0]]
-    assert await read(second, both, last(), altitude="text") == ["A"]
+    assert await read(second, both, last(), view="text") == ["A"]
 
 
 async def test_odd_types_are_mended():
     odd = chunk({"content": "A"}) | {"id": 17, "created": "5", "usage": {"total_tokens": None}}
-    items = await read(odd, last(), altitude="chunks")
+    items = await read(odd, last(), view="chunks")
     assert (items[0].id, items[0].created, items[0].text) == ("17", 5, "A")

@@ -321,7 +321,7 @@ async def test_much_text_of_an_agent_is_kept_in_blocks():
     async with working(frames(*events)) as stream:
         reply = await stream.reply()
     assert reply.text == "".join(pieces) + "."
-    assert len(stream._said[0][1]) < 64
+    assert len(stream._reader.decoder._said[0][1]) < 64
 
 
 async def test_thinking_of_an_agent_is_apart():

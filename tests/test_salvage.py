@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.counting import counted
+from zai_async._protocol.salvage import END_MARK, can_belong, is_prose, salvage
 from zai_async.models import ChatCompletionChunk
 from zai_async.models.tolerant import decode
-from zai_async.streams.salvage import END_MARK, Salvaged, belongs_to, salvage
 
 DECODER = msgspec.json.Decoder(ChatCompletionChunk)
 # Legal text that looks like what the damage looks like.
@@ -38,7 +38,10 @@ def frame(*args, **delta):
 
 
 def read(data):
-    return salvage(data, DECODER.decode)
+    """Return the frames, and whether anything is lost."""
+    frames, lost = salvage(data, DECODER.decode)
+    assert data.startswith(lost)
+    return frames, bool(lost) or not frames
 
 
 def is_legal(data):
@@ -62,32 +65,32 @@ SECOND = frame("b", "Now")
 def test_the_second_generation_is_found_wherever_the_first_was_cut(decoy, seam):
     for cut in cuts(frame("a", f"x{decoy}y")):
         found = read(cut + seam + SECOND)
-        assert found.lost
-        assert found.frames[-1] == SECOND
+        assert found[1]
+        assert found[0][-1] == SECOND
 
 
 @pytest.mark.parametrize("decoy", DECOYS)
 def test_the_second_generation_may_hold_decoys(decoy):
     second = frame("b", decoy)
     for cut in cuts(frame("a", "first")):
-        assert read(cut + b"data: " + second) == Salvaged((second,), lost=True)
+        assert read(cut + b"data: " + second) == ((second,), True)
 
 
 def test_two_cuts_in_one_line_leave_the_third_generation():
     for cut in cuts(frame("a", "first")):
         for other in (b'{"id":"b","cho', b'{"id":', b'{"id":"b","choices":[{"delta":{"content":"x'):
-            assert read(cut + b"data: " + other + b"data: " + SECOND).frames == (SECOND,)
+            assert read(cut + b"data: " + other + b"data: " + SECOND)[0] == (SECOND,)
 
 
 def test_a_cut_without_a_successor_is_lost():
     for cut in cuts(frame("a", "first")):
-        assert read(cut) == Salvaged((), lost=True)
+        assert read(cut) == ((), True)
 
 
 @pytest.mark.parametrize("place", range(1, len(SECOND)))
 def test_a_successor_that_is_cut_itself_is_lost_too(place):
     found = read(b'{"id":"a","created":1,"chdata: ' + SECOND[:place])
-    assert found == Salvaged((), lost=True)
+    assert found == ((), True)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +108,12 @@ def test_a_successor_that_is_cut_itself_is_lost_too(place):
     ],
 )
 def test_whole_frames_that_are_glued_are_all_kept(data, frames):
-    assert read(data) == Salvaged(frames, lost=False)
+    assert read(data) == (frames, False)
 
 
 def test_glued_frames_after_a_cut_are_all_kept():
     found = read(b'{"id":"a","chdata: ' + SECOND + b"data: " + SECOND + b"data: [DONE]")
-    assert found == Salvaged((SECOND, SECOND, END_MARK), lost=True)
+    assert found == ((SECOND, SECOND, END_MARK), True)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +134,11 @@ def test_glued_frames_after_a_cut_are_all_kept():
     ids=range(11),
 )
 def test_what_holds_no_frame_is_lost(data):
-    assert read(data) == Salvaged((), lost=True)
+    assert read(data) == ((), True)
 
 
 def test_bytes_that_are_no_text_spoil_only_the_frame_they_are_in():
-    assert read(b'{"id":"\xff\xfedata: ' + SECOND) == Salvaged((SECOND,), lost=True)
+    assert read(b'{"id":"\xff\xfedata: ' + SECOND) == ((SECOND,), True)
 
 
 @pytest.mark.parametrize(
@@ -143,16 +146,16 @@ def test_bytes_that_are_no_text_spoil_only_the_frame_they_are_in():
 )
 def test_neither_do_they_hide_what_follows(rubbish):
     found = read(b'{"iddata: ' + rubbish + b"data: " + SECOND)
-    assert found == Salvaged((SECOND,), lost=True)
+    assert found == ((SECOND,), True)
 
 
 def test_a_frame_of_unknown_shape_is_still_a_frame():
     odd = b'{"id":1,"choices":"none"}'
-    assert read(odd + b"data: " + SECOND) == Salvaged((odd, SECOND), lost=False)
+    assert read(odd + b"data: " + SECOND) == ((odd, SECOND), False)
 
 
 def test_the_search_gives_up_after_many_seams():
-    assert read(b"data: {" * 1000 + b"data: " + SECOND) == Salvaged((), lost=True)
+    assert read(b"data: {" * 1000 + b"data: " + SECOND) == ((), True)
 
 
 @pytest.mark.parametrize("piece", [b"{}", b"data:", b"data: {", b"{", b" ", b"[DONE]", b"{}data: "])
@@ -179,10 +182,10 @@ def test_salvaged_frames_can_be_read_and_stand_in_the_damaged_one_in_order(piece
     data = b"".join(pieces)
     found = read(data)
     rest = data
-    for part in found.frames:
+    for part in found[0]:
         rest = rest[rest.index(part) + len(part) :]
         assert part == END_MARK or isinstance(decode(DECODER, part), ChatCompletionChunk)
-    assert all(part != END_MARK for part, _ in pairwise(found.frames))
+    assert all(part != END_MARK for part, _ in pairwise(found[0]))
 
 
 @given(st.sampled_from(DECOYS), st.sampled_from(DECOYS), st.data())
@@ -190,40 +193,50 @@ def test_no_cut_mixes_two_generations(first, second, data):
     whole, follower = frame("a", first), frame("b", second)
     place = data.draw(st.integers(1, len(whole) - 1))
     found = read(whole[:place] + b"data: " + follower)
-    generations = {decode(DECODER, part).id for part in found.frames if part != END_MARK}
+    generations = {decode(DECODER, part).id for part in found[0] if part != END_MARK}
     assert "a" not in generations
     assert "b" in generations
 
 
 @pytest.mark.parametrize(
-    ("lost", "same"),
+    ("lost", "may_be"),
     [
         (b'{"id":"20260102030405aa","cre', True),
         (b' { "id" : "20260102030405aa"', True),
         (b'{"id":"20260102030405bb","cre', False),
         (b'{"id":"20260102030405aaa"', False),
         (b'{"id":"20260102030405a', True),
-        (b'{"id":"202601020', True),
-        (b'{"id":"20260102', False),  # one of the same day
-        (b'{"id":"', False),
-        (b'{"choices":[{"id":"20260102030405aa"', False),
-        (b"rubbish", False),
-        (b'rubbishdata: {"id":"20260102030405aa"', True),
+        (b'{"id":"20260102030405b', False),
+        (b'{"id":"', True),
+        (b"{", True),
+        (b"data: ", True),
+        (b"dat", True),
+        (b"", True),
+        (b'{"choices":[{"id":"another"', True),
+        (b'"content":"x"}}]}', True),
+        (b"upstream timed out", False),
         (b'{"id":"other"data:{"id":"20260102030405aa"', True),
-        (b'{"id":"\xff', False),
+        (b'{"id":"other"\n{"id":"20260102030405aa"', True),
+        (b'{"id":"other","a":1\ndata: {"id":"third"', False),
+        (b'{"id":"\xff', True),
     ],
 )
-def test_what_was_lost_tells_of_which_answer_it_was(lost, same):
-    assert belongs_to(lost, "20260102030405aa") is same
+def test_what_was_lost_tells_of_which_answer_it_can_be(lost, may_be):
+    assert can_belong(lost, "20260102030405aa") is may_be
 
 
-def test_without_ids_all_is_of_one_answer():
-    assert belongs_to(b'{"choices":[', "")
-    assert not belongs_to(b'{"id":"a"', "")
+def test_of_an_answer_without_id_everything_can_be():
+    for lost in (b'{"choices":[', b'{"id":"a"', b'{"id":"a","b":1'):
+        assert can_belong(lost, "")
+
+
+@pytest.mark.parametrize("text", [b"upstream timed out", b": ping", b"", b"d", b"data"])
+def test_prose_is_what_was_never_meant_to_be_json(text):
+    assert is_prose(text) is not b"data: {".startswith(text)
 
 
 @given(st.text())
 def test_a_legal_frame_is_returned_unchanged(text):
     data = frame("a", text)
     assert is_legal(data)
-    assert read(data) == Salvaged((data,), lost=False)
+    assert read(data) == ((data,), False)

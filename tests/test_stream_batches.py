@@ -46,7 +46,7 @@ async def seen_by(answer):
 async def test_chunks_that_come_alone_are_kept_for_a_moment_only():
     reply = FakeReply.stream(*(frame(each) for each in [*texts(*numbered(MANY)), last()]), DONE)
     async with client(reply) as zai, stream(zai) as answer:
-        kept = [len(answer._unread) async for _ in answer]
+        kept = [len(answer._reader.decoder._alone) async for _ in answer]
         assert max(kept) < 8
         assert answer.snapshot.text == "".join(numbered(MANY))
 

@@ -162,7 +162,7 @@ def test_one_timer_for_all_streams():
                 await each.open()
             watchdog = (await zai._manager.sessions.current()).watchdog
             assert math.isclose(watchdog._timer.when(), 1.0)
-            assert streams[2].patience == 400
+            assert streams[2]._reader._timer.patience == 400
             ended = []
 
             async def wait(each):
@@ -204,7 +204,7 @@ def test_what_ends_while_it_is_broken_off_was_broken_off(monkeypatch):
 
             async def read_and_drain(response):
                 data = await read(response)
-                answer.interrupt()
+                answer._reader._timer.interrupt()
                 return data
 
             monkeypatch.setattr(FakeResponse, "read", read_and_drain)
@@ -217,6 +217,6 @@ def test_what_ends_while_it_is_broken_off_was_broken_off(monkeypatch):
 async def test_breaking_off_what_is_not_open_is_harmless():
     async with client(FakeReply.stream(WORD)) as zai:
         answer = stream(zai)
-        answer.interrupt()
+        answer._reader.break_off(None)
         await answer.aclose()
         assert answer.outcome is None

@@ -64,7 +64,7 @@ def generations(draw, letter, id):
         places = sorted(draw(st.lists(st.integers(0, len(ARGUMENTS)), max_size=3)))
         pieces = [piece.decode() for piece in cuts(ARGUMENTS.encode(), *places)]
         chunks += [tool("", id=f"call_{letter}", name=letter), *map(tool, pieces)]
-    chunks.append(last(draw(st.sampled_from(["tool_calls", "stop"]))))
+    chunks.append(last(draw(st.sampled_from(["tool_calls", "stop"][kind == "text" :]))))
     own_usage = {"choices": [], "usage": USAGE}
     return with_id(chunks + [own_usage] * draw(st.integers(0, 1)), id)
 
@@ -215,6 +215,9 @@ async def test_after_the_finish_reason_another_generation_is_another_one(glued, 
         seam = b"" if glued else b"\n\n"
         wire = body(old, done=False) + usage[:cut] + seam + body(with_id(new, SECOND))
         events, error, answer = await read(wire, on_restart=reset)
+        if reset == "reset" and cut <= len('data: {"id":"20261120101'):
+            assert isinstance(error, StreamMalformedError)  # it may be of the second one as well
+            continue
         if reset == "reset":
             assert (error, told(events)[0]) == (None, "uno ")
         else:
@@ -305,8 +308,87 @@ async def test_at_a_proper_end_a_call_may_have_no_arguments(finish):
     assert [call.parse() for call in answer.snapshot.tool_calls] == [{}]
 
 
-async def test_an_end_that_promises_calls_and_has_none_is_an_end():
-    """Nothing is hidden from whoever looks for the calls."""
-    events, error, answer = await read(body([*thoughts("hm"), last("tool_calls")]))
-    assert (error, told(events)[3]) == (None, [])
-    assert (answer.outcome, answer.snapshot.finish_reason) == ("tool_calls", "tool_calls")
+@pytest.mark.parametrize("chunks", [[], thoughts("hm"), texts("A")])
+async def test_an_end_that_promises_calls_and_has_none_is_no_answer(chunks):
+    events, error, answer = await read(body([*chunks, last("tool_calls")]))
+    assert isinstance(error, IncompleteError)
+    assert told(events)[3] == []
+    assert answer.snapshot.finish_reason == "tool_calls"
+
+
+# What stands between a frame that was cut and the next one.
+
+SEAMS = [
+    b"",
+    b"\n",
+    b"\r\n",
+    b"\n\n",
+    b"\n: ping\n",
+    b"\n: ping\n\n",
+    b": ping\n\n",
+    b"\nevent: message\n",
+    b"\nid: 7\n",
+    b"\nretry: 1\n\n",
+    b"\ndata:\n",
+    b"\nother: x\n",
+]
+
+
+def seam_ids(seam):
+    return repr(seam)
+
+
+@pytest.mark.parametrize("seam", SEAMS, ids=seam_ids)
+@pytest.mark.parametrize("before", [[], [chunk({})]], ids=["nothing", "role"])
+async def test_no_text_is_lost_silently_whatever_follows_a_cut(seam, before):
+    frames = [frame(each) for each in [*texts("one ", "two ", "three"), last()]]
+    for cut in range(1, len(frames[0]) - 1):
+        wire = body(before, done=False) + frames[0][:cut] + seam + b"".join(frames[1:]) + DONE
+        events, error, _ = await read(wire)
+        if frames[0][:cut] in {b"data", b"data:", b"data: "} and b"\n\n" in seam:
+            continue  # an empty event, which servers send to keep a connection alive
+        if error is None:
+            assert told(events)[0] == "one two three", (cut, wire)
+        else:
+            assert isinstance(error, IncompleteError)
+
+
+@pytest.mark.parametrize("seam", SEAMS, ids=seam_ids)
+async def test_a_second_generation_is_whole_or_not_at_all(seam):
+    first = frame(texts("one ")[0])
+    rest = body([*texts("uno ", "dos", id=SECOND), last(id=SECOND)])
+    for cut in range(1, len(first) - 2):
+        events, error, _ = await read(first[:cut] + seam + rest)
+        assert error is not None or told(events)[0] == "uno dos", cut
+        if cut > len('data: {"id":"20261120101112aaaaaaaaaaaaaa"'):
+            assert (error, told(events)[0]) == (None, "uno dos"), cut
+
+
+# Restarts without any damage.
+
+
+def created(chunks, moment):
+    return [each | {"created": moment} for each in chunks]
+
+
+@pytest.mark.parametrize("first", [texts("one ", "two "), [*thoughts("hm"), *texts("one ")]])
+@pytest.mark.parametrize("role", [[], [chunk({}, id=SECOND)]])
+async def test_another_backend_that_takes_over_is_noticed(first, role):
+    second = created([*role, *texts("uno ", "dos", id=SECOND), last(id=SECOND)], 90)
+    wire = body(created(first, 1), done=False) + body(second)
+    _, error, answer = await read(wire)
+    assert isinstance(error, StreamRestartedError)
+    assert (error.old_id, error.new_id) == (FIRST, SECOND)
+    assert "uno" not in answer.snapshot.text
+    events, error, answer = await read(wire, on_restart="reset")
+    assert (error, told(events)[0], answer.snapshot.text) == (None, "uno dos", "uno dos")
+
+
+async def test_a_relay_with_ids_of_its_own_is_no_other_backend():
+    ids = created([*texts("a", id="1"), *texts("b", id="2"), *texts("c", id="3"), last(id="4")], 5)
+    ids = [each | {"created": number} for number, each in enumerate(ids, 5)]
+    events, error, answer = await read(body(ids))
+    assert (error, told(events)[0], answer.id_changes) == (None, "abc", 2)
+    ending = created([last(id="relay")], 99)
+    events, error, answer = await read(body([*created(texts("a", "b"), 1), *ending]))
+    assert (error, told(events)[0], answer.id_changes) == (None, "ab", 0)

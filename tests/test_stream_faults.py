@@ -160,7 +160,10 @@ async def test_an_error_that_is_null_is_none():
     ("reply", "error"),
     [
         (FakeReply.json({"error": {"code": "1305", "message": "busy"}}), RateLimitError),
-        (FakeReply.json({"id": "x", "choices": [{"message": {"content": "A"}}]}), ResponseError),
+        (
+            FakeReply.json({"id": "x", "choices": [{"message": {"content": "A"}}]}),
+            StreamTruncatedError,
+        ),
         (FakeReply.stream(b"<html>no</html>"), ResponseError),
         (FakeReply.stream(b'{"id":"x","choices":[]}'), ResponseError),
         (FakeReply.stream(b'{"code":500,"msg":"404 NOT_FOUND","success":false}'), APIError),
@@ -270,6 +273,9 @@ async def test_two_generations_are_never_joined(prefix, newline):
             assert (error.old_id, error.new_id) == (FIRST, SECOND)
             assert (outcome, text) == ("restarted", error.partial.text)
             assert A_TEXT.startswith(text)
+        elif position <= len('data: {"id":"20261120101'):
+            # Cut before the ids differ, it may as well be a frame of the generation that follows.
+            assert (text, type(error)) == ("", StreamMalformedError)
         else:
             assert (text, outcome) == (B_TEXT, "completed")
 
@@ -418,17 +424,26 @@ async def test_a_second_generation_is_noticed_wherever_the_first_was_cut(seam, c
 
 
 @pytest.mark.parametrize("seam", range(1, 8))
-async def test_what_was_cut_before_anything_was_shown_is_begun_anew(seam):
+async def test_what_was_cut_before_it_said_whose_it_is_may_be_missing(seam):
     wire = b"data: {"[:seam] + body([*texts("B1", "B2", id=SECOND), last(id=SECOND)])
-    assert await outcome_of(wire) == ("B1B2", "completed", None)
+    text, outcome, error = await outcome_of(wire)
+    assert (text, outcome) in [("", "error"), ("B1", "error")]
+    assert isinstance(error, StreamMalformedError)
+
+
+async def test_relays_that_always_write_the_field_name_twice_are_read():
+    chunks = [*texts("one ", "two ", "three"), last()]
+    twice = body(chunks, done=False).replace(b"data: ", b"data: data: ")
+    for end in (DONE, b"data: " + DONE):
+        assert (await outcome_of(twice + end))[:2] == ("one two three", "completed")
 
 
 async def test_of_an_endless_page_the_beginning_is_shown():
-    page = [b"<p>%d</p>\n\n" % number for number in range(100)]
+    page = [b"<p>%d</p>\n\n" % number for number in range(10_000)]
     _, _, error = await outcome_of(FakeReply.stream(*page))
     assert isinstance(error, ResponseError)
     assert "<p>0</p>" in error.body
-    assert "<p>99</p>" not in error.body
+    assert "<p>9999</p>" not in error.body
 
 
 async def test_an_error_in_the_read_of_the_end_mark_is_raised():

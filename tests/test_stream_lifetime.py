@@ -13,11 +13,13 @@ from zai_async import (
     AsyncZai,
     CallOptions,
     ConnectionLostError,
+    DeadlineError,
     RetryPolicy,
     StreamConsumedError,
     StreamTruncatedError,
 )
 from zai_async.testing import FakeReply
+from zai_async.testing.fake_transport import FakeResponse
 
 WORD = frame(texts("word")[0])
 SLOW = FakeReply.stream(WORD, 3600.0, WORD)
@@ -103,22 +105,130 @@ async def test_cancelling_a_task_group_leaves_nothing_behind(zai_emulator):
         await zai_emulator.wait_until(lambda: zai_emulator.in_flight == 0)
 
 
-async def test_a_stream_outside_a_context_is_closed_when_its_reader_is_cancelled():
-    async with client(SLOW) as zai:
+async def test_outside_a_context_reading_can_go_on_after_a_cancellation_too():
+    slow = FakeReply.stream(WORD, 0.05, body([last()]))
+    async with client(slow) as zai:
         answer = await zai.chat.completions.create(model="m", messages="hi", stream=True)
+        pieces = answer.text
+        assert await anext(pieces) == "word"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(pieces), 0.01)
+        assert [piece async for piece in pieces] == []
+        assert (await answer.completion()).text == "word"
+
+
+async def test_a_stream_that_a_cancelled_task_leaves_behind_is_closed():
+    async with client(SLOW) as zai:
 
         async def read():
-            async for _ in answer:
+            async for _ in await zai.chat.completions.create(model="m", messages="hi", stream=True):
                 pass
 
         task = asyncio.create_task(read())
         await anyio.sleep(0.01)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del task
+            gc.collect()
+        assert [item.category for item in caught] == [ResourceWarning]
         assert transport_of(zai).open_responses == 0
-        with pytest.raises(StreamConsumedError, match="closed"):
-            await anext(answer)
+
+
+async def test_a_cancelled_completion_closes_a_stream_that_nobody_else_will_close():
+    async with client(SLOW) as zai:
+        answer = await zai.chat.completions.create(model="m", messages="hi", stream=True)
+        with anyio.move_on_after(0.01):
+            await answer.completion()
+        assert transport_of(zai).open_responses == 0
+        with pytest.raises(StreamConsumedError, match="closed before its end"):
+            await answer.completion()
+
+
+@pytest.mark.parametrize("wait", [asyncio.wait_for, None])
+async def test_a_timed_read_before_the_headers_sends_one_request(wait):
+    late = FakeReply(headers=FakeReply.stream().headers, steps=(GOOD,), delay=0.05)
+    async with client(late) as zai:
+        answer = stream(zai)
+        pieces, text = answer.text, ""
+        while answer.outcome is None:
+            with anyio.move_on_after(0.01):
+                try:
+                    text += await (wait(anext(pieces), 0.005) if wait else anext(pieces))
+                except TimeoutError:
+                    continue
+                except StopAsyncIteration:
+                    break
+        assert text == GOOD_TEXT
+        assert len(transport_of(zai).requests) == 1
+
+
+async def test_opening_that_was_given_up_is_gone_on_with():
+    late = FakeReply(headers=FakeReply.stream().headers, steps=(GOOD,), delay=0.05)
+    async with client(late) as zai:
+        answer = stream(zai)
+        with anyio.move_on_after(0.01):
+            await answer.open()
+        await answer.open()
+        async with answer:
+            assert (await answer.completion()).text == GOOD_TEXT
+        assert len(transport_of(zai).requests) == 1
+
+
+async def test_a_cancelled_entry_ends_the_opening():
+    never = FakeReply(headers=FakeReply.stream().headers, delay=3600.0)
+    async with client(never, limits=1) as zai:
+        answer = stream(zai)
+        with anyio.move_on_after(0.01):
+            async with answer:
+                pytest.fail("nothing came")
+        assert next(iter(zai.limits.snapshot().values())).in_flight == 0
+
+
+async def test_a_context_is_entered_once():
+    async with client(GOOD) as zai:
+        async with stream(zai) as answer:
+            with pytest.raises(StreamConsumedError, match="entered before"):
+                await answer.__aenter__()
+            assert (await answer.completion()).text == GOOD_TEXT
+        with pytest.raises(StreamConsumedError, match="entered before"):
+            await answer.__aenter__()
+
+
+@pytest.mark.parametrize("view", ["chunks", "text", "events"])
+async def test_a_stream_that_was_left_before_its_end_has_no_completion(view):
+    async with client(GOOD) as zai:
+        async with stream(zai) as answer:
+            async for _ in answer if view == "chunks" else getattr(answer, view):
+                break
+        for read in (answer.completion, answer.__anext__):
+            with pytest.raises(StreamConsumedError, match="closed before its end"):
+                await read()
+        assert answer.outcome is None
+
+
+async def test_a_read_ends_whatever_its_transport_does(monkeypatch):
+    async def deaf(response):
+        """Wait for something that no close ends."""
+        if isinstance(response._steps[0], bytes):
+            return await read(response)
+        return await asyncio.get_running_loop().create_future()
+
+    read = FakeResponse.read
+    monkeypatch.setattr(FakeResponse, "read", deaf)
+    async with client(FakeReply.stream(WORD, 3600.0)) as zai, stream(zai, deadline=0.3) as answer:
+        with pytest.raises(DeadlineError) as caught:
+            await answer.completion()
+        assert caught.value.partial.text == "word"
+    async with client(FakeReply.stream(WORD, 3600.0)) as zai, stream(zai) as answer:
+        await anext(answer)
+        reader = asyncio.create_task(answer.completion())
+        await anyio.sleep(0.01)
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError, match="closed while it was read"):
+            await reader
+        assert reader.cancelling() == 0
 
 
 async def test_inside_a_context_reading_can_go_on_after_a_cancellation():
@@ -184,7 +294,9 @@ async def test_closing_twice_and_closing_what_was_never_opened():
         answer = stream(zai)
         await answer.aclose()
         await answer.aclose()
-        assert [item async for item in answer] == []
+        for read in (answer.open, answer.__anext__, answer.completion):
+            with pytest.raises(StreamConsumedError, match="closed before its end"):
+                await read()
         assert not transport_of(zai).requests
 
 

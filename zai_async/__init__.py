@@ -13,6 +13,16 @@ from zai_async._version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zai_async._codes import Outcome
+    from zai_async._protocol.events import (
+        ChatEvent,
+        Finished,
+        Reset,
+        TextDelta,
+        ThinkingDelta,
+        ToolCallDelta,
+        ToolCallStarted,
+        WebSearch,
+    )
     from zai_async.client import AsyncZai
     from zai_async.errors import (
         AccountError,
@@ -103,16 +113,6 @@ if TYPE_CHECKING:
         no_retries,
     )
     from zai_async.streams import ChatStream, EventStream
-    from zai_async.streams.events import (
-        ChatEvent,
-        Finished,
-        Reset,
-        TextDelta,
-        ThinkingDelta,
-        ToolCallDelta,
-        ToolCallStarted,
-        WebSearch,
-    )
     from zai_async.tasks import Task, as_completed, wait_all
     from zai_async.uploads import audio_part, file_part, image, video_part
 
@@ -232,7 +232,7 @@ _HOMES = (
     "limiter",
     "ledger",
     "uploads",
-    "streams.events",
+    "_protocol.events",
     "serialization",
     "session",
     "streams",

@@ -27,7 +27,7 @@ async def to_the_end(work: Callable[[], T]) -> T:
     return doing.result()
 
 
-def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
     """Call a function in its event loop: now if that is this one, soon if it is another."""
     if running_loop() is loop:
         function()

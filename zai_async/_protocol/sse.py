@@ -226,6 +226,9 @@ class SSEParser:
                 self._ignore(line, after=bool(data))
         if not data:
             return None
+        if len(data) > 1 and not data[0]:
+            # Legal, but of JSON nobody writes it: a frame was cut behind its field name.
+            self._ignore(b"data:", after=False)
         return Event(b"\n".join(data), _decode(event) or "message", self.last_event_id)
 
     def _remember(self, field: bytes, value: bytes) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from zai_async._protocol.events import TextDelta, ThinkingDelta
 from zai_async.cli.connection import Invocation
 from zai_async.cli.output import to_json
 from zai_async.cli.storage import keeps_history, state_directory, write_private
 from zai_async.cli.terminal import Terminal
 from zai_async.models import ChatCompletion, ChatParams, ContentPartParam, Message, MessageParam
-from zai_async.streams.events import TextDelta, ThinkingDelta
 
 __all__ = ["AnswerDisplay", "ChatSession", "SavedConversation", "first_code", "last_conversation"]
 

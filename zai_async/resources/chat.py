@@ -49,7 +49,12 @@ class Completions(Resource):
         Source: https://docs.z.ai/api-reference/llm/chat-completion
         """
         if stream:
-            return await self.stream(**params).open()
+            answer = self.stream(**params)
+            try:
+                return await answer.open()
+            except BaseException:
+                await answer.aclose()  # nobody else has it
+                raise
         return await self._manager.call(ep.CHAT, params)
 
     def stream(self, **params: Unpack[ChatParams]) -> ChatStream:

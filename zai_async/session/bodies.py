@@ -8,13 +8,7 @@ from zai_async._transport import Response
 from zai_async._wire import error_in_body, not_the_api, open_envelope
 from zai_async.session.settings import Settings
 
-__all__ = ["is_event_stream", "raise_error", "raise_no_stream"]
-
-
-def is_event_stream(response: Response) -> bool:
-    """Tell whether events follow; relays write many things into the header."""
-    kind = response.headers.get("Content-Type", "").lower()
-    return response.status < 300 and not ("json" in kind or "html" in kind)
+__all__ = ["raise_error", "raise_no_stream"]
 
 
 def raise_no_stream(

@@ -24,7 +24,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import CallOptions, Usage
-from zai_async.session.bodies import is_event_stream, raise_no_stream
+from zai_async.session.bodies import raise_no_stream
 from zai_async.session.gate import turn_of
 from zai_async.session.hooks import Hooks
 from zai_async.session.loops import InFlightCall, LoopSession, Sessions
@@ -206,10 +206,10 @@ class Call:
             raise
 
     async def open(self) -> Response:
-        """Send requests until one is answered by an event stream."""
+        """Send requests until one is answered with success; what the body is, its reader sees."""
 
         async def accept(response: Response) -> Response:
-            if not is_event_stream(response):
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 body = await self.read(response)
                 raise_no_stream(response, body, self.settings, self.secrets)
             return response

@@ -1,6 +1,5 @@
 """Streams: asynchronous iterators over what the platform sends, with exactly one outcome each."""
 
-from zai_async._outcomes import ensure_proper_end
 from zai_async.streams.agent import AgentStream, SlidePage
 from zai_async.streams.audio import SpeechStream, TranscriptionStream
 from zai_async.streams.chat import ChatStream
@@ -13,5 +12,4 @@ __all__ = [
     "SlidePage",
     "SpeechStream",
     "TranscriptionStream",
-    "ensure_proper_end",
 ]

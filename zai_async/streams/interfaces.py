@@ -1,59 +1,24 @@
-"""What each kind of stream defines, and what it needs of the call that it belongs to."""
+"""What a stream needs of the call that it belongs to; the engine provides it."""
 
-import abc
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from zai_async._clock import Clock
 from zai_async._secrets import Secret
 from zai_async._transport import Response
-from zai_async._wire import Operation
 from zai_async.errors import Attempt, Timing, ZaiError
-from zai_async.models import CallOptions, Outcome, Timeout, Usage
+from zai_async.models import CallOptions, Timeout, Usage
 from zai_async.providers import Provider
 
-__all__ = ["Source", "StreamKind"]
-
-T = TypeVar("T")
+__all__ = ["StreamCall"]
 
 
-class StreamKind(abc.ABC, Generic[T]):
-    """What the events of a stream mean, and what makes a proper end of it."""
-
-    @abc.abstractmethod
-    def _accept(self, data: bytes) -> T | None:
-        """Decode an event and take note of it; None for one that is not for the caller."""
-
-    @abc.abstractmethod
-    def _accept_stray(self, line: bytes) -> None:
-        """Make sense of a line that is no part of any event."""
-
-    @abc.abstractmethod
-    def _judge(self, *, done: bool) -> Outcome:
-        """Say how the stream ended, or raise what is wrong with its end."""
-
-    @abc.abstractmethod
-    def _finished(self) -> bool:
-        """Tell whether nothing but the end mark is still to come."""
-
-    @abc.abstractmethod
-    def _partial(self) -> Any:
-        """Return what has arrived so far."""
-
-    def _settle(self) -> None:
-        """Take note of what was put off; ``_progress`` counts it from here on."""
-
-    def _spent(self) -> Usage | None:
-        """Return what the platform told about tokens; None if it counts none here."""
-        return None
-
-
-class Limits(Protocol):
+class StreamSettings(Protocol):
     """The settings that a stream heeds."""
 
     @property
     def clock(self) -> Clock:
-        """Time and chance."""
+        """Time and randomness."""
         ...
 
     @property
@@ -67,8 +32,8 @@ class Limits(Protocol):
         ...
 
 
-class Watch(Protocol):
-    """Looks after the clocks of open streams."""
+class StreamWatchdog(Protocol):
+    """Looks after the timeouts of open streams."""
 
     def add(self, watched: Any, /) -> None:
         """Begin to look after a stream."""
@@ -79,12 +44,12 @@ class Watch(Protocol):
         ...
 
 
-class Home(Protocol):
+class StreamSession(Protocol):
     """What lives as long as the event loop."""
 
     @property
-    def watchdog(self) -> Watch:
-        """Look after the clocks of streams."""
+    def watchdog(self) -> StreamWatchdog:
+        """Look after the timeouts of streams."""
         ...
 
     def spawn(self, work: Coroutine[Any, Any, None], cleanup: Callable[[], None], /) -> None:
@@ -92,13 +57,8 @@ class Home(Protocol):
         ...
 
 
-class Source(Protocol):
-    """One logical call, which can open a response several times."""
-
-    @property
-    def operation(self) -> Operation[Any]:
-        """What is called."""
-        ...
+class StreamCall(Protocol):
+    """One logical call, which can open a response several times, from any task."""
 
     @property
     def options(self) -> CallOptions:
@@ -107,16 +67,16 @@ class Source(Protocol):
 
     @property
     def timeout(self) -> Timeout:
-        """The clocks of this call."""
+        """The timeouts of this call."""
         ...
 
     @property
-    def settings(self) -> Limits:
+    def settings(self) -> StreamSettings:
         """What the client is set to."""
         ...
 
     @property
-    def session(self) -> Home:
+    def session(self) -> StreamSession:
         """What lives on the event loop of the last request."""
         ...
 
@@ -141,14 +101,14 @@ class Source(Protocol):
         ...
 
     async def open(self) -> Response:
-        """Send the request, again if need be, until an event stream answers."""
+        """Send the request, again if need be, until it is answered with a status below 300."""
         ...
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again, raise the error when it may not."""
         ...
 
-    def note(self, error: ZaiError) -> None:
+    def fail(self, error: ZaiError) -> None:
         """Write a failure down that will not be tried again."""
         ...
 
@@ -157,5 +117,5 @@ class Source(Protocol):
         ...
 
     def leave(self, usage: Usage | None = None, *, completed: bool = False) -> None:
-        """Be over, and give the slot of the limiter back; again is harmless."""
+        """Be over, and give the permit of the limiter back; again is harmless."""
         ...

@@ -1,7 +1,18 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zai_async._protocol.accumulator import ChatAccumulator
+from zai_async._protocol.events import (
+    EventBuilder,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    WebSearch,
+)
 from zai_async.errors import ToolCallIncompleteError, ToolCallMalformedError, ZaiError
 from zai_async.models import (
     ChatCompletionChunk,
@@ -12,16 +23,6 @@ from zai_async.models import (
     SearchResult,
     ToolCall,
     Usage,
-)
-from zai_async.streams.accumulator import ChatAccumulator
-from zai_async.streams.events import (
-    Finished,
-    Narrator,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDelta,
-    ToolCallStarted,
-    WebSearch,
 )
 
 PAGES = [SearchResult(title="page")]
@@ -39,12 +40,12 @@ def call(arguments, index=0, id="c0", name="f"):
 
 def told(*chunks, outcome="completed"):
     """Return the events of each chunk, and those of the end."""
-    answer, narrator, events = ChatAccumulator(), Narrator(), []
+    answer, events = ChatAccumulator(), []
+    builder = EventBuilder(answer)
     for each in chunks:
         answer.add([each])
-        events.append(list(narrator.tell(each, answer)))
-    completion = answer.completion()
-    return *events, list(narrator.conclude(answer, completion, outcome))
+        events.append(list(builder.push(each)))
+    return *events, list(builder.finish(answer.completion(), outcome))
 
 
 def test_a_chunk_is_told_in_the_order_of_thought():
@@ -79,8 +80,8 @@ def test_a_tool_call_is_told_as_it_grows_and_whole_at_the_end():
         call(""), call('{"a"'), chunk(content="x"), call(":1}"), chunk("tool_calls")
     )
     assert events == [
-        [ToolCallStarted(0, "c0", "f")],
-        [ToolCallDelta(0, '{"a"')],
+        [],  # the name may be a piece of one
+        [ToolCallStarted(0, "c0", "f"), ToolCallDelta(0, '{"a"')],
         [TextDelta("x")],
         [ToolCallDelta(0, ":1}")],
         [],
@@ -99,9 +100,13 @@ def test_calls_side_by_side_are_told_by_their_index():
 @pytest.mark.parametrize("arguments", ["", " ", "{}"])
 @pytest.mark.parametrize("outcome", ["tool_calls", "completed", "other"])
 def test_a_call_without_arguments_is_usable(arguments, outcome):
-    end = told(call(arguments), chunk("tool_calls"), outcome=outcome)[-1]
-    assert isinstance(end[0], ToolCall)
-    assert end[0].arguments == arguments
+    *_, whole, finished = [
+        event
+        for events in told(call(arguments), chunk("tool_calls"), outcome=outcome)
+        for event in events
+    ]
+    assert isinstance(whole, ToolCall)
+    assert (whole.arguments, type(finished)) == (arguments, Finished)
 
 
 @pytest.mark.parametrize("arguments", ["", " "])
@@ -109,7 +114,7 @@ def test_a_call_without_arguments_is_usable(arguments, outcome):
     "outcome", ["length", "sensitive", "context_exceeded", "network_error", "truncated", "empty"]
 )
 def test_a_call_may_have_been_cut_before_its_arguments(arguments, outcome):
-    error = told(call(arguments), chunk("length"), outcome=outcome)[-1][0]
+    error = told(call(arguments), chunk("length"), outcome=outcome)[-1][-2]
     assert type(error) is ToolCallIncompleteError
     assert (error.name, error.raw) == ("f", arguments)
 
@@ -161,7 +166,42 @@ def test_the_deltas_add_up_to_the_answer(chunks):
     for each in completion.tool_calls:
         deltas = [e.text for e in flat if isinstance(e, ToolCallDelta) and e.index == each.index]
         assert "".join(deltas) == each.arguments
-    started = [event.index for event in flat if isinstance(event, ToolCallStarted)]
+    started = [e.index for e in [*flat, *end] if isinstance(e, ToolCallStarted)]
     assert sorted(started) == sorted(each.index for each in completion.tool_calls)
-    assert all(isinstance(event, ToolCall | ZaiError) for event in end[:-1])
-    assert len(end) == len(started) + 1
+    told_whole = [event for event in end[:-1] if not isinstance(event, ToolCallStarted)]
+    assert all(isinstance(event, ToolCall | ZaiError) for event in told_whole)
+    assert len(told_whole) == len(started)
+
+
+def test_the_name_is_told_when_it_is_certain():
+    events = told(call('{"a"', id=None, name=None), call("", name="re"), call(":1}", name="ad"))
+    flat = [event for group in events for event in group]
+    assert flat[:2] == [ToolCallStarted(0, "c0", "re"), ToolCallDelta(0, '{"a"')]
+    pieces = told(call("", name="rea"), call("", name="d"), call("{}", name=None), chunk("stop"))
+    assert pieces[:3] == ([], [], [ToolCallStarted(0, "c0", "read"), ToolCallDelta(0, "{}")])
+
+
+def test_a_call_without_arguments_is_told_when_another_begins():
+    first, second, *_ = told(call(""), call("{}", 1, "c1", "g"))
+    assert first == []
+    assert second == [
+        ToolCallStarted(0, "c0", "f"),
+        ToolCallStarted(1, "c1", "g"),
+        ToolCallDelta(1, "{}"),
+    ]
+
+
+@pytest.mark.parametrize("count", [31, 32, 33, 1000, 100_000])
+def test_any_number_of_pieces_adds_up(count):
+    pieces = [*"ab"] * (count // 2) + ["c"] * (count % 2)
+    *events, end = told(
+        call('{"x":"'), *(call(piece, name=None) for piece in pieces), call('"}'), chunk("stop")
+    )
+    deltas = [e.text for group in events for e in group if isinstance(e, ToolCallDelta)]
+    assert "".join(deltas) == end[0].arguments == '{"x":"' + "".join(pieces) + '"}'
+
+
+def test_every_event_is_plain_data_with_a_type():
+    events = [event for group in told(call("{}"), chunk("stop", content="x")) for event in group]
+    for event in events:
+        assert msgspec.json.decode(msgspec.json.encode(event))["type"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chat_wire import DONE, FIRST, body, chunk, client, frame, last, stream, texts
-from zai_async.streams.salvage import Halves
+from zai_async._protocol.salvage import SurrogateJoiner
 
 
 def ascii_frame(text, key="content"):
@@ -51,4 +51,4 @@ async def test_half_a_character_without_the_other_is_no_text(codes):
 
 def test_an_escaped_backslash_is_no_half():
     data = json.dumps({"id": FIRST, "a": "\\ud83d"}).encode()
-    assert Halves().join(data) == data
+    assert SurrogateJoiner().join(data) == data

@@ -1,0 +1,149 @@
+"""Adding up the chunks of a chat answer."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from zai_async._protocol.text import ChunkedText
+from zai_async._protocol.tool_calls import ToolCallAssembler, ToolCallUpdate
+from zai_async.models import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    ContentFilter,
+    Message,
+    SearchResult,
+    Usage,
+)
+from zai_async.models.chat import Audio, text_of
+from zai_async.models.options import outcome_of
+
+__all__ = ["PROPER_ENDS", "ChatAccumulator"]
+
+PROPER_ENDS: Final = frozenset({"completed", "tool_calls", "other"})
+"""How an answer ends that has said all it wanted to: a call without arguments needs none."""
+_PACK_EVERY: Final = 32
+
+
+class ChatAccumulator:
+    """The answer so far, in pieces that are joined only when somebody asks."""
+
+    def __init__(self) -> None:
+        self.head = ChatCompletionChunk()
+        """Who speaks: the latest id, and the first of everything else."""
+        self.text = ChunkedText()
+        self.thinking = ChunkedText()
+        self.tools = ToolCallAssembler()
+        self.updates: list[ToolCallUpdate] | None = None
+        """What fragments have changed, where somebody reads and empties it after each chunk."""
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.web_search: list[SearchResult] = []
+        self.content_filter: list[ContentFilter] = []
+        self.audio: Audio | None = None
+        self.chunks = 0
+        self._pack_at = _PACK_EVERY
+
+    def add(self, chunks: Sequence[ChatCompletionChunk]) -> int:
+        """Add chunks; return how many pieces brought the answer forward.
+
+        One loop over many chunks, and no call for the usual ones: this runs for every token.
+        """
+        progress = 0
+        known = self.head.id
+        add_text, add_thinking = self.text.append, self.thinking.append
+        for chunk in chunks:
+            if chunk.id != known or not known:
+                self._introduce(chunk)
+                known = self.head.id
+            if chunk.usage is not None or chunk.web_search or chunk.content_filter:
+                self.usage = chunk.usage or self.usage
+                self.web_search += chunk.web_search or ()
+                self.content_filter += chunk.content_filter or ()
+                progress += bool(chunk.web_search or chunk.content_filter)
+            for choice in chunk.choices or ():
+                delta = choice.delta
+                if (
+                    delta is None
+                    or delta.tool_calls
+                    or delta.audio is not None
+                    or choice.finish_reason
+                    or choice.index
+                    or choice.usage is not None
+                ):
+                    progress += self._add_choice(choice)
+                    continue
+                text, thought = delta.content, delta.reasoning_content
+                if thought:
+                    add_thinking(thought)
+                    progress += 1
+                if text is not None:
+                    add_text(text if isinstance(text, str) else text_of(text))
+                    progress += bool(text)
+        self.chunks += len(chunks)
+        if self.chunks >= self._pack_at:
+            self._pack_at = self.chunks + _PACK_EVERY
+            self.text.pack()
+            self.thinking.pack()
+        return progress
+
+    def _introduce(self, chunk: ChatCompletionChunk) -> None:
+        """Take over who speaks; relays may give each chunk its own id, and the last one none."""
+        head = self.head
+        head.id = chunk.id or head.id
+        head.created = head.created or chunk.created
+        head.model = head.model or chunk.model
+        head.request_id = head.request_id or chunk.request_id
+
+    def _add_choice(self, choice: ChunkChoice) -> int:
+        """Add a choice that has more than text: the slow half of the loop above."""
+        if choice.index:
+            return 0  # only the first of several answers is read
+        progress = 0
+        delta = choice.delta
+        if delta is not None:
+            if delta.content is not None:
+                self.text.append(text_of(delta.content))
+                progress += bool(delta.content)
+            if delta.reasoning_content:
+                self.thinking.append(delta.reasoning_content)
+                progress += 1
+            if delta.audio is not None:
+                self.audio = delta.audio
+                progress += 1
+            if delta.tool_calls:
+                updates = self.tools.add(delta.tool_calls)
+                if self.updates is not None:
+                    self.updates += updates
+                progress += any(update.piece or update.begins for update in updates)
+        if choice.finish_reason:
+            self.finish_reason = choice.finish_reason
+        if choice.usage is not None:
+            self.usage = choice.usage
+        return progress
+
+    def completion(self) -> ChatCompletion:
+        """Return the answer so far, in the form of an answer that was not streamed.
+
+        Unless it has come to a proper end it holds only those tool calls whose arguments are whole.
+        """
+        proper = bool(self.finish_reason) and outcome_of(self.finish_reason) in PROPER_ENDS
+        calls = [call.call() for call in self.tools.calls if proper or call.is_whole()]
+        message = Message(
+            role="assistant",
+            content="".join(self.text) if self.text else None,
+            reasoning_content="".join(self.thinking) if self.thinking else None,
+            tool_calls=calls,
+            audio=self.audio,
+        )
+        return ChatCompletion(
+            id=self.head.id,
+            request_id=self.head.request_id,
+            created=self.head.created,
+            object="chat.completion",
+            model=self.head.model or "",
+            choices=[Choice(index=0, finish_reason=self.finish_reason, message=message)],
+            usage=self.usage or Usage(),
+            web_search=list(self.web_search),
+            content_filter=list(self.content_filter),
+        )

@@ -1,0 +1,326 @@
+"""The decoder of chat streams, whose gateway may begin an answer anew without saying so."""
+
+from collections.abc import Collection
+from operator import attrgetter, length_hint
+from typing import Final, Literal
+
+import msgspec
+
+from zai_async._outcomes import ensure_proper_end, judge
+from zai_async._protocol.accumulator import ChatAccumulator
+from zai_async._protocol.decoder import Decoder, DecoderContext, EventDecoder
+from zai_async._protocol.events import Reset
+from zai_async._protocol.salvage import can_belong, is_prose, salvage
+from zai_async._protocol.sse import in_order
+from zai_async._protocol.state import DecoderState
+from zai_async.errors import StreamRestartedError, ToolCallIncompleteError, ZaiError
+from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
+
+__all__ = ["ChatDecoder", "Generation"]
+
+_MOST_LOST: Final = 2**16
+# How many events are added up in one go, and kept until then.
+_BATCH: Final = 8
+_CUT_FIELDS: Final = frozenset({b"d", b"da", b"dat"})
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_choices = attrgetter("choices")
+_id = attrgetter("id")
+_json: Final = msgspec.json.Decoder(ChatCompletionChunk)
+
+
+class Generation:
+    """What is known about the generation that is being read, and what of it may be missing."""
+
+    __slots__ = (
+        *("begun_at", "created", "doubled", "id", "id_changes", "lost"),
+        *("may_reset", "recovered", "resets", "suspicion"),
+    )
+
+    def __init__(self, *, may_reset: bool) -> None:
+        self.may_reset = may_reset
+        """Whether the reader can be told to forget what it has."""
+        self.resets: list[Reset] = []
+        """Restarts that nobody has been told of yet."""
+        self.recovered = 0
+        """Damaged frames that could be passed without harm."""
+        self.id_changes = 0
+        self.lost = b""
+        """What could not be read."""
+        self.suspicion = 0
+        """How many of the next chunks may be of another generation."""
+        self.doubled: int | None = None
+        """How many of the next chunks stand behind a second field name; None if none does."""
+        self.adopt("", 0, 0)
+
+    def adopt(self, id: str, created: int, chunks: int) -> None:
+        """Expect this id from here on, after so many chunks."""
+        self.id, self.created, self.begun_at = id, created, chunks
+
+    def is_replaced_by(self, chunk: ChatCompletionChunk, chunks: int) -> bool:
+        """Tell whether a chunk with another id, after no damage, is of another generation.
+
+        Relays that make up an id for each chunk have none that is stable. The backend that takes
+        over from another has both another id and another time of creation.
+        """
+        is_stable = chunks - self.begun_at > 1
+        return is_stable and bool(self.created and chunk.created) and chunk.created != self.created
+
+
+class ChatDecoder(Decoder[ChatCompletionChunk]):
+    """Turns the body of a chat stream into chunks, and into the whole answer.
+
+    ``feed()`` takes bytes, cut anywhere, and returns chunks; ``end_of_input()`` says how the answer
+    ended, or raises what is wrong with it; ``snapshot`` is the answer so far. A whole answer in
+    place of a stream is read as one chunk.
+
+    Args:
+        allow: Outcomes that are returned instead of raised, for example ``{"truncated"}``.
+        on_restart: Whether a generation that the platform begins anew replaces what was read, or
+            raises StreamRestartedError.
+        max_event_bytes: A larger event is refused with EventTooLargeError.
+
+    Source: https://docs.z.ai/guides/capabilities/streaming
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Collection[str] = (),
+        on_restart: Literal["raise", "reset"] = "raise",
+        max_event_bytes: int = 16 * 2**20,
+        context: DecoderContext | None = None,
+    ) -> None:
+        own = context or DecoderContext(
+            allow=allow, on_restart=on_restart, max_event_bytes=max_event_bytes
+        )
+        super().__init__(EventDecoder(_json), own)
+        self.generation = Generation(may_reset=own.on_restart == "reset")
+        self._start_over()
+
+    def _start_over(self, id: str = "", created: int = 0) -> None:
+        """Forget all that has been read of the answer."""
+        self.generation.lost, self.generation.suspicion = b"", 0
+        self.generation.adopt(id, created, 0)
+        self._sum = ChatAccumulator()
+        # What was read and not added up yet: alone, and in one go with others.
+        self._alone: list[ChatCompletionChunk] = []
+        self._batch: list[ChatCompletionChunk] = []
+        self.ready = iter(())
+
+    @property
+    def answer(self) -> ChatAccumulator:
+        """What has been taken, added up."""
+        self.settle()
+        return self._sum
+
+    @property
+    def snapshot(self) -> ChatCompletion:
+        """The answer as far as it has been read, with whole tool calls only."""
+        return self.answer.completion()
+
+    @property
+    def state(self) -> DecoderState:
+        """How far the answer has come."""
+        state = super().state
+        is_over = state in {DecoderState.ENDED, DecoderState.FAILED}
+        return DecoderState.SUSPECT if self.generation.suspicion and not is_over else state
+
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts, as soon as the platform has told them."""
+        return self.answer.usage
+
+    # Every token comes by here: adding it up is put off until somebody asks for the sum.
+
+    def receive(self, data: bytes) -> ChatCompletionChunk | None:
+        """Take the bytes of one read, none at the end; return a chunk that comes alone at once."""
+        if self._state is not DecoderState.RECEIVING or not data:
+            return super().receive(data)
+        payloads = self._parser.payloads(data)
+        if len(payloads) != 1 or self._parser.stray:
+            self.waiting += in_order(payloads, self._parser.stray)
+            self._parser.stray.clear()
+            return None
+        try:
+            chunk: ChatCompletionChunk = self._json.decode(payloads[0])
+        except _UNREADABLE:
+            return self._accept(payloads[0])
+        if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
+            return self._accept_unusual(payloads[0], chunk)
+        self._alone.append(chunk)
+        if len(self._alone) >= _BATCH:
+            self.settle()
+        return chunk
+
+    def advance(self) -> ChatCompletionChunk | None:
+        """Decode what comes next of ``waiting``, in one go if all of it is ordinary."""
+        run = self.waiting[0]
+        # Before anything has been handed out, chunks are counted one by one.
+        if self.progress and isinstance(run, list) and len(run) > 1:
+            self.settle()
+            batch = self._ordinary(run)
+            if batch:
+                self.waiting.popleft()
+                self._batch = batch
+                self.ready = iter(batch)
+                return next(self.ready)
+        return super().advance()
+
+    def _ordinary(self, run: list[bytes]) -> list[ChatCompletionChunk]:
+        """Decode events; return none if any of them is not what most are."""
+        generation = self.generation
+        try:
+            batch = list(map(self._json.decode, run))
+        except _UNREADABLE:
+            return []
+        plain = all(map(_choices, batch)) and {*map(_id, batch)} == {generation.id}
+        return batch if plain and not generation.suspicion else []
+
+    def settle(self) -> None:
+        """Add up what has been taken: of a batch, only that counts."""
+        if not (self._alone or self._batch):
+            return
+        rest = length_hint(self.ready)
+        taken = self._batch[: len(self._batch) - rest] + self._alone
+        self._batch = self._batch[-rest:] if rest else []
+        self._alone = []
+        self.progress += self._sum.add(taken)
+        if self._sum.finish_reason and self._state is DecoderState.RECEIVING:
+            self._state = DecoderState.FINISHED
+
+    def drop(self) -> None:
+        """Forget what has been read and not been taken."""
+        super().drop()
+        self._batch = []
+
+    def _accept(self, data: bytes) -> ChatCompletionChunk | None:
+        chunk: ChatCompletionChunk | None = self._event(data)
+        if chunk is None:
+            return None
+        if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
+            return self._accept_unusual(data, chunk)
+        return self._take(chunk)
+
+    def _take(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        self._alone.append(chunk)
+        if len(self._alone) >= _BATCH or not self.progress:
+            self.settle()
+        return chunk
+
+    def _accept_unusual(
+        self, data: bytes, chunk: ChatCompletionChunk
+    ) -> ChatCompletionChunk | None:
+        """Notice another generation, note usage and the like, and raise what is an error."""
+        if not chunk.choices:
+            self._context.raise_fault(data)
+        generation = self.generation
+        says = bool(chunk.choices or chunk.web_search or chunk.content_filter)
+        if generation.suspicion and says:
+            self._check_after_damage(chunk)
+        elif chunk.id not in {"", generation.id} and (not generation.id or _brings_content(chunk)):
+            # What brings no content may be a relay's own ending, and decides nothing.
+            chunks, finished = self.answer.chunks, self._state is DecoderState.FINISHED
+            if generation.id and not finished and generation.is_replaced_by(chunk, chunks):
+                self._replace(chunk)
+            else:
+                generation.id_changes += bool(generation.id)
+                generation.adopt(chunk.id, chunk.created, chunks)
+        if says or chunk.usage:
+            return self._take(chunk)
+        self.skipped += 1
+        return None
+
+    # Damage.
+
+    def _accept_damaged(self, data: bytes) -> None:
+        """Go on with the whole frames inside a damaged one."""
+        frames, lost = salvage(data, self._json.decode)
+        if frames == (data,):
+            # Python takes this for JSON and msgspec does not, like NaN: as good as lost.
+            frames, lost = (), data
+        generation = self.generation
+        if lost or not frames:
+            generation.lost = b"\n".join(filter(None, (generation.lost, lost)))[:_MOST_LOST]
+        if frames and data.startswith(b"data:"):
+            # Some relays write the field name twice, always; else a frame was cut behind its own.
+            generation.doubled = len(frames)
+        generation.suspicion = max(generation.suspicion, len(frames), 1)
+        if frames:
+            self.waiting.appendleft([*frames])
+
+    def _check_after_damage(self, chunk: ChatCompletionChunk) -> None:
+        """Decide what a chunk means that follows damage, or was glued to another one.
+
+        With another id it belongs to a second generation: with nothing handed out, the first one
+        can be forgotten. Otherwise what was lost is missing, unless the answer was whole already,
+        or all of what was lost is certainly of another generation.
+        """
+        generation = self.generation
+        finished = self.state is DecoderState.FINISHED
+        old, lost, remaining = generation.id, generation.lost, generation.suspicion - 1
+        foreign = bool(old and chunk.id and chunk.id != old)
+        if foreign:
+            self._replace(chunk)
+        missing = bool(lost) and not (finished and not foreign)
+        if missing and (bool(old and not foreign) or can_belong(lost, chunk.id)):
+            raise self._context.malformed(lost)
+        if generation.doubled is not None:
+            if not generation.doubled:
+                raise self._context.malformed(b"data:")
+            generation.doubled -= 1
+            remaining = max(remaining, 1)
+        generation.lost, generation.suspicion = b"", remaining
+        generation.adopt(chunk.id or generation.id, chunk.created, self.answer.chunks)
+        generation.recovered += foreign or bool(lost)
+
+    def _replace(self, chunk: ChatCompletionChunk) -> None:
+        """Let another generation take the place of the one that was read."""
+        self.settle()
+        generation = self.generation
+        old = generation.id
+        if self.progress and not generation.may_reset:
+            text = "the platform began its answer anew after a part of it had been handed out"
+            raise StreamRestartedError(text, old_id=old, new_id=chunk.id, partial=self.snapshot)
+        if self.progress:
+            generation.resets.append(Reset(old, chunk.id))
+        self._state = DecoderState.RECEIVING
+        self._start_over(chunk.id, chunk.created)
+
+    def _accept_stray(self, line: bytes) -> None:
+        """Read also a frame of which the gateway has cut the first letters away."""
+        super()._accept_stray(line)
+        if b"data:" in line or b'"choices"' in line or line.partition(b":")[0] in _CUT_FIELDS:
+            self._accept_damaged(line)
+
+    # Ending.
+
+    def _judge(self, *, done: bool) -> Outcome:
+        answer, lost = self.answer, self.generation.lost
+        if self._state is not DecoderState.FINISHED:
+            if not answer.chunks:
+                self._context.raise_foreign(bytes(self._foreign))
+            if lost and (done or is_prose(lost)):
+                raise self._context.malformed(lost)
+            if not done:
+                raise self.truncated("the stream ended before the answer did")
+        completion, allow = self.snapshot, self._context.allow
+        if judge(completion) == "empty" and answer.tools.unfinished() and "empty" not in allow:
+            raise self.truncated("the answer ended")
+        return ensure_proper_end(completion, allow)
+
+    def truncated(self, text: str) -> ZaiError:
+        """Make the exception for an answer that stops before its end."""
+        call = self.answer.tools.unfinished()
+        if call is None:
+            return super().truncated(text)
+        return ToolCallIncompleteError(
+            f"{text}, inside the arguments of the tool call {call.name!r}",
+            name=call.name,
+            call_id=call.id,
+            raw=call.arguments,
+        )
+
+
+def _brings_content(chunk: ChatCompletionChunk) -> bool:
+    deltas = [choice.delta for choice in chunk.choices or () if choice.delta is not None]
+    return any(delta.content or delta.reasoning_content or delta.tool_calls for delta in deltas)

@@ -1,0 +1,354 @@
+"""The decoder that all others are built on: bytes in, typed items out, one outcome at the end."""
+
+import abc
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from zai_async._protocol.salvage import END_MARK, SurrogateJoiner, documents, is_prose
+from zai_async._protocol.sse import SSEParser, in_order, lines_of
+from zai_async._protocol.state import DecoderState
+from zai_async._secrets import Secret, redact
+from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
+from zai_async.errors import (
+    EventTooLargeError,
+    IncompleteError,
+    StreamMalformedError,
+    StreamTruncatedError,
+    ZaiError,
+)
+from zai_async.models import Outcome, Usage
+from zai_async.models.tolerant import decode
+
+__all__ = ["Decoder", "DecoderContext", "EventDecoder"]
+
+T = TypeVar("T")
+
+_EXCERPT: Final = 200
+_SNIPPET: Final = 100
+_MOST_FOREIGN: Final = 2**15
+_PAGE: Final = 2**13
+"""Bytes of a page, or of an error, after which to wait for no more."""
+_EVENT_LINE: Final = re.compile(rb"[\r\n]data:")
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class DecoderContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decoder knows of the call that its bytes answer."""
+
+    allow: Collection[str] = ()
+    """Outcomes that are returned instead of raised."""
+    on_restart: Literal["raise", "reset"] = "raise"
+    max_event_bytes: int = 16 * 2**20
+    headers: Mapping[str, str] = MappingProxyType({})
+    """The header fields of the answer, for what errors say."""
+    secrets: tuple[Secret, ...] = ()
+    """What is never repeated in the text of an error."""
+    now: Callable[[], float] = time.time
+    """The present in seconds since the epoch, for the times that errors name."""
+    unwrap: Callable[[bytes], bytes] = bytes
+    """Takes a document out of the envelope of a gateway."""
+    view: str | None = None
+    """What the caller reads, where that is known."""
+
+    def raise_fault(self, data: bytes) -> None:
+        """Raise the error that an event reports, if it reports one."""
+        try:
+            fault = find_fault(msgspec.json.decode(data))
+        except _UNREADABLE:
+            return
+        if fault is not None:
+            raise to_error(
+                fault,
+                status=200,
+                headers=self.headers,
+                now=self.now(),
+                body=data.decode("utf-8", "replace"),
+                secrets=self.secrets,
+            )
+
+    def raise_foreign(self, data: bytes) -> None:
+        """Raise what came in place of an answer: an error, a page, anything else."""
+        # What may be the beginning of an event that was cut off is none of that.
+        if b"data".startswith(data.strip()):
+            return
+        headers, secrets = self.headers, self.secrets
+        error = error_in_body(data, status=200, headers=headers, now=self.now(), secrets=secrets)
+        raise error or not_the_api(data, status=200, headers=headers, secrets=secrets)
+
+    def malformed(self, data: bytes) -> StreamMalformedError:
+        """Make the exception for an event that cannot be read."""
+        excerpt = redact(data[:_EXCERPT].decode("utf-8", "replace"), self.secrets)
+        text = "a frame of the stream cannot be read"
+        if is_prose(data):
+            text = f"{text}: {excerpt[:_SNIPPET]}"
+        return StreamMalformedError(text, body=excerpt)
+
+
+class EventDecoder:
+    """Decodes the JSON of events, quickly where it is as it should be, and else leniently."""
+
+    def __init__(self, decoder: msgspec.json.Decoder[Any]) -> None:
+        self.decode = decoder.decode
+        self._decoder = decoder
+        self._joiner = SurrogateJoiner()
+
+    def leniently(self, data: bytes) -> Any:
+        """Decode what has odd types, or half a character.
+
+        Raises:
+            msgspec.ValidationError: It is JSON, but no event.
+            msgspec.DecodeError: It is no JSON.
+        """
+        return decode(self._decoder, self._joiner.join(data))
+
+
+class Decoder(abc.ABC, Generic[T]):
+    """Turns the body of an answer into items and one outcome, without any I/O.
+
+    ``feed()`` takes the bytes as they come, cut anywhere, and returns the items that they
+    complete; ``end_of_input()`` says how the answer ended. ``state.py`` tells which states there
+    are in between, and how one leads to the other.
+
+    A reader that hands items out one at a time uses ``receive()``, ``ready`` and ``advance()``
+    instead: what it has not taken yet counts neither in the state nor in the snapshot.
+    """
+
+    def __init__(self, json: EventDecoder, context: DecoderContext) -> None:
+        self._context = context
+        self._json = json
+        self._parser = SSEParser(max_event_bytes=context.max_event_bytes)
+        self._state = DecoderState.WAITING
+        self.ready: Iterator[T] = iter(())
+        """Items that can be taken."""
+        self.waiting: deque[bytes | list[bytes]] = deque()
+        """Events that have been read but not decoded, and lines of no event, in their order."""
+        # A body that is one document; of an event stream, the lines that belong to no event.
+        self._foreign = bytearray()
+        self.error: ZaiError | None = None
+        """Why the answer did not come to a proper end."""
+        self.outcome: Outcome | None = None
+        """How the answer ended; None while it has not, and where it failed."""
+        self.skipped = 0
+        """Events without any content."""
+        self.progress = 0
+        """Pieces of content so far; comments and empty deltas are none."""
+
+    def feed(self, data: bytes) -> list[T]:
+        """Take the next bytes of the body and return the items that they complete.
+
+        No bytes are the end of the input. Items that came before an error are returned first; the
+        next call raises it.
+
+        Raises:
+            APIError: An event, or the body, reports an error of the platform.
+            IncompleteError: The answer did not come to a proper end.
+            ResponseError: The body is no answer of the API.
+            EventTooLargeError: An event is larger than ``max_event_bytes``.
+        """
+        if self.error is not None:
+            raise self.error
+        items: list[T] = []
+        try:
+            first = self.receive(data)
+            items += () if first is None else (first,)
+            while self.waiting:
+                item = self.advance()
+                items += (*(() if item is None else (item,)), *self.ready)
+        except ZaiError as error:
+            self.fail(error)
+            if self.error is not None and not items:
+                raise
+        return items
+
+    def end_of_input(self) -> Outcome:
+        """Say how the answer ended, after its last byte.
+
+        Raises:
+            APIError: As of ``feed()``, like all others.
+        """
+        self.feed(b"")
+        if self.error is None and self.outcome is None:
+            try:
+                self.conclude(done=False)
+            except ZaiError as error:
+                self.fail(error)
+        if self.error is not None:
+            raise self.error
+        return self.outcome or "completed"
+
+    @property
+    @abc.abstractmethod
+    def snapshot(self) -> Any:
+        """The answer as far as it has been read."""
+
+    @property
+    def state(self) -> DecoderState:
+        """How far the answer has come."""
+        self.settle()
+        return self._state
+
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts, as soon as the platform has told them."""
+        return None
+
+    # What a reader uses that hands items out one at a time.
+
+    def receive(self, data: bytes) -> T | None:
+        """Take the bytes of one read, none at the end; return an item that comes alone at once."""
+        if self.outcome is not None:
+            return None
+        ends = not data
+        if self._state in {DecoderState.WAITING, DecoderState.DOCUMENT}:
+            data = self._sniff(data)
+        payloads = self._parser.payloads(data) if data else []
+        if ends:
+            # The standard discards an event without its blank line; if it is whole, it counts.
+            last = self._parser.close()
+            payloads += [last.data] if last is not None and last.data else []
+        elif len(payloads) == 1 and not self._parser.stray:
+            return self._accept(payloads[0])
+        self.waiting += in_order(payloads, self._parser.stray)
+        self._parser.stray.clear()
+        return None
+
+    def advance(self) -> T | None:
+        """Decode what comes next of ``waiting``; None if it is no item."""
+        entry = self.waiting[0]
+        if isinstance(entry, bytes):
+            self.waiting.popleft()
+            self._accept_stray(entry)
+            return None
+        data = entry.pop(0)
+        if not entry:
+            self.waiting.popleft()
+        return self._accept(data)
+
+    def settle(self) -> None:
+        """Take note of what was put off."""
+
+    def conclude(self, *, done: bool) -> None:
+        """End the answer, at its end mark or at the end of the input, or raise what is wrong."""
+        for line in lines_of(self.waiting):
+            self._accept_stray(line)
+        self.outcome = self._judge(done=done)
+        self._over(DecoderState.ENDED)
+
+    def fail(self, error: ZaiError) -> None:
+        """End the answer with an error, or with its outcome where that is allowed."""
+        outcome: Outcome = error.outcome if isinstance(error, IncompleteError) else "error"
+        if error.partial is None:
+            error.partial = self.snapshot
+        if outcome in self._context.allow:
+            self.outcome = outcome
+            self._over(DecoderState.ENDED)
+        else:
+            self.error = error
+            self._over(DecoderState.FAILED)
+
+    def _over(self, state: DecoderState) -> None:
+        self._state = state
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget what has been read and not been taken."""
+        self.settle()
+        self.ready = iter(())
+        self.waiting.clear()
+
+    # What the kinds of answers differ in.
+
+    @abc.abstractmethod
+    def _accept(self, data: bytes) -> T | None:
+        """Decode an event and take note of it; None for one that is not for the caller."""
+
+    @abc.abstractmethod
+    def _judge(self, *, done: bool) -> Outcome:
+        """Say how the answer ended, or raise what is wrong with its end."""
+
+    def _event(self, data: bytes) -> Any:
+        """Decode an event; None for one that says nothing, and for the end mark."""
+        try:
+            return self._json.decode(data)
+        except _UNREADABLE:
+            return self._odd_event(data.strip())
+
+    def _odd_event(self, data: bytes) -> Any:
+        """Read what is not an ordinary event: the end mark, odd types, damaged frames."""
+        if data.startswith(END_MARK):
+            self.conclude(done=True)
+            return None
+        if data in {b"", b"null"}:
+            self.skipped += 1
+            return None
+        try:
+            return self._json.leniently(data)
+        except msgspec.ValidationError:
+            raise self._context.malformed(data) from None
+        except msgspec.DecodeError:
+            self._accept_damaged(data)
+            return None
+
+    def _accept_damaged(self, data: bytes) -> None:
+        """Make sense of an event that is no JSON; most answers cannot, and need it to the end."""
+        if self.state is not DecoderState.FINISHED:
+            raise self._context.malformed(data)
+        self.skipped += 1
+
+    def _accept_stray(self, line: bytes) -> None:
+        """Raise an error that was written without being made an event."""
+        if len(self._foreign) < _MOST_FOREIGN:
+            self._foreign += line + b"\n"
+        if line.startswith(b"{"):
+            self._context.raise_fault(line)
+
+    def truncated(self, text: str) -> ZaiError:
+        """Make the exception for an answer that stops before its end."""
+        return StreamTruncatedError(text)
+
+    # Documents in place of events.
+
+    def _sniff(self, data: bytes) -> bytes:
+        """Hold a body back that is one document; return what is to be read as events."""
+        known = len(self._foreign)
+        self._foreign += data
+        if self._state is DecoderState.WAITING:
+            begin = self._foreign.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+            if not begin and data:
+                return b""
+            if begin and begin in b"{[<":
+                self._state = DecoderState.DOCUMENT
+        if self._state is DecoderState.WAITING or _EVENT_LINE.search(
+            self._foreign, max(0, known - 6)
+        ):
+            data, self._foreign = bytes(self._foreign), bytearray()
+            self._state = DecoderState.RECEIVING
+            return data
+        size = len(self._foreign)
+        if not data:
+            self._accept_document(self._context.unwrap(bytes(self._foreign)))
+        elif size > self._context.max_event_bytes:
+            limit = self._context.max_event_bytes
+            raise EventTooLargeError(f"the document is larger than {limit} bytes", limit=limit)
+        elif size <= _PAGE and data.rstrip().endswith(b"}"):
+            # An error is raised although its connection stays open.
+            self._context.raise_fault(bytes(self._foreign))
+        elif size >= _PAGE and self._foreign.lstrip().startswith(b"<"):
+            self._context.raise_foreign(bytes(self._foreign))
+        return b""
+
+    def _accept_document(self, data: bytes) -> None:
+        """Read an answer that was not streamed, or the events of one that have no field name."""
+        self._foreign = bytearray(data[:_MOST_FOREIGN])
+        self._state = DecoderState.RECEIVING
+        self._context.raise_fault(data)
+        found = documents(data)
+        if not found:
+            self._context.raise_foreign(data)
+        self.waiting.append([*found, END_MARK])

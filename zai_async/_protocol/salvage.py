@@ -1,0 +1,141 @@
+r"""Reading what a gateway has glued together, or a server cut in two.
+
+When a backend fails, the gateway of the platform may cut a frame anywhere and let the first frame
+of a new generation follow in the same line: ``data: {"id":"1","choi`` + ``data: {"id":"2",...}``.
+Between the two there may be a line end, a comment, or a field. Whole frames may be glued as well.
+A frame is always decoded as it stands first, because text may legally contain ``data: {``; only
+what cannot be decoded comes here.
+
+Servers that count in UTF-16 may end one event with the first half of an emoji, written as
+``\ud83d``, and begin the next one with ``\ude00``. Neither half is a character.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+__all__ = [
+    "END_MARK",
+    "Salvaged",
+    "SurrogateJoiner",
+    "can_belong",
+    "documents",
+    "is_prose",
+    "salvage",
+]
+
+END_MARK: Final = b"[DONE]"
+
+# Where a frame may begin inside of a damaged one: after its field name, or on a line of its own.
+_SEAM: Final = re.compile(rb"data:|\n")
+_BETWEEN: Final = re.compile(r"\s*(?:data:)?\s*")
+_MOST_SEAMS: Final = 64
+# A frame up to its id, however early it was cut.
+_HEAD: Final = re.compile(rb'\{\s*"id"\s*:\s*"([^"]*)("?)')
+_ID: Final = re.compile(r"[\w-]*", re.ASCII)
+_FIELD: Final = b'data: {"id":"'
+_scan = json.JSONDecoder().raw_decode
+# At the end of a string, and not after an odd number of backslashes.
+_FIRST_HALF: Final = re.compile(rb'(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?=")')
+_SECOND_HALF: Final = re.compile(rb'(?<=")(?=\\u[dD][c-fC-F][0-9a-fA-F]{2})')
+
+
+class Salvaged(NamedTuple):
+    """What could be read of a damaged frame."""
+
+    frames: tuple[bytes, ...]
+    """Whole frames, in order."""
+    lost: bytes
+    """What stands before them and could not be read; all of it, where there are none."""
+
+
+def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
+    """Cut a frame that cannot be decoded into whole frames; ``decodes`` is msgspec's."""
+    if whole := documents(data):
+        return Salvaged(whole, b"")
+    for number, seam in enumerate(_SEAM.finditer(data)):
+        if number >= _MOST_SEAMS:
+            break  # each try looks at all that follows
+        tail = data[seam.end() :].strip()
+        frames = (tail,) if tail.startswith(b"{") and _decodes(tail, decodes) else documents(tail)
+        if frames:
+            return Salvaged(frames, data[: seam.end()])
+    return Salvaged((), data)
+
+
+def can_belong(lost: bytes, id: str) -> bool:
+    """Tell whether any part of what was lost can be of the generation with this id.
+
+    It cannot if each part begins like a frame and says, as far as it goes, another id, or is a
+    proxy's prose.
+    """
+    parts = [*filter(None, map(bytes.strip, _SEAM.split(lost)))]
+    return not parts or any(_can_be_of(part, id) for part in parts)
+
+
+def _can_be_of(part: bytes, id: str) -> bool:
+    # Of a field name that was cut, a comment may be all that is left of its line.
+    part = part.partition(b":")[0] if part[:1] == b"d" else part
+    head = _HEAD.match(part)
+    if head is None:
+        return not is_prose(part)
+    read = head[1].decode(errors="replace")
+    if head[2] or not id:
+        return not id or read == id
+    # Of an id that was cut, what follows may be a comment's.
+    return id.startswith(read) or not _ID.fullmatch(read)
+
+
+def is_prose(data: bytes) -> bool:
+    """Tell whether a text was never meant to be JSON, like the excuse of a proxy."""
+    if _FIELD.startswith(data.strip()):
+        return False  # the beginning of a frame
+    return not any(mark in data for mark in (b"{", b"}", b'"', b"<"))
+
+
+def documents(data: bytes) -> tuple[bytes, ...]:
+    """Return the JSON objects that a text consists of, nothing unless it is all objects."""
+    frames: list[bytes] = []
+    try:
+        text = data.decode().strip()
+        place = 0
+        while (seam := _BETWEEN.match(text, place)) and (start := seam.end()) < len(text):
+            if text.startswith("{", start):
+                place = _scan(text, start)[1]
+            elif text[start:] == END_MARK.decode():
+                place = len(text)
+            else:
+                return ()
+            frames.append(text[start:place].encode())
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(frames)
+
+
+def _decodes(frame: bytes, decodes: Callable[[bytes], object]) -> bool:
+    try:
+        decodes(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+class SurrogateJoiner:
+    """Keeps a first half back until the event with the second one comes."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def join(self, data: bytes) -> bytes:
+        """Return an event with the half before put in, and a half at its own end taken out."""
+        held, self._held = self._held, b""
+        if held:
+            data = _SECOND_HALF.sub(lambda _: held, data, count=1)
+        first = _FIRST_HALF.search(data)
+        if first is None:
+            return data
+        self._held = first[1]
+        return data[: first.start(1)] + data[first.end(1) :]

@@ -1,0 +1,19 @@
+"""Text that comes in many small pieces."""
+
+from typing import Final
+
+__all__ = ["ChunkedText"]
+
+_CHUNK: Final = 32
+
+
+class ChunkedText(list[str]):
+    """Pieces of a text, joined a chunk at a time: each for itself takes 60 bytes more."""
+
+    _chunks = 0
+
+    def pack(self) -> None:
+        """Join what has come since the last chunk, if that is another one."""
+        if len(self) - self._chunks >= _CHUNK:
+            self[self._chunks :] = ["".join(self[self._chunks :])]
+            self._chunks += 1

@@ -1,0 +1,235 @@
+"""Putting the fragments of tool calls together, however a server numbers them.
+
+By OpenAI's convention each call has an ``index``, and its first fragment has ``id`` and ``name``.
+Servers of GLM deviate: parallel calls all say index 0, ids are repeated, blanked or made anew with
+each fragment, arguments come before the name, names come in pieces, indices go down.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from zai_async._protocol.text import ChunkedText
+from zai_async.models import ChunkToolCall, FunctionCall, ToolCall
+
+__all__ = ["PartialToolCall", "ToolCallAssembler", "ToolCallUpdate"]
+
+# What decides about the structure of JSON: escapes, the ends of strings, brackets. Anything else
+# counts only as the last thing before an object, of which one character is enough.
+_MARKS: Final = re.compile(r'\\.?|["{}\[\]]|[^\s"\\{}\[\]]', re.DOTALL)
+
+
+class _Nesting:
+    """Where in a JSON text one is, found by looking at each character once."""
+
+    __slots__ = ("_escaped", "_in_string", "_last", "_open")
+
+    def __init__(self) -> None:
+        self._open = ""
+        """The brackets that are open."""
+        self._last = ""
+        """What stands last outside of strings."""
+        self._in_string = False
+        self._escaped = False
+
+    def add(self, piece: str) -> None:
+        """Go on through a piece of the text."""
+        start = int(self._escaped and piece != "")
+        self._escaped = self._escaped and not piece
+        for mark in _MARKS.findall(piece, start):
+            if mark[0] == "\\":
+                self._escaped = len(mark) == 1
+                continue
+            if mark == '"':
+                self._in_string = not self._in_string
+            elif self._in_string:
+                continue
+            elif mark in "{[":
+                self._open += mark
+            elif mark in "}]":
+                self._open = self._open[:-1]
+            self._last = mark
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether an object or a list has come to its end, so that nothing can follow."""
+        return not self._open and self._last in {"}", "]"}
+
+    @property
+    def admits_object(self) -> bool:
+        """Whether the next character may begin an object."""
+        if self._in_string or not self._last:
+            return True
+        return self._last == ":" or (self._open[-1:] == "[" and self._last in {"[", ","})
+
+
+class PartialToolCall:
+    """A tool call of which fragments have arrived."""
+
+    __slots__ = ("id", "index", "name", "nesting", "pieces", "type")
+
+    def __init__(self, index: int, id: str) -> None:
+        self.index = index
+        """Its place among the calls of the answer, which is the server's where that is free."""
+        self.id = id
+        self.name = ""
+        self.type = "function"
+        self.pieces = ChunkedText()
+        self.nesting = _Nesting()
+
+    @property
+    def arguments(self) -> str:
+        """The arguments so far."""
+        return "".join(self.pieces)
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether any of the arguments have arrived."""
+        return any(self.pieces)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is known that a caller could use."""
+        return not (self.name or self.has_arguments) and self.type == "function"
+
+    def is_whole(self) -> bool:
+        """Tell whether the arguments are one JSON object, which nothing could make longer."""
+        try:
+            return isinstance(msgspec.json.decode(self.arguments), dict)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return False
+
+    def add(self, fragment: ChunkToolCall) -> str:
+        """Add a fragment and return its piece of the arguments.
+
+        The first non-empty id stays. A name may come in pieces, but only before the arguments.
+        """
+        self.id = self.id or fragment.id or ""
+        self.type = fragment.type or self.type
+        function = fragment.function
+        if function is None:
+            return ""
+        name = function.name or ""
+        if name.startswith(self.name):
+            self.name = name  # the first one, a repetition, or one that grows as a whole
+        elif name and not self.has_arguments:
+            self.name += name
+        piece = function.arguments or ""
+        if piece:
+            self.nesting.add(piece)
+            self.pieces.append(piece)
+            self.pieces.pack()
+        return piece
+
+    def call(self) -> ToolCall:
+        """Return the call as a struct."""
+        function = FunctionCall(name=self.name, arguments=self.arguments)
+        return ToolCall(index=self.index, id=self.id, type=self.type, function=function)
+
+
+class ToolCallUpdate(NamedTuple):
+    """What a fragment added to which call."""
+
+    call: PartialToolCall
+    piece: str
+    begins: bool
+
+
+class ToolCallAssembler:
+    """Decides which call each fragment belongs to."""
+
+    def __init__(self) -> None:
+        self._calls: list[PartialToolCall] = []
+        self._latest: dict[int, PartialToolCall] = {}
+        """The last call that the server has given an index."""
+        self._known: dict[tuple[int | None, str], PartialToolCall] = {}
+        """The calls by the index and the id of the server."""
+        self._taken: set[int] = set()
+
+    @property
+    def calls(self) -> list[PartialToolCall]:
+        """The calls so far in the order of their index, without those that say nothing."""
+        return sorted(
+            (call for call in self._calls if not call.is_blank), key=lambda call: call.index
+        )
+
+    def unfinished(self) -> PartialToolCall | None:
+        """Return a call whose arguments are not whole, if there is one."""
+        return next((call for call in self.calls if not call.is_whole()), None)
+
+    def add(self, fragments: Sequence[ChunkToolCall]) -> list[ToolCallUpdate]:
+        """Add the fragments of one delta, and return what each of them changed."""
+        updates: list[ToolCallUpdate] = []
+        for position, fragment in enumerate(fragments):
+            before = len(self._calls)
+            call = self._owner(fragment, position if len(fragments) > 1 else None)
+            if call is not None:
+                begins = len(self._calls) > before
+                updates.append(ToolCallUpdate(call, call.add(fragment), begins))
+        return updates
+
+    def _owner(self, fragment: ChunkToolCall, position: int | None) -> PartialToolCall | None:
+        """Return the call of a fragment, a new one if it begins one; None if that shows later."""
+        function = fragment.function
+        name = (function.name if function else None) or ""
+        piece = (function.arguments if function else None) or ""
+        call_id = fragment.id or ""
+        same = self._known.get((fragment.index, call_id)) if call_id else None
+        current = same or self._latest_of(fragment, position)
+        if current is None:
+            return self._begin(fragment, call_id)
+
+        is_new_id = bool(call_id and current.id and same is None)
+        begins_object = piece.lstrip().startswith("{")
+        if current.nesting.is_closed:
+            # Nothing can be added to a whole value: another one is that of another call, if it says
+            # so at all. Without id and name nobody could answer that call.
+            fork = bool(name or call_id) if begins_object else is_new_id and bool(name)
+        elif is_new_id:
+            # Some relays make up an id for each fragment, but give no name with it, or repeat it
+            # beside a piece that continues the arguments.
+            if name == current.name and current.has_arguments and not piece:
+                return None
+            fits = current.nesting.admits_object or not begins_object
+            repeats = not name or (name == current.name and current.has_arguments)
+            fork = not (fits and repeats) or (fragment.index is None and bool(name))
+        else:
+            # Without a new id, a name that does not fit may be a piece of one, before arguments.
+            differs = bool(name and current.name) and not name.startswith(current.name)
+            misfits = begins_object and not current.nesting.admits_object
+            fork = differs and misfits
+        return self._fork(fragment, current) if fork else current
+
+    def _latest_of(self, fragment: ChunkToolCall, position: int | None) -> PartialToolCall | None:
+        """Return the call that a fragment goes on with if its id does not tell."""
+        if fragment.index is not None:
+            return self._latest.get(fragment.index)
+        if position is not None and not fragment.id:
+            # Several fragments with neither index nor id belong to as many calls, in their order.
+            return self._calls[position] if position < len(self._calls) else None
+        return self._calls[-1] if self._calls else None
+
+    def _begin(self, fragment: ChunkToolCall, id: str) -> PartialToolCall:
+        index = len(self._calls) if fragment.index is None else fragment.index
+        if index in self._taken:  # by a fork, which the server knows nothing of
+            index = max(self._taken) + 1
+        self._taken.add(index)
+        call = PartialToolCall(index, id)
+        self._calls.append(call)
+        if fragment.index is not None:
+            self._latest[fragment.index] = call
+        if id:
+            self._known[fragment.index, id] = call
+        return call
+
+    def _fork(self, fragment: ChunkToolCall, current: PartialToolCall) -> PartialToolCall:
+        """Begin another call under an index that is in use."""
+        own_id = fragment.id if fragment.id != current.id else None
+        call = self._begin(fragment, own_id or "")
+        # Results are matched to calls by their ids, so none stays blank or has another's.
+        call.id = own_id or f"{current.id or 'call'}_{call.index}"
+        if not (fragment.function and fragment.function.name):
+            call.name = current.name  # parallel calls of one tool, whose name was given once
+        return call

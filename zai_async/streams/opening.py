@@ -1,0 +1,69 @@
+"""Opening the response of a stream, and reading what is left of one."""
+
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from zai_async._transport import Response
+from zai_async.errors import TransportError, ZaiError
+from zai_async.streams.interfaces import StreamCall
+
+if TYPE_CHECKING:
+    from zai_async.streams.reader import StreamReader
+
+__all__ = ["drain", "open_response"]
+
+# What may be read after the end of an answer, so that its connection can be used again.
+_DRAIN_SECONDS: Final = 0.25
+_DRAIN_BYTES: Final = 2**16
+
+
+async def open_response(
+    reader_of: "weakref.ref[StreamReader[Any]]", call: StreamCall, error: ZaiError | None
+) -> None:
+    """Open a response for a stream, if somebody still holds it then.
+
+    What came in place of events, by the header, is looked at here: a refusal with HTTP 200 is
+    raised by whoever opens the stream, as one with another status is.
+    """
+    while True:
+        try:
+            if error is not None:
+                await call.recover(error)
+                if _is_over(reader_of()):
+                    call.leave()
+                    return
+            response = await call.open()
+        except ZaiError as final:
+            reader = reader_of()
+            if reader is None or reader.is_over:
+                call.leave()
+            else:
+                reader.conclude(final)
+            return
+        reader = reader_of()
+        if reader is None or reader.is_over:
+            response.close()
+            call.leave()
+            return
+        reader.opened(response)
+        error = await reader.look_ahead()
+        if error is None:
+            return
+        del reader
+
+
+def _is_over(reader: "StreamReader[Any] | None") -> bool:
+    return reader is None or reader.is_over
+
+
+async def drain(response: Response) -> None:
+    """Read it, so that the connection can be used again, unless it is long or takes long."""
+    size = 0
+    try:
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            while size < _DRAIN_BYTES and (piece := await response.read()):
+                size += len(piece)
+    except TransportError:
+        return  # the answer was complete; that its connection is lost concerns nobody

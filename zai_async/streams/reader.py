@@ -1,0 +1,398 @@
+"""The reader around every decoder: opening, reading, timeouts, and every way to the end.
+
+A token passes through one awaited read and one decoding; no stream has a task, queue or timer of
+its own while it is read. What has been read is handed out event by event without touching the
+event loop, so the socket's own flow control is the only back-pressure there is.
+"""
+
+import asyncio
+import enum
+import warnings
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+from anyio.lowlevel import checkpoint
+
+from zai_async._protocol import Decoder, DecoderContext, DecoderState
+from zai_async._threads import call_in
+from zai_async._transport import Response
+from zai_async._wire import open_envelope
+from zai_async.errors import (
+    IncompleteError,
+    StreamConsumedError,
+    TransportError,
+    ZaiError,
+)
+from zai_async.models import Outcome, Reply
+from zai_async.models.reply import attach_call
+from zai_async.streams.interfaces import StreamCall
+from zai_async.streams.opening import drain, open_response
+from zai_async.streams.timeouts import StallTimer
+
+__all__ = ["ItemIterator", "StreamReader"]
+
+T = TypeVar("T")
+
+# After a piece this large, which is hundreds of events, other tasks run before the next is read.
+_LARGE: Final = 2**16
+
+
+# As long as the first byte of a body, or the whole of a document, has not come.
+_UNDECIDED: Final = frozenset({DecoderState.WAITING, DecoderState.DOCUMENT})
+
+
+class _Phase(enum.Enum):
+    NEW = "new"
+    """No answer is there: nothing was sent, or what was sent has failed and may be sent again."""
+    OPEN = "open"
+    """There is more to be read."""
+    READ = "read"
+    """The body has come to its end; what is left is in the decoder."""
+    OVER = "over"
+    """The stream has come to its end, has failed, or was closed."""
+
+
+class StreamReader(Generic[T]):
+    """Feeds a decoder from the response of a call, and opens another one where that is allowed.
+
+    Opening belongs to the stream and not to the read that happens to wait for it: it runs in a task
+    that ends with the headers. A read that is cancelled loses nothing and sends nothing again.
+    """
+
+    def __init__(
+        self, call: StreamCall, make_decoder: Callable[[DecoderContext], Decoder[T]]
+    ) -> None:
+        self.call = call
+        self.decoder = make_decoder(DecoderContext(allow=call.options.allow))
+        self.headers: Mapping[str, str] = MappingProxyType({})
+        self.error: ZaiError | None = None
+        """Why the stream did not come to a proper end."""
+        self.view: str | None = None
+        """What is read: the items themselves, or something that is made of them."""
+        self._make_decoder = make_decoder
+        self._phase = _Phase.NEW
+        self._response: Response | None = None
+        self._opening: asyncio.Task[None] | None = None
+        # The task that waits, and how often others had cancelled it when this stream woke it up.
+        self._task: asyncio.Task[Any] | None = None
+        self._woken: int | None = None
+        self._verdict: ZaiError | None = None
+        self._timer: StallTimer | None = None
+        self._is_early = True
+        self._read_much = False
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a task waits for bytes."""
+        return self._task is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has come to its end, has failed, or was closed."""
+        return self._phase is _Phase.OVER
+
+    # Reading.
+
+    # In one piece, as each call would be one for each token.
+    async def next(self) -> T:  # noqa: C901, PLR0912
+        """Return the next item; every token of every stream comes by here.
+
+        Raises:
+            StopAsyncIteration: The answer has come to its end.
+            ZaiError: It did not.
+        """
+        while True:
+            decoder = self.decoder
+            for ready in decoder.ready:
+                return ready
+            item: T | None
+            try:
+                if decoder.waiting:
+                    item = decoder.advance()
+                elif self._phase is not _Phase.OPEN or self._task is not None:
+                    await self._go_on()
+                    continue
+                elif self._read_much:
+                    self._read_much = False
+                    await checkpoint()
+                    continue
+                else:
+                    response: Any = self._response
+                    self._task = asyncio.current_task()
+                    try:
+                        data: bytes = await response.read()
+                    except (TransportError, asyncio.CancelledError) as error:
+                        data = self._broken_off(error)
+                    finally:
+                        self._task = None
+                    self._read_much = len(data) >= _LARGE
+                    if not data:
+                        self._end_input()
+                    item = decoder.receive(data)
+                if self._is_early:
+                    self._note_progress()
+            except ZaiError as error:
+                await self._failed(error)
+                continue
+            if item is not None:
+                return item
+            if decoder.outcome is not None:
+                self._finish()
+
+    async def _go_on(self) -> None:
+        """Do what is next when it is not reading."""
+        if self._phase is _Phase.OVER:
+            if self.error is not None:
+                raise self.error
+            if self.decoder.outcome is None:
+                raise StreamConsumedError("the stream was closed before its end")
+            raise StopAsyncIteration
+        if self._task is not None:
+            raise StreamConsumedError("the stream is being read by another task")
+        if self._phase is _Phase.NEW:
+            await self.open()
+        else:
+            self.decoder.conclude(done=False)
+            self._finish()
+
+    def _note_progress(self) -> None:
+        """Tell the call about the first content, before which it may be made again."""
+        self.decoder.settle()
+        if self.decoder.progress:
+            self._is_early = False
+            self.call.progressed()
+
+    def _broken_off(self, error: BaseException) -> bytes:
+        """Say why the body broke off; after the finish reason that is an end like any other."""
+        if isinstance(error, asyncio.CancelledError):
+            woken, self._woken = self._woken, None
+            task = self._task
+            # Somebody else's cancellation is not swallowed, even if it came together with ours.
+            if woken is None or task is None or task.uncancel() > woken:
+                raise error
+        if self._phase is _Phase.OVER:
+            raise StreamConsumedError("the stream was closed while it was read") from None
+        if self._verdict is None and self.decoder.state is not DecoderState.FINISHED:
+            reason = error.message if isinstance(error, ZaiError) else "it was given up"
+            raise self.decoder.truncated(f"the stream broke off: {reason}") from error
+        return b""
+
+    def _end_input(self) -> None:
+        if self._verdict is not None and self.decoder.state is not DecoderState.FINISHED:
+            raise self._verdict
+        self._phase = _Phase.READ
+
+    # Opening.
+
+    async def open(self) -> None:
+        """Wait until there is an answer; a wait that is cancelled leaves the opening alone."""
+        if self._phase is _Phase.OVER:
+            await self._go_on()
+        if self._phase is not _Phase.NEW:
+            return
+        if self._task is not None:
+            raise StreamConsumedError("the stream is being opened by another task")
+        if self._opening is None:
+            self._start(None)
+        opening: Any = self._opening
+        self._task = asyncio.current_task()
+        try:
+            await asyncio.wait([opening])
+        finally:
+            self._task = None
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is not None:
+            self._phase = _Phase.OVER
+            opening.result()  # raised by a hook of the caller's
+        if self.error is not None:
+            raise self.error
+        if not (self._response or self.decoder.outcome):
+            self._phase = _Phase.OVER
+            raise StreamConsumedError("the stream was closed while it waited")
+
+    def _start(self, error: ZaiError | None) -> None:
+        """Begin to open, after a failure if there was one.
+
+        The task knows the stream only weakly: a stream that nobody holds any more cancels it.
+        """
+        work = open_response(weakref.ref(self), self.call, error)
+        self._opening = asyncio.get_running_loop().create_task(work)
+
+    def opened(self, response: Response) -> None:
+        """Begin to read a response."""
+        call = self.call
+        self.headers = response.headers
+        self.decoder = self._make_decoder(
+            DecoderContext(
+                allow=call.options.allow,
+                on_restart=call.options.on_restart,
+                max_event_bytes=call.settings.max_event_bytes,
+                headers=response.headers,
+                secrets=call.secrets,
+                now=call.settings.clock.wall,
+                unwrap=partial(open_envelope, call.settings.provider, dict),
+                view=self.view,
+            )
+        )
+        self._response, self._phase = response, _Phase.OPEN
+        self._is_early, self._verdict = True, None
+        self._timer = StallTimer(self)
+        call.session.watchdog.add(self._timer)
+
+    async def look_ahead(self) -> ZaiError | None:
+        """Read until it is known whether events come, where the header names something else.
+
+        Returns the error that came in their place, which may be one to try again after.
+        """
+        kind = self.headers.get("Content-Type", "").lower()
+        response = self._response
+        if response is None or not ("json" in kind or "html" in kind):
+            return None
+        decoder = self.decoder
+        try:
+            while decoder.state in _UNDECIDED and self._phase is _Phase.OPEN:
+                data = await response.read()
+                if not data:
+                    self._end_input()
+                item = decoder.receive(data)
+                if item is not None:
+                    decoder.ready = iter((item,))
+        except ZaiError as error:
+            if self._phase is _Phase.OVER:
+                return None  # closed meanwhile
+            self._release()
+            self._phase = _Phase.NEW
+            error.in_stream = True
+            return self._verdict or error
+        return None
+
+    # Ending.
+
+    async def _failed(self, error: ZaiError) -> None:
+        """Send the request again if nothing of the answer has been handed out, else raise."""
+        if isinstance(error, StreamConsumedError) or error is self.error:
+            raise error
+        self._release()
+        self.decoder.settle()
+        error.in_stream = True
+        error.emitted = self.decoder.progress > 0
+        if error.emitted:
+            self.call.fail(error)
+            self.conclude(error)
+        else:
+            self._phase = _Phase.NEW
+            self._start(error)
+            await self.open()
+        if self.error is not None:
+            raise self.error
+
+    def conclude(self, error: ZaiError) -> None:
+        """End the stream with an error, or with the outcome of it where that is allowed."""
+        decoder = self.decoder
+        if error.partial is None:
+            error.partial = self.snapshot
+        error.request_id = error.request_id or self.request_id
+        decoder.fail(error)
+        self.error = decoder.error
+        self._leave(completed=self.error is None)
+
+    def _finish(self) -> None:
+        """End the stream well: read what little is left, so that the connection can be reused."""
+        response = self._response
+        if response is not None and not response.at_end():
+            self._response = None
+            self.call.session.spawn(drain(response), response.close)
+        self._leave(completed=True)
+
+    def _leave(self, *, completed: bool) -> None:
+        self._phase = _Phase.OVER
+        self._release()
+        self.call.leave(self.decoder.usage, completed=completed)
+
+    def _release(self) -> None:
+        """Drop the connection."""
+        response, self._response = self._response, None
+        timer, self._timer = self._timer, None
+        if response is not None:
+            response.close()
+        if timer is not None:
+            self.call.session.watchdog.remove(timer)
+
+    def break_off(self, verdict: ZaiError | None) -> None:
+        """End the read under way, whatever its transport does; what is whole stays whole."""
+        self._verdict = verdict
+        if self._response is not None:
+            self._response.close()
+            self._wake()
+
+    def _wake(self) -> None:
+        """End the wait of the reader if closing the response has not done so."""
+        waiter = getattr(self._task, "_fut_waiter", None)
+        if self._task is not None and waiter is not None and not waiter.done():
+            self._woken = self._task.cancelling()
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Close the stream and its connection at once, from any task."""
+        if self._phase is _Phase.OVER:
+            return
+        opening, self._opening = self._opening, None
+        self._phase = _Phase.OVER
+        self.decoder.drop()
+        if opening is None or opening.done():
+            self._leave(completed=False)
+            if opening is None:
+                self._wake()
+        elif opening is not asyncio.current_task():
+            # A hook that closes its own stream is a part of the opening, and ends with it.
+            opening.cancel()
+            await asyncio.wait([opening])
+
+    def __del__(self) -> None:
+        opening = self.__dict__.get("_opening")
+        if opening is not None and not opening.done():
+            call_in(opening.get_loop(), opening.cancel)
+        # Absent when the arguments of __init__ were wrong.
+        response = self.__dict__.get("_response")
+        if response is not None:
+            self._leave(completed=False)
+            name = type(self.decoder).__name__.replace("Decoder", "Stream")
+            text = f"{name} was never closed; use 'async with'"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+
+    # What streams of all kinds show.
+
+    @property
+    def request_id(self) -> str | None:
+        """The id to quote to the support of the platform."""
+        return self.headers.get("X-Log-Id")
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the stream ended; None while it has not."""
+        if self.error is None:
+            return self.decoder.outcome
+        return self.error.outcome if isinstance(self.error, IncompleteError) else "error"
+
+    @property
+    def snapshot(self) -> Any:
+        """The answer as far as it has been read, and how it was fetched."""
+        answer = self.decoder.snapshot
+        if isinstance(answer, Reply):
+            answer.request_id = answer.request_id or self.request_id
+            call = self.call
+            attach_call(answer, attempts=call.attempts, timing=call.timing, outcome=self.outcome)
+        return answer
+
+
+class ItemIterator(Generic[T]):
+    """Iterates over the items of a reader."""
+
+    def __init__(self, reader: StreamReader[T]) -> None:
+        self._reader = reader
+
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._reader.next()
