@@ -155,7 +155,8 @@ class StreamReader(Generic[T]):
         if self._phase is _Phase.NEW:
             await self.open()
         else:
-            self.decoder.conclude(done=False)
+            if self.decoder.outcome is None:
+                self.decoder.conclude(done=False)
             self._finish()
 
     def _note_progress(self) -> None:
@@ -258,8 +259,12 @@ class StreamReader(Generic[T]):
                 if not data:
                     self._end_input()
                 item = decoder.receive(data)
-                if item is not None:
-                    decoder.ready = iter((item,))
+                items = [] if item is None else [item]
+                while not data and decoder.waiting:
+                    # A document has been read to its end, and says now what it is.
+                    item = decoder.advance()
+                    items += [] if item is None else [item]
+                decoder.ready = iter(items)
         except ZaiError as error:
             if self._phase is _Phase.OVER:
                 return None  # closed meanwhile
