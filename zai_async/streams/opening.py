@@ -1,22 +1,40 @@
 """Opening the response of a stream, and reading what is left of one."""
 
 import weakref
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from zai_async._protocol import DecoderContext
 from zai_async._transport import Response
+from zai_async._wire import open_envelope
 from zai_async.errors import TransportError, ZaiError
 from zai_async.streams.interfaces import StreamCall
 
 if TYPE_CHECKING:
     from zai_async.streams.reader import StreamReader
 
-__all__ = ["drain", "open_response"]
+__all__ = ["context_of", "drain", "open_response"]
 
 # What may be read after the end of an answer, so that its connection can be used again.
 _DRAIN_SECONDS: Final = 0.25
 _DRAIN_BYTES: Final = 2**16
+
+
+def context_of(call: StreamCall, headers: Mapping[str, str], view: str | None) -> DecoderContext:
+    """Return what a decoder has to know of the call that it reads the answer of."""
+    return DecoderContext(
+        allow=call.options.allow,
+        on_restart=call.options.on_restart,
+        max_event_bytes=call.settings.max_event_bytes,
+        headers=headers,
+        secrets=call.secrets,
+        now=call.settings.clock.wall,
+        unwrap=partial(open_envelope, call.settings.provider, dict),
+        view=view,
+    )
 
 
 async def open_response(

@@ -1,8 +1,8 @@
 """The reader around every decoder: opening, reading, timeouts, and every way to the end.
 
-A token passes through one awaited read and one decoding; no stream has a task, queue or timer of
-its own while it is read. What has been read is handed out event by event without touching the
-event loop, so the socket's own flow control is the only back-pressure there is.
+A token passes through one awaited read and one decoding; a stream that is read has no task, queue
+or timer of its own. What has been read is handed out without touching the event loop, so the
+socket's flow control is the back-pressure.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import enum
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
@@ -19,7 +18,6 @@ from anyio.lowlevel import checkpoint
 from zai_async._protocol import Decoder, DecoderContext, DecoderState
 from zai_async._threads import call_in
 from zai_async._transport import Response
-from zai_async._wire import open_envelope
 from zai_async.errors import (
     IncompleteError,
     StreamConsumedError,
@@ -29,7 +27,7 @@ from zai_async.errors import (
 from zai_async.models import Outcome, Reply
 from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import StreamCall
-from zai_async.streams.opening import drain, open_response
+from zai_async.streams.opening import context_of, drain, open_response
 from zai_async.streams.timeouts import StallTimer
 
 __all__ = ["ItemIterator", "StreamReader"]
@@ -86,7 +84,7 @@ class StreamReader(Generic[T]):
 
     @property
     def is_reading(self) -> bool:
-        """Whether a task waits for bytes."""
+        """Whether a task waits."""
         return self._task is not None
 
     @property
@@ -226,18 +224,8 @@ class StreamReader(Generic[T]):
         """Begin to read a response."""
         call = self.call
         self.headers = response.headers
-        self.decoder = self._make_decoder(
-            DecoderContext(
-                allow=call.options.allow,
-                on_restart=call.options.on_restart,
-                max_event_bytes=call.settings.max_event_bytes,
-                headers=response.headers,
-                secrets=call.secrets,
-                now=call.settings.clock.wall,
-                unwrap=partial(open_envelope, call.settings.provider, dict),
-                view=self.view,
-            )
-        )
+        context = context_of(call, response.headers, self.view)
+        self.decoder = self._make_decoder(context)
         self._response, self._phase = response, _Phase.OPEN
         self._is_early, self._verdict = True, None
         self._timer = StallTimer(self)
