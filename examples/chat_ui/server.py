@@ -160,7 +160,7 @@ def told(event: ChatEvent) -> dict[str, Any] | None:
         case TextDelta(text):
             return {"type": "text", "text": text}
         case Finished(outcome=outcome, completion=whole):
-            message = msgspec.to_builtins(whole.message)
+            message = whole.message.to_dict()
             tokens = whole.usage.completion_tokens
             return {"type": "finished", "outcome": outcome, "tokens": tokens, "message": message}
         case _:

@@ -234,9 +234,7 @@ class ChatSession:
 
 def kept(message: MessageParam | Message) -> dict[str, Any]:
     """Return a message as it is saved: its files are replaced by a remark."""
-    plain: dict[str, Any] = (
-        msgspec.to_builtins(message) if isinstance(message, Message) else dict(message)
-    )
+    plain = message.to_dict() if isinstance(message, Message) else dict[str, Any](message)
     parts: str | list[dict[str, Any]] | None = plain.get("content")
     if isinstance(parts, list):
         plain["content"] = "\n\n".join(

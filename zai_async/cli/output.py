@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Final
 
 import anyio
-import msgspec
 
 from zai_async.cli.arguments import place_or_stdout
 from zai_async.cli.terminal import FAILED, LIMITED, NO_ACCESS, TOO_LATE, USAGE, Terminal
@@ -27,6 +26,7 @@ from zai_async.errors import (
     TaskTimeoutError,
     ZaiError,
 )
+from zai_async.serialization import to_dict
 
 __all__ = ["Progress", "add_output", "report", "table", "to_json", "write_content", "write_text"]
 
@@ -49,7 +49,7 @@ def add_output(
 def to_json(answer: object) -> str:
     """Return one line of JSON."""
     # ASCII with escapes, because data must arrive whole whatever the encoding of the pipe.
-    return json.dumps(msgspec.to_builtins(answer))
+    return json.dumps(to_dict(answer))
 
 
 def write_text(
