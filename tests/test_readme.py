@@ -178,7 +178,8 @@ def test_snippets_are_tests_that_pass(pytester, monkeypatch):
     result = pytester.runpytest_subprocess(*plugins, "-W", "error")
     assert result.ret == 0
     written = sum(len(re.findall(r"def test_", source)) for source in sources.values())
-    assert result.parseoutcomes()["passed"] == written
+    outcomes = result.parseoutcomes()  # a test of what is not installed is skipped
+    assert outcomes["passed"] + outcomes.get("skipped", 0) == written
 
 
 # Commands
