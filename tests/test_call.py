@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.calls import BUSY, COMPLETION, FINE, LOST, FakeClock, ask, client, scripted
+from tests.calls import BODY, BUSY, COMPLETION, FINE, LOST, FakeClock, ask, client, scripted
 from zai_async import (
     APIError,
     AuthenticationError,
@@ -328,6 +328,26 @@ async def test_a_large_error_is_still_classified():
             await ask(zai)
         assert transport.responses[0].closed
     assert caught.value.status_code == 429
+
+
+async def test_an_error_that_breaks_off_is_still_classified():
+    broken = FakeReply(status=401, steps=(b'{"error', LOST.failure))
+    zai, transport = scripted(broken, retry=RetryPolicy(retries=0))
+    async with zai:
+        with pytest.raises(AuthenticationError):
+            await ask(zai)
+        assert transport.open_responses == 0
+
+
+@pytest.mark.parametrize("steps", [(BODY,), (BODY[:50], BODY[50:])], ids=["whole", "halves"])
+async def test_the_limit_is_the_size_of_the_largest_answer(steps):
+    zai, _ = scripted(FakeReply(steps=steps), max_response_bytes=len(BODY))
+    async with zai:
+        assert (await ask(zai)).text == "Hi"
+    zai, _ = scripted(FakeReply(steps=steps), max_response_bytes=len(BODY) - 1)
+    async with zai:
+        with pytest.raises(LimitError):
+            await ask(zai)
 
 
 async def test_a_large_answer_is_refused():

@@ -1,6 +1,7 @@
 """A client that is drained: no new calls, time for those under way, and nothing left afterwards."""
 
 import asyncio
+import os
 import threading
 
 import anyio
@@ -252,6 +253,25 @@ async def test_a_call_that_waits_for_nothing_yet_has_nothing_to_cancel():
     call.leave()
     call.leave()
     assert not calls.inside
+
+
+@pytest.mark.parametrize("calling", [True, False])
+def test_the_child_of_a_fork_does_not_wait_for_calls_of_its_parent(calling, monkeypatch):
+    async def main():
+        calls = InFlightCalls()
+        of_parent, own = InFlightCall(calls), InFlightCall(calls)
+        of_parent.register()
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        if calling:
+            own.register()
+            assert calls.inside == {own}
+            own.leave()
+        await calls.end(grace=10.0)
+        assert anyio.current_time() == 0.0
+        of_parent.leave()
+        assert not of_parent.drained
+
+    run(main())
 
 
 async def test_twenty_streams_of_a_real_server(zai_emulator):

@@ -18,9 +18,12 @@ from zai_async import (
     DeadlineError,
     EmptyAnswerError,
     Hooks,
+    NotFoundError,
     RateLimitError,
     RetryPolicy,
+    ServerError,
 )
+from zai_async._operations import CHAT
 from zai_async.testing import FakeReply, FakeTransport
 
 FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")
@@ -375,6 +378,44 @@ async def test_a_hook_that_fails_before_a_retry_leaves_the_error(hook, streamed,
     assert caplog.messages == ["on_retry failed: chat.completions.create is not sent again"]
     assert [(end.end, end.error) for end in ends] == [("failed", caught.value)]
     assert len(caught.value.attempts) == 1
+
+
+async def test_a_hook_that_fails_before_a_stream_is_asked_for_again_leaves_the_error():
+    ends = []
+    hooks = Hooks(on_retry=fail, on_finish=ends.append)
+    broken = FakeReply.sse({"error": {"code": "1234", "message": "down"}}, done=False)
+    async with watched(hooks, broken, FakeReply.stream(GOOD)) as zai:
+        with pytest.raises(ServerError) as caught:
+            await zai.chat.completions.stream(**ASK).completion()
+    assert [(end.end, end.error) for end in ends] == [("failed", caught.value)]
+
+
+async def test_an_error_that_is_told_twice_keeps_one_hint():
+    async with watched(Hooks(), FakeReply.json({}, status=404)) as zai:
+        with pytest.raises(NotFoundError) as caught:
+            await ask(zai)
+        call = zai._manager.begin(CHAT, ASK)
+        error = caught.value
+        error.hint = "Look elsewhere."
+        call.fail(error)
+        call.fail(error)
+        assert error.hint.count("The address was") == 1
+
+
+def test_who_waits_unobserved_is_no_matter_to_other_hooks():
+    async def work():
+        ends = []
+        transport = FakeTransport(FakeReply(delay=1.0, steps=FINE.steps, headers=FINE.headers))
+        hooks = Hooks(on_finish=ends.append)
+        async with (
+            client(transport=transport, hooks=hooks, limits=1) as zai,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(ask, zai)
+            group.start_soon(ask, zai)
+        assert [end.end for end in ends] == ["completed"] * 2
+
+    virtual_loop.run(work())
 
 
 async def test_a_hook_may_raise_the_error_that_it_is_told_of(caplog):

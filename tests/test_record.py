@@ -24,7 +24,10 @@ from zai_async import (
     StreamConsumedError,
     Timing,
 )
+from zai_async._wire import Operation
 from zai_async.limiter import Limits
+from zai_async.models import ChatCompletion
+from zai_async.models.options import CallParams
 from zai_async.testing import FakeReply, FakeTransport
 
 FINE = FakeReply.json(COMPLETION)
@@ -304,6 +307,15 @@ def test_tokens_per_minute(tokens):
             assert (await ask(zai)).timing.queued == pytest.approx(tokens)
 
     virtual_loop.run(work())
+
+
+async def test_a_free_answer_that_tells_of_tokens_but_of_no_task_is_not_charged():
+    told = FakeReply.json(COMPLETION | {"usage": {"total_tokens": 7}})
+    operation = Operation("jobs.list", "paas/v4/jobs", ChatCompletion, CallParams, method="GET")
+    zai, _ = scripted(told)
+    async with zai:
+        await zai._manager.call(operation, {})
+    assert (zai.usage.total.calls, zai.usage.total.tokens) == (1, 0)
 
 
 # Times

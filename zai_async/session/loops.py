@@ -201,9 +201,16 @@ class InFlightCalls:
         self.waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
         self.process = os.getpid()
 
+    def start_clean(self) -> None:
+        """Forget the calls of the parent of a fork: they go on there, and here nobody ends them."""
+        self.process = os.getpid()
+        self.inside, self.waiters = set(), set()
+
     async def end(self, grace: float) -> None:
         """Let nobody in, and wait until all have ended; after ``grace`` seconds cancel the rest."""
         self.ending = True
+        if self.process != os.getpid():
+            self.start_clean()
         left = asyncio.Event()
         waiter = asyncio.get_running_loop(), left
         self.waiters.add(waiter)
@@ -239,14 +246,13 @@ class InFlightCall(RescheduleTimeout):
         """
         if self.drained:
             raise ClientDrainingError("the client was drained before the call had ended")
-        calls, process = self._calls, os.getpid()
+        calls = self._calls
         if self in calls.inside:
             return
         if calls.ending:
             raise ClientDrainingError("the client is being drained and takes no new calls")
-        if calls.process != process:
-            # The calls of the parent of a fork go on there; here nobody would ever end them.
-            calls.process, calls.inside, calls.waiters = process, set(), set()
+        if calls.process != os.getpid():
+            calls.start_clean()
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:

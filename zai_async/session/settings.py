@@ -42,9 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def timeout_for(self, options: CallOptions) -> Timeout:
         """Return the timeouts for a call with these options."""
-        if isinstance(options.timeout, Timeout):
-            return options.timeout
-        if options.timeout is None:
-            return self.timeout
+        if options.timeout is None or isinstance(options.timeout, Timeout):
+            return options.timeout or self.timeout
         seconds = float(options.timeout)
         return Timeout(self.timeout.connect, seconds, seconds, seconds)
