@@ -28,19 +28,27 @@ def parser(prog: str) -> argparse.ArgumentParser:
     result.add_argument(
         "--api-key", metavar="KEY", help="the only accepted key; default: any but bad..."
     )
+    result.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        help="a name by which clients may call it; default: localhost and addresses",
+    )
     return result
 
 
 def serve(argv: Sequence[str] | None = None, *, prog: str = "python -m zai_async.testing") -> int:
     """Print the base URL, serve until Ctrl-C or SIGTERM; return the exit status."""
     arguments = parser(prog).parse_args(argv)
-    anyio.run(_serve, Emulator(**vars(arguments)))
+
+    async def run() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with Emulator(**vars(arguments)) as emulator:
+                sys.stdout.write(f"{emulator.url}\n")
+                sys.stdout.flush()  # a parent that reads the address through a pipe waits for it
+                await anext(aiter(signals))
+
+    anyio.run(run)
     return 0
-
-
-async def _serve(emulator: Emulator) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with emulator:
-            sys.stdout.write(f"{emulator.url}\n")
-            sys.stdout.flush()
-            await anext(aiter(signals))

@@ -16,6 +16,12 @@ from zai_async.testing.emulator.operation import OperationCall, Route, UserId, r
 from zai_async.testing.emulator.prose import tokens
 from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import Json
+from zai_async.testing.emulator.transcripts import (
+    TEXT_TYPE,
+    TranscriptFormat,
+    subtitles,
+    verbose,
+)
 from zai_async.testing.emulator.voices import VoiceHandlers, sound, spoken
 
 _MEGABYTE = 2**20
@@ -28,6 +34,7 @@ class _Transcription(Struct):
     prompt: str | None = None
     hotwords: Annotated[list[str], Meta(max_length=100)] | None = None
     stream: bool = False
+    response_format: TranscriptFormat = "json"
     request_id: str | None = None
     user_id: UserId | None = None
 
@@ -100,7 +107,17 @@ class AudioHandlers:
             # Recorded live: the last event is no repetition of the text but its last piece.
             events.append(head | {"type": "transcript.text.done", "delta": last})
             return call.stream(events, 0.4, 1 / 60)
-        return call.reply(call.stamp(request.request_id) | {"model": request.model, "text": text})
+        length_or_guess = 1.0 if seconds is None else seconds
+        match request.response_format:
+            case "text":
+                return call.data(f"{text}\n".encode(), TEXT_TYPE)
+            case "srt" | "vtt" as kind:
+                return call.data(subtitles(text, length_or_guess, kind).encode(), TEXT_TYPE)
+            case "verbose_json":
+                return call.reply(verbose(text, length_or_guess))
+            case _:
+                head = call.stamp(request.request_id)
+                return call.reply(head | {"model": request.model, "text": text})
 
     def speak(self, call: OperationCall) -> PlannedReply:
         """Beep 0.06 seconds per character, as a file or as a stream of samples."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import anyio
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from anyio.lowlevel import checkpoint
 
 from zai_async.testing.emulator.connection import Peer
@@ -129,6 +129,9 @@ class ReplyDelivery:
         if not reply.streams and fault.eof_after is None and fault.break_framing is None:
             headers["Content-Length"] = str(sum(map(len, reply.pieces)))
         response = _Response(status=reply.status, headers=headers | dict(fault.headers))
+        if "Content-Length" not in headers and self._request.version < HttpVersion11:
+            # HTTP/1.0 knows no chunks: what ends such a body is the end of the connection.
+            response.force_close()
         await response.prepare(self._request)
 
         between_frames = True

@@ -23,7 +23,7 @@ from zai_async.testing.emulator.site_policy import SitePolicy
 
 _P = ParamSpec("_P")
 
-_MAX_BODY = 128 * 2**20  # more than the largest documented upload
+MAX_BODY = 128 * 2**20  # more than the largest documented upload
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach who listens there
 
 
@@ -281,7 +281,7 @@ class Emulator:
         body = bytearray()
         async for piece in request.content.iter_any():
             body += piece
-            if len(body) > max(_MAX_BODY, self.files.limit + 2**20):
+            if len(body) > max(MAX_BODY, self.files.limit + 2**20):
                 # Like the edge in front of the platform, which knows no JSON.
                 page = PlannedReply(
                     pieces=(PAGE % (413, 413),),

@@ -10,8 +10,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from zai_async.testing.emulator.prose import tokens
 from zai_async.testing.emulator.reply import JSON_TYPE, PlannedReply
 from zai_async.testing.emulator.requests import Json, RecordedRequest, is_object
+from zai_async.testing.emulator.transcripts import TEXT_TYPE
 
 
 class GatewayRefusal(Exception):  # noqa: N818 - not an error of this program but an answer to a client
@@ -71,7 +73,9 @@ class LowCodeApiGateway(NoGateway):
     aliases, some fields other names (``query``, ``max_results``, ``input``, ``task_id``); the
     platform's own names for those do not reach it. Streams come in one piece. JSON is wrapped:
     ``envelope`` is ``"result"``, which its server sends, or ``"data"``, which its documentation
-    shows; errors are nested in ``error``.
+    shows; errors are nested in ``error``. ``tokenizer`` is the form of that answer: ``"usage"``, as
+    the platform has it, or ``"tokens"`` as documented (``tokens`` and ``token_count``). Transcripts
+    that are text come as ``text`` says: ``"plain"``, or in the ``"envelope"``.
     """
 
     def __init__(self, key: str) -> None:
@@ -79,8 +83,10 @@ class LowCodeApiGateway(NoGateway):
         self.reset()
 
     def reset(self) -> None:
-        """Forget which envelope was chosen."""
+        """Forget which forms were chosen."""
         self.envelope: Literal["result", "data"] = "result"
+        self.tokenizer: Literal["usage", "tokens"] = "usage"
+        self.text: Literal["plain", "envelope"] = "plain"
 
     def forward(self, request: RecordedRequest) -> RecordedRequest:
         """Check the token, find the alias, give the fields their own names."""
@@ -103,14 +109,23 @@ class LowCodeApiGateway(NoGateway):
             native.body = msgspec.json.encode(body)
         return native
 
-    def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:  # noqa: ARG002
+    def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:
         """Wrap JSON, hold streams back until they are complete."""
+        data = b"".join(reply.pieces)
         if reply.streams:
             wait = reply.latency + reply.pause * len(reply.pieces)
-            return replace(reply, pieces=(b"".join(reply.pieces),), latency=wait, pause=0.0)
+            return replace(reply, pieces=(data,), latency=wait, pause=0.0)
+        if reply.content_type == TEXT_TYPE and self.text == "envelope":
+            document = {self.envelope: data.decode()}
+            return replace(_with_body(reply, document), content_type=JSON_TYPE)
         if reply.content_type != JSON_TYPE:
             return reply
-        body = msgspec.Raw(b"".join(reply.pieces))
+        body = msgspec.Raw(data)
+        counts = reply.status == 200 and request.path == "/lowcodeapi/paas/v4/tokenizer"
+        if counts and self.tokenizer == "tokens" and is_object(request.json):
+            # Its own documentation shows the pieces of the text that it takes as `input`.
+            pieces = tokens(str(request.json.get("input", "")))
+            body = msgspec.Raw(msgspec.json.encode({"tokens": pieces, "token_count": len(pieces)}))
         headers = {"x-log-id": reply.log_id}
         own: Json
         if reply.status >= 400:

@@ -163,22 +163,24 @@ def matching_texts(pattern: str, least: int = 0) -> Iterator[str]:
     Raises:
         PatternError: The pattern cannot be read.
     """
-    text = ""
     growth = sorted({0, 1, 2, 3, max(0, least), *(least // part for part in range(2, 5))})
+    seen: set[str] = set()
+    text = ""
     for branch in range(8):
         for extra in growth:
             reader = _Reader(pattern, extra, branch)
             text = reader.alternatives()
             if reader.at < len(pattern):
                 raise PatternError(f"not understood at {reader.at}")
-            # Without an anchor the text may go on.
-            yield text
+            texts = [text]
             if not pattern.endswith("$"):
-                yield text.ljust(least, text[-1:] or "a")
+                # Without an anchor the text may go on.
+                texts.append(text.ljust(least, text[-1:] or "a"))
             if reader.guesses:
                 wanted = "".join(reader.guesses)
-                yield wanted + text[len(wanted) :]
-                yield wanted + text
+                texts += [wanted + text[len(wanted) :], wanted + text]
+            yield from (one for one in texts if one not in seen)
+            seen.update(texts)
     if not pattern.endswith("$"):
         for place in range(2, 1_000):
             yield f"{text}{place}"

@@ -32,6 +32,7 @@ _FORMATS = {
     "byte": "dGV4dA==",
     "binary": "text",
 }
+_WORDS = ("other", "Beta", "")
 _NAMES = {
     **{name: _FORMATS[name] for name in ("date", "time", "email", "uri", "uuid")},
     "city": "Beijing",
@@ -99,7 +100,9 @@ def strings(schema: Json, name: str) -> Iterator[str]:
             yield from (text[:end] for text in matching_texts(str(schema["pattern"]), least))
         except PatternError:
             return
+    # Other words too, where the natural one is just what is not wanted.
     for place in count(2):
-        tail = str(place)
-        room = None if end is None else max(0, end - len(tail))
-        yield (natural[:room] + tail).ljust(least, ".")[:end]
+        for word in (natural, *_WORDS):
+            tail = str(place)
+            room = None if end is None else max(0, end - len(tail))
+            yield (word[:room] + tail).ljust(least, ".")[:end]

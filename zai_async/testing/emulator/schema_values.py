@@ -94,9 +94,10 @@ class _Sampler:
         sources: list[Iterator[Any]] = []
         for flat in self._flattened(schema, level):
             self._charge()
-            source = self._written(flat, name, level)
-            sources.append(source)
-            yield from islice(source, _FIRST)
+            for one in by_type(flat):
+                source = self._written(one, name, level)
+                sources.append(source)
+                yield from islice(source, _FIRST)
         while sources:
             for source in list(sources):
                 self._charge()
@@ -139,6 +140,11 @@ class _Sampler:
                 # Null is nobody's first wish; what refers to something may do so for ever.
                 deep = self._is_deep(level)
                 conditions.append(sorted(parts, key=lambda part: _weight(part, deep=deep)))
+        for key in ("dependentSchemas", "dependencies"):
+            for part in named(schema.get(key)).values():
+                # Satisfied whether or not the property comes that asks for it, else without it.
+                if is_object(part):
+                    conditions.append([part, {}])
         if "if" in schema:
             then = {"allOf": [schema["if"], schema.get("then", {})]}
             conditions.append([then, schema.get("else", {})])
@@ -155,27 +161,21 @@ class _Sampler:
     # Values by type
 
     def _typed(self, flat: Json, name: str, level: int) -> Iterator[Any]:
-        given = flat.get("type")
-        kinds: list[str] = [given] if isinstance(given, str) else listed(given)
-        if not kinds:
-            guessed = (kind for kind, keys in _KEYWORDS.items() if any(key in flat for key in keys))
-            kinds = [next(guessed, "string")]
-        for kind in sorted(kinds, key=lambda kind: kind == "null"):
-            match kind:
-                case "object":
-                    yield from self._objects(flat, level)
-                case "array":
-                    yield from self._arrays(flat, name, level)
-                case "integer" | "number":
-                    yield from numbers(flat, whole=kind == "integer")
-                case "boolean":
-                    yield from (True, False)
-                case "null":
-                    yield None
-                case _:
-                    for text in strings(flat, name):
-                        self._charge(1 + len(text) // 100)
-                        yield text
+        match flat["type"]:
+            case "object":
+                yield from self._objects(flat, level)
+            case "array":
+                yield from self._arrays(flat, name, level)
+            case "integer" | "number" as kind:
+                yield from numbers(flat, whole=kind == "integer")
+            case "boolean":
+                yield from (True, False)
+            case "null":
+                yield None
+            case _:
+                for text in strings(flat, name):
+                    self._charge(1 + len(text) // 100)
+                    yield text
 
     def _objects(self, flat: Json, level: int) -> Iterator[Json]:
         required = list(dict.fromkeys(map(str, listed(flat.get("required")))))
@@ -278,6 +278,18 @@ class _Sampler:
 
 _NOTHING = object()
 _COMBINING = frozenset({"allOf", "anyOf", "oneOf", "if", "then", "else", *REFERENCES})
+
+
+def by_type(flat: Json) -> Iterator[Json]:
+    """Yield a schema once for each type that it allows, null last."""
+    given = flat.get("type")
+    kinds: list[str] = [given] if isinstance(given, str) else listed(given)
+    if not kinds:
+        # Without a type the keywords tell; where there are none, anything goes.
+        guessed = (kind for kind, keys in _KEYWORDS.items() if any(key in flat for key in keys))
+        kinds = [next(guessed, "string")]
+    for kind in sorted(kinds, key=lambda kind: kind == "null"):
+        yield flat | {"type": kind}
 
 
 def _weight(part: Any, *, deep: bool) -> int:
