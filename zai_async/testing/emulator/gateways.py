@@ -116,7 +116,7 @@ class LowCodeApiGateway(NoGateway):
             wait = reply.latency + reply.pause * len(reply.pieces)
             return replace(reply, pieces=(data,), latency=wait, pause=0.0)
         if reply.content_type == TEXT_TYPE and self.text == "envelope":
-            document = {self.envelope: data.decode()}
+            document: Json = {self.envelope: data.decode()}
             return replace(_with_body(reply, document), content_type=JSON_TYPE)
         if reply.content_type != JSON_TYPE:
             return reply
