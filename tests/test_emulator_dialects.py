@@ -10,7 +10,6 @@ from zai_async.testing import Emulator
 from zai_async.testing.emulator.media import pcm, wav
 from zai_async.testing.emulator.transcripts import clock, subtitles, verbose
 
-UNREAD = pytest.mark.xfail(reason="the client does not read this form yet")
 SPOKEN = "Hello there. How are you? Fine!"
 SOUND = wav(pcm(3.0))
 ASR = "/paas/v4/audio/transcriptions"
@@ -147,7 +146,6 @@ async def test_the_tokenizer_of_lowcodeapi(emulator):
     assert emulator.lowcodeapi.tokenizer == "usage"
 
 
-@UNREAD
 @pytest.mark.parametrize("envelope", ["result", "data"])
 async def test_the_client_reads_the_tokens_of_lowcodeapi(emulator, lowcode, envelope):
     emulator.lowcodeapi.tokenizer, emulator.lowcodeapi.envelope = "tokens", envelope
@@ -173,22 +171,18 @@ async def test_videos_in_the_plain_form(emulator, form):
     assert emulator.tasks.form == "platform"
 
 
-@pytest.mark.parametrize(
-    "form",
-    ["platform", pytest.param("video_url", marks=UNREAD), pytest.param("url", marks=UNREAD)],
-)
+@pytest.mark.parametrize("form", ["platform", "video_url", "url"])
 async def test_the_client_waits_for_videos_in_each_form(emulator, zai, form):
     emulator.tasks.form, emulator.tasks.polls = form, 1
     task = await zai.videos.submit(**VIDEO)
-    video = await task.wait(timeout=4)
+    video = await task.wait(timeout=10, interval=0.05)
     assert video.url.endswith(".mp4")
 
 
-@UNREAD
 @pytest.mark.parametrize("form", ["video_url", "url"])
 async def test_the_client_learns_of_a_failure_in_the_plain_form(emulator, zai, form):
     emulator.tasks.form = form
     emulator.tasks.script("FAIL", result={"error": {"code": "1301", "message": "no"}}, polls=1)
     task = await zai.videos.submit(**VIDEO)
     with pytest.raises(TaskFailedError):
-        await task.wait(timeout=4)
+        await task.wait(timeout=10, interval=0.05)

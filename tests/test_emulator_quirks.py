@@ -139,17 +139,8 @@ async def test_split_names(emulator):
 
 # What the client makes of them
 
-UNREAD = pytest.mark.xfail(reason="the decoders of streams do not read this yet")
 
-
-@pytest.mark.parametrize(
-    "quirk",
-    [
-        *sorted(QUIRKS - {"id_changes", "descending_indices", "split_names"}),
-        pytest.param("descending_indices", marks=UNREAD),
-        pytest.param("split_names", marks=UNREAD),
-    ],
-)
+@pytest.mark.parametrize("quirk", sorted(QUIRKS - {"id_changes"}))
 async def test_the_client_reads_a_stream(emulator, zai, quirk):
     emulator.chat.reply("b c", thinking="a", tool_calls=CALLS, quirks=[quirk])
     async with zai.chat.completions.stream(**ASK, tool_stream=True) as stream:
@@ -171,7 +162,6 @@ async def test_the_client_reads_an_answer(emulator, zai, quirk):
 # Answers in another form
 
 
-@UNREAD
 async def test_a_whole_answer_to_a_request_for_a_stream(emulator, zai):
     emulator.chat.reply("b c", thinking="a")
     emulator.fault(answer_as="json")
@@ -181,7 +171,7 @@ async def test_a_whole_answer_to_a_request_for_a_stream(emulator, zai):
     assert emulator.requests[0].json["stream"] is True
 
 
-@UNREAD
+@pytest.mark.xfail(strict=False, reason="create() does not read a stream yet")
 async def test_a_stream_to_a_request_for_a_whole_answer(emulator, zai):
     emulator.chat.reply("b c", thinking="a")
     emulator.fault(answer_as="stream")
@@ -189,15 +179,7 @@ async def test_a_stream_to_a_request_for_a_whole_answer(emulator, zai):
     assert (answer.text, answer.thinking) == ("b c", "a")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "text/plain",
-        "",
-        pytest.param("application/json", marks=UNREAD),
-        pytest.param("text/html", marks=UNREAD),
-    ],
-)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", ""])
 async def test_a_stream_under_another_type(emulator, zai, kind):
     emulator.chat.reply("b c")
     emulator.fault(content_type=kind)
