@@ -1,14 +1,71 @@
-"""What came back in place of an event stream or of bytes: the error that it is."""
+"""What comes in another form than it was asked for: events, errors, pages."""
 
-from collections.abc import Iterable
-from typing import NoReturn
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, NoReturn
 
+from zai_async._protocol import (
+    AgentDecoder,
+    ChatDecoder,
+    Decoder,
+    DecoderContext,
+    TranscriptionDecoder,
+)
 from zai_async._secrets import Secret
 from zai_async._transport import Response
 from zai_async._wire import error_in_body, not_the_api, open_envelope
+from zai_async.models import AgentReply, CallOptions, ChatCompletion, Reply, Transcription
 from zai_async.session.settings import Settings
 
-__all__ = ["raise_error", "raise_no_stream"]
+__all__ = ["answer_in_events", "raise_error", "raise_no_stream"]
+
+_DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
+    ChatCompletion: ChatDecoder,
+    AgentReply: AgentDecoder,
+    Transcription: TranscriptionDecoder,
+}
+_EVENT: Final = re.compile(rb"^data: *(?:\{|\[DONE\])", re.MULTILINE)
+
+
+def answer_in_events(
+    result: type[Any],
+    response: Response,
+    body: bytes,
+    settings: Settings,
+    *,
+    options: CallOptions,
+    secrets: tuple[Secret, ...],
+) -> Any:
+    """Return the answer that came as a stream of events although none was asked for, or None.
+
+    Some gateways stream in any case. The answer is here, and paid.
+
+    Raises:
+        APIError: An event reports an error.
+        IncompleteError: The stream has no proper end; ``partial`` has what came.
+    """
+    make_decoder = _DECODERS.get(result)
+    if make_decoder is None or not _EVENT.search(body):
+        return None
+    decoder = make_decoder(
+        context=DecoderContext(
+            allow=options.allow,
+            on_restart=options.on_restart,
+            max_event_bytes=settings.max_event_bytes,
+            headers=response.headers,
+            secrets=secrets,
+            now=settings.clock.wall,
+            unwrap=partial(open_envelope, settings.provider, dict),
+        )
+    )
+    decoder.feed(body)
+    outcome = decoder.end_of_input()
+    answer: Reply = decoder.snapshot
+    answer.request_id = answer.request_id or response.headers.get("X-Log-Id")
+    if outcome in options.allow:
+        vars(answer)["outcome"] = outcome
+    return answer
 
 
 def raise_no_stream(

@@ -92,11 +92,6 @@ class Call:
         self._waits_for_deadline = False
 
     @property
-    def endpoint(self) -> Operation[Any]:
-        """The operation, by its old name."""
-        return self.operation
-
-    @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every request of the call so far."""
         return self.record.attempts
@@ -284,8 +279,6 @@ class Call:
         if self._retry is not None:
             hints.append(self._retry.hint)
         error.hint = " ".join(filter(None, hints)) or None
-
-    note = fail  # by its old name
 
     def progressed(self) -> None:
         """Note that the first content of a stream has arrived."""

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, cast
 
 from zai_async._clock import Clock
 from zai_async._transport import Response
@@ -13,7 +14,7 @@ from zai_async.errors import ClientDrainingError
 from zai_async.models import BinaryReply, Reply
 from zai_async.models.files import Downloadable, DownloadOptions, attach_downloader
 from zai_async.models.reply import attach_call
-from zai_async.session.bodies import raise_error
+from zai_async.session.bodies import answer_in_events, raise_error
 from zai_async.session.call import Call
 from zai_async.session.loops import InFlightCall, Sessions
 from zai_async.session.record import usage_of
@@ -43,6 +44,17 @@ class SessionManager:
         async def accept(response: Response) -> T:
             nonlocal headers, body
             headers, body = response.headers, await call.read(response)
+            if not body.startswith(b"{") and response.status < HTTPStatus.MULTIPLE_CHOICES:
+                found = answer_in_events(
+                    operation.result,
+                    response,
+                    body,
+                    self.settings,
+                    options=call.options,
+                    secrets=call.secrets,
+                )
+                if found is not None:
+                    return cast("T", found)
             return parse_reply(
                 operation,
                 body,
