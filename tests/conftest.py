@@ -11,6 +11,7 @@ import gc
 import ipaddress
 import itertools
 import logging
+import os
 import re
 import socket
 import sys
@@ -119,6 +120,13 @@ def blocking_calls_raise() -> Iterator[None]:
         # Coverage measures the emulator's thread and the test's own under one lock.
         lock.can_block_in("coverage/collector.py", {"lock_data"})
         yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hashes depend on the seed, too: workers must agree on names that are made of sets."""
+    if isinstance(seed := config.getoption("randomly_seed", None), int):
+        os.environ.setdefault("PYTHONHASHSEED", str(seed % 2**32))
 
 
 def pytest_collection_finish() -> None:
