@@ -20,6 +20,11 @@ NODE := benchmarks/node/node_modules/.package-lock.json
 # Seconds for each target.
 FUZZ ?= 60
 
+# Some machines forbid Python to keep what it has compiled; each of the tests' hundred processes would
+# then compile the package again.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
+
 .PHONY: all demo test test-thorough test-all check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:

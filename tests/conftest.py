@@ -49,7 +49,7 @@ settings.register_profile(
     max_examples=50,
     phases=set(Phase) - {Phase.explain},  # which takes minutes
 )
-settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("thorough" if THOROUGH else "usual")
 
 
