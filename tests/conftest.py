@@ -53,8 +53,8 @@ settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("thorough" if THOROUGH else "usual")
 
 
-class RemoteHostError(RuntimeError):
-    """A test reached for the network. Not an OSError: the library must not take it for one."""
+class HarmError(RuntimeError):
+    """A test reached for the network, or for a device. Not an OSError: the library must not take it for one."""
 
 
 def is_local(host: object) -> bool:
@@ -78,14 +78,18 @@ def target_of(event: str, args: tuple) -> object:
     return None
 
 
-def refuse_remote(event: str, args: tuple) -> None:
+def refuse_harm(event: str, args: tuple) -> None:
+    """Refuse the network, and to put a file in the place of a device, which root may do."""
+    if event == "os.rename" and str(args[1]).startswith("/dev/"):
+        msg = f"{event} to {args[1]!r}: a test would take a device away"
+        raise HarmError(msg)
     if event.startswith("socket.") and not is_local(host := target_of(event, args)):
         msg = f"{event} to {host!r}: tests stay on this machine"
-        raise RemoteHostError(msg)
+        raise HarmError(msg)
 
 
 # The interpreter raises these events whoever calls: a library, an event loop, a thread.
-sys.addaudithook(refuse_remote)
+sys.addaudithook(refuse_harm)
 
 
 def first_audited(method: Callable, event: str, pick: slice) -> Callable:
@@ -191,6 +195,9 @@ def heard(make: Callable[..., None], reader: Eavesdropper) -> Callable[..., None
 
 @pytest.fixture(autouse=True)
 def nothing_is_told(eavesdropper: Eavesdropper) -> Iterator[None]:
+    for name in LOGGERS:  # `zai -v` sets a level, and stays in this process under test
+        if (logger := logging.getLogger(name)).level != EVERYTHING:
+            logger.setLevel(EVERYTHING)
     yield
     told, eavesdropper.told = eavesdropper.told, []
     assert not told, f"told: {told}"

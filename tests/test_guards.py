@@ -164,7 +164,7 @@ def test_guilty_tests_are_convicted(guarded: pytest.Pytester) -> None:
             "ERROR */test_it.py::test_session_left_open - *ClientSession.__del__*",
             "FAILED */test_it.py::test_blocking_in_the_loop - *BlockingError*time.sleep*",
             "FAILED */test_it.py::test_hang - *Timeout*",
-            "FAILED */test_it.py::test_remote_host_behind_aiohttp - *RemoteHostError*",
+            "FAILED */test_it.py::test_remote_host_behind_aiohttp - *HarmError*",
         ]
     )
 
@@ -196,6 +196,18 @@ def test_a_failure_is_told_in_forty_lines(guarded: pytest.Pytester) -> None:
 
 def test_all_of_a_failure_is_told_if_asked_for(guarded: pytest.Pytester) -> None:
     assert len(run(guarded, TALKATIVE, "-v", "-k", "lines").stdout.lines) > 10_000
+
+
+def test_a_device_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RuntimeError, match="would take a device away"):
+        (tmp_path / "file").replace("/dev/zai-test")
+
+
+@pytest.mark.parametrize("_", range(2), ids=["leaves a level", "does not mind"])
+def test_a_level_that_was_left_deafens_nobody(eavesdropper: logging.Filter, _: int) -> None:
+    test_the_canaries_are_in_use(eavesdropper)
+    logging.getLogger("zai_async").setLevel(logging.ERROR)
 
 
 def test_the_canaries_are_in_use(eavesdropper: logging.Filter) -> None:

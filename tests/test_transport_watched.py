@@ -109,7 +109,7 @@ class Tracer:
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "after the first call"])
-async def test_a_tracer_that_wraps_the_constructor_sees_every_request(monkeypatch, early):
+async def test_a_tracer_that_wraps_the_constructor_sees_every_request(monkeypatch, tmp_path, early):
     tracer, make = Tracer(), aiohttp.ClientSession.__init__
 
     def traced(self, *args, trace_configs=None, **kwargs):
@@ -121,7 +121,7 @@ async def test_a_tracer_that_wraps_the_constructor_sees_every_request(monkeypatc
         monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
         await ask(zai)
         async with FaultServer([answer(b"file")]) as other:
-            await zai.download(f"http://127.0.0.1:{other.port}/file.txt", "/dev/null")
+            await zai.download(f"http://127.0.0.1:{other.port}/file.txt", tmp_path)
         assert len(tracer.seen) == 2
         monkeypatch.undo()
         await ask(zai)
