@@ -383,7 +383,78 @@ def test_a_deep_schema_is_refused():
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_texts_match_their_pattern(pattern):
-    assert any(re.search(pattern, text) for text in matching_texts(pattern))
+    texts = list(matching_texts(pattern))
+    fitting = [text for text in texts if re.search(pattern, text)]
+    assert fitting
+    # What an assertion asks for is a guess; all others are right by the way they are made.
+    assert "(?" in pattern.replace("(?:", "").replace("(?P", "") or fitting == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ([1, 2], {"contains": {"const": 3}}),
+        ([3, 3], {"contains": {"const": 3}, "maxContains": 1}),
+        ([3], {"contains": {"const": 3}, "minContains": 2}),
+        ([1, True, 1.0], {"uniqueItems": True}),
+        ({"a": 1}, {"dependentRequired": {"a": ["b"], "c": ["d"]}}),
+        ({"a": 1}, {"dependentSchemas": {"a": {"required": ["b"]}, "c": False}}),
+        ({"a": 1}, {"propertyNames": {"maxLength": 0}}),
+        ({"a": 1}, {"minProperties": 2}),
+        ([1], {"minItems": 2}),
+        ("x", {"$ref": "#"}),
+        ("x", {"type": "integer"}),
+        ("x", {"type": ["integer", 7, "unknown"]}),
+        ("x", {"const": "y"}),
+        (1, {"enum": [True, "1"]}),
+        (4, {"multipleOf": 3}),
+        (0.3, {"multipleOf": 0.1}),
+        (1e300, {"multipleOf": 1e-300}),
+        (1, {"not": {}}),
+        (1, {"oneOf": [{}, {}]}),
+        (1, {"anyOf": [False]}),
+        (1, {"if": {"type": "integer"}, "then": {"minimum": 5}}),
+        (1, False),
+    ],
+)
+def test_what_does_not_fit(value, schema):
+    assert not SchemaCheck(schema).fits(value, schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "const": 1}, 1),
+        ({"allOf": [{"minimum": 3}, {"minimum": 5, "maximum": 9}, {"maximum": 7}]}, 5),
+        ({"type": "number", "minimum": 0.5, "not": {"enum": [21.5, 0.5, 1.5, 0.75, 1.0]}}, 2.0),
+        ({"anyOf": [{"required": ["a"], "properties": {"a": False}}, {"const": 2}]}, 2),
+        ({"type": "object", "properties": {"a": {"const": 1, "type": "null"}}}, {"a": 1}),
+        (
+            {"type": "array", "uniqueItems": True, "minItems": 3, "items": {"type": "boolean"}},
+            [True, False],
+        ),
+        ({"type": "object", "minProperties": 2, "propertyNames": {"enum": ["x"]}}, {"x": "x"}),
+        ({"$ref": "#deep", "a": 1}, "text"),
+    ],
+)
+def test_the_best_there_is(schema, value):
+    assert sample(schema) == value
+
+
+def test_a_schema_with_a_long_way_to_its_anchor():
+    schema = {"$anchor": "end", "type": "null"}
+    for _ in range(100):
+        schema = {"$defs": {"next": schema}}
+    assert sample(schema | {"$ref": "#end"}) == "text"
+
+
+def test_references_that_python_cannot_follow(monkeypatch):
+    def without_end(*_):
+        raise RecursionError
+
+    monkeypatch.setattr(SchemaCheck, "fits", without_end)
+    with pytest.raises(SchemaError, match="nested too deeply"):
+        sample({})
 
 
 @pytest.mark.parametrize("pattern", [r"^\p{Lu}\p{L}\P{N}\p{Script=Han}$", r"[\u{41}-C]\n\b"])

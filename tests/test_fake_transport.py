@@ -44,6 +44,16 @@ async def test_a_client_needs_no_socket():
     assert transport.closed
 
 
+async def test_a_form_is_sent_to_its_end():
+    zai, transport = client(FakeReply.json({"id": "f1", "object": "file"}))
+    async with zai:
+        await zai.files.create(file=("a.csv", b"a,b"), purpose="agent")
+        await zai.files.list(purpose="agent")
+    form, nothing = transport.bodies
+    assert b"a,b" in form
+    assert nothing is None
+
+
 async def test_a_stream_needs_none_either():
     zai, transport = client(FakeReply.sse(PIECE, X_Log_Id="r1"))
     async with zai, zai.chat.completions.stream(model="glm-5.3", messages="Hello") as stream:

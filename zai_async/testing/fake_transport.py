@@ -88,8 +88,8 @@ class FakeTransport:
 
     @property
     def bodies(self) -> list[Any]:
-        """The decoded bodies of all requests."""
-        return [msgspec.json.decode(body or b"null") for body in self._sent]
+        """The bodies of all requests: decoded JSON, the bytes of a form, ``None`` for no body."""
+        return [_decoded(body) for body in self._sent]
 
     @property
     def open_responses(self) -> int:
@@ -105,6 +105,13 @@ class FakeTransport:
     async def aclose(self) -> None:
         """Close all responses."""
         self.close_now()
+
+
+def _decoded(body: bytes | None) -> Any:
+    try:
+        return None if body is None else msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body
 
 
 class FakeResponse:

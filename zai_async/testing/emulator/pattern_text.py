@@ -56,7 +56,6 @@ class _Reader:
     def sequence(self) -> str:
         text = ""
         while self.peek() not in {"", "|", ")"}:
-            start = self.at
             atom = self.atom()
             least, most = self.quantifier()
             wanted = least if most is not None and most <= least else least + self.extra
@@ -67,8 +66,6 @@ class _Reader:
                 raise PatternError("too many repetitions")
             # Each repetition is the same text: a back-reference to it fits, too.
             text += atom * count
-            if self.at == start:
-                raise PatternError(f"not understood at {start}")
         return text
 
     def peek(self) -> str:

@@ -64,21 +64,17 @@ def numbers(schema: Json, *, whole: bool) -> Iterator[float]:
         middle = [low, low + 1, low + abs(low) / 2]
     elif high is not None:
         middle = [high, high - 1, high - abs(high) / 2]
-    if unit is None:
-        yield from (wanted, *(float(bound) for bound in (low, high) if bound is not None))
-        yield from (float(one) for one in middle)
-        yield from (float(one) for one in count(1))
-        return
     start = low if low is not None else high if high is not None else wanted
-    starts = [wanted, start, *middle, 0]
-    if low is None and high is not None:
-        unit = -unit
-    for first in starts:
-        multiple = -(-Fraction(first) // unit)
-        yield _plain(multiple * unit, whole=whole)
-    multiple = -(-Fraction(start) // unit)
-    for place in count(0):
-        yield _plain((multiple + place) * unit, whole=whole)
+    if unit is None:
+        yield from (wanted, start, *middle)
+        yield from map(float, count(1))
+    else:
+        # Multiples next to each place, then one after the other, away from the only bound.
+        unit = -unit if low is None and high is not None else unit
+        for place in (wanted, start, *middle, 0):
+            yield _plain(-(-Fraction(place) // unit) * unit, whole=whole)
+        first = -(-Fraction(start) // unit)
+        yield from (_plain((first + more) * unit, whole=whole) for more in count(0))
 
 
 def _plain(value: Fraction, *, whole: bool) -> float:
@@ -101,7 +97,9 @@ def strings(schema: Json, name: str) -> Iterator[str]:
         except PatternError:
             return
     # Other words too, where the natural one is just what is not wanted.
-    for place in count(2):
+    place = 1
+    while True:
+        place += 1
         for word in (natural, *_WORDS):
             tail = str(place)
             room = None if end is None else max(0, end - len(tail))
