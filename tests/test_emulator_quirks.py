@@ -171,7 +171,6 @@ async def test_a_whole_answer_to_a_request_for_a_stream(emulator, zai):
     assert emulator.requests[0].json["stream"] is True
 
 
-@pytest.mark.xfail(strict=False, reason="create() does not read a stream yet")
 async def test_a_stream_to_a_request_for_a_whole_answer(emulator, zai):
     emulator.chat.reply("b c", thinking="a")
     emulator.fault(answer_as="stream")

@@ -45,7 +45,7 @@ async def test_a_client_needs_no_socket():
 
 
 async def test_a_form_is_sent_to_its_end():
-    zai, transport = client(FakeReply.json({"id": "f1", "object": "file"}))
+    zai, transport = client(FakeReply.json({"id": "f1", "data": []}))
     async with zai:
         await zai.files.create(file=("a.csv", b"a,b"), purpose="agent")
         await zai.files.list(purpose="agent")
