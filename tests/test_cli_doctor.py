@@ -158,4 +158,4 @@ def test_verbose_commands_say_in_words_why_they_wait(capsys, monkeypatch, zai_em
     zai_emulator.fault(code="1302")
     assert main(["chat", "-v", "--no-stream", "Hi"]) == 0
     said = capsys.readouterr().err
-    assert "too many requests at once (code 1302); again when a slot is free" in said
+    assert "too many requests at once (code 1302); again when a permit is free" in said

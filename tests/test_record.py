@@ -278,7 +278,7 @@ def test_words_about_a_limit_that_was_found(caplog):
     caplog.set_level(logging.DEBUG, "zai_async")
     virtual_loop.run(work())
     assert any(
-        "too many requests at once (code 1302); again when a slot is free" in line
+        "too many requests at once (code 1302); again when a permit is free" in line
         for line in caplog.messages
     )
     assert "chat.completions.create: the account allows 1 at a time; waiting" in caplog.messages

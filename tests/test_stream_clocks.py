@@ -162,7 +162,7 @@ def test_one_timer_for_all_streams():
                 await each.open()
             watchdog = (await zai._manager.sessions.current()).watchdog
             assert math.isclose(watchdog._timer.when(), 1.0)
-            assert streams[2]._reader._timer.patience == 400
+            assert streams[2]._reader._timer.shortest_timeout == 400
             ended = []
 
             async def wait(each):

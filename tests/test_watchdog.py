@@ -47,8 +47,8 @@ class Loop:
 
 
 class Stream:
-    def __init__(self, patience):
-        self.patience = patience
+    def __init__(self, timeout):
+        self.shortest_timeout = timeout
         self.looks = []
 
     def look(self, now, passed):
@@ -73,9 +73,9 @@ def test_it_looks_eight_times_per_limit(loop, dog):
     assert stream.looks == [(0.5, 0.5), (1.0, 0.5), (1.5, 0.5)]
 
 
-@pytest.mark.parametrize(("patience", "pace"), [(math.inf, 1.0), (300.0, 1.0), (0.001, 0.01)])
-def test_its_pace_has_bounds(loop, dog, patience, pace):
-    stream = Stream(patience)
+@pytest.mark.parametrize(("timeout", "pace"), [(math.inf, 1.0), (300.0, 1.0), (0.001, 0.01)])
+def test_its_pace_has_bounds(loop, dog, timeout, pace):
+    stream = Stream(timeout)
     dog.add(stream)
     loop.advance()
     assert stream.looks == [(pace, pace)]
@@ -139,12 +139,12 @@ def test_one_more_stream_costs_the_same_however_many_there_are(dog):
         asked = 0
 
         @property
-        def patience(self):
+        def shortest_timeout(self):
             Counted.asked += 1
             return 30.0
 
-        @patience.setter
-        def patience(self, value):
+        @shortest_timeout.setter
+        def shortest_timeout(self, value):
             pass
 
     streams = [Counted(30.0) for _ in range(100)]

@@ -1,9 +1,10 @@
 """What type checkers make of the public surface; never run, but checked by `make check`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, assert_never, assert_type
+from typing import Any, Literal, assert_never, assert_type
 
 from zai_async import (
     APIError,
@@ -36,6 +37,7 @@ from zai_async import (
     RetryEvent,
     RetryPolicy,
     Spending,
+    StartEvent,
     StreamRestartedError,
     StreamStalledError,
     Task,
@@ -304,7 +306,14 @@ def hooks_are_plain_or_asynchronous() -> None:
         assert_type(event.timing, Timing)
         assert_type(event.usage, Usage | None)
 
+    @contextmanager
+    def around(event: StartEvent | RequestEvent) -> Generator[None]:
+        assert_type(event.call_id, str)
+        assert_type(event.kind, Literal["call", "attempt"])
+        yield
+
     Hooks(on_request=on_request, on_response=on_response, on_retry=on_retry, on_finish=on_finish)
+    Hooks(around=around)
 
 
 async def money_is_counted() -> None:

@@ -165,5 +165,5 @@ def describe_retry(error: ZaiError, wait: float | None) -> str:
     """Say what failed and when it is tried again; without a ``wait``, as soon as there is room."""
     what = _REASONS.get(error.kind, error.message)
     which = f"code {error.code}" if error.code else type(error).__name__
-    when = "when a slot is free" if wait is None else f"in {wait:.2f} s"
+    when = "when a permit is free" if wait is None else f"in {wait:.2f} s"
     return f"{what} ({which}); again {when}"

@@ -15,7 +15,7 @@ class Watched(Protocol):
     """What has a limit on its waiting."""
 
     @property
-    def patience(self) -> float:
+    def shortest_timeout(self) -> float:
         """Seconds of the shortest limit, infinite without one."""
         ...
 
@@ -45,8 +45,8 @@ class Watchdog:
     def add(self, watched: Watched) -> None:
         """Begin to look after something."""
         self._watched.add(watched)
-        due = self._loop.time() + _pace(watched.patience)
-        # Asking all the others for their patience would make each new stream dearer.
+        due = self._loop.time() + _pace(watched.shortest_timeout)
+        # Asking all the others for their timeouts would make each new stream dearer.
         if self._timer is None or due < self._timer.when():
             self._last = self._loop.time()
             self._arm(due)
@@ -73,10 +73,10 @@ class Watchdog:
         for watched in tuple(self._watched):
             watched.look(now, passed)
         if self._watched:
-            patience = min((watched.patience for watched in self._watched), default=_LONGEST)
-            self._arm(now + _pace(patience))
+            timeout = min((watched.shortest_timeout for watched in self._watched), default=_LONGEST)
+            self._arm(now + _pace(timeout))
 
 
-def _pace(patience: float) -> float:
-    """Return the time between two looks at what has this much patience."""
-    return min(_LONGEST, max(_SHORTEST, patience / _SHARE))
+def _pace(timeout: float) -> float:
+    """Return the time between two looks at what has such a timeout."""
+    return min(_LONGEST, max(_SHORTEST, timeout / _SHARE))

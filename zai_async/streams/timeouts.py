@@ -32,7 +32,7 @@ class StallTimer:
         self._waited = 0.0
 
     @property
-    def patience(self) -> float:
+    def shortest_timeout(self) -> float:
         """Seconds of the shortest timeout of the stream, infinite without one."""
         reader = self._reader()
         if reader is None:
