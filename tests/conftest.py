@@ -54,7 +54,7 @@ settings.load_profile("thorough" if THOROUGH else "usual")
 
 
 class HarmError(RuntimeError):
-    """A test reached for the network or a device. No OSError: the library must not take it for one."""
+    """A test reached for the network or a device. The library takes no such error for its own."""
 
 
 def is_local(host: object) -> bool:
