@@ -354,7 +354,8 @@ def test_a_budget_can_be_stored():
 @pytest.mark.parametrize("place", ["client", "call", "derived"])
 async def test_a_budget_refuses_before_sending(place):
     budget = Budget(tokens=20)
-    zai, transport = scripted(TOLD, budget=budget if place == "client" else None)
+    models = FakeReply.json({"object": "list", "data": []})
+    zai, transport = scripted(TOLD, TOLD, models, budget=budget if place == "client" else None)
     options = CallOptions(budget=budget if place == "call" else None)
     async with zai:
         used = zai.with_options(budget=budget) if place == "derived" else zai

@@ -64,3 +64,8 @@ async def client(zai: AsyncZai) -> None:
     assert_type(await zai.check(), tuple[EndpointCheck, ...])
     await zai.drain(grace=1.0)
     await zai.aclose()
+
+
+async def unknown(zai: AsyncZai) -> None:
+    assert_type(await zai.request("POST", "new/thing", body={"a": 1}, into=bytes), bytes)
+    assert_type(await zai.request("GET", "files", into=Batch), Batch)
