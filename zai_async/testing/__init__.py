@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "Emulator", "FakeReply", "FakeTransport", "Fault", "RecordedRequest"]
 
+# The classes have names that are unique in the package; what is imported keeps the short ones.
 _HOMES = {
     "MODELS": "emulator.catalogue:MODELS",
     "Emulator": "emulator:Emulator",

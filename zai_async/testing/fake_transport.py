@@ -77,6 +77,7 @@ class FakeTransport:
         if body is not None and not isinstance(body, bytes):
             body = b"".join([piece async for piece in body])
         self._sent.append(body)
+        # The last entry stays: a client that retries for ever must not run out of answers.
         entry = self._script.popleft() if len(self._script) > 1 else self._script[0]
         reply = entry if isinstance(entry, FakeReply) else entry(request)
         await anyio.sleep(reply.delay)
@@ -151,6 +152,7 @@ class FakeResponse:
 
     def close(self) -> None:
         """Wake up a reader with a failure, as a real connection does."""
+        # What is closed after its end was complete; closing is no failure then.
         if not self.at_end():
             self.closed = True
         self._closing.set()

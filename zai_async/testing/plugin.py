@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zai_async.testing.emulator import Emulator
 
 
+# One server for the whole run: starting a thread for each test would cost more than the test.
 @pytest.fixture(scope="session")
 def _zai_emulator_server() -> Iterator[Emulator]:
     from zai_async.testing.emulator import Emulator  # noqa: PLC0415 - see the module's docstring
@@ -30,6 +31,7 @@ def zai_emulator(_zai_emulator_server: Emulator) -> Iterator[Emulator]:
 
     It runs in a thread of its own, so it fits plain, pytest-asyncio and anyio tests alike.
     """
+    # Afterwards, not before: what a test leaves open must not be the next one's.
     yield _zai_emulator_server
     _zai_emulator_server.reset()
 

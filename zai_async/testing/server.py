@@ -11,6 +11,7 @@ import anyio
 
 from zai_async.testing.emulator import Emulator
 
+# Loopback only, unless somebody asks for more: the emulator accepts nearly every key.
 _HOST, _PORT = "127.0.0.1", 8765
 
 
@@ -44,6 +45,7 @@ def serve(argv: Sequence[str] | None = None, *, prog: str = "python -m zai_async
     arguments = parser(prog).parse_args(argv)
 
     async def run() -> None:
+        # Both signals end it in order, with its connections reset: containers send SIGTERM.
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with Emulator(**vars(arguments)) as emulator:
                 sys.stdout.write(f"{emulator.url}\n")

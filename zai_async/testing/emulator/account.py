@@ -22,6 +22,8 @@ from zai_async.testing.emulator.requests import Json, RecordedRequest, is_object
 BEIJING = timezone(timedelta(hours=8))
 
 
+# https://docs.bigmodel.cn/cn/api/introduction tells of such tokens. `sign_type` is the platform's
+# own; libraries for tokens do not add it.
 class _Header(Struct):
     alg: Literal["HS256"]
     sign_type: Literal["SIGN"]
@@ -50,9 +52,12 @@ class KeyCheck:
         """Raise ``Refusal`` with 1000 to 1004 for a key that is missing or wrong."""
         if access == "open":
             return
+        # A header that is missing and a key that is wrong have codes of their own: clients hint at
+        # different mistakes.
         scheme, _, key = authorization.partition(" ")
         if not scheme:
             raise Refusal("1001")
+        # The monitor is asked by editor plugins, which send the key without a scheme.
         if access == "key" and not key:
             scheme, key = "Bearer", scheme
         if scheme != "Bearer" or not key:
@@ -118,6 +123,8 @@ class _Quota:
     message: str
 
 
+# Who may do how much is told nowhere by the platform: clients learn it from refusals, so these must
+# look as they do live.
 class EmulatedAccount:
     """Limit what clients may do, to rehearse what they do then.
 
@@ -155,6 +162,7 @@ class EmulatedAccount:
         1308 words a limit of 5 hours, any other code one of days. The message gives no zone, so
         ``until`` must have one.
         """
+        # The message names a local time of Beijing without saying so, as the real one does.
         if until.tzinfo is None:
             raise ValueError("until needs a time zone")
         text = (_HOURS if code == "1308" else _DAYS)[language]
@@ -187,8 +195,11 @@ class EmulatedAccount:
 
         ``holder`` is the request as it arrived, before a gateway translated it.
         """
+        # Polls and lists cost nothing, so an account without balance may still collect its results.
         if request.method != "POST":
             return
+        # In the platform's order: balance, quota, overload, concurrency. Each hides what comes
+        # after it, the parameters of the request included.
         if self._balance <= 0:
             raise Refusal("1113")
         if self._quota is not None and datetime.now(UTC) < self._quota.until:
@@ -222,6 +233,8 @@ class EmulatedAccount:
 
     def usage(self, call: OperationCall) -> PlannedReply:
         """Show what is used of the plan: everything while ``quota`` holds, 10 % otherwise."""
+        # The units are codes: 3 counts hours, 5 counts months. The names of the fields mix two
+        # styles.
         now = datetime.now(UTC)
         spent = self._quota is not None and now < self._quota.until
         until = self._quota.until if self._quota and spent else now + timedelta(hours=5)

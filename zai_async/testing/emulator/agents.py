@@ -21,7 +21,7 @@ from zai_async.testing.emulator.requests import Json, is_object
 from zai_async.testing.emulator.slides import SlideDecks
 from zai_async.testing.emulator.tasks import TaskHandlers
 
-# https://docs.z.ai/guides/agents/translation lists them.
+# https://docs.z.ai/api-reference/agents/agent lists them.
 _CODES = (
     "zh-CN zh-TW wyw yue en en-GB en-US ja ko fr de es ru pt it ar hi bg cs da el et fi hu id lt lv"
     " nl no pl ro sk sl sv th tr uk vi my ms Pinyin IPA auto"
@@ -30,6 +30,7 @@ _MAX_TEXT = 100_000  # characters; each word becomes an event of a few hundred b
 _LANGUAGES = frozenset(_CODES.split())
 
 
+# Agents take what chats do not: a single part as an object, and image addresses as plain strings.
 class AgentPrompt(Struct):
     """One message to an agent; content may be a text, a part or a list of parts."""
 
@@ -73,6 +74,7 @@ class _ConversationRequest(Struct):
     custom_variables: dict[str, Any] | None = None
 
 
+# `cot` stands in the text of the page and in bigmodel's description, not in the list of values.
 class _Translation(Struct):
     source_lang: str = "auto"
     target_lang: str = "zh-CN"
@@ -83,6 +85,7 @@ class _Translation(Struct):
     strategy_config: dict[str, Any] | None = None
 
 
+# https://docs.z.ai/api-reference/agents/agent lists these three.
 class _Template(Struct):
     template: Literal["french_kiss", "bodyshake", "sexy_me"]
 
@@ -93,6 +96,7 @@ class _Page(Struct):
     height: float | None = None
 
 
+# https://docs.z.ai/guides/agents/slide
 class _Export(Struct):
     include_pdf: bool = False
     pages: list[_Page] = []
@@ -148,6 +152,8 @@ class AgentHandlers:
         """Put the target language in front of the text, at once or as a stream."""
         wishes = read_fields(request.custom_variables or {}, _Translation)
         require({wishes.source_lang, wishes.target_lang} <= _LANGUAGES, "unknown language")
+        # A glossary is a file uploaded for agents; one that does not exist fails the whole
+        # translation.
         if wishes.glossary is not None:
             self._files.find(wishes.glossary)
         require(len(request.text) <= _MAX_TEXT, "The text is too long", "1261")
@@ -177,11 +183,14 @@ class AgentHandlers:
     def film(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
         """Start a film; it is asked for with ``async_id``."""
         wishes = read_fields(request.custom_variables or {}, _Template)
+        # The result names the agent again, so polling needs both ids.
         self._films[call.id] = film_link(call, f"{wishes.template}\n{request.text}", 4)
         return call.reply({"async_id": call.id, "agent_id": request.agent_id, "status": "pending"})
 
     def draw(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
         """Draw slides: three, as many as the text names, or one more in a conversation."""
+        # The schema says that a stream is the default, its text says the opposite, and bigmodel's
+        # guide says to ask for one: so it must be asked for.
         require(request.stream, "stream: slides only come as a stream")
         return call.stream(self._slides.draw(call, request.text, request.conversation_id), 0.4, 0.1)
 
@@ -194,6 +203,7 @@ class AgentHandlers:
         head = {"agent_id": request.agent_id, "async_id": request.async_id}
         if seen < self._tasks.polls:
             return call.reply(head | {"status": "pending"})
+        # Here the address is a string, and `message` a list: each agent has a shape of its own.
         part = {"type": "video_url", "video_url": self._films[request.async_id]}
         message = {"role": "assistant", "content": [part]}
         choice = {"index": 0, "finish_reason": "stop", "message": [message]}

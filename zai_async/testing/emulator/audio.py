@@ -28,6 +28,7 @@ _MEGABYTE = 2**20
 _PIECE = 72_000  # bytes of samples per event; as text more than the 64 KiB of many line readers
 
 
+# https://docs.z.ai/api-reference/audio/audio-transcriptions
 class _Transcription(Struct):
     model: str
     file_base64: str | None = None
@@ -39,6 +40,7 @@ class _Transcription(Struct):
     user_id: UserId | None = None
 
 
+# https://docs.bigmodel.cn/api-reference: api.z.ai does not sell speech yet and answers 1211.
 class _Speech(Struct):
     model: str
     input: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -95,6 +97,8 @@ class AudioHandlers:
             require(legal, "file: neither .wav nor .mp3")
             recording = upload.data
         seconds = wav_seconds(recording)
+        # The client checks the same limits before it sends; here they are checked for other
+        # clients, and for files whose length cannot be told beforehand.
         require(len(recording) <= 25 * _MEGABYTE, "file: larger than 25 MB")
         require(seconds is None or seconds <= 30, "file: longer than 30 seconds")
         length = f"{len(recording)} bytes" if seconds is None else f"{seconds:.1f} seconds"
@@ -104,9 +108,10 @@ class AudioHandlers:
             head: Json = {"id": call.id, "created": int(time.time()), "model": request.model}
             *pieces, last = tokens(text) or [""]
             events = [head | {"type": "transcript.text.delta", "delta": piece} for piece in pieces]
-            # Recorded live: the last event is no repetition of the text but its last piece.
+            # As documented, the last event is no repetition of the text but its last piece.
             events.append(head | {"type": "transcript.text.done", "delta": last})
             return call.stream(events, 0.4, 1 / 60)
+        # What is no WAV has no length that could be known here; subtitles need one.
         length_or_guess = 1.0 if seconds is None else seconds
         match request.response_format:
             case "text":
@@ -127,6 +132,7 @@ class AudioHandlers:
         samples = spoken(request.input, request.speed, request.volume)
         if request.stream:
             require(request.response_format == "pcm", "response_format: a stream is pcm")
+            # One event per piece of sound, then one that only says that it is over.
             head: Json = {"id": call.id, "created": int(time.time()), "model": request.model}
             events: list[Json] = []
             for start in range(0, len(samples), _PIECE):

@@ -32,6 +32,8 @@ def write(request: ReceivedChat, seed: int) -> ModelAnswer:
     wants_json = request.response_format is not None and (
         request.response_format.type == "json_object"
     )
+    # Tools are called although nothing may ask for it: who sends tools to an emulator wants to see
+    # them called.
     if last.role != "tool" and request.functions and request.tool_choice != "none":
         answer = called(request)
     elif wants_json:
@@ -44,6 +46,7 @@ def write(request: ReceivedChat, seed: int) -> ModelAnswer:
     if request.thinks:
         answer = replace(answer, thinking=prose.thinking_text(prompt, random))
 
+    # Like the platform, which documents one stop word and takes a list.
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     ends = [answer.text.find(word) for word in stop if word in answer.text]
     if ends:

@@ -17,6 +17,7 @@ from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import Json
 from zai_async.testing.emulator.tasks import TaskHandlers
 
+# Documented are four more statuses (failed, expired, cancelling, cancelled); these come in order.
 _STAGES = ("validating", "in_progress", "finalizing")
 _OVER = frozenset({"completed", "cancelled"})
 _MOMENTS = (
@@ -42,6 +43,7 @@ class _BatchQuery(Struct):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
+# Documented without a limit; live, a `custom_id` of less than six characters refuses the file.
 class _Row(Struct):  # one line of the input file
     custom_id: Annotated[str, Meta(min_length=6)]
     method: Literal["POST"]
@@ -63,6 +65,8 @@ class _Batch:
             "object": "batch",
             "endpoint": self.request.endpoint,
             "input_file_id": self.request.input_file_id,
+            # Recorded live, against the description: no window, counts as an object, moments in
+            # milliseconds.
             "completion_window": None,
             "status": "validating",
             "output_file_id": None,
@@ -162,6 +166,7 @@ class BatchHandlers:
         good: list[Json] = []
         bad: list[Json] = []
         for number, row in enumerate(batch.rows):
+            # A file has no place for a stream, so the field is ignored rather than refused.
             body = msgspec.json.encode(row.body | {"stream": False})
             request = replace(call.request, body=body)
             try:
@@ -177,6 +182,7 @@ class BatchHandlers:
             )
 
         for kind, lines in (("output", good), ("error", bad)):
+            # A file without lines is not made: its id stays empty.
             if lines:
                 data = msgspec.json.Encoder().encode_lines(lines)
                 name, purpose = f"{batch.id}_{kind}.jsonl", f"batch_{kind}"

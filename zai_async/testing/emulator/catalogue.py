@@ -53,6 +53,7 @@ _ALL = (
     CatalogueModel("glm-5", _LARGE, "optional", listed=1_770_768_000),
     CatalogueModel("glm-5-turbo", _LARGE, "optional", listed=1_773_619_200),
     CatalogueModel("glm-4.7", _LARGE, "optional", listed=1_766_361_600),
+    # Free and fast variants answer but stand in no list, and so do the older models that see.
     CatalogueModel("glm-4.7-flashx", _LARGE, "optional"),
     CatalogueModel("glm-4.7-flash", _LARGE, "optional"),
     CatalogueModel("glm-4.6", _LARGE, "optional", listed=1_759_276_800),
@@ -90,6 +91,7 @@ _ALL = (
     CatalogueModel("vidu2-image", kind="video"),
     CatalogueModel("vidu2-start-end", kind="video"),
     CatalogueModel("vidu2-reference", kind="video"),
+    # Below: models with an operation of their own. Any other operation refuses them with 1212.
     CatalogueModel("glm-asr-2512", kind="transcription"),
     CatalogueModel("glm-tts", kind="speech"),
     CatalogueModel("glm-tts-clone", kind="clone"),
@@ -106,11 +108,12 @@ MODELS: Mapping[str, CatalogueModel] = MappingProxyType({model.id: model for mod
 
 def find_model(name: str, *kinds: Kind) -> CatalogueModel:
     """Return the model, ``Refusal`` when there is none of this name or it does something else."""
-    # Live, capitals make no difference: the platform itself shouts some names.
+    # Capitals make no difference: the platform itself writes some names in them.
     model = MODELS.get(name.lower())
     if model is None:
         raise Refusal("1211", f"The model {name} does not exist, check the model code")
     if model.kind not in kinds:
+        # Not 1211: the model exists, it is the operation that is wrong.
         raise Refusal("1212", f"The model {name} does not support this call method")
     return model
 

@@ -102,6 +102,8 @@ class ChatHandlers:
 
     def routes(self) -> list[Route]:
         """List the routes of this group."""
+        # The Coding Plan has a path of its own, with the same body; asynchronous chats are
+        # documented for bigmodel and answered at both.
         paths = ("paas/v4/chat/completions", "coding/paas/v4/chat/completions")
         later = "paas/v4/async/chat/completions"
         return [
@@ -121,6 +123,7 @@ class ChatHandlers:
                 latency=_FIRST_TOKEN,
                 pause=_TOKEN,
             )
+        # A whole answer comes when its last token would have come in a stream.
         written = len(tokens(answer.text)) + len(tokens(answer.thinking or ""))
         return call.reply(completion(answer, envelope), _FIRST_TOKEN + written * _TOKEN)
 
@@ -135,6 +138,7 @@ class ChatHandlers:
     def _answer(
         self, call: OperationCall, request: ReceivedChat
     ) -> tuple[ModelAnswer, AnswerEnvelope]:
+        # The first script that fits wins, so a general one goes last.
         for script in self._scripts:
             if script.left > 0 and (script.match is None or script.match(call.request.json)):
                 script.left -= 1

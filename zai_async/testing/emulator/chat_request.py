@@ -33,6 +33,7 @@ class SentMessage(Struct):
         return self.content or ""
 
 
+# The pattern of names is documented; frameworks send dots and spaces all the same.
 class OfferedFunction(Struct):
     """One function the model may call."""
 
@@ -41,6 +42,7 @@ class OfferedFunction(Struct):
     parameters: dict[str, Any] | None = None
 
 
+# Defaults as documented: without `search_result` sources are used but not shown.
 class WantedSearch(Struct):
     """What matters of the web search tool."""
 
@@ -131,6 +133,7 @@ def read_chat(call: OperationCall) -> ReceivedChat:
     request = call.read(ReceivedChat)
     model, effort = request.known_model, request.reasoning_effort
 
+    # A conversation without a user's word is refused as if it were empty.
     if {message.role for message in request.messages} <= _BLANK_ROLES:
         raise Refusal("1214", "messages must not be empty or only from system and assistant")
     lacking = {message.role for message in request.messages if message.content is None}
@@ -138,6 +141,7 @@ def read_chat(call: OperationCall) -> ReceivedChat:
     if sum(len(message.text) for message in request.messages) > _MAX_TEXT:
         raise Refusal("1261")
 
+    # Not part of the schema, for each model has a cap of its own.
     cap = model.max_output
     legal = request.max_tokens is None or 1 <= request.max_tokens <= cap
     require(legal, f"max_tokens must be within [1,{cap}]")

@@ -89,6 +89,7 @@ class AnswerEnvelope:
 def completion(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
     """Build the whole-answer body (https://docs.z.ai/api-reference/llm/chat-completion)."""
     message: Json = {"content": answer.text, "role": "assistant"}
+    # An empty string is something else than no field: switched off, the field is missing.
     if answer.thinking is not None:
         message |= reasoning(answer, answer.thinking)
     if answer.tool_calls:
@@ -124,6 +125,8 @@ _UNKNOWN: Json = {"x_new": {"of": "tomorrow", "list": [1, None]}}
 def ending(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
     """Return what comes with the end of an answer: usage, sources, the content filter."""
     fields: Json = {}
+    # `total_tokens` is the sum; reasoning is part of the completion, cached tokens part of the
+    # prompt.
     if answer.usage == "counted":
         called = (call["name"] + arguments_text(call) for call in answer.tool_calls)
         thought = len(tokens(answer.thinking or ""))
@@ -137,8 +140,10 @@ def ending(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
         }
     elif answer.usage is not None:
         fields["usage"] = answer.usage
+    # Sources sit beside the choices, not inside: https://docs.z.ai/guides/tools/web-search
     if answer.web_search:
         fields["web_search"] = list(answer.web_search)
+    # Levels go from 0 to 3; https://docs.z.ai/api-reference/llm/chat-completion
     if answer.reason == "sensitive":
         fields["content_filter"] = [{"role": "assistant", "level": 1}]
     return fields
@@ -155,6 +160,7 @@ def tool_calls(answer: ModelAnswer, envelope: AnswerEnvelope) -> list[Json]:
     calls: list[Json] = []
     for index, call in enumerate(answer.tool_calls):
         function = {"name": call["name"], "arguments": arguments_text(call)}
+        # One shape for both forms: clients of streams cannot do without `index`.
         document: Json = {
             "id": call.get("id") or f"call_{envelope.id[-16:]}{index:08x}",
             "index": index,
@@ -189,11 +195,13 @@ def chunks(answer: ModelAnswer, envelope: AnswerEnvelope) -> tuple[bytes, ...]:
             "choices": [{"index": 0, key: shown}],
         }
         documents.append(document | _UNKNOWN if "unknown_fields" in quirks else document)
+    # Only the last chunk has this key at all; OpenAI's other chunks have a null.
     documents[-1]["choices"][0]["finish_reason"] = answer.reason
 
     fields = ending(answer, envelope)
     sources = fields.pop("web_search", None)
     documents[-1].update(fields)
+    # `result_sequence` moves the sources to the first chunk, before any text.
     if sources is not None:
         documents[0 if envelope.sources_first else -1]["web_search"] = sources
     if "id_changes" in quirks:
@@ -204,6 +212,7 @@ def chunks(answer: ModelAnswer, envelope: AnswerEnvelope) -> tuple[bytes, ...]:
 
 
 def _deltas(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
+    # `role` comes with every delta, not with the first one alone.
     for piece in answer.pieces(answer.thinking):
         yield {"role": "assistant", **reasoning(answer, piece)}
     for piece in answer.pieces(answer.text):
@@ -211,6 +220,7 @@ def _deltas(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
     calls = tool_calls(answer, envelope)
     if "descending_indices" in answer.quirks:
         calls.reverse()
+    # Deltas of tool calls carry neither role nor content.
     for call in calls:
         if "one_index" in answer.quirks:
             call["index"] = 0  # several models of one server count no further than this
@@ -220,6 +230,8 @@ def _deltas(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
 
 def _fragments(answer: ModelAnswer, call: Json, *, whole: bool) -> Iterator[Json]:
     """Cut one call into the parts in which it is streamed."""
+    # https://docs.z.ai/guides/tools/stream-tool: name and id come first, then the arguments in
+    # pieces.
     quirks = answer.quirks
     index, name = call["index"], call["function"]["name"]
     arguments: list[Json] = [

@@ -85,12 +85,14 @@ class Listener(web.Server):
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port."""
         await self._runner.setup()
+        # Without `reuse_port`: a second emulator on the same port has to fail.
         await web.TCPSite(self._runner, host, port).start()
         bound: int = self._runner.addresses[0][1]
         return bound
 
     async def stop(self) -> None:
         """Reset every connection and stop listening."""
+        # Streams that pause for ever would keep a graceful shutdown waiting.
         self.reset()
         await self._runner.cleanup()
 
@@ -106,6 +108,7 @@ class Listener(web.Server):
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection."""
+        # In this order: aiohttp cancels the handler, which still looks at its peer.
         super().connection_lost(handler, exc)
         self.peers.pop(handler, None)
         self._log().notify()

@@ -33,6 +33,7 @@ def plan(reply: PlannedReply, fault: InjectedFault, pace: float) -> Iterator[Ste
     limit = fault.cut_after if fault.eof_after is None else fault.eof_after
     if fault.break_framing is not None:
         limit = fault.break_framing[0]
+    # A limit comes before silences: what would have followed the cut cannot pause.
     if limit is not None:
         steps = limited(steps, limit)
     if fault.silence_after is not None:
@@ -62,6 +63,7 @@ def limited(steps: Iterable[Step], limit: int) -> Iterator[Step]:
 
 def silenced(steps: Iterable[Step], offset: int, seconds: float) -> Iterator[Step]:
     """Put a silence at an offset, or at the end of a shorter body."""
+    # Only bytes move the offset, so pauses of the model before it stay where they are.
     silent = False
     for step in steps:
         if silent or isinstance(step, Pause):
@@ -78,6 +80,8 @@ def silenced(steps: Iterable[Step], offset: int, seconds: float) -> Iterator[Ste
 
 def regrouped(steps: Iterable[Step], size: int) -> Iterator[Step]:
     """Join what no pause separates, and cut it into writes of at most ``size`` bytes."""
+    # Frames without a pause between them arrive together from a fast server, too: clients must not
+    # take one read for one event.
     held: list[bytes] = []
 
     def writes() -> Iterator[bytes]:
@@ -122,6 +126,7 @@ class ReplyDelivery:
         wait = fault.delay + reply.latency * self._pace
         if wait:
             await anyio.sleep(wait)
+        # Recorded live: `X-Log-Id` equals the `id` of the answer.
         headers = {"X-Log-Id": reply.log_id, "Server": "nginx"}
         if reply.content_type:
             headers["Content-Type"] = reply.content_type
@@ -146,6 +151,7 @@ class ReplyDelivery:
         if fault.break_framing is not None:
             self._peer.write(fault.break_framing[1])
             await anyio.sleep_forever()  # the connection stays open: what ends it is the client
+        # Nothing more is written: the missing last chunk is what makes the cut visible.
         if fault.cut_after is not None:
             await self._peer.drop(fault.how)
             return response

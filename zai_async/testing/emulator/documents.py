@@ -19,6 +19,7 @@ _MAX_WRITING, _MAX_LINES = 100_000, 1_000  # more than a picture of a page can h
 _NO_TYPE = "Required request parameter 'file_type' for method parameter type String is not present"
 
 
+# https://docs.bigmodel.cn/api-reference: parsing is documented there only, and answered at both.
 class _ParsingRequest(Struct):
     tool_type: Literal["lite", "expert", "prime"]
     file_type: str
@@ -79,6 +80,7 @@ class ParserHandlers:
         require(kind in {"text", "download_link"}, f"format_type: {kind} is not known")
         require(task in self._parsings, f"task {task} does not exist", "1233")
         parsing = self._parsings[task]
+        # Statuses are words of their own, unlike those of tasks and of batches.
         parsing.seen += 1
         if parsing.seen < self._tasks.polls:
             return call.reply(_parsed(task, "processing"))
@@ -102,6 +104,7 @@ class ParserHandlers:
         for number, line in enumerate(lines):
             place = {"left": 10, "top": 10 + 30 * number, "width": 12 * len(line), "height": 24}
             found: Json = {"location": place, "words": line}
+            # Without the wish for it the key is missing, not null.
             if request.probability:
                 found["probability"] = {"average": 0.98, "variance": 0.001, "min": 0.95}
             words.append(found)
@@ -158,6 +161,7 @@ class LayoutHandlers:
         pages = range(request.start_page_id, last + 1)
         shown = pages if request.need_layout_visualization else ()
 
+        # A list of pages, each a list of elements, even for a single picture.
         details = [elements(call, page, crop=request.return_crop_images) for page in pages]
         texts = [element["content"] for page in details for element in page]
         sheet = {"width": _WIDTH, "height": _HEIGHT}
@@ -187,6 +191,8 @@ def elements(call: OperationCall, page: int, *, crop: bool) -> list[Json]:
         {
             "index": index,
             "label": label,
+            # Left, top, right, bottom as parts of the page, though `width` and `height` are in
+            # points.
             "bbox_2d": [0.1, round(0.1 + 0.2 * index, 1), 0.9, round(0.25 + 0.2 * index, 2)],
             "content": content,
             "height": _HEIGHT,

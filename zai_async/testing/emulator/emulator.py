@@ -108,6 +108,7 @@ class Emulator:
         self._port = await self._listener.start(self._host, self._wanted_port)
         return self
 
+    # A server that is gone has no address: asking for one after the end is a mistake of the test.
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
@@ -123,6 +124,7 @@ class Emulator:
         with ExitStack() as threads:
             self._portal = threads.enter_context(start_blocking_portal())
             threads.enter_context(self._portal.wrap_async_context_manager(self))
+            # Only now: a port that is taken must leave no thread behind.
             self._threads = threads.pop_all()
         return self
 
@@ -168,6 +170,8 @@ class Emulator:
 
         Call it from the thread that started the emulator.
         """
+        # Scripts first, connections last: a request that is still being answered must find the new
+        # state.
         self.faults.clear()
         self._platform.reset()
         self._log = RequestLog()
@@ -244,6 +248,7 @@ class Emulator:
     async def _serve(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         log, clock = self._log, asyncio.get_running_loop().time
         reused, peer.used = peer.used, True
+        # Written down before its body has come, so that a test can see an upload that stalls.
         record = RecordedRequest(
             method=request.method,
             path=request.path,
@@ -258,12 +263,14 @@ class Emulator:
             response = await self._answer(request, peer, record)
             record.finished_at = clock()
         except (asyncio.CancelledError, ConnectionError) as error:
+            # A connection that this side broke is no disconnection of the client's.
             if not peer.dropped:
                 log.disconnect(record, clock())
             if isinstance(error, asyncio.CancelledError):
                 raise
             return web.Response()  # nobody is there to read it
         finally:
+            # A stream counts against the limits until its last byte, and until its client has gone.
             self.account.leave(record)
             log.finish()
         return response
@@ -272,6 +279,7 @@ class Emulator:
         self, request: web.BaseRequest, peer: Peer, record: RecordedRequest
     ) -> web.StreamResponse:
         no_fault = InjectedFault()
+        # Before the body and before any fault: whoever it is gets no influence on a test.
         refusal = self._site_policy.refusal(request.method, request.headers)
         if refusal is not None:
             reply = Refusal("1220", refusal).reply(self._platform.new_id())

@@ -98,6 +98,7 @@ class InjectedFault:
     seen: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        # Scripts are written by hand: a typing error must not look like a client that copes.
         if self.how not in {"rst", "fin"}:
             raise ValueError(f'how must be "rst" or "fin", not {self.how!r}')
         if self.answer_as not in {None, "json", "stream"}:
@@ -113,6 +114,7 @@ class InjectedFault:
     @property
     def answers(self) -> bool:
         """Whether the real operation is not asked at all."""
+        # Compared with None: a status of 0 or an empty body is a script, too.
         own = (self.status, self.code, self.body, self.raw_frames)
         return self.drops or self.hang or any(part is not None for part in own)
 
@@ -132,6 +134,7 @@ class InjectedFault:
         changes = (self.error_in_stream, self.no_done, self.restart_at, self.late_end)
         if any(changes) and not self.answers and not request.streams:
             return False
+        # An idle connection that a server closed is noticed by the next request only.
         return request.reused or not self.drop_reused
 
     def reply(self, log_id: str) -> PlannedReply:
@@ -148,6 +151,7 @@ class InjectedFault:
             page = PAGE % (status, status)
             reply = PlannedReply(pieces=(page,), log_id=log_id, content_type=HTML_TYPE)
         else:
+            # The platform answers some refusals with 200; what counts is the code.
             refusal = Refusal(code, self.message, self.status)
             status = 200 if self.http_200 else refusal.status
             return self.relabelled(refusal.reply(log_id, status))
@@ -167,8 +171,10 @@ class InjectedFault:
         if self.restart_at is not None:
             number, byte = self.restart_at
             second = [p.replace(reply.log_id.encode(), other_id.encode()) for p in pieces]
-            # Recorded live: the edge retried upstream in the middle of a frame.
+            # Public reports show it: an edge that tried again upstream in the middle of a frame.
             pieces = (*pieces[:number], pieces[number][:byte] + second[0], *second[1:])
+        # The status is long sent when a stream fails, so the error comes as an event; nothing
+        # follows it.
         if self.error_in_stream is not None:
             refusal = Refusal(self.error_in_stream, self.message)
             event = "error" if self.event_error else ""

@@ -45,10 +45,12 @@ class StoredFile:
         }
 
 
+# Z.AI documents `agent` alone; the others are bigmodel's, and are taken by both.
 class _UploadRequest(Struct):
     purpose: Literal["agent", "batch", "code-interpreter", "voice-clone-input"]
 
 
+# https://docs.bigmodel.cn/api-reference: `purpose` is required, pages go by the last id.
 class _ListRequest(Struct):
     purpose: str
     after: str | None = None
@@ -117,6 +119,7 @@ class FileStore:
         request = call.read_form(_UploadRequest)
         upload = uploaded(call)
         if len(upload.data) > self.limit:
+            # 435 is no status of HTTP; the platform has it for files alone.
             raise Refusal("1210", f"The file is larger than {self.limit} bytes", 435)
         lines = upload.filename.endswith(".jsonl")
         require(lines or request.purpose != "batch", "file: a batch needs a .jsonl file")

@@ -48,11 +48,13 @@ class _Alias:
     renames: Mapping[str, str] | None = None
 
 
+# Their words for the platform's fields: the left side is what clients send.
 _SEARCH = {"query": "search_query", "max_results": "count"}
 _ALIASES: Mapping[str, _Alias] = {
     "POST /api/paas/v4/chat/completions": _Alias("paas/v4/chat/completions"),
     "POST /api/coding/paas/v4/chat/completions": _Alias("coding/paas/v4/chat/completions"),
     "POST /api/paas/v4/videos/generations": _Alias("paas/v4/videos/generations"),
+    # The word `id` stands in the path as it is; the id itself travels in the query.
     "GET /api/paas/v4/async-result/id": _Alias("paas/v4/async-result/{id}"),
     "POST /api/paas/v4/generate/image": _Alias("paas/v4/images/generations"),
     "POST /api/paas/v4/audio/transcriptions": _Alias("paas/v4/audio/transcriptions"),
@@ -97,6 +99,7 @@ class LowCodeApiGateway(NoGateway):
         if alias is None:
             raise GatewayRefusal(404, {"message": "The requested API does not exist."})
         path = alias.path.replace("{id}", quote(request.query.get("id", "-"), safe=""))
+        # The token must not reach the platform, and everything else does.
         query = {name: value for name, value in request.query.items() if name != "api_token"}
         native = _rerouted(request, path, query=query, key=self._key)
         if alias.renames is not None and is_object(request.json):
@@ -112,6 +115,7 @@ class LowCodeApiGateway(NoGateway):
     def wrap(self, request: RecordedRequest, reply: PlannedReply) -> PlannedReply:
         """Wrap JSON, hold streams back until they are complete."""
         data = b"".join(reply.pieces)
+        # Its server reads the whole answer before it sends the first byte.
         if reply.streams:
             wait = reply.latency + reply.pause * len(reply.pieces)
             return replace(reply, pieces=(data,), latency=wait, pause=0.0)
@@ -139,6 +143,7 @@ class LowCodeApiGateway(NoGateway):
         return _with_body(reply, own)
 
 
+# Guesses: the plural of what its tools are called. Its page names no resource.
 _RESOURCES = {
     "chat_completions": "paas/v4/chat/completions",
     "videos_generations": "paas/v4/videos/generations",
@@ -178,6 +183,7 @@ class TrutoGateway(NoGateway):
 
     def forward(self, request: RecordedRequest) -> RecordedRequest:
         """Check the account, find the path."""
+        # A token of its own; the platform's key is stored at the account.
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token or token.startswith("bad"):
             raise _refused(401, "The token is not valid")
@@ -203,6 +209,7 @@ class TrutoGateway(NoGateway):
             message = "The integrated account answered with an error"
             own = {"statusCode": reply.status, "message": message, "details": body}
             return _with_body(reply, own) if self.errors == "truto" else reply
+        # Its page says so: one resource comes as it is, whatever else in `result`.
         single = request.method == "GET" and request.path.startswith("/truto/proxy/")
         return reply if single else _with_body(reply, {"result": body})
 
@@ -214,6 +221,7 @@ def _refused(status: int, message: str) -> GatewayRefusal:
 def _rerouted(
     request: RecordedRequest, path: str, *, query: Mapping[str, str], key: str
 ) -> RecordedRequest:
+    # The key that the platform sees is the gateway's.
     headers = {name.title(): value for name, value in request.headers.items()}
     headers["Authorization"] = f"Bearer {key}"
     return replace(request, path=f"/api/{path}", query=query, headers=headers)

@@ -57,6 +57,7 @@ class ImageHandlers:
     def create(self, call: OperationCall) -> PlannedReply:
         """Start a task; only ``glm-image`` does this, and only in ``hd``."""
         request = call.read(ReceivedImage)
+        # https://docs.z.ai/api-reference/image/generate-image-async
         require(find_model(request.model, "image").id == "glm-image", "model: not here", "1212")
         require(request.quality in {None, "hd"}, "quality: only hd")
         link = picture_link(call, request.prompt, image_size(request.size, "glm-image"))
@@ -72,6 +73,7 @@ def image_size(size: str | None, model: str) -> PixelSize:
     match = _IMAGE_SIZE.fullmatch(size)
     require(match is not None, f"size: not WIDTHxHEIGHT: {size}")
     width, height = (int(side) for side in size.split("x"))
+    # Sides and their steps are documented per model; the largest area is, too.
     low, step, most = (1024, 32, 2**22) if large else (512, 16, 2**21)
     fits = all(low <= side <= 2048 and side % step == 0 for side in (width, height))
     offered = large and size in _OFFERED
@@ -149,6 +151,7 @@ class VideoHandlers:
         images = len(request.images)
         require(bool(request.prompt or images), "prompt: required without image_url", "1213")
         require(images <= rules.images, f"image_url: at most {rules.images}, not {images}")
+        # First and last picture: documented for the fast mode only.
         pair = request.model.lower() == "cogvideox-3" and images == 2
         require(not pair or request.quality != "quality", "quality: two images only with speed")
         for name, value, known in (
@@ -161,5 +164,6 @@ class VideoHandlers:
         subject = "\n".join([request.prompt or "", *request.images])
         film = film_link(call, subject, request.duration or rules.durations[0])
         cover = picture_link(call, subject, (64, 64))
+        # A list, though there is never more than one; the cover is a picture of its own.
         result = {"video_result": [{"url": film, "cover_image_url": cover}]}
         return self._tasks.start(call, request.model, request.request_id, result)

@@ -27,6 +27,7 @@ _MAX_PIXELS = 2**22  # 2048 x 2048
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PICTURE = re.compile(r"[0-9a-f]{64}-(\d{1,4})x(\d{1,4})\.png")
 _PAPER = re.compile(r"[0-9a-f]{64}\.pdf")
+# The smallest file that readers open: one empty page, without a table of objects.
 _PDF = (
     b"%PDF-1.4\n"
     b"1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
@@ -72,6 +73,7 @@ class CdnHandlers:
             # Whoever writes the address chooses the size; the emulator itself offers no larger.
             if width * height <= _MAX_PIXELS:
                 return call.data(png(width, height, color), "image/png")
+        # The length is part of the name, so that a film need not be kept.
         if match := _FILM.fullmatch(name):
             return call.data(mp4(int(match[1]), color), "video/mp4")
         if _PAPER.fullmatch(name):
@@ -98,6 +100,7 @@ def png(width: int, height: int, color: int) -> bytes:
     return _MAGIC + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
+# 255 steps over any number of pixels: some steps are 0, some more than 1.
 def _steps(length: int) -> list[int]:
     """Spread the 255 steps of a channel over a side."""
     levels = [place * (_LEVELS - 1) // max(1, length - 1) for place in range(length)]

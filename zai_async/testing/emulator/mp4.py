@@ -11,6 +11,7 @@ _SIDE = 64  # pixels; four macroblocks
 _BLOCKS = _SIDE // 16
 _PCM = 25  # mb_type I_PCM: samples as they are
 
+# The identity: the picture is shown as it is.
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _SCALE = 1000  # units per second
 

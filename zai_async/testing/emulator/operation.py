@@ -45,6 +45,7 @@ def read_fields(texts: Mapping[str, Any], shape: type[_S]) -> _S:
 
     An empty text counts as left out.
     """
+    # Form fields that are empty come from clients that send every field they know.
     given = {name: text for name, text in texts.items() if text != ""}
     return _converted(given, shape, strict=False)
 
@@ -54,6 +55,7 @@ def _converted(document: object, shape: type[_S], *, strict: bool) -> _S:
     try:
         return msgspec.convert(document, shape, strict=strict)
     except msgspec.ValidationError as error:
+        # msgspec's messages name the place as a path, which is what decides about the code.
         problem = str(error)
         if problem.startswith("Object missing required field"):
             raise Refusal("1213", f"A parameter was not received: {problem}") from error
@@ -111,6 +113,8 @@ class OperationCall:
         self, documents: Iterable[Any], latency: float = 0.0, pause: float = 0.0
     ) -> PlannedReply:
         """Answer with events and ``[DONE]``."""
+        # Documented for chats; other streams end like this here, too, since clients accept both
+        # ends.
         return PlannedReply(
             pieces=(*map(frame, documents), DONE),
             log_id=self.id,

@@ -47,6 +47,7 @@ class _Reader:
     guesses: list[str] = field(default_factory=list[str])
 
     def alternatives(self) -> str:
+        # All are read, for the reader has to get past them; one is returned.
         texts = [self.sequence()]
         while self.peek() == "|":
             self.at += 1
@@ -98,6 +99,7 @@ class _Reader:
             if self.take(r"\)") is None:
                 raise PatternError("a group without its end")
             return inner
+        # Anchors match between characters, so nothing is written for them.
         if self.take(r"\^|\$|\\b|\\A|\\Z|\\z"):
             return ""
         if self.take(r"\["):
@@ -161,6 +163,7 @@ def matching_texts(pattern: str, least: int = 0) -> Iterator[str]:
         PatternError: The pattern cannot be read.
     """
     growth = sorted({0, 1, 2, 3, max(0, least), *(least // part for part in range(2, 5))})
+    # Different ways through a pattern often write the same text.
     seen: set[str] = set()
     text = ""
     for branch in range(8):

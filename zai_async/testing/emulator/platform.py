@@ -57,6 +57,7 @@ class Platform:
         self._keys = KeyCheck(api_key)
         self._seed = seed
         self.account = EmulatedAccount()
+        # Gateways hold a key of the platform; a client of theirs never sends it.
         key = api_key or "gateway.key"
         self.lowcodeapi, self.truto = LowCodeApiGateway(key), TrutoGateway(key)
         self._no_gateway = NoGateway()
@@ -125,9 +126,11 @@ class Platform:
             # Bytes that were scripted as they are stay so.
             return reply if fault.verbatim else gateway.wrap(request, reply)
 
+        # The id is drawn before anything can fail: refusals carry one, too.
         log_id = self.new_id()
         found = self.table.find(native.method, native.path)
         if found is None:
+            # Recorded live: an unknown path is HTTP 200 with a failure inside.
             reply = PlannedReply(pieces=(WRONG_PATH,), log_id=log_id)
         else:
             route, parameters = found

@@ -119,6 +119,7 @@ def thinking_text(prompt: str, random: Random) -> str:
     """Write a short chain of thought about the prompt."""
     if known := known_answer(prompt):
         return known[1]
+    # Thoughts in the language of the prompt, as the models do.
     pool = _CHINESE_THOUGHTS if is_chinese(prompt) else _THOUGHTS
     first, *rest = pool
     thoughts = [first.format(topic=topic_of(prompt)), *random.sample(rest, 2)]

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 _V = TypeVar("_V")
 
+# More than any test makes, and little enough for a machine of a developer.
 MAX_ITEMS = 10_000
 MAX_BYTES = 512 * 2**20
 
@@ -39,6 +40,7 @@ class RecentItems(Generic[_V]):
         return self._items[id]
 
     def __setitem__(self, id: str, item: _V) -> None:
+        # What is written again counts as new: a conversation that goes on stays.
         self.discard(id)
         self._items[id] = item
         self._bytes += self._size(item)

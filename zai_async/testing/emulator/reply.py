@@ -44,6 +44,7 @@ def frame(document: Any, *, event: str = "") -> bytes:
 # Errors as the platform words them: a business code, its HTTP status and a message. The table is
 # kept apart from the client's own, so that a mistake in one of them shows in the tests.
 
+# The moment is part of the text and nowhere else: clients have to read it from there.
 _FIVE_HOURS = "Usage limit reached for 5 hour. Your limit will reset at 2030-01-01 00:00:00"
 _SEVEN_DAYS = "Weekly/Monthly Limit Exhausted. Your limit will reset at 2030-01-01 00:00:00"
 
@@ -55,6 +56,7 @@ CODES: dict[str, tuple[int, str]] = {
     "1003": (401, "The token has expired"),
     "1004": (401, "The token could not be verified"),
     "1005": (401, "The login needs a second factor"),
+    # Accounts: 429 for all of them, though no waiting helps.
     "1100": (429, "The account cannot be read or written"),
     "1110": (429, "The account is not active"),
     "1111": (429, "The account does not exist"),
@@ -79,6 +81,7 @@ CODES: dict[str, tuple[int, str]] = {
     "1261": (400, "The prompt is too long"),
     "1300": (400, "The call was blocked by policy"),
     "1301": (400, "Unsafe or sensitive content was found in the input or the output"),
+    # From here on requests were too many, too soon, or too much for a plan.
     "1302": (429, "Rate limit reached for requests"),
     "1303": (429, "Requests come too often"),
     "1304": (429, "The daily quota of this API is used up"),

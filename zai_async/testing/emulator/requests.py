@@ -112,6 +112,7 @@ class RecordedRequest:
     @cached_property
     def json(self) -> Any:
         """The decoded body; ``None`` when it is not JSON."""
+        # Whatever arrives is recorded; a test may send damage on purpose.
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -127,6 +128,7 @@ class RecordedRequest:
         """Whether the client asked for a stream."""
         if is_object(self.json):
             return self.json.get("stream") is True
+        # In a form everything is text.
         return self.form.fields.get("stream") == "true"
 
 

@@ -16,6 +16,7 @@ from zai_async.testing.emulator.prose import random_for, tokens, topic_of
 from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import Json
 
+# search-prime is Z.AI's, with a hyphen; bigmodel's engines have underscores.
 _Engine = Literal[
     "search-prime", "search_std", "search_pro", "search_pro_sogou", "search_pro_quark"
 ]
@@ -34,6 +35,7 @@ class _Search(Struct):
     user_id: UserId | None = None
 
 
+# https://docs.z.ai/api-reference/tools/web-reader; the official client sends the timeout as text.
 class _Read(Struct):
     url: str
     timeout: int | str = 20
@@ -60,6 +62,7 @@ class WebHandlers:
     def search(self, call: OperationCall) -> PlannedReply:
         """Find ``count`` pages, all on ``search_domain_filter`` when there is one."""
         request = call.read(_Search)
+        # Z.AI documents no `search_intent` in requests, and answers with one all the same.
         intent = {
             "query": request.search_query,
             "intent": "SEARCH_ALL" if request.search_intent else "SEARCH_ALWAYS",
@@ -115,6 +118,7 @@ class WebHandlers:
 _WORD = re.compile(r"\w+")
 
 
+# https://docs.bigmodel.cn/api-reference: embeddings, reranking and moderation are sold there only.
 class _Embedding(Struct):
     model: str
     input: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(max_length=64)]
@@ -176,6 +180,7 @@ class VectorHandlers:
             score = 20 * share - 10 if request.return_raw_scores else share
             result: Json = {"index": index, "relevance_score": score}
             results.append(result | ({"document": text} if request.return_documents else {}))
+        # By score; `index` leads back to the documents.
         results.sort(key=lambda result: -result["relevance_score"])
         used = sum(len(tokens(text)) for text in (request.query, *request.documents))
         usage = {"prompt_tokens": used, "total_tokens": used}
@@ -224,6 +229,7 @@ class CheckHandlers:
         text = sum(len(tokens(message.text)) for message in request.messages)
         image = _count_parts(request.messages, "image_url") * _IMAGE_TOKENS
         video = _count_parts(request.messages, "video_url") * _VIDEO_TOKENS
+        # It counts and returns no tokens, whatever gateways show in their examples.
         usage = {
             "prompt_tokens": text,
             "image_tokens": image,

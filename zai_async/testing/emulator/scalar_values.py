@@ -56,6 +56,7 @@ def numbers(schema: Json, *, whole: bool) -> Iterator[float]:
     if step is not None and step > 0:
         unit = Fraction(str(step))  # as it was written: 0.1 is a tenth here
         unit = Fraction(unit.numerator) if whole else unit  # multiples of 2/3 are whole by 2
+    # Neither 0 nor negative: examples should look like something.
     wanted = 1 if whole else 21.5
     middle: list[float] = []
     if low is not None and high is not None:
@@ -84,6 +85,7 @@ def _plain(value: Fraction, *, whole: bool) -> float:
 def strings(schema: Json, name: str) -> Iterator[str]:
     """Yield texts that may fit: by format, by name, by pattern, then numbered ones."""
     least, most = int(number(schema, "minLength") or 0), number(schema, "maxLength")
+    # Checked before it is written, not while.
     if least > 100 * MAX_WORK:
         raise SchemaError("the schema asks for a longer text than the emulator writes")
     end = None if most is None else int(most)

@@ -85,6 +85,7 @@ def _anchored(part: object, reference: str, level: int) -> Any:
 
 def same(a: object, b: object) -> bool:
     """Whether two JSON values are equal; ``1`` equals ``1.0`` but not ``true``."""
+    # Python takes True for 1, JSON does not.
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if is_list(a) and is_list(b):
@@ -127,6 +128,7 @@ class SchemaCheck:
         )
 
     def _fits_type(self, value: Any, schema: Json) -> bool:
+        # A type that is no word of JSON Schema matches nothing, as with other validators.
         kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type")
         if kinds is not None and not any(
             TYPES[kind](value) for kind in listed(kinds) if kind in TYPES

@@ -108,6 +108,7 @@ class _Sampler:
                     yield candidate
 
     def _written(self, flat: Json, name: str, level: int) -> Iterator[Any]:
+        # None is a value here: it must not be mistaken for a keyword that is missing.
         if "const" in flat:
             yield flat["const"]
             return
@@ -250,6 +251,7 @@ class _Sampler:
             size = min(size, int(most))
         self._charge(size)
 
+        # Tuples come first; what `contains` asks for stands at the end, where no tuple reaches.
         items: list[Any] = []
         unique = flat.get("uniqueItems") is True
         for index in range(size):
@@ -271,6 +273,7 @@ class _Sampler:
             items.append(found)
         yield items
         yield items[:least]
+        # Lists of unique lists need others to choose from.
         if size == 1:
             part = first[0] if first else rest
             yield from ([item] for item in islice(self._fitting(part, name, level + 1), 1, None))
@@ -300,6 +303,7 @@ def _weight(part: Any, *, deep: bool) -> int:
 
 def merged(a: Json, b: Json) -> Json:
     """Return one schema that says what both say."""
+    # What only one of them says holds for both.
     result = a | b
     for key in a.keys() & b.keys():
         result[key] = _both(key, a[key], b[key])

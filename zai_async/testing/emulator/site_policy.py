@@ -33,8 +33,10 @@ class SitePolicy:
         if method in _READING:
             return None
         origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "none")
+        # Browsers send `Origin` with every request that is not a plain read.
         if origin is not None and urlsplit_netloc(origin) != host.lower():
             return f"Origin {origin!r} is another site"
+        # `none` is what a user typed; `same-site` is another port of this machine.
         if site not in {"none", "same-origin"}:
             return f"Sec-Fetch-Site {site!r} is another site"
         return None

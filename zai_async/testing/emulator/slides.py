@@ -31,6 +31,7 @@ class SlideDecks:
         known = self._pages.get(conversation)
         pages = [] if known is None else known
         wanted = _COUNT.search(text[:_SEARCHED])
+        # A conversation that goes on adds a page, unless more are asked for.
         more = int(wanted[1]) if wanted else _SLIDES if known is None else 1
         first = len(pages)
         require(first + more <= _MAX_SLIDES, f"more than {_MAX_SLIDES} pages in a conversation")
@@ -46,6 +47,7 @@ class SlideDecks:
                 step = {"tool_name": "insert_page", "input": title, "output": output}
                 page = {"type": "object", "object": step | {"position": [place]}, **_tag("page")}
                 steps.append(("tool", page))
+        # Phases are thinking, tool and answer; https://docs.z.ai/guides/agents/slide names them.
         steps.append(("answer", _text(f"Done: {more} page(s).")))
 
         head: Json = {"id": call.id, "agent_id": _SLIDES_AGENT, "conversation_id": conversation}
@@ -63,6 +65,7 @@ class SlideDecks:
         """Return the addresses of the pages at some positions (none: all), and of one PDF."""
         require(conversation in self._pages, "conversation_id not found", "400")
         parts = [
+            # Addresses are strings here, too, and tags come in two languages.
             {
                 "type": "image_url",
                 "image_url": picture_link(call, title, _SLIDE_SIZE),

@@ -94,6 +94,7 @@ class TaskHandlers:
                 scripted.left -= 1
                 end = scripted
                 break
+        # A request that brings no id gets the one of its task.
         head = {"id": call.id, "request_id": request_id or call.id}
         self._tasks[call.id] = _Task(
             id=call.id, head=head | {"model": model}, result=result, end=end
@@ -108,6 +109,7 @@ class TaskHandlers:
         if task is None:
             raise Refusal("1233", unknown)
         task.seen += 1
+        # A server that is asked right after the submission may not know the task yet.
         if task.seen <= task.end.missing:
             raise Refusal("1233", unknown, 404)
         polls = self.polls if task.end.polls is None else task.end.polls
@@ -125,6 +127,7 @@ class TaskHandlers:
         """Return an answer in the chosen form."""
         if self.form == "platform":
             return document
+        # The plain reference of the API has these words, and LowCodeAPI's examples, too.
         words = {"PROCESSING": "processing", "SUCCESS": "completed", "FAIL": "failed"}
         state = document["task_status"]
         plain: Json = {"id": document["id"], "status": words.get(state, state)}

@@ -62,6 +62,7 @@ def verbose(text: str, seconds: float) -> Json:
         {"id": index, "start": segment.start, "end": segment.end, "text": segment.text}
         for index, segment in enumerate(_segments(text, seconds))
     ]
+    # The name of the language, as OpenAI's transcriptions have it, not its code.
     language = "chinese" if _HAN.search(text) else "english"
     return {
         "task": "transcribe",

@@ -17,11 +17,13 @@ from zai_async.testing.emulator.recent import RecentItems
 from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import Json
 
+# The list is documented; cloned voices are known by an id like any of these names.
 _OFFICIAL = ("tongtong", "chuichui", "xiaochen", "jam", "kazi", "douji", "luodo")
 _SECONDS_PER_CHARACTER = 0.06
 _INPUT_LIMIT = 10 * 2**20  # bytes
 
 
+# Without a page of its own: the official client has it, from before voices could be kept.
 class _Customization(Struct):
     model: str
     input: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -38,6 +40,7 @@ class _Clone(Struct):
     request_id: str | None = None
 
 
+# The only query of the platform in camel case.
 class _VoiceQuery(Struct, rename="camel"):
     voice_name: str | None = None
     voice_type: Literal["OFFICIAL", "PRIVATE"] | None = None
