@@ -171,7 +171,11 @@ def annotations(kinds: Iterable[Any], field: str) -> list[Any]:
 def _step(kind: Any, step: str) -> list[Any]:
     """Return the annotations one step below a type; a free mapping holds anything."""
     if get_origin(kind) in {Union, UnionType}:
-        return [part for each in get_args(kind) for part in _step(each, step)]
+        members = get_args(kind)
+        # A plain dict is accepted beside what is described, and says nothing about fields.
+        described = [each for each in members if is_typeddict(each)]
+        members = [each for each in members if not described or get_origin(each) is not Mapping]
+        return [part for each in members for part in _step(each, step)]
     if kind is Any:
         return [Any]
     if step == "[]":

@@ -25,7 +25,7 @@ from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import Budget, CallOptions, Price, Reply, Timeout
 from zai_async.models.files import DownloadOptions
-from zai_async.providers import Provider, require_usable_key, resolve_provider
+from zai_async.providers import Provider, ProviderName, require_usable_key, resolve_provider
 from zai_async.resources import Resources
 from zai_async.resources.account import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
@@ -109,7 +109,7 @@ class AsyncZai(Resources):
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        provider: str | Provider = "zai",
+        provider: ProviderName | str | Provider = "zai",
         auth: Literal["key", "jwt"] = "key",
         timeout: Timeout | float | None = None,
         retry: RetryPolicy | None = None,

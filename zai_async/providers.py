@@ -30,6 +30,15 @@ __all__ = [
     "truto",
 ]
 
+ProviderName = Literal[
+    "zai",
+    "zai-coding",
+    "bigmodel",
+    "bigmodel-coding",
+    "lowcodeapi",
+    "lowcodeapi-coding",
+]
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_RENAMES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 

@@ -90,10 +90,12 @@ AgentVariables = TranslationVariables | TemplateVariables | Mapping[str, Any]
 class AgentParams(CallParams, total=False):
     """Hold the keywords of a call to an agent."""
 
-    agent_id: Required[str]
+    agent_id: Required[
+        Literal["general_translation", "vidu_template_agent", "slides_glm_agent"] | str
+    ]
     """``general_translation``, ``vidu_template_agent``, ``slides_glm_agent``; there are more on
     bigmodel.cn."""
-    messages: Required[Sequence[AgentMessageParam]]
+    messages: Required[Sequence[AgentMessageParam | Mapping[str, Any]]]
     custom_variables: AgentVariables
     """What the agent wants to know besides."""
     conversation_id: str

@@ -6,6 +6,33 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 from zai_async.models.chat import Message
 from zai_async.models.options import CallParams
 
+ChatModel = Literal[
+    "glm-5.3",
+    "glm-5.2",
+    "glm-5.1",
+    "glm-5",
+    "glm-5-turbo",
+    "glm-4.7",
+    "glm-4.7-flash",
+    "glm-4.7-flashx",
+    "glm-4.6",
+    "glm-4.5",
+    "glm-4.5-x",
+    "glm-4.5-air",
+    "glm-4.5-airx",
+    "glm-4.5-flash",
+    "glm-4-32b-0414-128k",
+    "glm-5.3-flash",
+    "glm-5.3-flashx",
+    "glm-5v-turbo",
+    "glm-4.6v",
+    "glm-4.6v-flash",
+    "glm-4.6v-flashx",
+    "glm-4.5v",
+    "autoglm-phone-multilingual",
+]
+"""Models of Z.AI for conversations; any other name may be given as well."""
+
 
 class TextPartParam(TypedDict):
     """Put text into a user message."""
@@ -145,7 +172,15 @@ class ToolMessageParam(TypedDict):
     """The ``id`` of the call."""
 
 
-MessageParam = SystemMessageParam | UserMessageParam | AssistantMessageParam | ToolMessageParam
+MessageParam = (
+    SystemMessageParam
+    | UserMessageParam
+    | AssistantMessageParam
+    | ToolMessageParam
+    | Message
+    | Mapping[str, Any]
+)
+"""One message of a conversation; the message of an answer and a plain dict will do, too."""
 
 
 class FunctionParam(TypedDict):
@@ -264,11 +299,11 @@ class SensitiveWordCheckParam(TypedDict):
 class ChatParams(CallParams, total=False):
     """Hold the keywords of a chat request; what is absent is not sent, and None is sent as null."""
 
-    model: Required[str]
+    model: Required[ChatModel | str]
     """The model, such as ``"glm-5.3"``; any name is sent as it is."""
-    messages: Required[str | Sequence[MessageParam | Message]]
+    messages: Required[str | Sequence[MessageParam]]
     """The conversation, or the one question as plain text. Answers may be given as received."""
-    thinking: ThinkingParam
+    thinking: ThinkingParam | Mapping[str, Any]
     """Whether the model thinks first (GLM-4.5 and later)."""
     reasoning_effort: Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
     """How long it thinks (GLM-5.2 and later; GLM-5.3 knows low, high and max only); default max."""
@@ -280,15 +315,15 @@ class ChatParams(CallParams, total=False):
     """0.01 to 1.0."""
     max_tokens: int
     """Limit of the answer in tokens, thinking included; 1 to 131072, less on most models."""
-    tools: Sequence[ToolParam]
+    tools: Sequence[ToolParam | Mapping[str, Any]]
     """What the model may call; up to 128 functions."""
-    tool_choice: str | Mapping[str, Any]
+    tool_choice: Literal["auto", "none", "required"] | str | Mapping[str, Any]
     """``"auto"`` is the only documented value; some models take an object naming a function."""
     tool_stream: bool
     """Stream the arguments of tool calls while they are written (GLM-4.6 and later)."""
     stop: Sequence[str]
     """Texts at which the answer ends; up to 4, of which one is sure to work."""
-    response_format: ResponseFormatParam
+    response_format: ResponseFormatParam | Mapping[str, Any]
     """Default text."""
     seed: int
     """Repeatable sampling where the model supports it (undocumented)."""

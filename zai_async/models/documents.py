@@ -19,7 +19,7 @@ class LayoutParams(CallParams, total=False):
     Source: https://docs.z.ai/api-reference/tools/layout-parsing
     """
 
-    model: Required[str]
+    model: Required[Literal["glm-ocr"] | str]
     """Such as ``"glm-ocr"``."""
     file: Required[str]
     """Address or base64 of a jpg or png of at most 10 MB, or of a pdf of at most 50 MB and 100

@@ -15,6 +15,20 @@ from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskStatus
 from zai_async.models.tolerant import Count
 
+VideoModel = Literal[
+    "cogvideox-3",
+    "viduq1-text",
+    "viduq1-image",
+    "viduq1-start-end",
+    "vidu2-image",
+    "vidu2-start-end",
+    "vidu2-reference",
+]
+"""Models of Z.AI for videos; any other name may be given as well."""
+
+Voices = Literal["tongtong", "chuichui", "xiaochen", "jam", "kazi", "douji", "luodo"]
+"""Voices that need not be cloned."""
+
 
 class ImageParams(CallParams, total=False):
     """Hold the keywords of an image request.
@@ -22,7 +36,7 @@ class ImageParams(CallParams, total=False):
     Source: https://docs.z.ai/api-reference/image/generate-image
     """
 
-    model: Required[str]
+    model: Required[Literal["glm-image", "cogview-4-250304"] | str]
     """``glm-image`` or ``cogview-4-250304``, on bigmodel.cn also ``cogview-4`` and
     ``cogview-3-flash``; a submitted task takes ``glm-image`` only."""
     prompt: Required[str]
@@ -109,7 +123,7 @@ class VideoParams(CallParams, total=False):
     Source: https://docs.z.ai/api-reference/video/generate-video
     """
 
-    model: Required[str]
+    model: Required[VideoModel | str]
     """``cogvideox-3``, ``viduq1-text``, ``viduq1-image``, ``viduq1-start-end``, ``vidu2-image``,
     ``vidu2-start-end``, ``vidu2-reference``; on bigmodel.cn also ``cogvideox-2`` and
     ``cogvideox-flash``."""
@@ -182,7 +196,7 @@ class TranscriptionParams(UploadParams, total=False):
     Source: https://docs.z.ai/api-reference/audio/audio-transcriptions
     """
 
-    model: Required[str]
+    model: Required[Literal["glm-asr-2512"] | str]
     """Such as ``"glm-asr-2512"``."""
     file: FileInput
     """A wav or mp3 of at most 25 MB and 30 seconds; wins over ``file_base64``."""
@@ -250,11 +264,11 @@ class SpeechParams(CallParams, total=False):
     Source: https://docs.bigmodel.cn/cn/guide/models/sound-and-video/glm-tts
     """
 
-    model: Required[str]
+    model: Required[Literal["glm-tts"] | str]
     """Such as ``"glm-tts"``."""
     input: Required[str]
     """What to say, at most 1024 characters."""
-    voice: str
+    voice: Voices | str
     """``tongtong`` (default), ``chuichui``, ``xiaochen``, ``jam``, ``kazi``, ``douji``, ``luodo``,
     or a cloned voice."""
     speed: float
@@ -312,7 +326,7 @@ class VoiceCloneParams(CallParams, total=False):
     Source: https://docs.bigmodel.cn/api-reference
     """
 
-    model: Required[str]
+    model: Required[Literal["glm-tts-clone"] | str]
     """Such as ``"glm-tts-clone"``."""
     voice_name: Required[str]
     """Your name for the voice, unique."""
