@@ -5,7 +5,17 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypedDict, TypeVar, Unpack, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+)
 
 import msgspec
 
@@ -19,7 +29,7 @@ from zai_async._transport import (
     trust_file,
     usable_proxy,
 )
-from zai_async._wire import Operation, unlisted
+from zai_async._wire import Operation, misused_client, unlisted
 from zai_async.errors import ConfigurationError, MissingKeyError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
@@ -104,6 +114,13 @@ class AsyncZai(Resources):
         ConfigurationError: An argument cannot be meant.
     """
 
+    def __new__(cls, *_: Any, **settings: Any) -> Self:
+        """Make a client; type checkers look at ``__init__``."""
+        unknown = settings.keys() - (AsyncZai.__init__.__kwdefaults__ or {}).keys()
+        if unknown and cls.__init__ is AsyncZai.__init__:
+            raise misused_client("AsyncZai", unknown)
+        return super().__new__(cls)
+
     def __init__(
         self,
         *,
@@ -166,9 +183,7 @@ class AsyncZai(Resources):
         """Return a client that differs in these settings and shares the connections."""
         unknown = changes.keys() - Changes.__annotations__.keys()
         if unknown:
-            raise TypeError(
-                f"with_options() got an unexpected keyword: {', '.join(sorted(unknown))}"
-            )
+            raise misused_client("with_options", unknown)
         settings = self._manager.settings
         values: dict[str, Any] = dict(changes)
         if "timeout" in values:

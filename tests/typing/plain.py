@@ -2,7 +2,8 @@
 
 from typing import Any, assert_type
 
-from zai_async import AsyncZai, ChatCompletion, MessageParam, image, to_dict
+from zai_async import AsyncZai, ChatCompletion, MessageParam, ZaiError, image, to_dict
+from zai_async.models import Reply
 
 
 async def plain_history(zai: AsyncZai) -> None:
@@ -53,3 +54,12 @@ async def any_provider_and_operation() -> None:
     async with AsyncZai(provider="zai-coding") as zai:
         assert_type(await zai.request("POST", "/new/thing", body={"a": 1}, into=str), str)
         await zai.chat.completions.create(model="glm-6", messages=[{"role": "user", "content": ""}])
+
+
+async def what_arrived_before_an_error(zai: AsyncZai) -> None:
+    try:
+        await zai.chat.completions.create(model="glm-5.3", messages="Hi")
+    except ZaiError as error:
+        assert_type(error.partial, Reply | None)
+        if error.partial is not None:
+            assert_type(error.partial.text, str)

@@ -1,6 +1,7 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.faults import Fault, find_fault
+from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
 from zai_async._wire.refusals import error_in_body, meaning_of, not_the_api, to_error
 from zai_async._wire.replies import open_envelope, parse_reply
@@ -15,6 +16,7 @@ __all__ = [
     "error_in_body",
     "find_fault",
     "meaning_of",
+    "misused_client",
     "not_the_api",
     "open_envelope",
     "parse_reply",

@@ -9,6 +9,7 @@ import msgspec
 
 from zai_async._secrets import Secret
 from zai_async._wire.headers import HeaderSet, merged, sign_token
+from zai_async._wire.keywords import misuse
 from zai_async._wire.operation import Body, Operation
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
@@ -112,7 +113,7 @@ class RequestFactory:
         keywords = operation.keywords
         known = keywords.issuperset(params) or not operation.listed
         if not known or not operation.required.issubset(params):
-            raise _misuse(operation, params)
+            raise misuse(operation, params)
         if not self._exists:
             text = f"provider {self._provider.name!r} has no operation {operation.name}"
             raise ConfigurationError(text)
@@ -211,18 +212,6 @@ def authorized(request: Request, key: Secret, now: float) -> Request:
 def bearer(token: Secret) -> Mapping[str, Secret]:
     """Return the field that a token travels in."""
     return {"Authorization": Secret(f"Bearer {token.reveal()}")}
-
-
-def _misuse(operation: Operation[Any], params: Mapping[str, Any]) -> TypeError:
-    """Name the keywords that are unknown, or else those that are missing."""
-    unknown = sorted(params.keys() - operation.keywords)
-    if unknown:
-        return TypeError(
-            f"{operation.name}() got an unexpected keyword: {', '.join(unknown)}; "
-            "a field newer than this package goes into extra={...}"
-        )
-    names = ", ".join(sorted(operation.required - params.keys()))
-    return TypeError(f"{operation.name}() misses a keyword: {names}")
 
 
 def _unaddressable(operation: Operation[Any]) -> ConfigurationError:

@@ -1,11 +1,14 @@
 """The root of all errors, and those of the caller's own making."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zai_async._codes import Kind, Repeat
+
+if TYPE_CHECKING:
+    from zai_async.models import Reply
 
 __all__ = [
     "Attempt",
@@ -81,7 +84,7 @@ class ZaiError(Exception):
         retry_at: datetime | None = None,
         retry_after: float | None = None,
         body: str | None = None,
-        partial: Any = None,
+        partial: "Reply | None" = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -92,7 +95,8 @@ class ZaiError(Exception):
         self.retry_at = retry_at
         self.retry_after = retry_after
         self.body = body
-        self.partial = partial
+        self.partial: Reply | None = partial
+        """What there is of an answer that is cut, lost or empty."""
         self.attempts: tuple[Attempt, ...] = ()
         self.timing = Timing()
         self.operation: str | None = None

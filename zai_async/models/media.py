@@ -231,7 +231,7 @@ class Transcription(Reply, kw_only=True):
     created: Count = 0
     """Unix seconds."""
     model: str = ""
-    text: str = ""
+    text: str = ""  # pyright: ignore[reportIncompatibleMethodOverride] - one that can be set
     """The words, or the file of subtitles that ``response_format`` asked for."""
     language: str = ""
     """Such as ``"english"``; told by ``verbose_json``, as are the next two."""

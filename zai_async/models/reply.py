@@ -54,6 +54,11 @@ class Reply(JSONObject, kw_only=True, dict=True):
         return attempts
 
     @property
+    def text(self) -> str:
+        """The text of the answer; empty for one that holds something else."""
+        return ""
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The header fields of the response, looked up without regard to case."""
         headers: Mapping[str, str] | None = vars(self).get("headers")

@@ -8,7 +8,7 @@ from zai_async.resources.account import Models
 from zai_async.resources.chat import Agents, Chat, Completions
 from zai_async.resources.files import Batches, Files
 from zai_async.resources.media import Audio, Images, Speech, Transcriptions, Videos, Voices
-from zai_async.resources.resource import Listing
+from zai_async.resources.resource import Listing, show_keywords
 from zai_async.resources.tools import (
     OCR,
     Embeddings,
@@ -100,3 +100,6 @@ class Resources:
         Source: https://docs.z.ai/devpack/overview
         """
         return await self._manager.call(ep.QUOTA, params)
+
+
+show_keywords(Resources)

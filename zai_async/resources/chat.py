@@ -1,6 +1,6 @@
 """``zai.chat`` and ``zai.agents``: answers that come whole, as a stream, or from a task."""
 
-from typing import Any, Literal, Unpack, overload
+from typing import Literal, Unpack, overload
 
 from zai_async import _operations as ep
 from zai_async.models import (
@@ -35,7 +35,9 @@ class Completions(Resource):
     async def create(
         self, *, stream: bool, **params: Unpack[ChatParams]
     ) -> ChatCompletion | ChatStream: ...
-    async def create(self, *, stream: bool = False, **params: Any) -> ChatCompletion | ChatStream:
+    async def create(
+        self, *, stream: bool = False, **params: Unpack[ChatParams]
+    ) -> ChatCompletion | ChatStream:
         """Create a completion and wait for the whole answer.
 
         With ``stream=True`` return the open stream instead, as other SDKs do; ``stream()`` is the
