@@ -135,6 +135,18 @@ def test_a_wait_that_fits_is_waited_for(limits):
     assert (reply.text, took, len(transport.requests)) == ("Hi", pytest.approx(20, abs=2), 2)
 
 
+def test_a_wait_for_a_permit_ends_with_the_error_there_is():
+    """How long that takes is known to nobody beforehand."""
+    busy = FakeReply.json({"error": {"code": "1302"}}, status=429)
+    error, took, _ = timed(busy, limits=1, deadline=5.0)
+    assert isinstance(error, RateLimitError)
+    assert took == pytest.approx(5)
+    assert error.hint.endswith("Not retried: the deadline of 5 s has passed.")
+    error, took, _ = timed(busy, limits=1)
+    assert took == pytest.approx(PATIENT.budget)
+    assert error.hint.endswith("Not retried: the 120 s of the retry policy are over.")
+
+
 def test_a_wait_of_our_own_that_does_not_fit_is_not_begun_either():
     down = FakeReply.json({"error": {"code": "1234"}}, status=500)
     error, took, transport = timed(down, deadline=0.05)

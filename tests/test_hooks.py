@@ -491,7 +491,7 @@ def test_before_a_retry_the_error_is_what_the_deadline_leaves(hook, limits):
             with pytest.raises(RateLimitError) as caught:
                 await ask(zai, options=CallOptions(deadline=5.0))
             assert asyncio.get_running_loop().time() == pytest.approx(5.0)
-            assert "the deadline of 5 s" in caught.value.hint
+            assert "Not retried: the deadline of 5 s has passed." in caught.value.hint
         assert len(transport.requests) == 1
 
     virtual_loop.run(work())
@@ -540,6 +540,19 @@ def test_a_call_inside_a_hook_works_although_the_outer_one_holds_the_last_permit
             assert (await ask(zai, options=CallOptions(deadline=60.0))).text == "Hi"
             assert zai.limits.snapshot()["glm-5.3"].in_flight == 0
         assert inner == ["Hi"] * 6
+
+    virtual_loop.run(work())
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_a_client_that_is_derived_for_a_hook_needs_no_permit_either(derived):
+    async def work():
+        async def hook(event):
+            await ask(zai.with_options(hooks=Hooks()) if derived else zai)
+
+        hooks = Hooks(on_request=hook)
+        async with client(transport=FakeTransport(FINE), limits=1, hooks=hooks) as zai:
+            assert (await ask(zai, options=CallOptions(deadline=60.0))).text == "Hi"
 
     virtual_loop.run(work())
 

@@ -28,7 +28,7 @@ from zai_async.session.bodies import raise_no_stream
 from zai_async.session.gate import turn_of
 from zai_async.session.hooks import Hooks
 from zai_async.session.loops import InFlightCall, LoopSession, Sessions
-from zai_async.session.observer import CallObserver, is_inside_hook
+from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
 from zai_async.session.record import CallRecord, model_of, usage_of
 from zai_async.session.retrying import RetryState, describe_retry, retries_forbidden
 from zai_async.session.settings import Settings
@@ -72,11 +72,10 @@ class Call:
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
         model = model_of(self.operation.name, params)
-        nested, observer = False, None
-        if settings.hooks != _NO_HOOKS:
-            nested = is_inside_hook(sessions)
-            if not nested:
-                observer = CallObserver(settings, sessions, self.operation, model, params)
+        nested = running_hook.get() is not None and is_inside_hook(sessions)
+        observer = None
+        if settings.hooks != _NO_HOOKS and not nested:
+            observer = CallObserver(settings, sessions, self.operation, model, params)
         self.record = CallRecord(
             settings, sessions.ledger, self.operation, params, options=options, observer=observer
         )
@@ -315,11 +314,16 @@ class Call:
         """Make the exception for a wait that has been ended."""
         if self._in_flight.drained:
             return ClientDrainingError("the client was drained before the call had ended")
+        deadline = self.options.deadline
+        limit = f"the deadline of {deadline:g} s has passed" if deadline is not None else ""
         if self._retrying is not None:
             # The call has an error already, which says more than that its time is over.
+            if not self._waits_for_deadline:
+                limit = f"the {self.settings.retry.budget:g} s of the retry policy are over"
+            self._retry_state().stop(f"Not retried: {limit}.")
             return self._retrying[0]
-        if self._waits_for_deadline and self.options.deadline is not None:
-            return DeadlineError(f"the deadline of {self.options.deadline:g} s has passed")
+        if self._waits_for_deadline:
+            return DeadlineError(limit)
         since = self.record.sent_at
         waited = 0.0 if since is None else self.settings.clock.monotonic() - since
         return RequestTimeoutError(f"no answer for {waited:.1f} s")
@@ -363,7 +367,7 @@ class Call:
                 # There is an error already, which a failure of the hook must not replace.
                 if failure is not error:
                     _log.exception("on_retry failed: %s is not sent again", self.operation.name)
-                self._retry_state().stop()
+                self._retry_state().stop(None)
                 raise error from None
 
         if queues:

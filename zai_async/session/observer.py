@@ -27,7 +27,7 @@ from zai_async.session.hooks import (
 )
 from zai_async.session.settings import Settings
 
-__all__ = ["CallObserver", "is_inside_hook"]
+__all__ = ["CallObserver", "is_inside_hook", "running_hook"]
 
 Event = TypeVar("Event")
 LeaveBlock = Callable[[BaseException | None], None]
@@ -53,7 +53,8 @@ class _HookRun:
         self.active = True
 
 
-_running: ContextVar[_HookRun | None] = ContextVar("zai_async.hook", default=None)
+running_hook: ContextVar[_HookRun | None] = ContextVar("zai_async.hook", default=None)
+"""The hook that makes the calls of this context, or has started the task that does; else None."""
 
 
 def is_inside_hook(owner: object) -> bool:
@@ -62,7 +63,7 @@ def is_inside_hook(owner: object) -> bool:
     Such a call has no hooks, which would call each other without end, and takes no permit: the
     call that waits for the hook may hold the last one.
     """
-    run = _running.get()
+    run = running_hook.get()
     while run is not None and not (run.active and run.owner is owner):
         run = run.outer
     return run is not None
@@ -215,8 +216,8 @@ class CallObserver:
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         # A hook of another client may be what makes this call.
-        run = _HookRun(self._owner, _running.get())
-        token = _running.set(run)
+        run = _HookRun(self._owner, running_hook.get())
+        token = running_hook.set(run)
         failure: Exception | None = None
         try:
             result = hook(event)
@@ -228,7 +229,7 @@ class CallObserver:
         finally:
             # Tasks that the hook has started keep the variable, and are no part of the hook.
             run.active = False
-            _running.reset(token)
+            running_hook.reset(token)
         if task and task.cancelling() > cancels:
             # A hook neither swallows nor replaces the cancellation of a call. A scope of anyio
             # has to raise its own once more; all others take any.

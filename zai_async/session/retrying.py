@@ -86,13 +86,9 @@ class RetryState:
         ``elapsed`` seconds and ``attempts`` requests after the beginning of the call. What
         ``queues`` waits for a permit instead, which takes nothing from the budget.
         """
-        self.hint = None
+        repeatable = self._operation.repeatable or is_safe_to_retry(error)
         replayable = self._files is None or self._files.replayable
-        if (
-            self._stopped
-            or not replayable
-            or not (self._operation.repeatable or is_safe_to_retry(error))
-        ):
+        if self._stopped or not (repeatable and replayable):
             return None
 
         # A server closes a connection that has idled for long just when a request is written to
@@ -140,9 +136,9 @@ class RetryState:
                 return None
         return wait
 
-    def stop(self) -> None:
-        """Retry nothing from now on."""
-        self._stopped = True
+    def stop(self, hint: str | None) -> None:
+        """Retry nothing from now on, for this reason."""
+        self._stopped, self.hint = True, hint
 
     def answered(self) -> None:
         """Note that the last request was answered."""
