@@ -321,6 +321,15 @@ async def test_a_schema_has_a_limit(client, parameters):
     assert error_of(answer) == (400, "1210")
 
 
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "^(a+){9}$", "a*a*a*a*a*a*a*b"])
+async def test_a_pattern_has_a_limit(client, pattern):
+    name = "a" * 40
+    properties = {name: {"type": "string", "pattern": pattern, "minLength": 60}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}
+    answer = await client.post(CHAT, json=HELLO | {"tools": [tool]}, timeout=10)
+    assert answer.status_code == 200
+
+
 async def test_answers_have_a_limit(client):
     def agent(text):
         message = {"role": "user", "content": text}

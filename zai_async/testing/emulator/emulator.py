@@ -272,7 +272,7 @@ class Emulator:
         finally:
             # A stream counts against the limits until its last byte, and until its client has gone.
             self.account.leave(record)
-            log.finish()
+            log.finish(record)
         return response
 
     async def _answer(

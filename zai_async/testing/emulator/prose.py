@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from random import Random
 
-QUOTED = 2_000  # characters of a result; an answer must not be as long as what a client sends
+# Characters that are read and quoted: neither work nor answers grow with what a client sends.
+QUOTED = 2_000
 # About as many tokens as the real tokenizer finds; all that matters is that they join again.
 _TOKEN = re.compile(r"\s?[A-Za-z0-9_]{1,8}|\s?[^\sA-Za-z0-9_]|\s")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -90,12 +91,12 @@ def random_for(seed: int, *parts: str) -> Random:
 
 def is_chinese(text: str) -> bool:
     """Whether a text holds Chinese characters."""
-    return _HAN.search(text) is not None
+    return _HAN.search(text[:QUOTED]) is not None
 
 
 def topic_of(prompt: str) -> str:
     """Return the beginning of a prompt in one line, to quote it."""
-    line = " ".join(prompt.split())
+    line = " ".join(prompt[:QUOTED].split())
     return line if len(line) <= 60 else line[:59] + "…"
 
 
@@ -110,7 +111,7 @@ def answer_text(prompt: str, random: Random) -> str:
     # Beyond ASCII on purpose: escapes, cut characters and surrogate pairs want to be tested.
     bullets = "\n".join(f"- {point}" for point in random.sample(points, 3))
     parts = [random.choice(openings), f"> {topic_of(prompt)}", bullets]
-    if _CODE.search(prompt):
+    if _CODE.search(prompt[:QUOTED]):
         parts.append(random.choice(_CODES))
     return "\n\n".join([*parts, random.choice(closings)])
 

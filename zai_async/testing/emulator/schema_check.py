@@ -95,8 +95,17 @@ def same(a: object, b: object) -> bool:
     return a == b
 
 
+# Repeated groups that hold repetitions or alternatives, or several repetitions in a row: with them
+# a search may take a time that doubles with each character. Schemas come from clients.
+_COSTLY = re.compile(r"[*+}|][^()]*\)[*+{]|(?:[*+][^*+]*){4}")
+_CHEAP_LENGTH = 16
+_SEARCHED = 1_000  # characters of a pattern
+
+
 def matches(pattern: object, text: str) -> bool:
-    """Whether a pattern is found in a text; one that Python cannot read matches everything."""
+    """Whether a pattern is found in a text; what cannot be told in time counts as found."""
+    if len(text) > _CHEAP_LENGTH and _COSTLY.search(str(pattern)[:_SEARCHED]):
+        return True
     try:
         return re.search(str(pattern), text) is not None
     except re.error:
