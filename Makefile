@@ -25,7 +25,7 @@ FUZZ ?= 60
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: all demo test test-thorough test-all check format bench bench-guard charts fuzz interop docs clean
+.PHONY: all demo test test-thorough test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -50,6 +50,18 @@ test-all:
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		$(MAKE) test VENV=.venv-$$version PYTHON=$$python; \
 	done
+
+# The tests of the archive that is released, from the archive alone.
+test-sdist: $(VENV)/.release
+	rm -rf dist/source
+	$(BIN)/python -m build --sdist --outdir dist/source
+	tar -xzf dist/source/*.tar.gz -C dist/source --strip-components=1
+	$(MAKE) -C dist/source test PYTHON=$(CURDIR)/$(BIN)/python
+
+# What is known against our dependencies, and what the workflows would let strangers do.
+audit: $(VENV)/.test $(VENV)/.release
+	$(BIN)/zizmor --offline .github
+	$(BIN)/pip-audit --local --skip-editable
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

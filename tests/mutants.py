@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import functools
 import os
 import random
 import shutil
@@ -136,10 +137,15 @@ def mutants_of(room: str, path: Path) -> Iterator[Mutant]:
             yield Mutant(room, path, node.lineno, before, after if other else "", source.decode())
 
 
-def drawn(room: str, count: int, seed: int) -> list[Mutant]:
+@functools.cache
+def all_of(room: str) -> list[Mutant]:
     place = ROOT / "zai_async" / room
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-    every = [mutant for path in files for mutant in mutants_of(room, path)]
+    return [mutant for path in files for mutant in mutants_of(room, path)]
+
+
+def drawn(room: str, count: int, seed: int) -> list[Mutant]:
+    every = all_of(room)
     return random.Random(f"{room} {seed}").sample(every, min(count, len(every)))
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.effort import times
 from tests.reading import read
 from zai_async import models
 
@@ -54,7 +55,7 @@ def walk(kind: Any) -> list[Any]:
 
 @pytest.mark.parametrize("struct", STRUCTS)
 def test_any_object_is_read(struct):
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=times(100, 5))
     @given(documents(struct))
     def holds(document):
         answer = read(struct, document)
