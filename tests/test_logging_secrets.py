@@ -203,3 +203,54 @@ async def test_an_answer_that_echoes_the_key_and_breaks_off(logged):
         await use(zai, shown, stream=False)
     assert HALF not in shown.text
     assert HALF not in logged()
+
+
+REDIRECTING = {
+    "Location": "https://cdn.example/film.mp4?Signature=Canary&Expires=1",
+    "Refresh": "3;url=https://cdn.example/?token=Canary",
+    "Set-Cookie": "session=Canary",
+    "X-Log-Id": "log-1",
+}
+
+
+async def test_hooks_see_no_signed_address_and_no_cookie():
+    seen = []
+    reply = FakeReply.json({"error": {"code": "500"}}, status=500)
+    reply = msgspec.structs.replace(reply, headers={**reply.headers, **REDIRECTING})
+    zai = AsyncZai(
+        api_key=KEY,
+        transport=FakeTransport(reply),
+        retry=RetryPolicy(retries=0),
+        hooks=Hooks(on_response=seen.append),
+    )
+    async with zai:
+        with pytest.raises(ZaiError):
+            await ask(zai)
+    (event,) = seen
+    assert "Canary" not in repr(event)
+    assert event.headers["location"] == "https://cdn.example/film.mp4?**********"
+    assert event.headers["X-Log-Id"] == event.headers["x-log-id"] == "log-1"
+
+
+async def test_the_platform_writes_no_lines_into_the_log(logged, caplog):
+    forged = {"error": {"code": "1120", "message": "no\n2026-01-01 ERROR forged\x1b[31m"}}
+    replies = FakeReply.json(forged, status=429), FINE
+    zai = AsyncZai(api_key=KEY, transport=FakeTransport(*replies), clock=FakeClock())
+    async with zai:
+        await ask(zai)
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert lines
+    assert all("\n" not in line and "\x1b" not in line for line in lines)
+
+
+async def test_no_variable_of_ours_holds_a_header_of_the_caller():
+    headers = {"X-Custom": "Canary-one", "X-Api-Key": "Canary-two", "Bad Name": "Canary-three"}
+    zai = AsyncZai(api_key=KEY, transport=FakeTransport(FINE))
+    shown = Shown()
+    async with zai:
+        with pytest.raises(ZaiError) as caught:
+            await ask(zai, options=CallOptions(headers=headers))
+    shown.add_error(caught.value)
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    ours = [f"{frame.locals}" for frame in frames if "/zai_async/" in frame.filename]
+    assert "Canary" not in "".join(ours) + shown.text

@@ -9,7 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
 from urllib.parse import quote
 
-__all__ = ["MASK", "MaskedHeaders", "Secret", "masked", "one_line", "printable", "redact"]
+__all__ = [
+    "MASK",
+    "MaskedHeaders",
+    "Secret",
+    "masked",
+    "one_line",
+    "printable",
+    "redact",
+    "shown_fields",
+]
 
 MASK = "**********"
 
@@ -17,6 +26,7 @@ MASK = "**********"
 _SHORTEST = 6
 # Of base64 only the part is searched for that does not depend on what was encoded before and after.
 _SHORTEST_ENCODED = 12
+_REFERRING = frozenset({"location", "content-location", "refresh", "link"})
 _CONTROLS = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL and C1, which terminals obey
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line ends, and what reorders a line
@@ -92,6 +102,18 @@ def masked(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers if isinstance(headers, MaskedHeaders) or not headers else MaskedHeaders(headers)
 
 
+def shown_fields(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the header fields of an answer without what signs addresses or sessions."""
+    hidden: dict[str, str] = {}
+    for name, value in headers.items():
+        if name.lower() in _REFERRING and "?" in value:
+            # A signed address, or one that repeats a key in its query, is as good as a key.
+            hidden[name] = f"{value.partition('?')[0]}?{MASK}"
+        elif name.lower() == "set-cookie":
+            hidden[name] = MASK
+    return {**headers, **hidden} if hidden else headers
+
+
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """Mask each secret, and the secret half of each ``id.secret`` key, inside a text.
 
@@ -129,7 +151,9 @@ def _forms(part: str) -> Iterator[str]:
     yield part
     if not part.isalnum():
         escaped, slashed = quote(part, safe=""), json.dumps(part)[1:-1]
-        lower = re.sub("%..", lambda found: found[0].lower(), escaped) if "%" in escaped else part
+        lower, *codes = escaped.split("%")
+        for code in codes:
+            lower = f"{lower}%{code[:2].lower()}{code[2:]}"
         yield from {escaped, lower, escaped.replace("%20", "+"), quote(part), html.escape(part)}
         yield from {slashed, slashed.replace("/", r"\/")}
     data = part.encode("utf-8", "surrogatepass")

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,14 +32,11 @@ LIFETIME: Final = 210.0
 """Seconds that a token is good for."""
 
 
-class HeaderSet:
+class HeaderSet(NamedTuple):
     """The header fields of a request, secrets apart."""
 
-    __slots__ = ("fields", "secrets")
-
-    def __init__(self, fields: Mapping[str, str], secrets: Mapping[str, Secret]) -> None:
-        self.fields = masked(fields)
-        self.secrets = secrets
+    fields: Mapping[str, str]
+    secrets: Mapping[str, Secret]
 
     @classmethod
     def of(
@@ -56,7 +53,7 @@ class HeaderSet:
             headers["Accept"] = "text/event-stream, application/json"
             # Compressed event streams arrive late and in lumps.
             headers["Accept-Encoding"] = "identity"
-        return cls(headers, secrets)
+        return cls(masked(headers), secrets)
 
     def over(self, operation: Operation[Any], own: Mapping[str, str]) -> "HeaderSet":
         """Return these with the caller's own fields, which win.
@@ -75,7 +72,7 @@ class HeaderSet:
             self.fields, masked({k: v for k, v in own.items() if not _SECRET.search(k)})
         )
         hidden = {name: Secret(own[name]) for name in own if _SECRET.search(name)}
-        return HeaderSet(fields, merged(self.secrets, hidden))
+        return HeaderSet(masked(fields), merged(self.secrets, hidden))
 
 
 def merged(*layers: Mapping[str, T]) -> dict[str, T]:

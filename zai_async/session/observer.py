@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 from anyio.lowlevel import checkpoint
 
+from zai_async._secrets import shown_fields
 from zai_async._wire import Operation
 from zai_async.errors import Attempt, Timing, ZaiError
 from zai_async.limiter import Snapshot
 from zai_async.models import CallOptions, Usage
+from zai_async.models.reply import HeaderFields
 from zai_async.session.hooks import (
     CallEnd,
     FinishEvent,
@@ -132,13 +134,14 @@ class CallObserver:
     async def answered(self, attempt: Attempt, headers: Mapping[str, str]) -> None:
         """Tell that the headers of an answer are here."""
         if self._hooks.on_response is not None:
+            shown = shown_fields(headers)
             event = ResponseEvent(
                 attempt=attempt.number,
                 status_code=attempt.status_code or 0,
                 request_id=attempt.request_id,
                 duration=attempt.duration,
                 connection_reused=attempt.connection_reused,
-                headers=headers,
+                headers=headers if shown is headers else HeaderFields(shown),
                 **self._facts,
             )
             await self._emit(self._hooks.on_response, event)

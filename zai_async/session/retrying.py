@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from zai_async._secrets import one_line
 from zai_async._wire import Operation
 from zai_async.errors import ConnectionLostError, ZaiError
 from zai_async.models import CallOptions
@@ -159,7 +160,7 @@ class RetryState:
 
 def describe_retry(error: ZaiError, wait: float | None) -> str:
     """Say what failed and when it is tried again; without a ``wait``, as soon as there is room."""
-    what = _REASONS.get(error.kind, error.message)
+    what = _REASONS.get(error.kind) or one_line(error.message)
     which = f"code {error.code}" if error.code else type(error).__name__
     when = "when a permit is free" if wait is None else f"in {wait:.2f} s"
     return f"{what} ({which}); again {when}"
