@@ -13,6 +13,7 @@ __all__ = [
     "MASK",
     "MaskedHeaders",
     "Secret",
+    "forms_of",
     "masked",
     "one_line",
     "printable",
@@ -52,6 +53,7 @@ class Secret:
 
     def parts(self) -> tuple[str, ...]:
         """Return the secret, without a scheme, and, of an ``id.secret`` key, the secret half."""
+        # The half before the dot is an id, which the platform prints in messages and on invoices.
         whole = self._read()
         bare = whole.partition(" ")[2] if whole.startswith("Bearer ") else whole
         found = dict.fromkeys((whole, bare, whole.rpartition(".")[2]))
@@ -122,7 +124,7 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     for secret in secrets if text else ():
         part = ""
         for part in secret.parts():
-            for form in _forms(part):
+            for form in forms_of(part):
                 text = text.replace(form, MASK)
         # A text that was cut may end inside a secret; the last part is what must not be told.
         for size in range(min(len(part) - 1, len(text)), _SHORTEST - 1, -1):
@@ -146,9 +148,10 @@ def _escaped(found: re.Match[str]) -> str:
     return ascii(found[0])[1:-1]
 
 
-def _forms(part: str) -> Iterator[str]:
+def forms_of(part: str) -> Iterator[str]:
     """Yield what a text may hold in place of a secret; itself first, then encoded."""
     yield part
+    # Echoes of letters and digits look the same in all of these.
     if not part.isalnum():
         escaped, slashed = quote(part, safe=""), json.dumps(part)[1:-1]
         lower, *codes = escaped.split("%")

@@ -270,26 +270,31 @@ def resolve_provider(provider: str | Provider, base_url: str | None = None) -> P
     Raises:
         ConfigurationError: The name is unknown, or the URL cannot be a base URL.
     """
-    known = _by_name(provider) if isinstance(provider, str) else provider
+    known = PROVIDERS.get(provider) if isinstance(provider, str) else provider
+    if known is None:
+        names = ", ".join(PROVIDERS)
+        raise ConfigurationError(
+            f"unknown provider {provider!r}; known are {names}, and truto(...) makes one"
+        )
     if base_url is None:
         return known
-    root, families = _locate(_checked(base_url), known)
+    root, families = locate(checked_address(base_url), known)
     return msgspec.structs.replace(known, base_url=root, families=families)
 
 
-def _by_name(name: str) -> Provider:
-    try:
-        return PROVIDERS[name]
-    except KeyError:
-        known = ", ".join(PROVIDERS)
-        raise ConfigurationError(
-            f"unknown provider {name!r}; known are {known}, and truto(...) makes one"
-        ) from None
-
-
-def _checked(base_url: str) -> str:
+def checked_address(base_url: str) -> str:
     """Return the URL without trailing slashes, or say what is wrong with it."""
-    parts = _parts(base_url.strip())
+    url = base_url.strip()
+    parts: SplitResult | None = None
+    with suppress(ValueError):
+        found = urlsplit(url)
+        url.encode()
+        # What the resolver will be asked for; port 0 means "any" to a listener and nothing here.
+        host = (found.hostname or "").encode("idna")
+        if found.scheme in {"http", "https"} and host and found.port != 0:
+            parts = found
+    if parts is None:
+        raise ConfigurationError("base_url must be an absolute http:// or https:// address")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("base_url must not hold credentials, a query or a fragment")
     if parts.path.rstrip("/").endswith("/chat/completions"):
@@ -299,17 +304,7 @@ def _checked(base_url: str) -> str:
     return parts.geturl().rstrip("/")
 
 
-def _parts(url: str) -> SplitResult:
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
-            url.encode()
-            parts.hostname.encode("idna")
-            return parts
-    raise ConfigurationError("base_url must be an absolute http:// or https:// address")
-
-
-def _locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:
+def locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:
     """Return the root and the place of each family below it.
 
     A gateway with another layout than the platform's keeps it at any address. Else an address

@@ -17,14 +17,26 @@ import msgspec
 
 from zai_async._codes import CODES
 
-__all__ = ["MARKUP", "Fault", "find_fault", "hidden_fault", "name_of", "objects_in"]
+__all__ = [
+    "MARKUP",
+    "Fault",
+    "error_of",
+    "find_fault",
+    "hidden_fault",
+    "is_failure",
+    "name_of",
+    "objects_in",
+]
 
 MARKUP: Final = re.compile(r"<(?:!doctype|\?xml|html|head|body|title)", re.IGNORECASE)
 
+# A code or an id that is longer than this is a text in the wrong place.
 _LONGEST_NAME = 64
 # The codes of the platform, which nobody else uses; "500" and words are anybody's.
 _OWN_CODES = frozenset(code for code in CODES if len(code) == 4)
+# What gateways put at "code" beside an answer that is none of an error.
 _FINE = frozenset({"", "0", "200", "ok", "success"})
+# The Anthropic-style surface squeezes code, text and request id into the message.
 _BRACKETS = re.compile(r"\[(\w+)\]\[(.*)\]\[([\w-]*)\]", re.DOTALL)
 # Names in the order of how much they tell, without case and separators.
 _CODE_NAMES = ("code", "errorcode", "errcode")
@@ -41,10 +53,12 @@ _MESSAGE_NAMES = (
     "reason",
     "title",
 )
+# "message" alone is said by good answers too; under these names only errors speak.
 _ONLY_IN_ERRORS = ("errormessage", "errormsg", "errmsg", "errordescription")
 # How relays print a code of the platform into a sentence: as JSON, escaped or not, as the repr of
 # another language, or in words; and the platform's own "[code][text][id]".
 _CODE_IN_TEXT = re.compile(r"(?:code|\u7801)\W{0,8}(1\d{3})(?!\d)|\[(1\d{3})\]\[", re.IGNORECASE)
+# Bounds for the search: whoever answers chooses how wide and how deep a body is.
 _MOST_NAMES = 64
 _MOST_PLACES = 200
 _LONGEST_TEXT = 16_384
@@ -60,15 +74,17 @@ class Fault(NamedTuple):
 
 def find_fault(document: object, *, status: int = 200) -> Fault | None:
     """Return the error that a decoded body or event reports, None when it reports none."""
+    # Google and some frameworks put the only error into a list.
     if status >= 400 and isinstance(document, list):
         return find_fault(next(iter(cast("list[object]", document)), None), status=status)
     if not isinstance(document, dict):
         return None
     body = cast("dict[str, Any]", document)
-    inner = _inner(body)
-    if inner is None and not _failed(body, status):
+    inner = error_of(body)
+    if inner is None and not is_failure(body, status):
         return None
     fault = _read(body if inner is None or isinstance(inner, str) else inner)
+    # An error without any known word for its message is quoted: better odd than silent.
     if not fault.message and inner:
         text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
         fault = fault._replace(message=text.strip())
@@ -86,6 +102,8 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
 
 def hidden_fault(value: object) -> Fault | None:
     """Return the first fault with a code of the platform, however deep objects or texts hide it."""
+    # Breadth first: what a relay says on the outside is about this call, while deeper places may
+    # hold a history of others.
     places = deque([value])
     last_resort: Fault | None = None
     for _ in range(_MOST_PLACES):
@@ -103,6 +121,7 @@ def hidden_fault(value: object) -> Fault | None:
         elif isinstance(place, str):
             text = place[:_LONGEST_TEXT]
             places.extend(objects_in(text))
+            # JSON that was cut, or is the repr of another language, is still good for its code.
             codes = ("".join(found.groups("")) for found in _CODE_IN_TEXT.finditer(text))
             code = next((code for code in codes if code in _OWN_CODES), None)
             last_resort = last_resort or (code and Fault(code, "")) or None
@@ -111,6 +130,7 @@ def hidden_fault(value: object) -> Fault | None:
 
 def name_of(value: object) -> str:
     """Return a code or an id as text, ``""`` for what can be neither."""
+    # Codes come as numbers and as strings, for one and the same error.
     name = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     fits = len(name) <= _LONGEST_NAME and name.isprintable()
     return name if fits and not MARKUP.search(name) else ""
@@ -118,6 +138,7 @@ def name_of(value: object) -> str:
 
 def objects_in(text: str) -> Iterator[object]:
     """Yield the JSON object that a text is, or that stands behind its first words."""
+    # "RateLimitError: ZaiException - {...}" is how relays pass on what they caught.
     start = text.find("{")
     try:
         if start >= 0:
@@ -126,7 +147,7 @@ def objects_in(text: str) -> Iterator[object]:
         return
 
 
-def _inner(document: Mapping[str, Any]) -> Mapping[str, Any] | str | None:
+def error_of(document: Mapping[str, Any]) -> Mapping[str, Any] | str | None:
     """Return what stands at ``error``, one level deeper where a gateway has wrapped it."""
     error: object = document.get("error")
     if "statusCode" in document:
@@ -146,14 +167,16 @@ def _inner(document: Mapping[str, Any]) -> Mapping[str, Any] | str | None:
     return error if isinstance(error, str) and error else None
 
 
-def _failed(document: Mapping[str, Any], status: int) -> bool:
+def is_failure(document: Mapping[str, Any], status: int) -> bool:
     """Tell whether a body without an ``error`` is one all the same."""
     if status >= 400 or document.get("success") is False:
         return True
+    # Agents refuse with HTTP 200, and so does the framework below all services.
     if document.get("status") == "failed" and "agent_id" in document:
         return True
     if name_of(document.get("task_status")).upper() == "FAIL":
         return True
+    # An answer may carry a message and a code of its own.
     if "choices" in document:
         return False
     told = _plainly(document)
@@ -182,6 +205,7 @@ def _read(error: Mapping[str, Any]) -> Fault:
         text = msgspec.json.encode(cast("object", fields)).decode()
         message = f"{message}: {text}" if message else text
     message = message.strip()
+    # A code outside the brackets is the newer one, if it is a code and not a word.
     if bracket := _BRACKETS.fullmatch(message):
         own = code if code.isdigit() else bracket[1]
         return Fault(own, bracket[2].strip(), bracket[3] or None)

@@ -15,7 +15,7 @@ from zai_async._wire.operation import Operation
 from zai_async.errors import ConfigurationError
 from zai_async.uploads import BodyStream
 
-__all__ = ["HeaderSet", "merged", "sign_token"]
+__all__ = ["HeaderSet", "merged", "sign_token", "why_unsendable"]
 
 T = TypeVar("T")
 
@@ -26,8 +26,11 @@ _SECRET: Final = re.compile(
 )
 # Fields that say how the body is sent, which is not the caller's business.
 _OURS: Final = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
+# RFC 9110 section 5.6.2, token.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110 section 5.5: a line end would begin another field, or another request.
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+# The lifetime that the platform's own clients use.
 LIFETIME: Final = 210.0
 """Seconds that a token is good for."""
 
@@ -61,11 +64,12 @@ class HeaderSet(NamedTuple):
         Raises:
             ConfigurationError: A field cannot be sent.
         """
+        # The same object again, by which the transport knows a head that it has written before.
         if not own:
             return self
         # Error reporters print the variables of this function: none of them holds a value.
         for name in own:
-            problem = _problem(name, own)
+            problem = why_unsendable(name, own)
             if problem:
                 raise ConfigurationError(f"{operation.name}(): {problem}")
         fields = merged(
@@ -81,7 +85,7 @@ def merged(*layers: Mapping[str, T]) -> dict[str, T]:
     return dict(fields.values())
 
 
-def _problem(name: Any, own: Mapping[str, Any]) -> str:
+def why_unsendable(name: Any, own: Mapping[str, Any]) -> str:
     """Say why a header field cannot be sent, "" if it can."""
     if not (isinstance(name, str) and isinstance(own[name], str)):
         return "header fields must be strings"
@@ -107,6 +111,7 @@ def sign_token(key: Secret, now: float) -> Secret:
         "timestamp": milliseconds,
     }
     signed = f"{_segment({'alg': 'HS256', 'sign_type': 'SIGN'})}.{_segment(payload)}"
+    # The platform takes the text of the secret, not what it may be the base64 of.
     digest = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
     return Secret(f"{signed}.{_unpadded(digest)}")
 

@@ -21,7 +21,14 @@ from zai_async.models.tasks import state_of
 from zai_async.models.tolerant import decode
 from zai_async.providers import ZAI, Provider
 
-__all__ = ["may_report", "open_envelope", "parse_reply"]
+__all__ = [
+    "bare_text",
+    "may_report",
+    "native_task",
+    "open_envelope",
+    "parse_reply",
+    "peeled",
+]
 
 T = TypeVar("T")
 
@@ -48,8 +55,10 @@ def parse_reply(
         ResponseError: The body is not an answer of this operation.
         IncompleteError: The answer is cut, lost or empty, and ``allow`` does not name that.
     """
+    # A gateway's own envelope hides errors, too, so it is opened before anything is judged.
     if provider.envelope or provider.statuses:
         data = open_envelope(provider, operation.result, data)
+    # Errors come with HTTP 200 as well, and never look like answers of the operation.
     if status >= 400 or may_report(data):
         error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
         if error is not None:
@@ -93,7 +102,7 @@ def _decoded(
     try:
         result = decode(operation.decoder, data)
     except msgspec.DecodeError:
-        text = _bare_text(operation, data, headers)
+        text = bare_text(operation, data, headers)
         if text is None:
             raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
         result = decode(operation.decoder, text)
@@ -117,9 +126,11 @@ def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
         document = decode(_documents, data)
     except msgspec.DecodeError:
         return result  # it came as bare text
+    # A failure is told without content, and judged by what it says.
     failed = state_of(str(document.get("status"))) == "failed"
     if failed or any(_is_told(document, path) for path in operation.essential):
         return result
+    # Knowledge services and many relays answer {"code": 200, "data": {...}}.
     for key in _ENVELOPES:
         inner = document.get(key)
         if isinstance(inner, str) and operation.bare_text:
@@ -138,7 +149,7 @@ def _is_told(document: object, path: str) -> bool:
     return document is not None
 
 
-def _bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]) -> bytes | None:
+def bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]) -> bytes | None:
     """Return the JSON that a bare text stands for where the operation may answer with one."""
     if operation.bare_text is None:
         return None
@@ -160,9 +171,9 @@ def open_envelope(provider: Provider, result: type[Any], data: bytes) -> bytes:
     A body is taken out of an envelope only if it lacks every field of the result itself.
     """
     if provider.envelope:
-        data = _peeled(data, provider.envelope, _fields(result))
+        data = peeled(data, provider.envelope, _fields(result))
     if provider.statuses and "task_status" in _fields(result):
-        data = _native_task(data, provider.statuses)
+        data = native_task(data, provider.statuses)
     return data
 
 
@@ -171,7 +182,7 @@ def _fields(result: type[Any]) -> frozenset[str]:
     return frozenset(getattr(struct, "__struct_encode_fields__", ())) - _NATIVE_TO_ALL
 
 
-def _peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
+def peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
     document = _raw_object(data)
     found = [key for key in keys if key in document]
     if len(found) != 1 or (fields - {*keys}) & document.keys():
@@ -184,10 +195,11 @@ def _peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes
     return b'{"data":' + inner + b"}" if whole else data
 
 
-def _native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:
+def native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:
     """Translate the ``status`` and ``url`` of a task into what the platform says."""
     document = _raw_object(data)
-    status = statuses.get(_text(document.pop("status", None)))
+    told = bytes(document.pop("status", b"")).strip(b'"')
+    status = statuses.get(told.decode("utf-8", "replace").lower())
     if status is None or "task_status" in document:
         return data
     task: dict[str, Any] = {**document, "task_status": status}
@@ -201,10 +213,6 @@ def _raw_object(data: bytes) -> dict[str, msgspec.Raw]:
         return _objects.decode(data)
     except UNREADABLE:
         return {}
-
-
-def _text(value: msgspec.Raw | None) -> str:
-    return "" if value is None else bytes(value).strip(b'"').decode("utf-8", "replace").lower()
 
 
 _objects = msgspec.json.Decoder(dict[str, msgspec.Raw])

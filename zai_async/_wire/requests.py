@@ -26,11 +26,14 @@ __all__ = [
     "chat",
     "chat_stream",
     "conversation",
+    "fill_path",
     "handwriting",
     "parsed_at_once",
+    "plain_prompt",
     "recording",
     "recording_stream",
     "streamed",
+    "with_files",
 ]
 
 _BESIDE_THE_BODY: Final = ("options", "extra", "on_progress")
@@ -99,6 +102,7 @@ class RequestFactory:
         elif key is not None and provider.key_in == "query":
             self._secret_query = {provider.key_parameter: key}
         self._usual: HeaderSet | None = None
+        # Most addresses are the same for every call, and building one takes longer than all else.
         fixed = operation.has_body and "{" not in self._path
         self._fixed_url = self._url(self._path, {}) if fixed else None
 
@@ -130,7 +134,7 @@ class RequestFactory:
             except (TypeError, ValueError) as error:
                 raise ConfigurationError(f"{operation.name}(): {error}") from None
             if _MARK in sent:
-                sent = _with_files(operation, sent, body, params.get("on_progress"))
+                sent = with_files(operation, sent, body, params.get("on_progress"))
 
         options: CallOptions | None = params.get("options")
         headers = self._usual
@@ -165,11 +169,12 @@ class RequestFactory:
         """Return where a call goes, and the body that its keywords make in the gateway's words."""
         operation = self.operation
         body = dict(params)
+        # A copy: the caller's keywords are passed on to hooks and to the next attempt.
         for name in _BESIDE_THE_BODY:
             body.pop(name, None)
         path = self._path
         if "{" in path:
-            path, body = _fill_path(operation, path, body)
+            path, body = fill_path(operation, path, body)
         if operation.prepare is not None:
             body = operation.prepare(body)
         for field in operation.required:
@@ -177,7 +182,8 @@ class RequestFactory:
             if value is None or (hasattr(value, "__len__") and len(value) == 0):
                 raise ConfigurationError(f"{operation.name}(): {field} must not be empty")
         if operation.name in self._provider.plain_prompts:
-            body = {**body, "messages": _plain_prompt(operation, body["messages"])}
+            body = {**body, "messages": plain_prompt(operation, body["messages"])}
+        # Before "extra" is added, whose names are meant as they are.
         if self._renames:
             body = {self._renames.get(name, name): value for name, value in body.items()}
         extra: Mapping[str, Any] | None = params.get("extra")
@@ -219,7 +225,7 @@ def _unaddressable(operation: Operation[Any]) -> ConfigurationError:
     return ConfigurationError(text)
 
 
-def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, Body]:
+def fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, Body]:
     """Move the keywords that the path names out of the body."""
     rest: Body = {}
     for name, value in body.items():
@@ -227,6 +233,7 @@ def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, B
         if slot not in path:
             rest[name] = value
             continue
+        # A dot segment would name another operation (RFC 3986, section 5.2.4).
         if not isinstance(value, str) or value in {"", ".", ".."}:
             raise ConfigurationError(f"{operation.name}(): {name} must be an id, not {value!r}")
         try:
@@ -236,7 +243,7 @@ def _fill_path(operation: Operation[Any], path: str, body: Body) -> tuple[str, B
     return path, rest
 
 
-def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
+def plain_prompt(operation: Operation[Any], messages: Any) -> str:
     """Return the text of a conversation that is one plain question."""
     match messages:
         case [{"content": str(text)}]:
@@ -245,7 +252,7 @@ def _plain_prompt(operation: Operation[Any], messages: Any) -> str:
             raise ConfigurationError(f"{operation.name}(): here messages must be one plain text")
 
 
-def _with_files(
+def with_files(
     operation: Operation[Any], text: bytes, body: Body, progress: Progress | None
 ) -> bytes | BodyStream:
     """Return a body whose files are written where their marks stand."""

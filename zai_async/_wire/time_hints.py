@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-__all__ = ["BEIJING", "parse_reset_time", "parse_retry_after"]
+__all__ = [
+    "BEIJING",
+    "parse_http_date",
+    "parse_reset_time",
+    "parse_retry_after",
+    "window_named_in",
+]
 
 BEIJING: Final = timezone(timedelta(hours=8))
 """What the times in messages are in, without saying so, on both hosts."""
@@ -37,6 +43,7 @@ _STAMP = re.compile(
 )
 _HOURS = re.compile(r"(?<!\d)(\d{1,3})[\s-]*(?:hour|小时)", re.IGNORECASE)
 _DAYS = re.compile(r"(?<!\d)(\d{1,3})[\s-]*(?:day|天)", re.IGNORECASE)
+# The longest allowance that is told without its name is a week, give or take a clock.
 _LONGEST_UNNAMED = timedelta(days=8)
 
 
@@ -45,16 +52,17 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     ``now`` in seconds since the epoch. Signs, exponents and dates without a zone are no values.
     """
+    # Azure's gateways tell milliseconds beside the standard field, which rounds them up.
     value = ""
     for name, unit in (("retry-after-ms", 1000.0), ("Retry-After", 1.0)):
         value = headers.get(name, "").strip(" \t")
         if _SECONDS.fullmatch(value):
             return float(value) / unit
-    moment = _http_date(value, now)
+    moment = parse_http_date(value, now)
     return None if moment is None else max(0.0, moment - now)
 
 
-def _http_date(value: str, now: float) -> float | None:
+def parse_http_date(value: str, now: float) -> float | None:
     """Return an HTTP date in seconds since the epoch."""
     found = next(filter(None, (form.fullmatch(value) for form in _DATES)), None)
     if found is None:
@@ -93,6 +101,7 @@ def parse_reset_time(message: str, now: float) -> datetime | None:
     if found is None:
         return None
     day, time, zone = found.groups()
+    # Request ids and usage records show that both hosts mean UTC+8 where they name no zone.
     try:
         offset = {None: "+08:00", "Z": "+00:00"}.get(zone, zone)
         moment = datetime.fromisoformat(f"{day}T{time}{offset}").astimezone(BEIJING)
@@ -101,13 +110,13 @@ def parse_reset_time(message: str, now: float) -> datetime | None:
     present = datetime.fromtimestamp(now, UTC)
     if moment <= present:
         return None
-    window = _window(message)
+    window = window_named_in(message)
     if not window:
         return moment if moment - present <= _LONGEST_UNNAMED else None
     return min(moment, (present + window).astimezone(BEIJING))
 
 
-def _window(message: str) -> timedelta | None:
+def window_named_in(message: str) -> timedelta | None:
     """Return the length of the window that a message names."""
     if hours := _HOURS.search(message):
         return timedelta(hours=int(hours[1]))

@@ -12,8 +12,10 @@ from zai_async.models.extra import extra_of, flattened
 from zai_async.models.tasks import is_known
 from zai_async.tasks.polling import TaskType
 
-__all__ = ["failure_of_answer", "failure_of_poll", "shape_of", "translate"]
+__all__ = ["failure_of_answer", "failure_of_poll", "files_in", "shape_of", "translate"]
 
+# The published pages of gateways show "status" and "video_url" or "url"; the others were seen at
+# services of the same kind.
 _STATUS_NAMES = ("status", "state", "taskStatus", "task_state")
 _ADDRESS_NAMES = ("video_url", "image_url", "output_url", "result_url", "download_url", "url")
 _COVER_NAMES = ("cover_image_url", "cover_url", "thumbnail_url")
@@ -32,7 +34,7 @@ def translate(task_type: TaskType[Any], answer: Any) -> None:
     field = task_type.file_field
     if field is None or task_type.has_result(answer):
         return
-    files = [made for made in map(_file, _places(extra)) if made["url"]]
+    files = list(files_in(extra))
     if files:
         names = task_type.file_class.__struct_fields__
         known = ({name: made[name] for name in made if name in names} for made in files)
@@ -57,6 +59,7 @@ def shape_of(task_type: TaskType[Any], answer: Reply) -> str:
 def failure_of_answer(task_type: TaskType[Any], answer: Reply, ending: str) -> TaskFailedError:
     """Say that a task ended without a result, with the answer that said so."""
     extra = extra_of(answer)
+    # No page says where a failed task has its reason; these places are where others put it.
     told = [getattr(answer, "message", ""), *map(extra.get, ("message", "error", "reason"))]
     reason = next((text for text in told if isinstance(text, str) and text), "")
     failure = TaskFailedError(
@@ -87,22 +90,20 @@ def failure_of_poll(error: APIError, status: str) -> TaskFailedError:
     return failure
 
 
-def _places(extra: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects that may hold the address of a file: the answer, and what it wraps."""
-    yield extra
+def files_in(extra: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield the address of each file, and of its cover, by whatever names they go."""
+    # The answer itself first, then what it wraps: one object, a list of them, or bare addresses.
+    places: list[object] = [extra]
     for name in _INNER_NAMES:
         inner = extra.get(name)
-        for each in cast("list[object]", inner) if isinstance(inner, list) else [inner]:
-            if isinstance(each, str):
-                yield {"url": each}
-            elif isinstance(each, dict):
-                yield cast("dict[str, Any]", each)
-
-
-def _file(place: Mapping[str, Any]) -> dict[str, str]:
-    """Return the address of a file and of its cover, by whatever names they go."""
-    found: dict[str, str] = {}
-    for name, names in (("url", _ADDRESS_NAMES), ("cover_image_url", _COVER_NAMES)):
-        texts = (place.get(each) for each in names)
-        found[name] = next((text for text in texts if isinstance(text, str)), "")
-    return found
+        places += cast("list[object]", inner) if isinstance(inner, list) else [inner]
+    for place in places:
+        if not isinstance(place, str | Mapping):
+            continue
+        known = {"url": place} if isinstance(place, str) else cast("Mapping[str, Any]", place)
+        file: dict[str, str] = {}
+        for field, names in (("url", _ADDRESS_NAMES), ("cover_image_url", _COVER_NAMES)):
+            texts = (known.get(name) for name in names)
+            file[field] = next((text for text in texts if isinstance(text, str)), "")
+        if file["url"]:
+            yield file

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+from typing import Generic, Literal, Self, TypeVar, overload
 
 import anyio
 
@@ -56,7 +56,9 @@ async def wait_all(
             group.start_soon(follow, place, task)
     results = [ends[place] for place in sorted(ends)]
     if not return_errors:
-        _raise_first(results)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
     return results
 
 
@@ -65,12 +67,6 @@ async def _end(task: Task[R], timeout: float | None) -> R | Exception:  # noqa: 
         return await task.wait(timeout)
     except Exception as error:  # noqa: BLE001 - it is raised, or returned, where all are
         return error
-
-
-def _raise_first(results: Iterable[Any]) -> None:
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
 
 
 def as_completed(
@@ -102,19 +98,17 @@ class AsCompleted(Generic[R]):
         return self
 
     async def __anext__(self) -> Task[R]:
-        self._start()
+        # Not in __init__: an iterator that is never used leaves no task behind.
+        todo, self._todo = self._todo, []
+        for waiting in todo:
+            wait = asyncio.create_task(_follow(waiting, self._timeout, self._done))
+            self._waits.add(wait)
+            wait.add_done_callback(self._waits.discard)
         if not self._left:
             raise StopAsyncIteration
         task = await self._done.get()
         self._left -= 1
         return task
-
-    def _start(self) -> None:
-        todo, self._todo = self._todo, []
-        for task in todo:
-            wait = asyncio.create_task(_follow(task, self._timeout, self._done))
-            self._waits.add(wait)
-            wait.add_done_callback(self._waits.discard)
 
     async def aclose(self) -> None:
         """End the waits that are left; the tasks themselves go on."""
