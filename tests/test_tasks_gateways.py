@@ -131,6 +131,20 @@ def test_an_unknown_shape_is_named_by_the_warning_and_the_timeout(answer, shape,
     assert failure.message == f"the task was not done within 60 s; the last answer has {shape}"
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"status": "error", "message": "try again"},
+        {"status": "error"},
+        {"status": "error", "url": "x"},
+    ],
+    ids=str,
+)
+def test_an_error_that_names_no_task_may_be_about_the_poll_alone(reply):
+    video, wire = played(generated, RECEIPT, FakeReply.json(reply), DONE)
+    assert (video.url, len(wire.requests)) == (URL, 3)
+
+
 def test_an_answer_of_nothing_is_an_unknown_shape(caplog):
     failure, _ = failing(
         lambda zai: found(zai, timeout=1), FakeReply.json({}), cls=TaskTimeoutError

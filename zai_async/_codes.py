@@ -74,20 +74,25 @@ _MODEL = "Unknown model, or not sold to this account here; GET /models does not 
 
 CODES: Mapping[str, Meaning] = MappingProxyType(
     {
+        # The framework below the services: anything that it did not expect, also with HTTP 200.
         "500": Meaning("server", "short"),
+        # 10xx: who calls. A key of the other region, or of the coding endpoint, is just as unknown.
         "1000": Meaning("auth", hint=_KEY),
         "1001": Meaning("auth", hint="No Authorization header arrived; a proxy may have cut it."),
         "1002": Meaning("auth", hint=_KEY),
         "1003": Meaning("auth", hint="The token has expired; check the clock of this machine."),
         "1004": Meaning("auth", hint=_KEY),
         "1005": Meaning("auth", hint="The account wants a second factor at login."),
+        # 11xx: the account. 1113 comes with HTTP 429 and is still no matter of waiting.
         "1100": Meaning("account", hint=_LOCKED),
         "1110": Meaning("account", hint=_LOCKED),
         "1111": Meaning("account", hint=_LOCKED),
         "1112": Meaning("account", hint=_LOCKED),
         "1113": Meaning("billing", hint=_BALANCE),
+        # "Temporarily not accessible": the one code about the account that may pass on its own.
         "1120": Meaning("account", "short", _LOCKED),
         "1121": Meaning("account", hint=_LOCKED),
+        # 12xx: the request, except for four codes that are failures of the platform.
         "1200": Meaning("server", "short"),
         "1210": Meaning("request"),
         "1211": Meaning("not_found", hint=_MODEL),
@@ -99,24 +104,29 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "1221": Meaning("request", hint="The operation has been taken offline."),
         "1222": Meaning("request", hint="The operation does not exist."),
         "1230": Meaning("server", "short"),
+        # Nothing is wrong with the request, but sending it again would be refused again.
         "1231": Meaning("request", hint="A request with this request_id is still running."),
         "1233": Meaning("not_found", hint="Unknown task, or a task of another account."),
         "1234": Meaning("server", "short"),
         "1261": Meaning("request", hint=_SHORTEN),
+        # 13xx: policy and limits. Most share HTTP 429, and want very different reactions.
         "1300": Meaning("content"),
         "1301": Meaning("content"),
         "1302": Meaning("throttle", "throttle", _SLOW),
         "1303": Meaning("throttle", "throttle", _SLOW),
+        # Comes back with the next day; no message tells at which moment.
         "1304": Meaning("quota", hint="The daily number of calls is used up."),
         "1305": Meaning("overload", "overload", _BUSY),
         "1308": Meaning("quota", "reset"),
         "1309": Meaning("account", hint="The Coding Plan has expired."),
         "1310": Meaning("quota", "reset"),
         "1311": Meaning("account", hint=_PLAN),
+        # The message names a model that has room.
         "1312": Meaning("overload", "overload", "High traffic on this model; use the named one."),
         "1313": Meaning("account", hint="Restricted by the fair-use policy of the plan."),
         "1314": Meaning("account", hint=_PLAN),
         "1315": Meaning("account", hint="This key is only valid on the coding endpoint."),
+        # As 1308 and 1310, with no balance, a member's cap or an enterprise's behind the window.
         "1316": Meaning("quota", "reset"),
         "1317": Meaning("quota", "reset"),
         "1318": Meaning("quota", "reset"),

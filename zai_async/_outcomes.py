@@ -54,6 +54,7 @@ __all__ = [
 Judge = Callable[[Any, Collection[str]], Outcome]
 """Takes an answer and the outcomes that the caller allows; returns its outcome, or raises it."""
 
+# Sound comes as audio or as octets; under these labels something else does.
 _OTHER_MEDIA = ("json", "html", "xml", "event-stream", "text/plain")
 
 
@@ -65,6 +66,7 @@ def ensure_proper_end(answer: ChatCompletion, allow: Collection[str] = ()) -> Ou
         GenerationFailedError: The platform lost the generation.
         EmptyAnswerError: The answer has no content.
     """
+    # What the answer says of itself, before what the caller is content with.
     outcome = judge(answer)
     # An answer that spent all its tokens on reasoning is known by both names.
     starved = outcome == "empty" and (answer.finish_reason or "").lower() == "length"
@@ -120,6 +122,7 @@ def has_image(image: Image) -> bool:
 
 def judge_embeddings(answer: EmbeddingResponse, allow: Collection[str] = ()) -> Outcome:
     """Judge embeddings: every text has a vector."""
+    # One missing vector would shift all that follow, for whoever pairs them with the texts.
     found = bool(answer.data) and all(item.embedding for item in answer.data)
     return _ensure(found, "vector for each text", answer, allow)
 

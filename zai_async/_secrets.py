@@ -53,7 +53,7 @@ class Secret:
 
     def parts(self) -> tuple[str, ...]:
         """Return the secret, without a scheme, and, of an ``id.secret`` key, the secret half."""
-        # The half before the dot is an id, which the platform prints in messages and on invoices.
+        # The half before the dot is an id and no secret; what follows it signs.
         whole = self._read()
         bare = whole.partition(" ")[2] if whole.startswith("Bearer ") else whole
         found = dict.fromkeys((whole, bare, whole.rpartition(".")[2]))

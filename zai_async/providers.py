@@ -130,6 +130,7 @@ ZAI = Provider(
 
 _CODING = frozenset({"chat.completions.create", "models.list", "quota"})
 
+# The same host and the same key format: only the path tells the plan from the balance.
 ZAI_CODING = Provider(
     name="zai-coding",
     base_url="https://api.z.ai/api",
@@ -311,8 +312,10 @@ def locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:
     that ends in a chat root or in ``/api`` is one of the platform's own spellings, and anything
     else is taken to be the root of chat itself, and used as it stands.
     """
+    # LowCodeAPI and Truto have paths of their own, which no suffix of an address could tell.
     if not provider.base_url.endswith("/api"):
         return url, provider.families
+    # What other SDKs call the base URL ends at the root of chat.
     for suffix in _CHAT_ROOTS:
         if url.endswith(suffix):
             return url.removesuffix(suffix), {"paas/v4": suffix[1:], "v1": "v1"}

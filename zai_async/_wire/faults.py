@@ -74,7 +74,7 @@ class Fault(NamedTuple):
 
 def find_fault(document: object, *, status: int = 200) -> Fault | None:
     """Return the error that a decoded body or event reports, None when it reports none."""
-    # Google and some frameworks put the only error into a list.
+    # Some frameworks put the only error into a list.
     if status >= 400 and isinstance(document, list):
         return find_fault(next(iter(cast("list[object]", document)), None), status=status)
     if not isinstance(document, dict):

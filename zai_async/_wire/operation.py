@@ -45,7 +45,8 @@ class Operation(Generic[T]):
         self.method = method
         self.stream = stream
         self.repeatable = repeatable
-        """Whether the request may be sent again when nobody knows if the first one arrived."""
+        """Whether a request that may have arrived may be sent again."""
+        # RFC 9110 gives bodies of GET and DELETE no meaning: their keywords go into the query.
         self.has_body = method in {"POST", "PUT", "PATCH"}
         self.spends = method == "POST" and not free
         """Whether a call may use tokens."""
@@ -66,6 +67,7 @@ class Operation(Generic[T]):
         self.listed = listed
         """Whether its keywords, and the gateways that have it, are known."""
 
+    # Made when first used: building all of them takes longer than importing the package.
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[T]:
         """Decode a whole body, or one event of a stream."""
@@ -75,7 +77,7 @@ class Operation(Generic[T]):
 def unlisted(method: str, path: str, result: type[T]) -> Operation[T]:
     """Return an operation of which nothing is known but how to send it.
 
-    It may be sent again when nobody knows if it arrived only where HTTP says so (RFC 9110,
+    It may be sent again although it may have arrived only where HTTP says so (RFC 9110,
     section 9.2.2).
     """
     idempotent = method not in {"POST", "PATCH"}

@@ -48,6 +48,7 @@ def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
         return STATUSES[404]
     if code == "500" and _CALLERS_FAULT.search(message):
         return STATUSES[400]
+    # The code decides: with HTTP 429 come a busy model, an empty purse and an expired plan.
     known = CODES.get(code) if code else None
     if known is None and code and _NUMBER.fullmatch(code):
         # A status that stands in the place of a code, or a member of a band that is not listed.
@@ -72,6 +73,7 @@ def to_error(
     secrets = tuple(secrets)
     meaning = meaning_of(fault.code, status, fault.message)
     retry_at = parse_reset_time(fault.message, now) if meaning.kind in _TIMED else None
+    # A limit that tells a moment is no matter of seconds, whatever its code.
     if retry_at is not None and meaning.kind == "throttle":
         meaning = Meaning("quota", "reset")
     # Some gateways wrap a whole page in JSON.

@@ -137,6 +137,7 @@ class RequestFactory:
                 sent = with_files(operation, sent, body, params.get("on_progress"))
 
         options: CallOptions | None = params.get("options")
+        # One object for all plain calls, which the transport recognises.
         headers = self._usual
         if (
             headers is None

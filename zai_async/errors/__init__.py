@@ -36,7 +36,7 @@
     │   ├── StreamTruncatedError                  the stream stopped before its end
     │   ├── StreamMalformedError                  a frame could not be read
     │   ├── StreamRestartedError                  a second generation began after shown text
-    │   ├── StreamStalledError (TimeoutError)     nothing came for too long
+    │   ├── StreamStalledError (TimeoutError)     no data received for too long
     │   ├── GenerationFailedError                 finish reason ``network_error``
     │   ├── EmptyAnswerError                      reasoning only, or nothing at all
     │   └── ToolCallError                         a tool call that cannot be used; ``raw``
@@ -45,8 +45,8 @@
     ├── TaskError                                 about a task; ``task``
     │   ├── TaskFailedError                       the task has ended without a result
     │   ├── TaskTimeoutError (TimeoutError)       waited for long enough; can be waited for again
-    │   └── SubmitUnknownError                    nobody knows whether the task was accepted
-    └── StreamConsumedError (RuntimeError)        a stream is read twice, or by two tasks
+    │   └── SubmitUnknownError                    unknown whether the task was accepted
+    └── StreamConsumedError (RuntimeError)        a stream is consumed twice, or by two tasks
 
 All attributes are plain data, so that every error survives pickle, copy and another process.
 """

@@ -34,6 +34,7 @@ class StreamTruncatedError(IncompleteError):
     """The stream stopped before its end."""
 
     outcome: Outcome = "truncated"
+    # Retried by this package only while nothing of the stream has been handed out.
     retryable = True
     repeat: Repeat = "short"
 
@@ -57,7 +58,7 @@ class StreamRestartedError(IncompleteError):
 
 
 class StreamStalledError(IncompleteError, TimeoutError):
-    """Nothing came for too long: ``phase``, and ``waited`` in seconds."""
+    """No data was received for too long: ``phase``, and ``waited`` in seconds."""
 
     kind: Kind = "timeout"
     outcome: Outcome = "truncated"
@@ -72,6 +73,7 @@ class StreamStalledError(IncompleteError, TimeoutError):
 class GenerationFailedError(IncompleteError):
     """The platform lost the generation (finish reason ``network_error``)."""
 
+    # Not retried by this package: the lost tokens may be billed, and new ones are.
     outcome: Outcome = "network_error"
     retryable = True
 
@@ -112,6 +114,7 @@ class TaskError(ZaiError):
 
     def __init__(self, message: str, *, task: Any = None, **facts: Any) -> None:
         super().__init__(message, **facts)
+        # Every error may have one; these always do, as far as there is a task.
         self.task = task
 
 
@@ -130,7 +133,7 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
 
 class SubmitUnknownError(TaskError):
-    """Nobody knows whether the task was accepted; it was not submitted a second time.
+    """It is unknown whether the task was accepted; it was not submitted a second time.
 
     The cause is the failure that hid the answer.
     """

@@ -66,9 +66,9 @@ class ZaiError(Exception):
     kind: Kind = "protocol"
     """What to do about it, in one word; finer than the class."""
     retryable: bool = False
-    """Whether the same call may succeed when it is simply made again later."""
+    """Whether the same call may succeed when it is made again later."""
     repeat: Repeat = "never"
-    """How this package repeats the request on its own, while nothing has been handed out."""
+    """How this package retries the request on its own, while nothing has been handed out."""
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class ZaiError(Exception):
         body: str | None = None,
         partial: "Reply | None" = None,
     ) -> None:
+        # Only the message is an argument: all else is attributes, which pickle and copy take along.
         super().__init__(message)
         self.message = message
         self.code = code
@@ -104,6 +105,7 @@ class ZaiError(Exception):
         """The handle of the task that the error is about; it can be waited for again."""
         self.in_stream = False
         self.emitted = False
+        # Left to the class where nothing is said, so that an error stays small and prints short.
         if kind is not None:
             self.kind = kind
         if retryable is not None:
@@ -119,6 +121,7 @@ class ZaiError(Exception):
             "attempts": len(self.attempts) if len(self.attempts) > 1 else None,
         }
         shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+        # Many trackers and logs keep this line and nothing else of an error.
         text = f"{self.message} ({shown})" if shown else self.message
         return f"{text.removesuffix('.')}. {self.hint}" if self.hint else text
 
@@ -159,11 +162,11 @@ class ClientClosedError(ZaiError, RuntimeError):
 
 
 class ClientDrainingError(ClientClosedError):
-    """The client is being drained: the call is too late, or took longer than the grace."""
+    """The call was rejected while draining, or unfinished after the grace period."""
 
 
 class StreamConsumedError(ZaiError, RuntimeError):
-    """A stream is read twice, at two altitudes, or by two tasks at once."""
+    """A stream is consumed twice, through two views, or by two tasks at once."""
 
     kind: Kind = "config"
 

@@ -38,6 +38,7 @@ class TransportError(ZaiError):
     kind: Kind = "connection"
     retryable = True
     repeat: Repeat = "short"
+    # The careful assumption: a request that may have arrived may have been billed.
     request_sent = True
     """Whether the server may have received the request."""
 

@@ -42,7 +42,7 @@ class Images(Resource):
         """Submit an image that is made while nobody waits (``glm-image``).
 
         Raises:
-            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/image/generate-image-async
         """
@@ -60,7 +60,7 @@ class Videos(Resource):
         """Submit a video, which takes minutes.
 
         Raises:
-            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/video/generate-video
         """
@@ -78,7 +78,7 @@ class Videos(Resource):
         Raises:
             TaskTimeoutError: The time is over; ``error.task`` can be waited for again.
             TaskFailedError: It ended without a video.
-            SubmitUnknownError: Nobody knows whether it was accepted; it is not submitted again.
+            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/video/generate-video
         """

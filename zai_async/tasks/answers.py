@@ -30,6 +30,9 @@ def translate(task_type: TaskType[Any], answer: Any) -> None:
     if not getattr(answer, task_type.status_field):
         words = (extra.get(name) for name in _STATUS_NAMES)
         status = next((word for word in words if isinstance(word, str) and word), "")
+        # "error" without a name may be about the poll alone.
+        if status.lower() == "error" and not getattr(answer, task_type.answer_key):
+            return
         setattr(answer, task_type.status_field, status)
     field = task_type.file_field
     if field is None or task_type.has_result(answer):

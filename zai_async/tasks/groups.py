@@ -46,6 +46,7 @@ async def wait_all(
         TaskFailedError: A task has failed; of several the first in the list, after all have ended.
         TaskTimeoutError: The time is over.
     """
+    # By place, because tasks end in any order, and equal handles may stand in the list twice.
     ends: dict[int, R | Exception] = {}
 
     async def follow(place: int, task: Task[R]) -> None:
@@ -113,6 +114,7 @@ class AsCompleted(Generic[R]):
     async def aclose(self) -> None:
         """End the waits that are left; the tasks themselves go on."""
         self._todo, self._left = [], 0
+        # A copy: each wait removes itself from the set when it has ended.
         waits = tuple(self._waits)
         for wait in waits:
             wait.cancel()

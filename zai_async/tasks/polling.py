@@ -32,9 +32,12 @@ __all__ = [
     "TaskType",
 ]
 
+# No page says how often to poll. Growing intervals find a short task soon, and a film of ten
+# minutes with some forty polls.
 _GROWTH = 1.5
 _JITTER = 0.2
 _LONGEST_BACKOFF = 60.0
+# 404 or 1233 right after the receipt may come from a part that has not heard of the task yet.
 _TOLERATED_ABSENCES = 3
 _TEMPORARY = frozenset({"short", "throttle", "overload"})
 
@@ -83,6 +86,7 @@ class PollBackoff:
 
     def polled(self, now: float, jitter: float) -> None:
         """Note that a poll is sent, which puts the next one off."""
+        # Before the answer is known: a poll that hangs or is cancelled counts as well.
         self._polled = now
         self._pause = self._interval * (1.0 + _JITTER * jitter)
         self._interval = min(self._interval * _GROWTH, self._schedule.cap)
@@ -106,6 +110,7 @@ class PollBackoff:
                 return False
         elif not temporary or error.kind == "account":
             return False
+        # A row of failures is measured from its first poll, and ends with any answer.
         if self._failing_since is None:
             self._failing_since = now
         self._failures += 1

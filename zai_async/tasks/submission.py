@@ -52,6 +52,7 @@ async def submit_agent(
     """
     reply = await _send(engine, operation, params)
     names = {"agent_id": params["agent_id"], "async_id": reply.async_id or reply.id}
+    # Nothing but its documentation says whether an agent answers at once or begins a task.
     if reply.async_id:
         return Task(AGENTS, names, engine=engine, request_id=reply.request_id, submitted=True)
     if reply.messages:
@@ -85,6 +86,7 @@ async def _send(engine: Engine, operation: Operation[T], params: Mapping[str, An
     try:
         return await engine.call(operation, params)
     except ZaiError as error:
+        # What was never sent, or was refused in so many words, has not been accepted.
         if not error.attempts or is_safe_to_retry(error):
             raise
         unknown = SubmitUnknownError(

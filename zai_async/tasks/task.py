@@ -136,6 +136,7 @@ class Task(Generic[R]):
         if self._ended:
             return self.result()
         engine = self._attached()
+        # Noted before the first await, so that another waiter does not poll as well.
         self._backoff.polled(engine.clock.monotonic(), engine.clock.random())
         try:
             answer = await engine.call(
@@ -144,6 +145,7 @@ class Task(Generic[R]):
             self._attempts = answer.attempts
             return self._read(answer)
         except BaseException as error:
+            # A cancelled poll has no attempts of its own; those of the one before are kept.
             if isinstance(error, ZaiError):
                 self._attempts = error.attempts or self._attempts
             if isinstance(error, APIError) and self._tells_of_failure(error):
@@ -204,10 +206,11 @@ class Task(Generic[R]):
                         await told
                     if ended:
                         break
-            if timeout is not None and not self._ended:
-                raise self._timeout(timeout, clock.monotonic() - begun)  # noqa: TRY301 - it is marked
-            return self.result()
+            if timeout is None or self._ended:
+                return self.result()
+            raise self._timeout(timeout, clock.monotonic() - begun)  # noqa: TRY301 - it is marked
         except BaseException as error:
+            # result() raises what the last wait did, but a cancellation was not about the task.
             if not self._ended and isinstance(error, Exception):
                 self._error = error
             self._mark(error)
@@ -218,9 +221,8 @@ class Task(Generic[R]):
         clock = self._attached().clock
         while True:
             # Who polls first puts the next poll off for all others, who look again then.
-            while (
-                not self._ended and (pause := self._backoff.wait(clock.monotonic(), interval)) > 0
-            ):
+            wait = self._backoff.wait
+            while not self._ended and (pause := wait(clock.monotonic(), interval)) > 0:
                 await clock.sleep(pause)
             try:
                 return await self.fetch()
@@ -240,12 +242,13 @@ class Task(Generic[R]):
         task_type = self._type
         told_id = getattr(answer, task_type.answer_key, "")
         if told_id and told_id != self.id:
-            # Seen behind proxies that swap the answers of two connections.
+            # A proxy that is off by one answers with what somebody else asked for.
             raise ResponseError(
                 f"the answer is about the task {told_id!r} and not {self.id!r}",
                 request_id=answer.request_id,
                 partial=answer,
             )
+        # The platform's own words first: most polls need no second look.
         status = getattr(answer, task_type.status_field)
         state = state_of(status)
         if not status or (state == "succeeded" and not task_type.has_result(answer)):
@@ -253,12 +256,9 @@ class Task(Generic[R]):
             status = getattr(answer, task_type.status_field)
             state = state_of(status)
         self.status = status
-        if state == "failed":
-            ending = f"the task ended as {self.status!r}"
-            raise self._end(failure_of_answer(task_type, answer, ending))
-        if state == "succeeded" and not task_type.has_result(answer):
-            ending = "the task succeeded without a result"
-            raise self._end(failure_of_answer(task_type, answer, ending))
+        if state == "failed" or (state == "succeeded" and not task_type.has_result(answer)):
+            how = f"ended as {status!r}" if state == "failed" else "succeeded without a result"
+            raise self._end(failure_of_answer(task_type, answer, f"the task {how}"))
         self._backoff.answered()
         self._remark = ""
         if state == "processing":
@@ -269,6 +269,7 @@ class Task(Generic[R]):
                     self._shapes.add(shape)
                     _log.warning("%r: the answer has %s; polling on", self, shape)
             return answer
+        # Ended in any case: a result that is judged a failure would be the same at the next poll.
         self._ended = True
         try:
             task_type.judge(answer, ())
@@ -282,11 +283,14 @@ class Task(Generic[R]):
 
     def _tells_of_failure(self, error: APIError) -> bool:
         """Tell whether the task failed, and not the poll."""
+        # An agent that is busy answers {"status": "failed"} with the code of a refusal.
         if self._type.fails_like_refusals and error.kind in _THROTTLED:
             return False
         status: str = getattr(error, self._type.status_field)
         if not status and (error.status_code or 0) < 400:
-            status = error.status  # some gateways have no other word for it
+            # Some gateways have no other word for it, and "error" may be about the poll alone.
+            about_task = error.status.lower() != "error" or self.id in (error.body or "")
+            status = error.status if about_task else ""
         if state_of(status) != "failed":
             return False
         self.status = status
@@ -297,10 +301,8 @@ class Task(Generic[R]):
         return failure
 
     def _timeout(self, timeout: float, waited: float) -> TaskTimeoutError:
-        text = f"the task was not done within {timeout:g} s"
-        if self._remark:
-            text = f"{text}; {self._remark}"
-        error = TaskTimeoutError(text)
+        remark = f"; {self._remark}" if self._remark else ""
+        error = TaskTimeoutError(f"the task was not done within {timeout:g} s{remark}")
         error.attempts, error.operation = self._attempts, self._type.operation.name
         error.timing = Timing(total=waited)
         return error
