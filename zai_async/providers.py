@@ -290,9 +290,13 @@ def checked_address(base_url: str) -> str:
     with suppress(ValueError):
         found = urlsplit(url)
         url.encode()
-        # What the resolver will be asked for; port 0 means "any" to a listener and nothing here.
-        host = (found.hostname or "").encode("idna")
-        if found.scheme in {"http", "https"} and host and found.port != 0:
+        host = found.hostname or ""
+        # What the resolver will be asked for. The codec is loaded from disk when it is first used,
+        # which a process without a file descriptor to spare cannot do.
+        labels = (host if host.isascii() else host.encode("idna").decode()).split(".")
+        fine = all(0 < len(label) < 64 for label in labels[: -1 if host.endswith(".") else None])
+        # Port 0 means "any" to a listener, and nothing here.
+        if found.scheme in {"http", "https"} and fine and found.port != 0:
             parts = found
     if parts is None:
         raise ConfigurationError("base_url must be an absolute http:// or https:// address")
