@@ -183,6 +183,7 @@ def _fields(result: type[Any]) -> frozenset[str]:
 
 
 def peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
+    """Return what lies in the envelope of a gateway, or the body itself if it is none."""
     document = _raw_object(data)
     found = [key for key in keys if key in document]
     if len(found) != 1 or (fields - {*keys}) & document.keys():
