@@ -1,0 +1,177 @@
+"""Whether one call sends a request again: what the policy, the budget and the deadline say."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.calls import FakeClock
+from zai_async import (
+    BadRequestError,
+    CallOptions,
+    ConnectionLostError,
+    QuotaError,
+    RateLimitError,
+    RetryPolicy,
+    ServerError,
+)
+from zai_async._operations import CHAT, FILE_UPLOAD
+from zai_async.retry import RetryBudget
+from zai_async.session import Settings
+from zai_async.session.retrying import RetryState, describe_retry
+
+CLOCK = FakeClock()
+NOW = datetime.fromtimestamp(CLOCK.wall(), UTC)
+
+
+def state(operation=CHAT, *, budget=None, **options):
+    changes = {name: options.pop(name) for name in ("retry", "wait_for_quota") if name in options}
+    settings = Settings(clock=CLOCK, **changes)
+    return RetryState(settings, budget or RetryBudget(), operation, CallOptions(**options), None)
+
+
+def decide(retry, error, *, attempts=1, elapsed=0.0, queues=False):
+    return retry.decide(error, attempts=attempts, elapsed=elapsed, queues=queues)
+
+
+def busy(**facts):
+    return RateLimitError("busy", status_code=429, repeat="throttle", **facts)
+
+
+def down(**facts):
+    return ServerError("down", status_code=500, repeat="short", **facts)
+
+
+def used_up(after=10.0):
+    reset = NOW + timedelta(seconds=after)
+    return QuotaError("used up", status_code=429, code="1308", repeat="reset", retry_at=reset)
+
+
+def test_the_policy_says_how_long():
+    assert decide(state(), busy()) == 1.0
+    assert decide(state(), busy(), attempts=2) == 2.0
+    assert decide(state(), down(), attempts=4) == 2.0
+    assert decide(state(), down(), attempts=5) is None
+    assert decide(state(), BadRequestError("no", status_code=400)) is None
+
+
+def test_a_call_may_have_retries_of_its_own():
+    patient = RetryPolicy(retries=9)
+    assert decide(state(retry=patient, retries=1), busy()) == 1.0
+    assert decide(state(retry=patient, retries=1), busy(), attempts=2) is None
+    assert decide(state(retry=patient, retries=0), busy()) is None
+    assert decide(state(retry=RetryPolicy(retries=0)), busy()) is None
+
+
+def test_what_must_not_happen_twice_is_sent_again_only_if_it_was_refused():
+    lost, unsent = ConnectionLostError("gone"), ConnectionLostError("gone")
+    unsent.request_sent = False
+    assert decide(state(FILE_UPLOAD), busy()) == 1.0
+    assert decide(state(FILE_UPLOAD), unsent) == 0.25
+    assert decide(state(FILE_UPLOAD), down()) is None
+    assert decide(state(FILE_UPLOAD), lost) is None
+    assert decide(state(), lost) == 0.25
+
+
+def test_a_dead_connection_is_replaced_once_and_counts_for_nothing():
+    stale = ConnectionLostError("reset")
+    stale.stale = True
+    retry = state(retries=0)
+    assert decide(retry, stale) == 0.0
+    assert decide(retry, stale, attempts=2) is None
+    retry = state(retries=1)
+    assert decide(retry, stale) == 0.0
+    assert decide(retry, busy(), attempts=2) == 1.0
+    assert decide(retry, busy(), attempts=3) is None
+    assert decide(state(FILE_UPLOAD), stale) is None
+
+
+def test_each_retry_is_paid_for_by_the_budget():
+    budget = RetryBudget(2)
+    retry = state(budget=budget)
+    assert decide(retry, down()) == 0.25
+    assert retry.drawn
+    assert budget.left == 1
+    retry.answered()
+    assert not retry.drawn
+    assert budget.left == 2
+    retry.answered()
+    assert budget.left == 2
+    assert [decide(retry, down()) for _ in range(3)] == [0.25, 0.25, None]
+    assert retry.hint == "Not retried: the client's retry budget is exhausted."
+    retry.answered()
+    assert budget.left == pytest.approx(0.1)
+
+
+def test_a_queue_and_an_allowance_cost_nothing():
+    budget = RetryBudget(1)
+    retry = state(budget=budget, wait_for_quota=True)
+    assert decide(retry, busy(), queues=True) == 1.0
+    assert decide(retry, used_up()) == 11.5
+    assert budget.left == 1
+
+
+def test_an_allowance_is_waited_for_only_on_demand():
+    assert decide(state(), used_up()) is None
+    assert decide(state(wait_for_quota=True), used_up()) == 11.5
+    assert decide(state(wait_for_quota=True), used_up(-60.0)) == 1.5
+    assert decide(state(wait_for_quota=True, retries=1), used_up(), attempts=2) is None
+    assert decide(state(wait_for_quota=True, retries=0), used_up()) is None
+
+
+DEADLINE = "does not fit into the deadline of 10 s."
+
+
+@pytest.mark.parametrize(
+    ("error", "elapsed", "queues", "wait", "hint"),
+    [
+        (busy(), 8.9, False, 1.0, None),
+        (busy(), 9.0, False, None, f"Not retried: a wait of 1 s {DEADLINE}"),
+        (busy(), 9.0, True, 1.0, None),
+        (busy(), 10.0, True, None, f"Not retried: a wait of 0 s {DEADLINE}"),
+        (busy(retry_after=4.0), 5.9, True, 4.0, None),
+        (busy(retry_after=4.0), 6.0, True, None, f"Not retried: a wait of 4 s {DEADLINE}"),
+        (busy(retry_after=600.0), 0.0, True, None, f"Not retried: a wait of 600 s {DEADLINE}"),
+        (busy(retry_after=600.0), 0.0, False, None, f"Not retried: a wait of 600 s {DEADLINE}"),
+        (BadRequestError("no", status_code=400), 11.0, False, None, None),
+    ],
+)
+def test_a_wait_that_does_not_fit_the_deadline_is_not_begun(error, elapsed, queues, wait, hint):
+    retry = state(deadline=10.0)
+    assert decide(retry, error, elapsed=elapsed, queues=queues) == wait
+    assert retry.hint == hint
+
+
+def test_who_gives_up_is_told_when_to_come_back():
+    late = busy(retry_after=600.0)
+    assert decide(state(), late) is None
+    assert late.retry_at == NOW + timedelta(seconds=600)
+    soon = busy(retry_after=6.0)
+    assert decide(state(), soon) == 6.0
+    assert soon.retry_at is None
+    known = used_up()
+    known.retry_after = 600.0
+    assert decide(state(), known) is None
+    assert known.retry_at == NOW + timedelta(seconds=10)
+
+
+def test_once_stopped_nothing_is_retried():
+    retry = state()
+    retry.stop("Enough.")
+    assert decide(retry, busy()) is None
+    assert retry.hint == "Enough."
+
+
+@pytest.mark.parametrize(
+    ("error", "wait", "text"),
+    [
+        (busy(code="1302"), 1.0, "too many requests at once (code 1302); again in 1.00 s"),
+        (busy(code="1302"), None, "too many requests at once (code 1302); again when a permit"),
+        (
+            ConnectionLostError("gone"),
+            0.25,
+            "the connection failed (ConnectionLostError); again in",
+        ),
+    ],
+)
+def test_a_retry_is_described_in_one_line(error, wait, text):
+    assert describe_retry(error, wait).startswith(text)
