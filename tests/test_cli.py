@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import socket
 import sys
 import unicodedata
 from pathlib import Path
@@ -125,10 +126,41 @@ def test_reference_knows_every_option(command, capsys):
 def test_emulator_tells_what_is_usual(capsys):
     output = " ".join(help_of(capsys, "emulator").split())
     for action in parser("zai emulator")._actions[1:]:
+        if action.default == []:
+            continue
         usual = "any" if action.default is None else f"{action.default}".removesuffix(".0")
         assert f"{action.help}" in output
         assert f"default: {usual}" in action.help
         assert usual == "any" or f"`{usual}`" in SECTIONS["zai emulator"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--port=99999",
+        "--port=-1",
+        "--port=x",
+        f"--port={'9' * 5000}",
+        "--pace=-1",
+        "--pace=nan",
+        "--pace=inf",
+        "--pace=x",
+        "--seed=x",
+    ],
+    ids=lambda option: option[:14],
+)
+def test_emulator_refuses_what_is_no_number(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["emulator", option])
+    assert option.partition("=")[0] in capsys.readouterr().err
+
+
+def test_emulator_where_nobody_can_listen(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["emulator", "--port", str(taken.getsockname()[1])]) == 1
+    output, said = capsys.readouterr()
+    assert output == ""
+    assert re.fullmatch(r"zai: .+\n", said)
 
 
 def test_address_and_key_of_every_gateway_are_explained(capsys):

@@ -226,6 +226,53 @@ def test_recording_as_a_stream(capsys, recording):
     assert output == "This recording is 1.0 seconds long.\n"
 
 
+SUBTITLES = "1\n00:00:00,000 --> 00:00:01,000\nHello\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "body", "output"),
+    [
+        ("srt", "text/plain", SUBTITLES, SUBTITLES),
+        ("vtt", "text/vtt", "WEBVTT\n\n" + SUBTITLES, "WEBVTT\n\n" + SUBTITLES),
+        ("text", "text/plain; charset=utf-8", "Hello\n", "Hello\n"),
+        ("json", "application/json", '{"text": "Hello"}', "Hello\n"),
+    ],
+)
+def test_recording_in_a_form(
+    capsys, recording, zai_emulator, tmp_path, *, form, kind, body, output
+):
+    answer = {"status": 200, "body": body.encode(), "headers": {"Content-Type": kind}}
+    zai_emulator.fault(**answer, times=2)
+    assert run(capsys, "transcribe", recording, "--format", form) == output
+    sent_form = zai_emulator.requests[-1].body
+    assert f'name="response_format"\r\n\r\n{form}\r\n'.encode() in sent_form
+    path = tmp_path / "words"
+    assert run(capsys, "transcribe", recording, "--format", form, "--out", str(path)) == ""
+    assert path.read_text(encoding="utf-8") == output
+
+
+def test_recording_with_its_times(capsys, recording, zai_emulator):
+    body = {
+        "task": "transcribe",
+        "language": "english",
+        "duration": 1.0,
+        "text": "Hello",
+        "segments": [{"id": 0, "start": 0.0, "end": 1.0, "text": "Hello"}],
+    }
+    zai_emulator.fault(status=200, body=json.dumps(body).encode())
+    answer = json.loads(run(capsys, "transcribe", recording, "--format", "verbose_json"))
+    assert (answer["language"], answer["text"]) == ("english", "Hello")
+    assert answer["segments"][0]["end"] == 1.0
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt", "verbose_json"])
+def test_subtitles_cannot_be_streamed(capsys, recording, zai_emulator, form):
+    with pytest.raises(SystemExit, match="2"):
+        main(["transcribe", recording, "--stream", "--format", form])
+    assert "cannot be streamed" in capsys.readouterr().err
+    assert zai_emulator.requests == []
+
+
 def test_json_is_never_streamed(capsys, recording, zai_emulator):
     answer = json.loads(run(capsys, "transcribe", recording, "--stream", "--json"))
     assert answer["text"] == "This recording is 1.0 seconds long."

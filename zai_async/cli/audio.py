@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from zai_async.cli.arguments import add_words, given, number, parse, said, text
 from zai_async.cli.connection import add_options, connect
-from zai_async.cli.output import add_output, write_content
+from zai_async.cli.output import add_output, to_json, write_content
 from zai_async.cli.terminal import Terminal
 from zai_async.models import SpeechParams, TranscriptionParams
 
@@ -15,6 +15,7 @@ __all__ = ["run_speech", "run_transcribe", "speech_parser", "transcribe_parser"]
 
 SPEECH_MODEL: Final = "glm-tts"
 TRANSCRIPTION_MODEL: Final = "glm-asr-2512"
+_FORMATS: Final = ("json", "text", "srt", "vtt", "verbose_json")
 
 
 def speech_parser() -> argparse.ArgumentParser:
@@ -95,6 +96,11 @@ def transcribe_parser() -> argparse.ArgumentParser:
         metavar="WORD",
         help="a name or term to expect; may be repeated",
     )
+    group.add_argument(
+        "--format",
+        choices=_FORMATS,
+        help="of the answer, where a gateway offers it: subtitles, or times and language",
+    )
     group.add_argument("--stream", action="store_true", help="print the text while it is written")
     add_output(parser, "write to this file")
     add_options(parser)
@@ -103,7 +109,11 @@ def transcribe_parser() -> argparse.ArgumentParser:
 
 def run_transcribe(argv: Sequence[str], terminal: Terminal) -> int:
     """Print the text of a recording, with --stream while it is written."""
-    arguments = transcribe_parser().parse_args(argv)
+    parser = transcribe_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.stream and arguments.format not in {None, "json", "text"}:
+        # A stream is made of pieces of the words alone.
+        parser.error(f"--format {arguments.format} cannot be streamed")
     with connect(arguments, terminal) as call:
         request = cast(
             "TranscriptionParams",
@@ -112,6 +122,7 @@ def run_transcribe(argv: Sequence[str], terminal: Terminal) -> int:
                 file=arguments.file,
                 prompt=arguments.prompt,
                 hotwords=arguments.hotword,
+                response_format=arguments.format,
                 on_progress=call.progress().transfer("upload"),
                 options=call.options,
             ),
@@ -130,5 +141,9 @@ def run_transcribe(argv: Sequence[str], terminal: Terminal) -> int:
             call.run(show())
             return 0
         heard = call.run(transcriptions.create(**request))
-    call.answer(heard, heard.text, arguments.out)
+    said = heard.text
+    if arguments.format == "verbose_json":
+        # Who asks for times and language wants to see them, not the words alone.
+        said = to_json(heard)
+    call.answer(heard, said, arguments.out)
     return 0

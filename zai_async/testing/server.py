@@ -20,10 +20,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog=prog, description="Serve an emulated Z.AI platform.")
     result.add_argument("--host", default=_HOST, help=f"address to listen on; default: {_HOST}")
     result.add_argument(
-        "--port", type=int, default=_PORT, help=f"0 picks a free one; default: {_PORT}"
+        "--port", type=port, default=_PORT, help=f"0 picks a free one; default: {_PORT}"
     )
     result.add_argument(
-        "--pace", type=float, default=1.0, help="0 full speed, 1 like a model; default: 1"
+        "--pace", type=pace, default=1.0, help="0 full speed, 1 like a model; default: 1"
     )
     result.add_argument("--seed", type=int, default=0, help="answers depend on it; default: 0")
     result.add_argument(
@@ -38,6 +38,33 @@ def parser(prog: str) -> argparse.ArgumentParser:
         help="a name by which clients may call it; default: localhost and addresses",
     )
     return result
+
+
+def port(word: str) -> int:
+    """Parse the number of a port.
+
+    Raises:
+        ArgumentTypeError: There is no such port.
+    """
+    if word.isascii() and word.isdigit() and len(word) <= 5 and int(word) <= 65535:
+        return int(word)
+    raise argparse.ArgumentTypeError(f"{word!r} is not a port from 0 to 65535")
+
+
+def pace(word: str) -> float:
+    """Parse a factor of time.
+
+    Raises:
+        ArgumentTypeError: It is negative, not finite, or not a number.
+    """
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    # Infinity would wait for ever, and a comparison with NaN is false.
+    if 0 <= value < float("inf"):
+        return value
+    raise argparse.ArgumentTypeError(f"{word!r} is not a number from 0")
 
 
 def serve(argv: Sequence[str] | None = None, *, prog: str = "python -m zai_async.testing") -> int:
