@@ -41,6 +41,7 @@ def run_check(argv: Sequence[str], terminal: Terminal) -> int:
         (check.provider, "yes" if check.ok else "no", " ".join(check.detail.split()))
         for check in checks
     ]
+    # A row of the table is a line, whatever the platform wrote into its message.
     call.answer(checks, table(rows))
     return 0 if any(check.ok for check in checks) else NO_ACCESS
 
@@ -90,6 +91,7 @@ def run_quota(argv: Sequence[str], terminal: Terminal) -> int:
     with connect(arguments, terminal) as call:
         quota = call.run(call.zai.quota(options=call.options))
 
+    # Rows of one width, because a table needs as many columns everywhere.
     rows = [("plan", quota.level, "", "")]
     for limit in quota.limits:
         unit = _UNITS.get(limit.unit, f"of unit {limit.unit}")

@@ -27,6 +27,7 @@ def agents_parser() -> argparse.ArgumentParser:
     streaming = actions.add("stream", stream, "call an agent and see it work")
     conversation = actions.add("conversation", fetch_slides, "fetch the slides of a conversation")
 
+    # Options of several actions stand together, so that they stay the same.
     for each in (invocation, streaming):
         each.add_argument("agent", type=text, metavar="AGENT", help="such as slides_glm_agent")
     for each in (translation, invocation, streaming):
@@ -73,6 +74,7 @@ def run_agents(argv: Sequence[str], terminal: Terminal) -> int:
     """Let an agent do one thing."""
     parser = agents_parser()
     arguments = parser.parse_args(argv)
+    # `conversation` alone takes no text.
     if "words" in arguments:
         arguments.text = said(parser, arguments.words)
     with connect(arguments, terminal) as call:
@@ -127,6 +129,7 @@ def stream(call: Invocation) -> None:
                     terminal.data(piece)
 
     call.run(show())
+    # With --json nothing was printed so far: half of a JSON line would help nobody.
     call.answer(answer.snapshot, "\n")
 
     if arguments.out is not None:
@@ -134,6 +137,7 @@ def stream(call: Invocation) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for page in answer.pages:
             (directory / f"{page.position}.html").write_text(page.html, encoding="utf-8")
+    # Needed to come back for the slides as files; it is not part of the answer.
     if answer.conversation_id and not call.quiet:
         terminal.note(f"zai: conversation {answer.conversation_id}")
 

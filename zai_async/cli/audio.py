@@ -44,6 +44,7 @@ def run_speech(argv: Sequence[str], terminal: Terminal) -> int:
     """Write sound to a file or stdout, with --stream while it is made."""
     parser = speech_parser()
     arguments = parse(parser, argv)
+    # Before anything is sent: the sound would be paid for and lost.
     if arguments.out is None and sys.stdout.isatty():
         parser.error("a terminal cannot play sound: give --out FILE, or redirect stdout")
     words = said(parser, arguments.words)
@@ -68,7 +69,7 @@ def run_speech(argv: Sequence[str], terminal: Terminal) -> int:
         elif arguments.out is not None:
             call.run(speech.stream(**request).save(arguments.out))
         else:
-
+            # Piece by piece, so that a player at the other end of the pipe begins at once.
             async def play() -> None:
                 async with speech.stream(**request) as stream:
                     async for piece in stream:

@@ -92,11 +92,13 @@ def run_chat(argv: Sequence[str], terminal: Terminal) -> int:
     """Answer a prompt, or hold a conversation where there is none."""
     parser = chat_parser()
     arguments = parse(parser, argv)
+    # Whatever can be wrong on this machine is told before a client is opened.
     saved = last_conversation() if arguments.resume else None
     if arguments.resume and saved is None:
         parser.error("there is no conversation to continue")
     attached = [attach(word) for word in arguments.attach]
 
+    # What was not asked for is not sent: the defaults of models differ.
     modes = {True: {"type": "enabled"}, False: {"type": "disabled"}, None: None}
     settings = given(
         thinking=modes[arguments.thinking],
@@ -106,6 +108,7 @@ def run_chat(argv: Sequence[str], terminal: Terminal) -> int:
     )
     thinking = arguments.show_thinking
     if thinking is None:
+        # A person wants to see that something happens; a log would only grow.
         thinking = terminal.watched and not (arguments.json or arguments.quiet)
     display = AnswerDisplay(
         terminal,

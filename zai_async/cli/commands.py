@@ -64,6 +64,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(sys.argv[1:] if argv is None else argv, terminal)
     # Outside of dispatch(), because its reports go to streams that may be gone as well.
+    # The reader of a pipe has seen enough, as `head` does; that is no failure to report.
     except BrokenPipeError:
         terminal.abandon()
         return BROKEN_PIPE
@@ -87,6 +88,7 @@ def dispatch(argv: Sequence[str], terminal: Terminal) -> int:
         command: Callable[[Sequence[str], Terminal], int] = getattr(module, f"run_{name}")
         return command(argv[1:], terminal)
     except KeyboardInterrupt as interrupt:
+        # Notes on it say what goes on without this command, such as a task.
         terminal.interrupted()
         terminal.notes(interrupt)
         return INTERRUPTED

@@ -61,6 +61,8 @@ def run_completion(argv: Sequence[str], terminal: Terminal) -> int:
 
 def commands() -> Iterator[CompletedCommand]:
     """Yield what can be typed after ``zai``, from the parsers that also read it."""
+    # Parsers are made for all commands here, which loads everything; nobody waits for a script
+    # that is printed once.
     yield CompletedCommand((), COMMANDS, options_of(main_parser()))
     for name in COMMANDS:
         module = import_module(f"zai_async.cli.{MODULE_OF[name]}")
@@ -108,6 +110,7 @@ def options_of(parser: argparse.ArgumentParser) -> tuple[CompletedOption, ...]:
 
 def bash(known: Sequence[CompletedCommand]) -> str:
     """Return the script for bash 3.2 and later."""
+    # Options that take a value come first: a case of the command would match them as well.
     cases: list[str] = []
     for command in known:
         path = " ".join(command.words)
@@ -125,6 +128,7 @@ def bash(known: Sequence[CompletedCommand]) -> str:
 
 def zsh(known: Sequence[CompletedCommand]) -> str:
     """Return the script for zsh."""
+    # zsh reads the completions of bash; one script less that could tell something else.
     return f"autoload -Uz bashcompinit && bashcompinit\n{bash(known)}"
 
 
@@ -138,6 +142,7 @@ def fish(known: Sequence[CompletedCommand]) -> str:
             lines.append(f"{at} -f -a {name} -d {shlex.quote(summary)}")
         for option in command.options:
             words = [at, *(flag_of(name) for name in option.names)]
+            # -x takes one of these and no file, -r takes anything, files too.
             if option.choices:
                 words.append(f"-x -a {shlex.quote(' '.join(option.choices))}")
             elif option.takes_value:

@@ -51,6 +51,7 @@ class Invocation:
         """For every call."""
         self.quiet: bool = arguments.quiet
         self._runner = runner
+        # A deadline covers all calls of a command: submission, polls and downloads.
         self._begun = time.monotonic()
 
     @property
@@ -79,6 +80,7 @@ class Invocation:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all commands that talk to the platform."""
     group = parser.add_argument_group("connection")
+    # Names are those of AsyncZai's keywords, wherever there is one.
     group.add_argument("--provider", choices=PROVIDERS, default="zai", help="default: zai")
     group.add_argument("--base-url", metavar="URL", help=f"another address; also {_URL_VARIABLES}")
     group.add_argument(
@@ -110,6 +112,7 @@ def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Invo
         level = logging.DEBUG if arguments.verbose else logging.INFO
         logging.getLogger("zai_async").setLevel(level)
 
+    # Closed in the opposite order: the client within its loop, then the loop, then the emulator.
     with ExitStack() as stack:
         zai = emulated(arguments, stack) if arguments.emulate else client(arguments)
         runner = stack.enter_context(asyncio.Runner())

@@ -90,6 +90,7 @@ class AnswerDisplay:
                 self._terminal.note("zai: the answer has no block of code; this is all of it")
         elif not answer.text.endswith("\n"):
             self.text("\n")
+        # The status is 0 all the same, because there is an answer; so it is said here.
         if answer.outcome in _WARNINGS:
             self._terminal.note(f"zai: {_WARNINGS[answer.outcome]}")
         if not self._shows_usage:
@@ -184,8 +185,10 @@ class ChatSession:
         whole = "\n\n".join(filter(None, (prompt, *texts)))
         question: MessageParam = {"role": "user", "content": whole}
         if media:
+            # Pictures first, as in the platform's own examples.
             ending: list[ContentPartParam] = [{"type": "text", "text": whole}] if whole else []
             question = {"role": "user", "content": [*media, *ending]}
+        # Not part of the history, because the person may change them between two questions.
         instructions: list[MessageParam] = []
         if self.system:
             instructions.append({"role": "system", "content": self.system})
@@ -212,6 +215,7 @@ class ChatSession:
                     self._display.thinking(event.text)
                 elif isinstance(event, TextDelta):
                     self._display.text(event.text)
+            # What there is, also of an answer that the safety filter or a limit has stopped.
             return stream.snapshot
 
     async def fetch_answer(self, request: ChatParams) -> ChatCompletion:

@@ -70,6 +70,7 @@ class Examination:
 
     def run(self, call: Invocation) -> None:
         """Look at everything, from this machine outwards."""
+        # Hooks see the headers of every answer, those of refusals included.
         zai = call.zai.with_options(hooks=Hooks(on_response=self.read_clock))
         self.add("key", source_of_key(self._arguments))
         self.add("address", f"{zai.provider.base_url} ({source_of_url(self._arguments)})")
@@ -93,6 +94,7 @@ class Examination:
 
     def read_clock(self, event: ResponseEvent) -> None:
         """Compare this machine's clock with the Date of an answer."""
+        # RFC 9110 section 6.6.1: an origin server with a clock sends it; a proxy may not.
         try:
             moment = parsedate_to_datetime(event.headers.get("Date", ""))
         except ValueError:
@@ -173,6 +175,7 @@ def source_of_url(arguments: argparse.Namespace) -> str:
 def proxy_for(url: str, arguments: argparse.Namespace) -> str:
     """Say which proxy stands in between, and which variable says so."""
     parts = urlsplit(url)
+    # As urllib reads them, which is how the client does.
     proxy = None if arguments.emulate else getproxies().get(parts.scheme)
     if proxy is None:
         return "none"

@@ -27,6 +27,7 @@ def files_parser() -> argparse.ArgumentParser:
             "--purpose", type=text, default="agent", help="such as batch; default: agent"
         )
 
+    # These three are documented for bigmodel only; Z.AI need not serve them.
     content = actions.add("content", fetch_file, "write what a file holds (bigmodel)")
     deletion = actions.add("delete", delete_file, "delete a file (bigmodel)")
     for each in (content, deletion):

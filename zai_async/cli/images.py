@@ -56,9 +56,11 @@ def run_image(argv: Sequence[str], terminal: Terminal) -> int:
                 options=call.options,
             ),
         )
+        # A task can be left and found again; an open request cannot.
         if arguments.as_task or not arguments.wait:
             finish(call.run(call.zai.images.submit(**request)), call, "image")
             return 0
+        # It takes a minute without a word, so the seconds are counted.
         progress = call.progress()
 
         async def generate() -> ImagesResponse:

@@ -90,6 +90,7 @@ def write_content(content: bytes, terminal: Terminal, path: str | None) -> None:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Return lines whose columns are aligned."""
+    # The last column is not padded: a line must not end in blanks.
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -150,6 +151,7 @@ class Progress:
                 show()
                 await anyio.sleep(_TICK)
 
+        # The seconds go on while nothing arrives, which is when a person doubts that it works.
         ticker = asyncio.create_task(tick())
         try:
             yield show
@@ -175,6 +177,7 @@ _STATUSES: tuple[tuple[type[ZaiError], int], ...] = (
 
 def report(error: ZaiError, terminal: Terminal) -> int:
     """Print an error as one line and return the exit status for it."""
+    # One line, so that a log or a script can take an error as a line.
     text = " ".join(str(error).split())
     if error.emitted:
         text = f"{text.removesuffix('.')}. What was printed is not the whole answer."

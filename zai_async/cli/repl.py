@@ -81,6 +81,7 @@ class Repl:
 
     def ask(self, line: str) -> None:
         """Ask; the conversation survives an error and Ctrl-C."""
+        # Shown once, whether or not the question is answered.
         attached, self._attached = self._attached, []
         try:
             self._session.ask(line, attached)
@@ -141,6 +142,7 @@ def line_editing() -> Generator[None]:
         return
 
     path = state_directory() / "history"
+    # main() may be called more than once in a process: nothing of another home is shown or kept.
     readline.clear_history()
     if keeps_history():
         with contextlib.suppress(OSError):

@@ -61,6 +61,7 @@ def wait(task: Task[R], call: Invocation, kind: str) -> R:
     async def done() -> R:
         if task.done:
             return task.result()
+        # The states come from polls; the seconds in between from the progress.
         async with progress.waiting(lambda: f"{kind} {task.id}: {task.status or 'submitted'}") as (
             show
         ):
@@ -107,6 +108,7 @@ def hand_over(answer: Reply, call: Invocation) -> None:
             said = "\n".join(filter(None, (answer.output_file_id, answer.error_file_id)))
         case _:
             said = ""
+    # Videos, images, slides and the like, whatever the field of their answer is called.
     urls: Sequence[str] = getattr(answer, "urls", ())
 
     if not urls:
@@ -180,6 +182,7 @@ def run_task(argv: Sequence[str], terminal: Terminal) -> int:
     """Ask about a task, or wait for it."""
     parser = task_parser()
     arguments = parser.parse_args(argv)
+    # The platform asks for the agent's name again; argparse cannot require one option for another.
     if arguments.kind == "agent" and not arguments.agent:
         parser.error("an agent's task needs --agent too")
     with connect(arguments, terminal) as call:

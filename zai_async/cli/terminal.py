@@ -80,6 +80,7 @@ class Terminal:
 
     def content(self, piece: bytes) -> None:
         """Write a piece of data that may be no text to stdout at once."""
+        # A picture on a screen would be rubbish, and could drive the terminal.
         if sys.stdout.isatty():
             self.data(piece.decode(errors="replace"))
             return
@@ -135,6 +136,7 @@ class Terminal:
     def interrupted(self) -> None:
         """Leave the line on which the terminal has echoed ^C."""
         self._passing = False
+        # The shell's prompt would stand behind it otherwise.
         if self._unfinished is not None or self.watched:
             self._write(self._unfinished or sys.stderr, "\n")
 
@@ -149,6 +151,7 @@ class Terminal:
         self.erase()
         shown = text.translate(_HARMLESS) if stream.isatty() else text
         stream.write(f"{_DIM}{shown}{_PLAIN}" if dimmed else shown)
+        # At once: a person reads along, and so does the next program of a pipe.
         stream.flush()
         # Data that goes elsewhere does not move the cursor.
         if shown and (stream is sys.stderr or stream.isatty()):

@@ -55,6 +55,7 @@ def run_ocr(argv: Sequence[str], terminal: Terminal) -> int:
             )
             found = call.run(work)
         else:
+            # Markdown of the whole page; handwriting has an operation of its own.
             request = given(
                 model=arguments.model,
                 file=media(arguments.file),
