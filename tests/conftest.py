@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 from os import listdir, readlink  # before blockbuster makes them slow
@@ -128,7 +129,11 @@ def blocking_calls_raise() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let hashes depend on the seed, too: workers must agree on names that are made of sets."""
+    """Prepare what workers and child processes inherit."""
+    # Background jobs of a shell ignore Ctrl-C, and so would each command that is to be interrupted.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Hashes depend on the seed, too: workers must agree on names that are made of sets.
     if isinstance(seed := config.getoption("randomly_seed", None), int):
         os.environ.setdefault("PYTHONHASHSEED", str(seed % 2**32))
 

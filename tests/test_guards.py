@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -133,8 +134,10 @@ async def test_connection_and_task(server):
 async def test_property(number):
     await asyncio.sleep(0)
 
-def test_sync():
-    pass
+def test_what_ignores_interrupts_is_interrupted():
+    import signal
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 """
 
 
@@ -151,7 +154,11 @@ def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 def run(project: pytest.Pytester, source: str, *options: str) -> pytest.RunResult:
     project.mkdir("tests").joinpath("test_it.py").write_text(source)
-    return project.runpytest_subprocess("-p", "no:cacheprovider", *options)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
+    try:
+        return project.runpytest_subprocess("-p", "no:cacheprovider", *options)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_guilty_tests_are_convicted(guarded: pytest.Pytester) -> None:
