@@ -101,9 +101,8 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
     def __init__(
         self, *, joins_pieces: bool = False, context: DecoderContext | None = None
     ) -> None:
-        own = context or DecoderContext()
-        super().__init__(EventDecoder(_transcription_json), own)
-        self.joins_pieces = joins_pieces or own.view == "text"
+        super().__init__(EventDecoder(_transcription_json), context or DecoderContext())
+        self._joins_pieces = joins_pieces
         self._pieces = ChunkedText()
         self._whole = ""
         self._first: TranscriptionEvent | None = None
@@ -133,7 +132,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         self._pieces.append(event.delta)
         self._pieces.pack()
         self.progress += bool(event.delta)
-        if self._whole and self.joins_pieces:
+        if self._whole and (self._joins_pieces or self._context.view == "text"):
             pieces = "".join(self._pieces)
             if "".join(pieces.split()) != "".join(self._whole.split()):
                 raise StreamMalformedError("the pieces of the text do not add up to the whole")

@@ -21,8 +21,10 @@ __all__ = ["ChatDecoder", "Generation"]
 _MOST_LOST: Final = 2**16
 # How many events are added up in one go, and kept until then.
 _BATCH: Final = 8
+_MAY_RESET: Final = frozenset({None, "completion", "events"})
 _CUT_FIELDS: Final = frozenset({b"d", b"da", b"dat"})
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_RECEIVING: Final = DecoderState.RECEIVING
 _choices = attrgetter("choices")
 _id = attrgetter("id")
 _json: Final = msgspec.json.Decoder(ChatCompletionChunk)
@@ -33,12 +35,10 @@ class Generation:
 
     __slots__ = (
         *("begun_at", "created", "doubled", "id", "id_changes", "lost"),
-        *("may_reset", "recovered", "resets", "suspicion"),
+        *("recovered", "resets", "suspicion"),
     )
 
-    def __init__(self, *, may_reset: bool) -> None:
-        self.may_reset = may_reset
-        """Whether the reader can be told to forget what it has."""
+    def __init__(self) -> None:
         self.resets: list[Reset] = []
         """Restarts that nobody has been told of yet."""
         self.recovered = 0
@@ -94,7 +94,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             allow=allow, on_restart=on_restart, max_event_bytes=max_event_bytes
         )
         super().__init__(EventDecoder(_json), own)
-        self.generation = Generation(may_reset=own.on_restart == "reset")
+        self.generation = Generation()
         self._start_over()
 
     def _start_over(self, id: str = "", created: int = 0) -> None:
@@ -134,7 +134,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def receive(self, data: bytes) -> ChatCompletionChunk | None:
         """Take the bytes of one read, none at the end; return a chunk that comes alone at once."""
-        if self._state is not DecoderState.RECEIVING or not data:
+        if self._state is not _RECEIVING or not data:
             return super().receive(data)
         payloads = self._parser.payloads(data)
         if len(payloads) != 1 or self._parser.stray:
@@ -146,7 +146,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         except _UNREADABLE:
             return self._accept(payloads[0])
         if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
-            return self._accept_unusual(payloads[0], chunk)
+            return self._accept_chunk(payloads[0], chunk)
         self._alone.append(chunk)
         if len(self._alone) >= _BATCH:
             self.settle()
@@ -154,27 +154,20 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def advance(self) -> ChatCompletionChunk | None:
         """Decode what comes next of ``waiting``, in one go if all of it is ordinary."""
-        run = self.waiting[0]
+        run, generation = self.waiting[0], self.generation
         # Before anything has been handed out, chunks are counted one by one.
-        if self.progress and isinstance(run, list) and len(run) > 1:
-            self.settle()
-            batch = self._ordinary(run)
-            if batch:
-                self.waiting.popleft()
-                self._batch = batch
-                self.ready = iter(batch)
-                return next(self.ready)
-        return super().advance()
-
-    def _ordinary(self, run: list[bytes]) -> list[ChatCompletionChunk]:
-        """Decode events; return none if any of them is not what most are."""
-        generation = self.generation
+        if not self.progress or len(run) < 2 or isinstance(run, bytes) or generation.suspicion:
+            return super().advance()
+        self.settle()
         try:
             batch = list(map(self._json.decode, run))
         except _UNREADABLE:
-            return []
-        plain = all(map(_choices, batch)) and {*map(_id, batch)} == {generation.id}
-        return batch if plain and not generation.suspicion else []
+            return super().advance()
+        if not all(map(_choices, batch)) or {*map(_id, batch)} != {generation.id}:
+            return super().advance()
+        self.waiting.popleft()
+        self._batch, self.ready = batch, iter(batch)
+        return next(self.ready)
 
     def settle(self) -> None:
         """Add up what has been taken: of a batch, only that counts."""
@@ -195,21 +188,9 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def _accept(self, data: bytes) -> ChatCompletionChunk | None:
         chunk: ChatCompletionChunk | None = self._event(data)
-        if chunk is None:
-            return None
-        if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
-            return self._accept_unusual(data, chunk)
-        return self._take(chunk)
+        return None if chunk is None else self._accept_chunk(data, chunk)
 
-    def _take(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        self._alone.append(chunk)
-        if len(self._alone) >= _BATCH or not self.progress:
-            self.settle()
-        return chunk
-
-    def _accept_unusual(
-        self, data: bytes, chunk: ChatCompletionChunk
-    ) -> ChatCompletionChunk | None:
+    def _accept_chunk(self, data: bytes, chunk: ChatCompletionChunk) -> ChatCompletionChunk | None:
         """Notice another generation, note usage and the like, and raise what is an error."""
         if not chunk.choices:
             self._context.raise_fault(data)
@@ -225,10 +206,13 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             else:
                 generation.id_changes += bool(generation.id)
                 generation.adopt(chunk.id, chunk.created, chunks)
-        if says or chunk.usage:
-            return self._take(chunk)
-        self.skipped += 1
-        return None
+        if not (says or chunk.usage):
+            self.skipped += 1
+            return None
+        self._alone.append(chunk)
+        if len(self._alone) >= _BATCH or not self.progress:
+            self.settle()
+        return chunk
 
     # Damage.
 
@@ -278,7 +262,9 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self.settle()
         generation = self.generation
         old = generation.id
-        if self.progress and not generation.may_reset:
+        # Other views have no way to say that what was handed out counts no more.
+        may_reset = self._context.on_restart == "reset" and self._context.view in _MAY_RESET
+        if self.progress and not may_reset:
             text = "the platform began its answer anew after a part of it had been handed out"
             raise StreamRestartedError(text, old_id=old, new_id=chunk.id, partial=self.snapshot)
         if self.progress:

@@ -38,7 +38,7 @@ _EVENT_LINE: Final = re.compile(rb"[\r\n]data:")
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class DecoderContext(msgspec.Struct, frozen=True, kw_only=True):
+class DecoderContext(msgspec.Struct, kw_only=True):
     """What a decoder knows of the call that its bytes answer."""
 
     allow: Collection[str] = ()
@@ -238,7 +238,8 @@ class Decoder(abc.ABC, Generic[T]):
         for line in lines_of(self.waiting):
             self._accept_stray(line)
         self.outcome = self._judge(done=done)
-        self._over(DecoderState.ENDED)
+        self._state = DecoderState.ENDED
+        self.drop()
 
     def fail(self, error: ZaiError) -> None:
         """End the answer with an error, or with its outcome where that is allowed."""
@@ -246,14 +247,9 @@ class Decoder(abc.ABC, Generic[T]):
         if error.partial is None:
             error.partial = self.snapshot
         if outcome in self._context.allow:
-            self.outcome = outcome
-            self._over(DecoderState.ENDED)
+            self.outcome, self._state = outcome, DecoderState.ENDED
         else:
-            self.error = error
-            self._over(DecoderState.FAILED)
-
-    def _over(self, state: DecoderState) -> None:
-        self._state = state
+            self.error, self._state = error, DecoderState.FAILED
         self.drop()
 
     def drop(self) -> None:
@@ -277,10 +273,7 @@ class Decoder(abc.ABC, Generic[T]):
         try:
             return self._json.decode(data)
         except _UNREADABLE:
-            return self._odd_event(data.strip())
-
-    def _odd_event(self, data: bytes) -> Any:
-        """Read what is not an ordinary event: the end mark, odd types, damaged frames."""
+            data = data.strip()  # an end mark, odd types, or damage
         if data.startswith(END_MARK):
             self.conclude(done=True)
             return None

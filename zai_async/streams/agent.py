@@ -29,12 +29,12 @@ class AgentStream(EventStream[AgentChunk]):
     @property
     def text(self) -> AsyncIterator[str]:
         """What the agent answers, piece by piece."""
-        return TextIterator(partial(self._claim, "text"), self.__anext__, _answer)
+        return TextIterator(partial(self._claim, "text"), self._reader.__anext__, _answer)
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """What the agent thinks, piece by piece."""
-        return TextIterator(partial(self._claim, "thinking"), self.__anext__, _thinking)
+        return TextIterator(partial(self._claim, "thinking"), self._reader.__anext__, _thinking)
 
     @property
     def pages(self) -> list[SlidePage]:

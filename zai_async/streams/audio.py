@@ -89,7 +89,7 @@ class TranscriptionStream(EventStream[TranscriptionEvent]):
     @property
     def text(self) -> AsyncIterator[str]:
         """The text, piece by piece."""
-        return TextIterator(partial(self._claim, "text"), self.__anext__, _piece)
+        return TextIterator(partial(self._claim, "text"), self._reader.__anext__, _piece)
 
     @property
     def snapshot(self) -> Transcription:
@@ -101,11 +101,6 @@ class TranscriptionStream(EventStream[TranscriptionEvent]):
         """Read what is left and return the whole transcription."""
         await self._exhaust()
         return self.snapshot
-
-    def _claim(self, view: str) -> None:
-        super()._claim(view)
-        decoder: Any = self._reader.decoder
-        decoder.joins_pieces = view == "text"
 
 
 def _transcription_decoder(context: DecoderContext) -> TranscriptionDecoder:

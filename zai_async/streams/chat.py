@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import cast
 
 from zai_async._protocol import ChatDecoder, DecoderContext
 from zai_async._protocol.events import ChatEvent, EventBuilder
@@ -14,9 +14,6 @@ from zai_async.streams.reader import StreamReader
 from zai_async.streams.views import EventIterator, TextIterator
 
 __all__ = ["ChatStream"]
-
-# Other views have no way to say that what was handed out counts no more.
-_MAY_RESET: Final = frozenset({"completion", "events"})
 
 
 class ChatStream(EventStream[ChatCompletionChunk]):
@@ -36,13 +33,15 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     @property
     def text(self) -> AsyncIterator[str]:
         """The answer, piece by piece, without the reasoning."""
-        return TextIterator(partial(self._claim, "text"), self.__anext__, lambda chunk: chunk.text)
+        return TextIterator(
+            partial(self._claim, "text"), self._reader.__anext__, lambda chunk: chunk.text
+        )
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """The reasoning, piece by piece, without the answer."""
         claim = partial(self._claim, "thinking")
-        return TextIterator(claim, self.__anext__, lambda chunk: chunk.thinking)
+        return TextIterator(claim, self._reader.__anext__, lambda chunk: chunk.thinking)
 
     @property
     def events(self) -> AsyncIterator[ChatEvent]:
@@ -68,14 +67,12 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     @property
     def recovered(self) -> int:
         """Damaged frames that could be passed without harm."""
-        recovered: int = self._decoder.generation.recovered
-        return recovered
+        return _decoder_of(self._reader).generation.recovered
 
     @property
     def id_changes(self) -> int:
         """How often the id of the answer changed without a sign of another generation."""
-        changes: int = self._decoder.generation.id_changes
-        return changes
+        return _decoder_of(self._reader).generation.id_changes
 
     async def completion(self) -> ChatCompletion:
         """Read what is left and return the whole answer.
@@ -86,35 +83,27 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         await self._exhaust()
         return self.snapshot
 
-    @property
-    def _decoder(self) -> Any:
-        return self._reader.decoder
-
-    def _claim(self, view: str) -> None:
-        super()._claim(view)
-        if view not in _MAY_RESET:
-            self._decoder.generation.may_reset = False
-
     async def _next_events(self) -> Iterable[ChatEvent | ZaiError]:
         """Return what the next chunk changed; at the end, what only the end makes certain."""
         try:
-            chunk = await self._reader.next()
+            chunk = await self._reader.__anext__()
         except StopAsyncIteration:
             if self._finished:
                 raise
             self._finished = True
             whole = self.snapshot
-            builder = self._builder or EventBuilder(self._decoder.answer)
+            builder = self._builder or EventBuilder(_decoder_of(self._reader).answer)
             return builder.finish(whole, whole.outcome)
-        decoder = self._decoder
+        decoder = _decoder_of(self._reader)
         resets, decoder.generation.resets = decoder.generation.resets, []
         if self._builder is None or resets or self._builder.answer is not decoder.answer:
             self._builder = EventBuilder(decoder.answer)
         return [*resets, *self._builder.push(chunk)]
 
 
+def _decoder_of(reader: StreamReader[ChatCompletionChunk]) -> ChatDecoder:
+    return cast("ChatDecoder", reader.decoder)
+
+
 def _chat_decoder(context: DecoderContext) -> ChatDecoder:
-    decoder = ChatDecoder(context=context)
-    if context.view is not None and context.view not in _MAY_RESET:
-        decoder.generation.may_reset = False
-    return decoder
+    return ChatDecoder(context=context)

@@ -1,19 +1,19 @@
 """What all streams have in common: opening, closing, and being read through one view."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from zai_async.errors import Attempt, StreamConsumedError, Timing
 from zai_async.models import Outcome
-from zai_async.streams.reader import ItemIterator, StreamReader
+from zai_async.streams.reader import StreamReader
 
 __all__ = ["EventStream"]
 
 T = TypeVar("T")
 
 
-class EventStream(ItemIterator[T]):
+class EventStream(Generic[T]):
     """Iterate over the events of an answer; enter it as a context to have it closed for sure.
 
     Raises:
@@ -24,7 +24,7 @@ class EventStream(ItemIterator[T]):
     """
 
     def __init__(self, reader: StreamReader[T]) -> None:
-        super().__init__(reader)
+        self._reader = reader
         self._entered = False
 
     @property
@@ -35,7 +35,7 @@ class EventStream(ItemIterator[T]):
     @property
     def headers(self) -> Mapping[str, str]:
         """The header fields of the answer, empty before they are there; look-up ignores case."""
-        return self._reader.headers
+        return self._reader.context.headers
 
     @property
     def outcome(self) -> Outcome | None:
@@ -87,26 +87,31 @@ class EventStream(ItemIterator[T]):
     ) -> None:
         await self.aclose()
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[T]:
         self._claim("chunks")
-        return self
+        return self._reader  # itself, as each item passes through what iterates
+
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        if self._reader.context.view is None:
+            self._claim("chunks")
+        return self._reader.__anext__()
 
     def _claim(self, view: str) -> None:
         """Read through one view only, of a stream that has not been read to its end."""
-        reader = self._reader
-        if reader.view not in {None, view}:
-            raise StreamConsumedError(f"the stream is already read as {reader.view}")
-        if reader.view is not None and reader.decoder.outcome is not None:
+        context = self._reader.context
+        if context.view not in {None, view}:
+            raise StreamConsumedError(f"the stream is already read as {context.view}")
+        if context.view is not None and self._reader.decoder.outcome is not None:
             raise StreamConsumedError("the stream has been read to its end")
-        reader.view = view
+        context.view = view
 
     async def _exhaust(self) -> None:
         """Read what is left through whatever view the stream is read."""
-        if self._reader.view is None:
+        if self._reader.context.view is None:
             self._claim("completion")
         try:
             while True:
-                await self._reader.next()
+                await self._reader.__anext__()
         except StopAsyncIteration:
             return
         except BaseException:

@@ -1,7 +1,7 @@
 """Opening the response of a stream, and reading what is left of one."""
 
+import asyncio
 import weakref
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,20 +16,19 @@ from zai_async.streams.interfaces import StreamCall
 if TYPE_CHECKING:
     from zai_async.streams.reader import StreamReader
 
-__all__ = ["context_of", "drain", "open_response"]
+__all__ = ["context_of", "done", "drain", "open_response"]
 
 # What may be read after the end of an answer, so that its connection can be used again.
 _DRAIN_SECONDS: Final = 0.25
 _DRAIN_BYTES: Final = 2**16
 
 
-def context_of(call: StreamCall, headers: Mapping[str, str], view: str | None) -> DecoderContext:
+def context_of(call: StreamCall, view: str | None = None) -> DecoderContext:
     """Return what a decoder has to know of the call that it reads the answer of."""
     return DecoderContext(
         allow=call.options.allow,
         on_restart=call.options.on_restart,
         max_event_bytes=call.settings.max_event_bytes,
-        headers=headers,
         secrets=call.secrets,
         now=call.settings.clock.wall,
         unwrap=partial(open_envelope, call.settings.provider, dict),
@@ -74,6 +73,20 @@ async def open_response(
 
 def _is_over(reader: "StreamReader[Any] | None") -> bool:
     return reader is None or reader.is_over
+
+
+async def done(task: "asyncio.Task[None]") -> None:
+    """Wait until a task is over, in whichever way; to give the wait up does not end the task."""
+    if task.done():
+        return
+    over: asyncio.Future[None] = task.get_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    task.add_done_callback(wake)
+    await over
 
 
 async def drain(response: Response) -> None:

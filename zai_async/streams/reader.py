@@ -9,9 +9,8 @@ import asyncio
 import enum
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
-from types import MappingProxyType
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, Self, TypeVar
 
 from anyio.lowlevel import checkpoint
 
@@ -27,10 +26,10 @@ from zai_async.errors import (
 from zai_async.models import Outcome, Reply
 from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import StreamCall
-from zai_async.streams.opening import context_of, drain, open_response
+from zai_async.streams.opening import context_of, done, drain, open_response
 from zai_async.streams.timeouts import StallTimer
 
-__all__ = ["ItemIterator", "StreamReader"]
+__all__ = ["StreamReader"]
 
 T = TypeVar("T")
 
@@ -53,6 +52,9 @@ class _Phase(enum.Enum):
     """The stream has come to its end, has failed, or was closed."""
 
 
+_OPEN: Final = _Phase.OPEN
+
+
 class StreamReader(Generic[T]):
     """Feeds a decoder from the response of a call, and opens another one where that is allowed.
 
@@ -64,12 +66,10 @@ class StreamReader(Generic[T]):
         self, call: StreamCall, make_decoder: Callable[[DecoderContext], Decoder[T]]
     ) -> None:
         self.call = call
-        self.decoder = make_decoder(DecoderContext(allow=call.options.allow))
-        self.headers: Mapping[str, str] = MappingProxyType({})
+        self.context = context_of(call)
+        self.decoder = make_decoder(self.context)
         self.error: ZaiError | None = None
         """Why the stream did not come to a proper end."""
-        self.view: str | None = None
-        """What is read: the items themselves, or something that is made of them."""
         self._make_decoder = make_decoder
         self._phase = _Phase.NEW
         self._response: Response | None = None
@@ -80,7 +80,7 @@ class StreamReader(Generic[T]):
         self._verdict: ZaiError | None = None
         self._timer: StallTimer | None = None
         self._is_early = True
-        self._read_much = False
+        self._read_much = self._used = False
 
     @property
     def is_reading(self) -> bool:
@@ -94,8 +94,11 @@ class StreamReader(Generic[T]):
 
     # Reading.
 
+    def __aiter__(self) -> Self:
+        return self
+
     # In one piece, as each call would be one for each token.
-    async def next(self) -> T:  # noqa: C901, PLR0912
+    async def __anext__(self) -> T:  # noqa: C901, PLR0912
         """Return the next item; every token of every stream comes by here.
 
         Raises:
@@ -110,7 +113,7 @@ class StreamReader(Generic[T]):
             try:
                 if decoder.waiting:
                     item = decoder.advance()
-                elif self._phase is not _Phase.OPEN or self._task is not None:
+                elif self._phase is not _OPEN or self._task is not None:
                     await self._go_on()
                     continue
                 elif self._read_much:
@@ -199,7 +202,7 @@ class StreamReader(Generic[T]):
         opening: Any = self._opening
         self._task = asyncio.current_task()
         try:
-            await asyncio.wait([opening])
+            await done(opening)
         finally:
             self._task = None
         self._opening = None
@@ -223,9 +226,10 @@ class StreamReader(Generic[T]):
     def opened(self, response: Response) -> None:
         """Begin to read a response."""
         call = self.call
-        self.headers = response.headers
-        context = context_of(call, response.headers, self.view)
-        self.decoder = self._make_decoder(context)
+        if self._used:
+            self.context = context_of(call, self.context.view)
+            self.decoder = self._make_decoder(self.context)
+        self.context.headers, self._used = response.headers, True
         self._response, self._phase = response, _Phase.OPEN
         self._is_early, self._verdict = True, None
         self._timer = StallTimer(self)
@@ -236,7 +240,7 @@ class StreamReader(Generic[T]):
 
         Returns the error that came in their place, which may be one to try again after.
         """
-        kind = self.headers.get("Content-Type", "").lower()
+        kind = self.context.headers.get("Content-Type", "").lower()
         response = self._response
         if response is None or not ("json" in kind or "html" in kind):
             return None
@@ -342,7 +346,7 @@ class StreamReader(Generic[T]):
         elif opening is not asyncio.current_task():
             # A hook that closes its own stream is a part of the opening, and ends with it.
             opening.cancel()
-            await asyncio.wait([opening])
+            await done(opening)
 
     def __del__(self) -> None:
         opening = self.__dict__.get("_opening")
@@ -361,7 +365,7 @@ class StreamReader(Generic[T]):
     @property
     def request_id(self) -> str | None:
         """The id to quote to the support of the platform."""
-        return self.headers.get("X-Log-Id")
+        return self.context.headers.get("X-Log-Id")
 
     @property
     def outcome(self) -> Outcome | None:
@@ -379,13 +383,3 @@ class StreamReader(Generic[T]):
             call = self.call
             attach_call(answer, attempts=call.attempts, timing=call.timing, outcome=self.outcome)
         return answer
-
-
-class ItemIterator(Generic[T]):
-    """Iterates over the items of a reader."""
-
-    def __init__(self, reader: StreamReader[T]) -> None:
-        self._reader = reader
-
-    def __anext__(self) -> Coroutine[Any, Any, T]:
-        return self._reader.next()
