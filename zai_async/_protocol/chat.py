@@ -25,8 +25,8 @@ _MAY_RESET: Final = frozenset({None, "completion", "events"})
 _CUT_FIELDS: Final = frozenset({b"d", b"da", b"dat"})
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _RECEIVING: Final = DecoderState.RECEIVING
+_FINISHED: Final = DecoderState.FINISHED
 _choices = attrgetter("choices")
-_id = attrgetter("id")
 _json: Final = msgspec.json.Decoder(ChatCompletionChunk)
 
 
@@ -122,8 +122,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
     def state(self) -> DecoderState:
         """How far the answer has come."""
         state = super().state
-        is_over = state in {DecoderState.ENDED, DecoderState.FAILED}
-        return DecoderState.SUSPECT if self.generation.suspicion and not is_over else state
+        is_open = state is _RECEIVING or state is _FINISHED
+        return DecoderState.SUSPECT if is_open and self.generation.suspicion else state
 
     @property
     def usage(self) -> Usage | None:
@@ -163,7 +163,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             batch = list(map(self._json.decode, run))
         except _UNREADABLE:
             return super().advance()
-        if not all(map(_choices, batch)) or {*map(_id, batch)} != {generation.id}:
+        # A generation that takes the place of another one goes on: the last id tells of any change.
+        if batch[-1].id != generation.id or not all(map(_choices, batch)):
             return super().advance()
         self.waiting.popleft()
         self._batch, self.ready = batch, iter(batch)
@@ -178,7 +179,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self._batch = self._batch[-rest:] if rest else []
         self._alone = []
         self.progress += self._sum.add(taken)
-        if self._sum.finish_reason and self._state is DecoderState.RECEIVING:
+        if self._sum.finish_reason and self._state is _RECEIVING:
             self._state = DecoderState.FINISHED
 
     def drop(self) -> None:
@@ -200,7 +201,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             self._check_after_damage(chunk)
         elif chunk.id not in {"", generation.id} and (not generation.id or _brings_content(chunk)):
             # What brings no content may be a relay's own ending, and decides nothing.
-            chunks, finished = self.answer.chunks, self._state is DecoderState.FINISHED
+            chunks, finished = self.answer.chunks, self._state is _FINISHED
             if generation.id and not finished and generation.is_replaced_by(chunk, chunks):
                 self._replace(chunk)
             else:
@@ -240,7 +241,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         or all of what was lost is certainly of another generation.
         """
         generation = self.generation
-        finished = self.state is DecoderState.FINISHED
+        finished = self.state is _FINISHED
         old, lost, remaining = generation.id, generation.lost, generation.suspicion - 1
         foreign = bool(old and chunk.id and chunk.id != old)
         if foreign:

@@ -29,6 +29,9 @@ __all__ = ["Decoder", "DecoderContext", "EventDecoder"]
 
 T = TypeVar("T")
 
+# Members of an enum are looked up by a function of its own before Python 3.12.
+_WAITING: Final = DecoderState.WAITING
+_DOCUMENT: Final = DecoderState.DOCUMENT
 _EXCERPT: Final = 200
 _SNIPPET: Final = 100
 _MOST_FOREIGN: Final = 2**15
@@ -205,7 +208,7 @@ class Decoder(abc.ABC, Generic[T]):
         if self.outcome is not None:
             return None
         ends = not data
-        if self._state in {DecoderState.WAITING, DecoderState.DOCUMENT}:
+        if self._state is _WAITING or self._state is _DOCUMENT:
             data = self._sniff(data)
         payloads = self._parser.payloads(data) if data else []
         if ends:
@@ -311,15 +314,13 @@ class Decoder(abc.ABC, Generic[T]):
         """Hold a body back that is one document; return what is to be read as events."""
         known = len(self._foreign)
         self._foreign += data
-        if self._state is DecoderState.WAITING:
+        if self._state is _WAITING:
             begin = self._foreign.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
             if not begin and data:
                 return b""
             if begin and begin in b"{[<":
                 self._state = DecoderState.DOCUMENT
-        if self._state is DecoderState.WAITING or _EVENT_LINE.search(
-            self._foreign, max(0, known - 6)
-        ):
+        if self._state is _WAITING or _EVENT_LINE.search(self._foreign, max(0, known - 6)):
             data, self._foreign = bytes(self._foreign), bytearray()
             self._state = DecoderState.RECEIVING
             return data

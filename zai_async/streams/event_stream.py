@@ -74,10 +74,11 @@ class EventStream(Generic[T]):
             raise StreamConsumedError("the stream has been entered before")
         self._entered = True
         try:
-            return await self.open()
+            await self._reader.open(keeps=False)
         except BaseException:
             await self.aclose()
             raise
+        return self
 
     async def __aexit__(
         self,

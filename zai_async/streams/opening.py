@@ -1,6 +1,7 @@
 """Opening the response of a stream, and reading what is left of one."""
 
 import asyncio
+import enum
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +17,24 @@ from zai_async.streams.interfaces import StreamCall
 if TYPE_CHECKING:
     from zai_async.streams.reader import StreamReader
 
-__all__ = ["context_of", "done", "drain", "open_response"]
+__all__ = ["Phase", "context_of", "done", "drain", "open_response"]
 
 # What may be read after the end of an answer, so that its connection can be used again.
 _DRAIN_SECONDS: Final = 0.25
 _DRAIN_BYTES: Final = 2**16
+
+
+class Phase(enum.Enum):
+    """How far a stream has come."""
+
+    NEW = "new"
+    """No answer is there: nothing was sent, or what was sent has failed and may be sent again."""
+    OPEN = "open"
+    """There is more to be read."""
+    READ = "read"
+    """The body has come to its end; what is left is in the decoder."""
+    OVER = "over"
+    """The stream has come to its end, has failed, or was closed."""
 
 
 def context_of(call: StreamCall, view: str | None = None) -> DecoderContext:

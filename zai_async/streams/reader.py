@@ -6,7 +6,6 @@ socket's flow control is the back-pressure.
 """
 
 import asyncio
-import enum
 import warnings
 import weakref
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from zai_async.errors import (
 from zai_async.models import Outcome, Reply
 from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import StreamCall
-from zai_async.streams.opening import context_of, done, drain, open_response
+from zai_async.streams.opening import Phase, context_of, done, drain, open_response
 from zai_async.streams.timeouts import StallTimer
 
 __all__ = ["StreamReader"]
@@ -38,21 +37,11 @@ _LARGE: Final = 2**16
 
 
 # As long as the first byte of a body, or the whole of a document, has not come.
-_UNDECIDED: Final = frozenset({DecoderState.WAITING, DecoderState.DOCUMENT})
+_UNDECIDED: Final = (DecoderState.WAITING, DecoderState.DOCUMENT)
 
 
-class _Phase(enum.Enum):
-    NEW = "new"
-    """No answer is there: nothing was sent, or what was sent has failed and may be sent again."""
-    OPEN = "open"
-    """There is more to be read."""
-    READ = "read"
-    """The body has come to its end; what is left is in the decoder."""
-    OVER = "over"
-    """The stream has come to its end, has failed, or was closed."""
-
-
-_OPEN: Final = _Phase.OPEN
+# Members of an enum are looked up by a function of its own before Python 3.12.
+_NEW, _OPEN, _READ, _OVER = Phase
 
 
 class StreamReader(Generic[T]):
@@ -71,7 +60,7 @@ class StreamReader(Generic[T]):
         self.error: ZaiError | None = None
         """Why the stream did not come to a proper end."""
         self._make_decoder = make_decoder
-        self._phase = _Phase.NEW
+        self._phase = _NEW
         self._response: Response | None = None
         self._opening: asyncio.Task[None] | None = None
         # The task that waits, and how often others had cancelled it when this stream woke it up.
@@ -90,7 +79,7 @@ class StreamReader(Generic[T]):
     @property
     def is_over(self) -> bool:
         """Whether the stream has come to its end, has failed, or was closed."""
-        return self._phase is _Phase.OVER
+        return self._phase is _OVER
 
     # Reading.
 
@@ -145,7 +134,7 @@ class StreamReader(Generic[T]):
 
     async def _go_on(self) -> None:
         """Do what is next when it is not reading."""
-        if self._phase is _Phase.OVER:
+        if self._phase is _OVER:
             if self.error is not None:
                 raise self.error
             if self.decoder.outcome is None:
@@ -153,7 +142,7 @@ class StreamReader(Generic[T]):
             raise StopAsyncIteration
         if self._task is not None:
             raise StreamConsumedError("the stream is being read by another task")
-        if self._phase is _Phase.NEW:
+        if self._phase is _NEW:
             await self.open()
         else:
             if self.decoder.outcome is None:
@@ -169,13 +158,9 @@ class StreamReader(Generic[T]):
 
     def _broken_off(self, error: BaseException) -> bytes:
         """Say why the body broke off; after the finish reason that is an end like any other."""
-        if isinstance(error, asyncio.CancelledError):
-            woken, self._woken = self._woken, None
-            task = self._task
-            # Somebody else's cancellation is not swallowed, even if it came together with ours.
-            if woken is None or task is None or task.uncancel() > woken:
-                raise error
-        if self._phase is _Phase.OVER:
+        if isinstance(error, asyncio.CancelledError) and not self._was_woken():
+            raise error
+        if self._phase is _OVER:
             raise StreamConsumedError("the stream was closed while it was read") from None
         if self._verdict is None and self.decoder.state is not DecoderState.FINISHED:
             reason = error.message if isinstance(error, ZaiError) else "it was given up"
@@ -185,35 +170,45 @@ class StreamReader(Generic[T]):
     def _end_input(self) -> None:
         if self._verdict is not None and self.decoder.state is not DecoderState.FINISHED:
             raise self._verdict
-        self._phase = _Phase.READ
+        self._phase = _READ
 
     # Opening.
 
-    async def open(self) -> None:
-        """Wait until there is an answer; a wait that is cancelled leaves the opening alone."""
-        if self._phase is _Phase.OVER:
+    async def open(self, *, keeps: bool = True) -> None:  # noqa: C901 - every way in
+        """Wait until there is an answer.
+
+        A wait that is cancelled leaves the opening alone if that ``keeps`` its task; without one,
+        which costs three turns of the event loop less, the stream is to be closed then.
+        """
+        if self._phase is _OVER:
             await self._go_on()
-        if self._phase is not _Phase.NEW:
+        if self._phase is not _NEW:
             return
         if self._task is not None:
             raise StreamConsumedError("the stream is being opened by another task")
-        if self._opening is None:
+        if self._opening is None and keeps:
             self._start(None)
-        opening: Any = self._opening
+        opening = self._opening
         self._task = asyncio.current_task()
         try:
-            await done(opening)
+            if opening is None:
+                await open_response(weakref.ref(self), self.call, None)
+            else:
+                await done(opening)
+        except asyncio.CancelledError:
+            if not self._was_woken():
+                raise
         finally:
             self._task = None
         self._opening = None
-        if not opening.cancelled() and opening.exception() is not None:
-            self._phase = _Phase.OVER
-            opening.result()  # raised by a hook of the caller's
+        if self._response or self.decoder.outcome:
+            return
+        self._phase = _OVER
         if self.error is not None:
             raise self.error
-        if not (self._response or self.decoder.outcome):
-            self._phase = _Phase.OVER
-            raise StreamConsumedError("the stream was closed while it waited")
+        if opening is not None and not opening.cancelled():
+            opening.result()  # raised by a hook of the caller's
+        raise StreamConsumedError("the stream was closed while it waited")
 
     def _start(self, error: ZaiError | None) -> None:
         """Begin to open, after a failure if there was one.
@@ -230,7 +225,7 @@ class StreamReader(Generic[T]):
             self.context = context_of(call, self.context.view)
             self.decoder = self._make_decoder(self.context)
         self.context.headers, self._used = response.headers, True
-        self._response, self._phase = response, _Phase.OPEN
+        self._response, self._phase = response, _OPEN
         self._is_early, self._verdict = True, None
         self._timer = StallTimer(self)
         call.session.watchdog.add(self._timer)
@@ -246,7 +241,7 @@ class StreamReader(Generic[T]):
             return None
         decoder = self.decoder
         try:
-            while decoder.state in _UNDECIDED and self._phase is _Phase.OPEN:
+            while decoder.state in _UNDECIDED and self._phase is _OPEN:
                 data = await response.read()
                 if not data:
                     self._end_input()
@@ -258,10 +253,10 @@ class StreamReader(Generic[T]):
                     items += [] if item is None else [item]
                 decoder.ready = iter(items)
         except ZaiError as error:
-            if self._phase is _Phase.OVER:
+            if self._phase is _OVER:
                 return None  # closed meanwhile
             self._release()
-            self._phase = _Phase.NEW
+            self._phase = _NEW
             error.in_stream = True
             return self._verdict or error
         return None
@@ -280,7 +275,7 @@ class StreamReader(Generic[T]):
             self.call.fail(error)
             self.conclude(error)
         else:
-            self._phase = _Phase.NEW
+            self._phase = _NEW
             self._start(error)
             await self.open()
         if self.error is not None:
@@ -305,7 +300,7 @@ class StreamReader(Generic[T]):
         self._leave(completed=True)
 
     def _leave(self, *, completed: bool) -> None:
-        self._phase = _Phase.OVER
+        self._phase = _OVER
         self._release()
         self.call.leave(self.decoder.usage, completed=completed)
 
@@ -326,20 +321,36 @@ class StreamReader(Generic[T]):
             self._wake()
 
     def _wake(self) -> None:
-        """End the wait of the reader if closing the response has not done so."""
-        waiter = getattr(self._task, "_fut_waiter", None)
-        if self._task is not None and waiter is not None and not waiter.done():
-            self._woken = self._task.cancelling()
-            self._task.cancel()
+        """End the wait of the task that reads or opens, if closing has not done so."""
+        task = self._task
+        if task is None or self._woken is not None:
+            return
+        waiter = getattr(task, "_fut_waiter", None)
+        if task is asyncio.current_task() or waiter is None or waiter.done():
+            # It goes on now, and may wait again.
+            task.get_loop().call_soon(self._wake)
+            return
+        self._woken = task.cancelling()
+        task.cancel()
+
+    def _was_woken(self) -> bool:
+        """Tell whether a cancellation was that of ``_wake()``, and take it back."""
+        woken, self._woken = self._woken, None
+        task = self._task
+        # Somebody else's is not swallowed, even if it came together with ours.
+        return woken is not None and task is not None and task.uncancel() <= woken
 
     async def close(self) -> None:
         """Close the stream and its connection at once, from any task."""
-        if self._phase is _Phase.OVER:
+        if self._phase is _OVER:
             return
         opening, self._opening = self._opening, None
-        self._phase = _Phase.OVER
+        opens = self._phase is _NEW and self._task is not None
+        self._phase = _OVER
         self.decoder.drop()
-        if opening is None or opening.done():
+        if opening is None and opens:
+            self._wake()  # the permit is free when the request is over
+        elif opening is None or opening.done():
             self._leave(completed=False)
             if opening is None:
                 self._wake()
