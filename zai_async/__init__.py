@@ -13,6 +13,14 @@ from zai_async._version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from zai_async._codes import Outcome
+    from zai_async._protocol import (
+        AgentDecoder,
+        ChatDecoder,
+        Decoder,
+        DecoderState,
+        SpeechDecoder,
+        TranscriptionDecoder,
+    )
     from zai_async._protocol.events import (
         ChatEvent,
         Finished,
@@ -125,6 +133,7 @@ __all__ = [
     "ZAI_CODING",
     "APIError",
     "AccountError",
+    "AgentDecoder",
     "AsyncZai",
     "Attempt",
     "AuthenticationError",
@@ -136,6 +145,7 @@ __all__ = [
     "CallOptions",
     "ChatCompletion",
     "ChatCompletionChunk",
+    "ChatDecoder",
     "ChatEvent",
     "ChatStream",
     "ClientClosedError",
@@ -147,6 +157,8 @@ __all__ = [
     "ContentPolicyError",
     "Coordinator",
     "DeadlineError",
+    "Decoder",
+    "DecoderState",
     "EmptyAnswerError",
     "EndpointCheck",
     "EventStream",
@@ -182,6 +194,7 @@ __all__ = [
     "RetryEvent",
     "RetryPolicy",
     "ServerError",
+    "SpeechDecoder",
     "Spending",
     "StartEvent",
     "StreamConsumedError",
@@ -205,6 +218,7 @@ __all__ = [
     "ToolCallIncompleteError",
     "ToolCallMalformedError",
     "ToolCallStarted",
+    "TranscriptionDecoder",
     "TransportError",
     "Usage",
     "WebSearch",
@@ -232,6 +246,7 @@ _HOMES = (
     "limiter",
     "ledger",
     "uploads",
+    "_protocol",
     "_protocol.events",
     "serialization",
     "session",

@@ -16,6 +16,7 @@ from zai_async.models import (
     Usage,
 )
 from zai_async.models.chat import Audio, text_of
+from zai_async.models.extra import ExtraAccumulator, extra_of, with_extra
 from zai_async.models.options import outcome_of
 
 __all__ = ["PROPER_ENDS", "ChatAccumulator"]
@@ -23,6 +24,15 @@ __all__ = ["PROPER_ENDS", "ChatAccumulator"]
 PROPER_ENDS: Final = frozenset({"completed", "tool_calls", "other"})
 """How an answer ends that has said all it wanted to: a call without arguments needs none."""
 _PACK_EVERY: Final = 32
+
+
+class _UnknownFields:
+    """The unknown fields of the chunks of an answer, each kind at its place in the whole answer."""
+
+    def __init__(self) -> None:
+        self.answer = ExtraAccumulator()
+        self.choice = ExtraAccumulator()
+        self.message = ExtraAccumulator()
 
 
 class ChatAccumulator:
@@ -41,6 +51,7 @@ class ChatAccumulator:
         self.web_search: list[SearchResult] = []
         self.content_filter: list[ContentFilter] = []
         self.audio: Audio | None = None
+        self.unknown: _UnknownFields | None = None
         self.chunks = 0
         self._pack_at = _PACK_EVERY
 
@@ -122,6 +133,23 @@ class ChatAccumulator:
             self.usage = choice.usage
         return progress
 
+    def keep_unknown(self, chunk: ChatCompletionChunk) -> None:
+        """Keep the unknown fields of a chunk, if it has any: few have, and all of them are odd."""
+        if extra := extra_of(chunk):
+            self._unknown_fields.answer.add(extra)
+        for choice in chunk.choices or ():
+            if choice.index:
+                continue
+            if extra := extra_of(choice):
+                self._unknown_fields.choice.add(extra)
+            if choice.delta is not None and (extra := extra_of(choice.delta)):
+                self._unknown_fields.message.add(extra)
+
+    @property
+    def _unknown_fields(self) -> _UnknownFields:
+        self.unknown = self.unknown or _UnknownFields()
+        return self.unknown
+
     def completion(self) -> ChatCompletion:
         """Return the answer so far, in the form of an answer that was not streamed.
 
@@ -136,14 +164,20 @@ class ChatAccumulator:
             tool_calls=calls,
             audio=self.audio,
         )
-        return ChatCompletion(
+        choice = Choice(index=0, finish_reason=self.finish_reason, message=message)
+        answer = ChatCompletion(
             id=self.head.id,
             request_id=self.head.request_id,
             created=self.head.created,
             object="chat.completion",
             model=self.head.model or "",
-            choices=[Choice(index=0, finish_reason=self.finish_reason, message=message)],
+            choices=[choice],
             usage=self.usage or Usage(),
             web_search=list(self.web_search),
             content_filter=list(self.content_filter),
         )
+        if self.unknown is None:
+            return answer
+        choice.message = with_extra(message, self.unknown.message.joined())
+        answer.choices = [with_extra(choice, self.unknown.choice.joined())]
+        return with_extra(answer, self.unknown.answer.joined())

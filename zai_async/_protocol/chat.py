@@ -210,6 +210,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         if not (says or chunk.usage):
             self.skipped += 1
             return None
+        self._sum.keep_unknown(chunk)
         self._alone.append(chunk)
         if len(self._alone) >= _BATCH or not self.progress:
             self.settle()

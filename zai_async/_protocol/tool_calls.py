@@ -13,6 +13,7 @@ import msgspec
 
 from zai_async._protocol.text import ChunkedText
 from zai_async.models import ChunkToolCall, FunctionCall, ToolCall
+from zai_async.models.extra import NO_EXTRA, ExtraAccumulator, extra_of, with_extra
 
 __all__ = ["PartialToolCall", "ToolCallAssembler", "ToolCallUpdate"]
 
@@ -68,7 +69,7 @@ class _Nesting:
 class PartialToolCall:
     """A tool call of which fragments have arrived."""
 
-    __slots__ = ("id", "index", "name", "nesting", "pieces", "type")
+    __slots__ = ("id", "index", "name", "nesting", "pieces", "type", "unknown")
 
     def __init__(self, index: int, id: str) -> None:
         self.index = index
@@ -78,6 +79,8 @@ class PartialToolCall:
         self.type = "function"
         self.pieces = ChunkedText()
         self.nesting = _Nesting()
+        self.unknown: tuple[ExtraAccumulator, ExtraAccumulator] | None = None
+        """The unknown fields of the call, and of its function."""
 
     @property
     def arguments(self) -> str:
@@ -92,7 +95,8 @@ class PartialToolCall:
     @property
     def is_blank(self) -> bool:
         """Whether nothing is known that a caller could use."""
-        return not (self.name or self.has_arguments) and self.type == "function"
+        known = self.name or self.has_arguments or self.unknown
+        return not known and self.type == "function"
 
     def is_whole(self) -> bool:
         """Tell whether the arguments are one JSON object, which nothing could make longer."""
@@ -109,6 +113,11 @@ class PartialToolCall:
         self.id = self.id or fragment.id or ""
         self.type = fragment.type or self.type
         function = fragment.function
+        extra, inner = extra_of(fragment), extra_of(function) if function else NO_EXTRA
+        if extra or inner:
+            self.unknown = self.unknown or (ExtraAccumulator(), ExtraAccumulator())
+            self.unknown[0].add(extra)
+            self.unknown[1].add(inner)
         if function is None:
             return ""
         name = function.name or ""
@@ -126,7 +135,11 @@ class PartialToolCall:
     def call(self) -> ToolCall:
         """Return the call as a struct."""
         function = FunctionCall(name=self.name, arguments=self.arguments)
-        return ToolCall(index=self.index, id=self.id, type=self.type, function=function)
+        call = ToolCall(index=self.index, id=self.id, type=self.type, function=function)
+        if self.unknown is None:
+            return call
+        call.function = with_extra(function, self.unknown[1].joined())
+        return with_extra(call, self.unknown[0].joined())
 
 
 class ToolCallUpdate(NamedTuple):

@@ -1,0 +1,261 @@
+"""The decoders by themselves: bytes in, items out, one outcome at the end."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.chat_wire import DONE, GOOD, GOOD_TEXT, body, chunk, cuts, frame, last, texts, tool
+from zai_async import (
+    APIError,
+    BillingError,
+    ChatDecoder,
+    DecoderState,
+    EmptyAnswerError,
+    EventTooLargeError,
+    RateLimitError,
+    ResponseError,
+    StreamMalformedError,
+    StreamRestartedError,
+    StreamTruncatedError,
+    ZaiError,
+)
+from zai_async._protocol import AgentDecoder, SpeechDecoder, TranscriptionDecoder
+
+SECOND_ID = "20261120101300bbbbbbbbbbbbbb"
+
+
+def fed(decoder, *pieces):
+    """Return all items, and the outcome or the error."""
+    items = []
+    try:
+        for piece in pieces:
+            items += decoder.feed(piece)
+        return items, decoder.end_of_input()
+    except ZaiError as error:
+        return items, error
+
+
+def text_of(items):
+    return "".join(item.text for item in items)
+
+
+@given(st.lists(st.integers(0, len(GOOD)), max_size=8))
+def test_no_cut_changes_anything(places):
+    decoder = ChatDecoder()
+    items, outcome = fed(decoder, *filter(None, cuts(GOOD, *places)))
+    assert (text_of(items), outcome, decoder.state) == (GOOD_TEXT, "completed", DecoderState.ENDED)
+    assert decoder.snapshot.text == GOOD_TEXT
+    assert decoder.usage.total_tokens == 12
+
+
+def test_every_state_on_the_way_to_an_answer():
+    decoder = ChatDecoder()
+    seen = [decoder.state]
+    for piece in (b"\r\n", b": ping\n\n", frame(texts("A")[0]), frame(last()), DONE):
+        decoder.feed(piece)
+        seen.append(decoder.state)
+    waiting, receiving, finished, ended = map(
+        DecoderState, ("waiting", "receiving", "finished", "ended")
+    )
+    assert seen == [waiting, waiting, receiving, receiving, finished, ended]
+    assert decoder.feed(GOOD) == []  # belongs to nobody
+    assert decoder.end_of_input() == "completed"
+
+
+def test_a_damaged_frame_is_suspicious_until_the_next_one():
+    decoder = ChatDecoder()
+    decoder.feed(frame(texts("A")[0]))
+    assert decoder.feed(b'data: {"id":"other","cho\n\n') == []
+    assert decoder.state is DecoderState.SUSPECT
+    with pytest.raises(StreamMalformedError) as caught:
+        decoder.feed(frame(texts("B")[0]))
+    assert decoder.state is DecoderState.FAILED
+    assert decoder.error is caught.value
+    for again in (lambda: decoder.feed(b""), decoder.end_of_input):
+        with pytest.raises(StreamMalformedError):
+            again()
+    assert caught.value.partial.text == "A"
+
+
+def test_items_before_an_error_come_first():
+    decoder = ChatDecoder()
+    wire = body(texts("A", "B"), done=False) + frame({"error": {"code": "1302"}})
+    assert text_of(decoder.feed(wire)) == "AB"
+    assert decoder.state is DecoderState.FAILED
+    with pytest.raises(RateLimitError) as caught:
+        decoder.feed(b"more")
+    assert caught.value.partial.text == "AB"
+
+
+@pytest.mark.parametrize("wire", [b"", b"  ", b": ping\n\n", b"data:\n\n"])
+def test_an_input_of_nothing_is_no_answer(wire):
+    _, error = fed(ChatDecoder(), wire) if wire else fed(ChatDecoder())
+    assert isinstance(error, StreamTruncatedError | ResponseError)
+
+
+def test_what_is_allowed_is_an_outcome():
+    wire = body(texts("A"), done=False)
+    assert fed(ChatDecoder(allow={"truncated"}), wire)[1] == "truncated"
+    assert isinstance(fed(ChatDecoder(), wire)[1], StreamTruncatedError)
+    decoder = ChatDecoder(allow={"error"})
+    assert fed(decoder, frame({"error": {"code": "1302"}}))[1] == "error"
+    assert decoder.state is DecoderState.ENDED
+
+
+def test_a_restart_can_replace_what_was_read():
+    second = body([*texts("uno", id=SECOND_ID), last(id=SECOND_ID)])
+    wire = frame(texts("one ")[0]) + frame(texts("two")[0])[:60] + second
+    items, outcome = fed(ChatDecoder(on_restart="reset"), wire)
+    assert (text_of(items), outcome) == ("one uno", "completed")
+    decoder = ChatDecoder(on_restart="reset")
+    fed(decoder, wire)
+    assert (decoder.snapshot.text, len(decoder.generation.resets)) == ("uno", 1)
+    assert isinstance(fed(ChatDecoder(), wire)[1], StreamRestartedError)
+
+
+def test_an_event_may_only_be_so_large():
+    assert isinstance(fed(ChatDecoder(max_event_bytes=10), GOOD)[1], EventTooLargeError)
+    large = b'{"choices": "' + b"x" * 100
+    assert isinstance(fed(ChatDecoder(max_event_bytes=50), large, b"x")[1], EventTooLargeError)
+
+
+# Documents in place of events.
+
+ANSWER = {
+    "id": "1",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "Hi", "reasoning_content": "hm"},
+        }
+    ],
+    "usage": {"total_tokens": 3},
+}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@given(places=st.lists(st.integers(0, 100), max_size=4))
+def test_a_whole_answer_is_one_chunk(indent, places):
+    wire = json.dumps(ANSWER, indent=indent).encode()
+    decoder = ChatDecoder()
+    pieces = [*filter(None, cuts(wire, *places))]
+    items, outcome = fed(decoder, *pieces, b"")
+    assert (text_of(items), outcome) == ("Hi", "completed")
+    assert (decoder.snapshot.thinking, decoder.usage.total_tokens) == ("hm", 3)
+
+
+def test_a_document_is_known_by_its_first_character():
+    decoder = ChatDecoder()
+    decoder.feed(b"\xef\xbb\xbf {")
+    assert decoder.state is DecoderState.DOCUMENT
+    decoder = ChatDecoder()
+    decoder.feed(b'{"half')
+    assert text_of(decoder.feed(b"\n\n" + body([*texts("A"), last()]))) == "A"
+    assert decoder.end_of_input() == "completed"
+
+
+def test_chunks_that_nobody_marked_as_data_are_read():
+    lines = [json.dumps(each) for each in [*texts("A", "B"), last()]]
+    items, outcome = fed(ChatDecoder(), "\n".join(lines).encode(), b"")
+    assert (text_of(items), outcome) == ("AB", "completed")
+
+
+@pytest.mark.parametrize(
+    ("wire", "error"),
+    [
+        (b'{"error": {"code": "1113", "message": "m"}}', BillingError),
+        (b'{"code": 500, "msg": "404 NOT_FOUND", "success": false}', APIError),
+        (b'{"hello": 1}', ResponseError),
+        (b"[1, 2]", ResponseError),
+        (b"<html>no</html>", ResponseError),
+        (b"<p>" * 5000, ResponseError),
+        (b'{"choices": [', ResponseError),
+        (b"upstream timed out", ResponseError),
+        (json.dumps(ANSWER | {"choices": []}).encode(), EmptyAnswerError),
+    ],
+)
+def test_what_is_no_answer_is_an_error(wire, error):
+    raised = fed(ChatDecoder(), wire, b"")[1]
+    assert isinstance(raised, error)
+    assert "<" not in str(raised)
+
+
+def test_an_error_is_raised_although_its_connection_stays_open():
+    with pytest.raises(RateLimitError):
+        ChatDecoder().feed(b'{"error": {"code": "1302", "message": "busy"}}')
+
+
+# Unknown fields.
+
+
+def test_unknown_fields_of_chunks_are_those_of_the_answer():
+    details = [{"index": 0, "type": "text", "text": piece} for piece in ("He", "llo")]
+    chunks = [chunk({"content": "A", "reasoning_details": [each]}) for each in details]
+    chunks[0]["provider"] = "p"
+    chunks[0]["choices"][0]["logprobs"] = {"n": 1}
+    end = last()
+    decoder = ChatDecoder()
+    fed(decoder, body([*chunks, end]))
+    answer = decoder.snapshot
+    assert answer.text == "AA"
+    assert answer.extra == {"provider": "p"}
+    assert answer.choices[0].extra == {"logprobs": {"n": 1}}
+    assert answer.message.extra["reasoning_details"][0]["text"] == "Hello"
+
+
+def test_unknown_fields_of_tool_calls_stay_with_them():
+    call = tool("{}", id="a", name="f")
+    inner = call["choices"][0]["delta"]["tool_calls"][0]
+    inner["extra_content"] = {"signature": "s"}
+    inner["function"]["strict"] = True
+    foreign = tool(None, index=1, id="b")
+    foreign["choices"][0]["delta"]["tool_calls"][0] |= {"type": "mcp", "mcp": {"name": "x"}}
+    second = chunk({"content": "other"})
+    second["choices"][0] |= {"index": 1, "unknown": 1}
+    decoder = ChatDecoder()
+    fed(decoder, body([call, foreign, second, last("tool_calls")]))
+    one, two = decoder.snapshot.tool_calls
+    assert (one.extra, one.function.extra) == (
+        {"extra_content": {"signature": "s"}},
+        {"strict": True},
+    )
+    assert (two.type, two.extra) == ("mcp", {"mcp": {"name": "x"}})
+    assert decoder.snapshot.choices[0].extra == {}
+
+
+# The others.
+
+
+def test_the_other_decoders_need_no_client():
+    heard = [{"type": "transcript.text.delta", "delta": "Hi"}, {"type": "transcript.text.done"}]
+    decoder = TranscriptionDecoder()
+    items, outcome = fed(decoder, b"".join(map(frame, heard)), DONE)
+    assert (len(items), outcome, decoder.snapshot.text) == (2, "completed", "Hi")
+    assert decoder.usage is None
+
+    wrong = [heard[0], {"type": "transcript.text.done", "text": "Ho"}]
+    assert fed(TranscriptionDecoder(), *map(frame, wrong))[1] == "completed"
+    error = fed(TranscriptionDecoder(joins_pieces=True), *map(frame, wrong))[1]
+    assert isinstance(error, StreamMalformedError)
+
+    spoken = {"choices": [{"delta": {"content": "00ff"}, "finish_reason": "stop"}]}
+    decoder = SpeechDecoder("hex")
+    assert fed(decoder, frame(spoken)) == ([b"\x00\xff"], "completed")
+    assert (decoder.snapshot, decoder.sample_rate) == (None, 24_000)
+
+    said = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}
+    decoder = AgentDecoder()
+    assert fed(decoder, frame(said), DONE)[1] == "completed"
+    assert (decoder.snapshot.text, decoder.pages) == ("Hi", [])
+
+
+@pytest.mark.parametrize("kind", [ChatDecoder, TranscriptionDecoder, SpeechDecoder, AgentDecoder])
+def test_every_decoder_ends_in_one_way_only(kind):
+    assert isinstance(fed(kind(), DONE)[1], EmptyAnswerError)
+    assert isinstance(fed(kind(), b"data: {half\n\n", DONE)[1], StreamMalformedError)
+    assert isinstance(fed(kind(), frame({"error": {"code": "1113"}}))[1], BillingError)
