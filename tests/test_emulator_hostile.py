@@ -181,6 +181,21 @@ async def test_damaged_json_is_the_callers_fault(client, body):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+        b"Content-Encoding: deflate\r\nContent-Length: 5\r\n\r\nhello",
+        b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ],
+)
+async def test_a_body_in_another_coding_than_it_says(emulator, body):
+    head = b"POST /api%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" % CHAT.encode()
+    answer = await spoken(emulator.url, head + body)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"code":"1210"' in answer
+
+
+@pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/paas/v4/reader", {"url": "http://[::1"}),
@@ -288,13 +303,27 @@ def test_no_request_makes_an_operation_raise(platform, data):
 # Work and memory without bound
 
 
-async def test_a_body_has_a_limit(emulator, client, monkeypatch):
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_has_a_limit(emulator, client, monkeypatch, chunked):
     monkeypatch.setattr(emulator_module, "MAX_BODY", 1000)
     emulator.files.limit = 0
-    answer = await client.post(CHAT, content=b"x" * (2**20 + 1))
+
+    async def pieces():
+        for _ in range(17):
+            yield b"x" * 2**16
+
+    answer = await client.post(CHAT, content=pieces() if chunked else b"x" * (2**20 + 1))
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "text/html")
     assert emulator.requests[0].status == 413
     assert emulator.requests[0].body == b""
+
+
+async def test_a_client_that_waits_before_it_sends_a_body(emulator):
+    body = json.dumps(HELLO).encode()
+    head = b"POST /api%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" % CHAT.encode()
+    head += b"Authorization: Bearer k\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    answer = await spoken(emulator.url, head % len(body) + body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize(

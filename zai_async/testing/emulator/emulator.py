@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, Self
 
 import anyio
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from zai_async.testing.emulator.connection import Listener, Peer
@@ -278,30 +279,15 @@ class Emulator:
     async def _answer(
         self, request: web.BaseRequest, peer: Peer, record: RecordedRequest
     ) -> web.StreamResponse:
-        no_fault = InjectedFault()
         # Before the body and before any fault: whoever it is gets no influence on a test.
         refusal = self._site_policy.refusal(request.method, request.headers)
+        fault = InjectedFault()
         if refusal is not None:
             reply = Refusal("1220", refusal).reply(self._platform.new_id())
-            record.status = reply.status
-            return await ReplyDelivery(request, peer, no_fault, 0.0).send(reply)
-
-        body = bytearray()
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > max(MAX_BODY, self.files.limit + 2**20):
-                # Like the edge in front of the platform, which knows no JSON.
-                page = PlannedReply(
-                    pieces=(PAGE % (413, 413),),
-                    log_id=self._platform.new_id(),
-                    status=413,
-                    content_type=HTML_TYPE,
-                )
-                record.status = page.status
-                return await ReplyDelivery(request, peer, no_fault, 0.0).send(page)
-        self._log.receive(record, bytes(body))
-
-        fault, reply = self._plan(record)
+        elif (damage := await self._receive(request, peer, record)) is not None:
+            reply = damage
+        else:
+            fault, reply = self._plan(record)
         if fault.hang:
             await anyio.sleep_forever()
         if fault.drops:
@@ -310,6 +296,34 @@ class Emulator:
             return web.Response()  # never sent: the connection has gone
         record.status = reply.status
         return await ReplyDelivery(request, peer, fault, self._pace).send(reply)
+
+    async def _receive(
+        self, request: web.BaseRequest, peer: Peer, record: RecordedRequest
+    ) -> PlannedReply | None:
+        """Read the body into the record; return the answer to one that is damaged or too large."""
+        limit = max(MAX_BODY, self.files.limit + 2**20)
+
+        def too_large() -> PlannedReply:
+            # Like the edge in front of the platform, which knows no JSON.
+            page, log_id = PAGE % (413, 413), self._platform.new_id()
+            return PlannedReply(pieces=(page,), log_id=log_id, status=413, content_type=HTML_TYPE)
+
+        if (request.content_length or 0) > limit:
+            return too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            peer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110, 10.1.1; curl waits for it
+        body = bytearray()
+        try:
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > limit:
+                    return too_large()
+        except (HttpProcessingError, web.RequestPayloadError) as error:
+            # Damaged chunks, or a coding that the body does not have.
+            problem = f"The request body cannot be read: {error}"
+            return Refusal("1210", problem).reply(self._platform.new_id())
+        self._log.receive(record, bytes(body))
+        return None
 
     def _plan(self, record: RecordedRequest) -> tuple[InjectedFault, PlannedReply]:
         """Choose the fault and the reply; nothing here waits, so nothing comes in between."""
