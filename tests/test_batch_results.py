@@ -49,9 +49,46 @@ def test_a_line_that_cannot_be_read_loses_no_other():
     assert errors[1].message == "line 5 of the file cannot be read: it is no whole JSON object"
 
 
+SAID = {"finish_reason": "stop", "message": {"content": "hi"}}
+CUT = {"finish_reason": None, "message": {"content": "hal"}}
+LOST = {"finish_reason": "network_error", "message": {"content": "hal"}}
+BODIES = [
+    ({"id": "x", "choices": [SAID]}, None, ""),
+    ({"id": "x", "choices": []}, "empty", "the answer holds nothing"),
+    ({"id": "x"}, "empty", "the answer holds nothing"),
+    ({"id": "x", "choices": [CUT]}, "truncated", "the answer stops without a finish reason"),
+    ({"id": "x", "choices": [LOST]}, "network_error", "the platform lost the generation half-way"),
+    ({"error": {"code": "1301", "message": "no"}}, "1301", "no"),
+    ({"code": 500, "msg": "boom", "success": False}, "500", "boom"),
+    ({"error": "gone"}, "", "gone"),
+    (None, "empty", "the response has no body"),
+]
+
+
+async def test_a_line_is_judged_like_the_answer_to_a_call():
+    lines = [
+        {"custom_id": str(place), "response": {"status_code": 200, "body": body}}
+        for place, (body, _, _) in enumerate(BODIES)
+    ]
+    batch = FakeReply.json({"id": "b", "status": "completed", "output_file_id": "o"})
+    file = FakeReply(steps=(b"\n".join(json.dumps(line).encode() for line in [*lines, *LINES]),))
+    async with AsyncZai(api_key="test", transport=FakeTransport(batch, file)) as zai:
+        results = await zai.batches.results("b")
+    for result, (body, code, message) in zip(results, BODIES, strict=False):
+        assert (result.completion is not None) == (code is None)
+        assert code is None or (result.error.code, result.error.message) == (code, message)
+        assert (result.response.body is None) == (body is None)
+    assert [result.error and result.error.code for result in results[-3:]] == [
+        "empty",
+        None,
+        "1301",
+    ]
+
+
 async def test_a_torn_file_of_results_is_read_as_far_as_possible():
     batch = FakeReply.json({"id": "b", "status": "completed", "output_file_id": "o"})
-    good = json.dumps(LINES[0]).encode() + b"\n"
+    line = {"custom_id": "a", "response": {"status_code": 200, "body": BODIES[0][0]}}
+    good = json.dumps(line).encode() + b"\n"
     file = FakeReply(steps=(good * 3 + good[:20],))
     async with AsyncZai(api_key="test", transport=FakeTransport(batch, file)) as zai:
         *fine, torn = await zai.batches.results("b")

@@ -9,6 +9,7 @@ from zai_async import AsyncZai, CallOptions, Hooks, RetryPolicy, errors
 from zai_async import _operations as ep
 from zai_async._wire import parse_reply
 from zai_async.models import AgentReply, BinaryReply
+from zai_async.providers import LOWCODEAPI
 from zai_async.testing import FakeReply, FakeTransport
 
 FOREIGN = (
@@ -218,6 +219,7 @@ async def test_sound_that_is_a_page_or_an_object_is_no_sound(body, kind):
         with pytest.raises(errors.ResponseError, match="not sound") as caught:
             await zai.audio.speech.create(**SPEAK)
     assert caught.value.body == body.decode("utf-8", "replace")
+    assert caught.value.status_code == 200
     assert isinstance(caught.value.partial, BinaryReply)
     assert len(caught.value.attempts) == 1
 
@@ -280,3 +282,18 @@ async def test_a_recording_is_never_transcribed_as_nothing(body):
     async with AsyncZai(api_key="k.s", transport=FakeTransport(FakeReply.json(body))) as zai:
         with pytest.raises(errors.ResponseError, match="has text"):
             await zai.audio.transcriptions.create(model="glm-asr-2512", file=("a.wav", wav(0.2)))
+
+
+def test_a_transcript_in_the_envelope_of_a_gateway_may_be_a_bare_text():
+    for key in ("data", "result"):
+        answer = read(ep.TRANSCRIPTION, {key: "WEBVTT\n\nhi"}, provider=LOWCODEAPI)
+        assert answer.text == "WEBVTT\n\nhi"
+
+
+async def test_a_key_in_place_of_sound_is_masked():
+    key = "0123456789abcdef.CanaryCanary"
+    page = FakeReply(headers={"Content-Type": "text/html"}, steps=(f"<p>{key}".encode(),))
+    async with AsyncZai(api_key=key, transport=FakeTransport(page)) as zai:
+        with pytest.raises(errors.ResponseError) as caught:
+            await zai.audio.speech.create(**SPEAK)
+    assert "Canary" not in caught.value.body

@@ -1,10 +1,9 @@
 import pytest
 
-from zai_async._outcomes import ensure_success, judge
+from zai_async._outcomes import ensure_proper_end, ensure_success, judge
 from zai_async.errors import EmptyAnswerError, GenerationFailedError, StreamTruncatedError
 from zai_async.models import ChatCompletion, Choice, Message, ToolCall
 from zai_async.models.chat import Audio
-from zai_async.streams import ensure_proper_end
 
 SAID = {"content": "hi"}
 THOUGHT = {"reasoning_content": "hm"}

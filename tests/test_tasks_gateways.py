@@ -14,6 +14,7 @@ from tests.task_wire import BUSY, DONE, HEAD, RECEIPT, RUNNING, URL, VIDEO, Wire
 from tests.virtual_loop import run
 from zai_async import (
     AsyncZai,
+    CallOptions,
     ConfigurationError,
     NotFoundError,
     ResponseError,
@@ -375,3 +376,22 @@ def test_a_handle_from_another_gateway_or_key_says_so(changes, hint):
 
     text = run(play())
     assert (hint in text) if hint else "submitted" not in text
+
+
+# What was allowed when a task was submitted
+
+
+def test_an_outcome_that_was_allowed_at_the_submission_is_a_result():
+    choice = {"finish_reason": "length", "message": {"content": "", "reasoning_content": "hm"}}
+    done = FakeReply.json({"id": "t-1", "task_status": "SUCCESS", "choices": [choice]})
+
+    async def work(zai, **params):
+        chats = zai.chat.completions
+        task = await chats.submit(model="glm-5.3", messages="Hi", **params)
+        return await zai.attach(pickle.loads(pickle.dumps(task))).wait()
+
+    failure, _ = failing(work, RECEIPT, done)
+    assert failure.outcome == "empty"
+    options = CallOptions(allow={"empty"})
+    answer, _ = played(lambda zai: work(zai, options=options), RECEIPT, done)
+    assert (answer.outcome, answer.thinking) == ("empty", "hm")

@@ -167,7 +167,6 @@ def judge_sound(answer: BinaryReply, allow: Collection[str] = ()) -> Outcome:
         raise ResponseError(
             f"the response is {kind or 'of no type'}, not sound",
             request_id=answer.request_id,
-            body=answer.content[:8000].decode("utf-8", "replace"),
             partial=answer,
         )
     return _ensure(bool(answer.content), "sound", answer, allow)

@@ -1,9 +1,16 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
+from zai_async._wire.batches import judge_results
 from zai_async._wire.faults import Fault, find_fault
 from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
-from zai_async._wire.refusals import error_in_body, meaning_of, not_the_api, to_error
+from zai_async._wire.refusals import (
+    error_in_body,
+    meaning_of,
+    not_the_api,
+    shown_body,
+    to_error,
+)
 from zai_async._wire.replies import open_envelope, parse_reply
 from zai_async._wire.requests import Request, RequestFactory, authorized
 
@@ -15,11 +22,13 @@ __all__ = [
     "authorized",
     "error_in_body",
     "find_fault",
+    "judge_results",
     "meaning_of",
     "misused_client",
     "not_the_api",
     "open_envelope",
     "parse_reply",
+    "shown_body",
     "to_error",
     "unlisted",
 ]

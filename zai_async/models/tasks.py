@@ -202,9 +202,10 @@ class BatchResult(JSONObject, kw_only=True):
 
     @property
     def completion(self) -> ChatCompletion | None:
-        """The answer; None for a request that failed."""
-        fine = self.response is not None and self.response.status_code < 400
-        return self.response.body if self.response is not None and fine else None
+        """The answer; None for a request that failed, or whose answer cannot be used."""
+        if self.response is None or self.response.status_code >= 400 or self.error is not None:
+            return None
+        return self.response.body
 
 
 def read_results(lines: bytes) -> list[BatchResult]:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Unpack
 
 from zai_async import _operations as ep
+from zai_async._wire import judge_results
 from zai_async.models import (
     Batch,
     BatchListParams,
@@ -87,15 +88,16 @@ class Batches(Resource):
         """Fetch what became of each request of a batch, those that failed at the end.
 
         The order of the input is lost: go by ``custom_id``. A line that cannot be read is a result
-        with an ``error`` of code ``unreadable``, and without a ``custom_id``. A batch that is
-        not done yet has no results. ``AsyncZai(max_response_bytes=)`` limits the size of each of
+        with an ``error`` of code ``unreadable``, and without a ``custom_id``; an answer that is
+        cut, lost or empty has an ``error`` with its outcome as code. A batch that is not done yet
+        has no results. ``AsyncZai(max_response_bytes=)`` limits the size of each of
         the two files.
         """
         known = await self.retrieve(batch) if isinstance(batch, str) else batch
         results: Sequence[BatchResult] = []
         for file_id in filter(None, (known.output_file_id, known.error_file_id)):
             file = await self._manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
-            results = [*results, *read_results(file.content)]
+            results = [*results, *judge_results(read_results(file.content))]
         return results
 
     def task(self, batch_id: str) -> Task[Batch]:

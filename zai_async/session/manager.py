@@ -8,9 +8,9 @@ from typing import Any, TypeVar, Unpack, cast
 
 from zai_async._clock import Clock
 from zai_async._transport import Response
-from zai_async._wire import Operation, RequestFactory, parse_reply
+from zai_async._wire import Operation, RequestFactory, parse_reply, shown_body
 from zai_async.downloads import download
-from zai_async.errors import ClientDrainingError
+from zai_async.errors import ClientDrainingError, ZaiError
 from zai_async.models import BinaryReply, Reply
 from zai_async.models.files import Downloadable, DownloadOptions, attach_downloader
 from zai_async.models.reply import attach_call
@@ -93,7 +93,12 @@ class SessionManager:
             kind = response.headers.get("Content-Type", "application/octet-stream")
             request_id = response.headers.get("X-Log-Id")
             reply = BinaryReply(content=body, content_type=kind, request_id=request_id)
-            operation.judge(reply, call.options.allow)
+            try:
+                operation.judge(reply, call.options.allow)
+            except ZaiError as error:
+                error.body = shown_body(body, call.secrets)
+                error.status_code = response.status
+                raise
             return reply
 
         answer = await call.execute(accept)

@@ -1,5 +1,7 @@
 """How tasks are polled: at which intervals, and what differs between their types."""
 
+import math
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
@@ -11,6 +13,7 @@ from zai_async._outcomes import Judge, accept, ensure_proper_end, has_image
 from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
+    ConfigurationError,
     LimitError,
     NotFoundError,
     ResponseError,
@@ -30,6 +33,7 @@ __all__ = [
     "PollBackoff",
     "PollSchedule",
     "TaskType",
+    "check_seconds",
 ]
 
 # No page says how often to poll. Growing intervals find a short task soon, and a film of ten
@@ -122,6 +126,18 @@ class PollBackoff:
             return True
         self._failing_since, self._failures = None, 0
         return False
+
+
+def check_seconds(**limits: Any) -> None:
+    """Refuse a time that cannot be waited for; 0 is no interval, but may be a limit."""
+    for name, seconds in limits.items():
+        if seconds is None:
+            continue
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        least = math.ulp(0.0) if name == "interval" else 0.0
+        most = sys.float_info.max if name == "interval" else math.inf
+        if not number or not least <= seconds <= most:
+            raise ConfigurationError(f"{name} must be a number of seconds, not {seconds!r}")
 
 
 class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from zai_async._wire import Operation
 from zai_async.errors import SubmitUnknownError, ZaiError
-from zai_async.models import AgentReply, FileParserTask, ParsedFile, Reply, TaskStatus
+from zai_async.models import AgentReply, CallOptions, FileParserTask, ParsedFile, Reply, TaskStatus
 from zai_async.retry import is_safe_to_retry
 from zai_async.tasks.polling import AGENTS, PARSED_FILES, TaskType
 from zai_async.tasks.task import Engine, Task
@@ -32,6 +32,7 @@ async def submit(
         TransportError: The request was not sent.
     """
     receipt = await _send(engine, operation, params)
+    options: CallOptions | None = params.get("options")
     return Task(
         task_type,
         {"id": receipt.id},
@@ -39,6 +40,7 @@ async def submit(
         model=receipt.model or params["model"],
         request_id=receipt.request_id,
         submitted=True,
+        allow=options.allow if options is not None else (),
     )
 
 

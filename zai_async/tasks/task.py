@@ -2,9 +2,7 @@
 
 import inspect
 import logging
-import math
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
@@ -26,7 +24,7 @@ from zai_async.errors import (
 from zai_async.models import CallOptions, Reply
 from zai_async.models.tasks import is_known, state_of
 from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
-from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType
+from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, check_seconds
 
 __all__ = ["Engine", "OnUpdate", "Task", "Updates"]
 
@@ -84,6 +82,7 @@ class Task(Generic[R]):
         request_id: str | None = None,
         submitted: bool = False,
         origin: tuple[str, str] | None = None,
+        allow: Collection[str] = (),
         result: R | None = None,
     ) -> None:
         self.model = model
@@ -94,6 +93,7 @@ class Task(Generic[R]):
         self._names = dict(names)
         self._engine = engine
         self._origin = origin
+        self._allow = tuple(allow)
         self._backoff = PollBackoff(task_type.schedule)
         if submitted and engine is not None:
             self._origin = engine.origin
@@ -167,7 +167,7 @@ class Task(Generic[R]):
             ZaiError: It cannot be polled, for longer than ``max_poll_failure`` seconds or for
                 good.
         """
-        _check_seconds(interval=interval, max_poll_failure=max_poll_failure)
+        check_seconds(interval=interval, max_poll_failure=max_poll_failure)
         return Updates(lambda: self._next(interval, max_poll_failure), lambda: self._ended)
 
     async def wait(
@@ -193,7 +193,7 @@ class Task(Generic[R]):
             IncompleteError: Its result is a chat answer without a proper end; see ``partial``.
             ZaiError: It cannot be polled.
         """
-        _check_seconds(timeout=timeout, interval=interval, max_poll_failure=max_poll_failure)
+        check_seconds(timeout=timeout, interval=interval, max_poll_failure=max_poll_failure)
         try:
             clock = self._attached().clock
             begun = clock.monotonic()
@@ -272,12 +272,14 @@ class Task(Generic[R]):
         # Ended in any case: a result that is judged a failure would be the same at the next poll.
         self._ended = True
         try:
-            task_type.judge(answer, ())
+            outcome = task_type.judge(answer, self._allow)
         except ZaiError as error:
             self._error = error
             error.attempts, error.timing = answer.attempts, answer.timing
             error.operation = task_type.operation.name
             raise
+        if outcome in self._allow:
+            vars(answer)["outcome"] = outcome
         self._result = answer
         return answer
 
@@ -329,18 +331,20 @@ class Task(Generic[R]):
 
     def attached_to(self, engine: Engine) -> Self:
         """Return the same task in the hands of a client; ``zai.attach(task)`` does this."""
-        return type(self)(
-            self._type,
-            self._names,
-            engine=engine,
-            model=self.model,
-            request_id=self.request_id,
-            origin=self._origin,
-        )
+        return type(self)(self._type, self._names, engine=engine, **self._facts)
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """What a handle takes along to another client, or through a pickle."""
+        return {
+            "model": self.model,
+            "request_id": self.request_id,
+            "origin": self._origin,
+            "allow": self._allow,
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = self._type.name, self._names, self.model, self.request_id, self._origin
-        return _restored, fields
+        return _restored, (self._type.name, self._names, self._facts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
@@ -377,24 +381,5 @@ class Updates(Generic[R]):
         return answer
 
 
-def _restored(
-    task_type: str,
-    names: Mapping[str, Any],
-    model: str | None,
-    request_id: str | None,
-    origin: tuple[str, str] | None = None,
-) -> Task[Any]:
-    known = TASK_TYPES[task_type]
-    return Task(known, names, model=model, request_id=request_id, origin=origin)
-
-
-def _check_seconds(**limits: Any) -> None:
-    """Refuse a time that cannot be waited for; 0 is no interval, but may be a limit."""
-    for name, seconds in limits.items():
-        if seconds is None:
-            continue
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        least = math.ulp(0.0) if name == "interval" else 0.0
-        most = sys.float_info.max if name == "interval" else math.inf
-        if not number or not least <= seconds <= most:
-            raise ConfigurationError(f"{name} must be a number of seconds, not {seconds!r}")
+def _restored(task_type: str, names: Mapping[str, Any], facts: Mapping[str, Any]) -> Task[Any]:
+    return Task(TASK_TYPES[task_type], names, **facts)
