@@ -1,10 +1,14 @@
 """Calls: what is sent again and what is not, and what the ledger says."""
 
+import asyncio
+import gc
 import logging
+import weakref
 
 import pytest
 
 from tests.calls import BODY, BUSY, COMPLETION, FINE, LOST, FakeClock, ask, client, scripted
+from tests.chat_wire import GOOD
 from zai_async import (
     APIError,
     AuthenticationError,
@@ -13,6 +17,7 @@ from zai_async import (
     CallOptions,
     ConnectionLostError,
     EmptyAnswerError,
+    Hooks,
     LimitError,
     Provider,
     RateLimitError,
@@ -200,6 +205,49 @@ async def test_an_answer_without_content_is_an_error_with_attempts():
         assert caught.value.operation == "chat.completions.create"
         allowed = await ask(zai, options=CallOptions(allow={"empty"}))
     assert allowed.outcome == "empty"
+
+
+DOWN = FakeReply.json({"error": {"code": "1234"}}, status=500)
+
+
+STREAM = FakeReply.stream(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("streamed", "script"),
+    [
+        (False, (BUSY, FINE)),
+        (False, (DOWN, FINE)),
+        (False, (BUSY,)),
+        (False, (DOWN,)),
+        (True, (BUSY, STREAM)),  # a stream keeps the error that it ended with
+        (True, (DOWN, STREAM)),
+    ],
+    ids=range(6),
+)
+async def test_what_failed_is_gone_as_soon_as_nobody_holds_its_error(streamed, script):
+    """A traceback leads to frames, and a frame that keeps the error would keep everything."""
+    errors = []
+    hooks = Hooks(on_retry=lambda event: errors.append(weakref.ref(event.error)))
+    retry = RetryPolicy(retries=1)
+    zai, _ = scripted(*script, hooks=hooks, retry=retry)
+    async with zai:
+        gc.collect()
+        gc.disable()
+        try:
+            try:
+                answer = await ask(zai, stream=streamed)
+                if streamed:
+                    await answer.aclose()
+                del answer
+            except ZaiError as error:
+                errors.append(weakref.ref(error))
+            await asyncio.sleep(0)
+            alive = [error() for error in errors if error() is not None]
+        finally:
+            gc.enable()
+    assert errors
+    assert not alive
 
 
 # What is sent again in another form

@@ -14,7 +14,9 @@ from zai_async.errors import APIError, ConfigurationError, TransportError, ZaiEr
 
 __all__ = ["Backoff", "RetryBudget", "RetryPolicy", "is_safe_to_retry"]
 
+# A code of the platform's own comes from behind every proxy: it says that the request was refused.
 _BUSINESS_CODE = re.compile(r"\d{4}", re.ASCII)
+# Seconds, and a share of the nominal wait.
 _SHORTEST_WAIT = 0.1
 _LEAST_SHARE = 0.1
 
@@ -34,6 +36,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
     def wait(self, retry: int, jitter: float) -> float:
         """Return seconds before the n-th retry (1, 2, ...) for a jitter in [0, 1)."""
+        # Beyond 32 doublings any wait has reached its longest, and a float its limits.
         nominal = min(self.longest, self.first * 2.0 ** min(retry - 1, 32))
         return max(jitter * nominal, _LEAST_SHARE * nominal, min(_SHORTEST_WAIT, nominal))
 
@@ -75,6 +78,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if retry > min(n for n in (self.retries, backoff.tries, math.inf) if n is not None):
             return None
+        # What the server asks for is not cut short: it would only be asked in vain.
         left = self.budget - elapsed
         asked = error.retry_after or 0.0
         if left <= 0 or asked > min(left, self.longest_retry_after):

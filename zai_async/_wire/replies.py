@@ -62,7 +62,10 @@ def parse_reply(
     if status >= 400 or may_report(data):
         error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback leads here, and would keep the body alive
     result = _decoded(operation, data, status, headers, secrets)
     if isinstance(result, Reply) and result.request_id is None:
         result.request_id = headers.get("X-Log-Id")

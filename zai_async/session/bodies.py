@@ -20,11 +20,14 @@ from zai_async.session.settings import Settings
 
 __all__ = ["answer_in_events", "raise_error", "raise_no_stream"]
 
+# The answers that are known in both forms.
 _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
     ChatCompletion: ChatDecoder,
     AgentReply: AgentDecoder,
     Transcription: TranscriptionDecoder,
 }
+# Known by the first event, whatever the header says: comments and other fields may come before it.
+# JSON has no such line, because a string cannot hold a line feed as it is (RFC 8259 section 7).
 _EVENT: Final = re.compile(rb"^data: *(?:\{|\[DONE\])", re.MULTILINE)
 
 
@@ -81,6 +84,7 @@ def raise_error(
 ) -> None:
     """Raise the error that came in place of a stream or of bytes, if one did."""
     kind = response.headers.get("Content-Type", "").lower()
+    # Sound and files may hold anything; what is said to be JSON is not what was asked for.
     if response.status < 300 and "json" not in kind:
         return
     error = error_in_body(
@@ -91,4 +95,7 @@ def raise_error(
         secrets=secrets,
     )
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads here, and would keep the body alive

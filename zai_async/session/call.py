@@ -121,9 +121,10 @@ class Call:
         ``accept`` raises what an answer reports that is an error. The permit of the limiter is
         kept until ``leave()``, or until this fails.
         """
-        settings, timeout, observer = self.settings, self.timeout, self.record.observer
-        record, permit, in_flight = self.record, self._permit, self._in_flight
+        settings, timeout, record = self.settings, self.timeout, self.record
+        observer, permit, in_flight = record.observer, self._permit, self._in_flight
         retry_budget, fresh = self._sessions.retry_budget, False
+        failure: ZaiError | None = None
         try:
             while True:
                 # Register. Once a drain has begun nobody new gets in; a retry is nobody new.
@@ -163,8 +164,7 @@ class Call:
                         record.sending()
                         _log.debug("%s: %s %s", request.operation, request.method, where)
                         if observer is not None:
-                            number = len(record.attempts)
-                            await observer.requested(request.method, where, number)
+                            await observer.requested(request.method, where, len(record.attempts))
                         response = await self.session.transport.send(request)
 
                         # Classify: by the status, by what a hook thinks of it, by what it says.
@@ -191,10 +191,11 @@ class Call:
                     failure = error
 
                 # Decide: raise the failure, or go round once more.
-                self._decide(failure)
                 fresh = isinstance(failure, ConnectionLostError) and failure.stale
+                self._decide(failure)
+                failure = None  # its traceback leads to this frame, and would keep all of it
         except BaseException as error:
-            self._error = error
+            self._error, failure = error, None
             # An answer that is no good may have been paid for all the same.
             self.leave(usage_of(getattr(error, "partial", None)))
             raise
@@ -259,7 +260,10 @@ class Call:
             self.leave()
             raise
         self.fail(failure)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # as in execute()
 
     def fail(self, error: ZaiError) -> None:
         """Write down that the call has failed for good; again is harmless."""
@@ -341,7 +345,10 @@ class Call:
         )
         if wait is None:
             self.fail(error)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # as in execute()
         self.record.failed(error)
         error.operation = self.operation.name
         self._retrying = error, wait

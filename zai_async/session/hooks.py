@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 CallEnd = Literal["completed", "failed", "abandoned"]
+# What an observer draws spans of: a call may contain several attempts.
 EventKind = Literal["call", "attempt"]
 
 
@@ -145,5 +146,6 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     says which of the two it is: a ``StartEvent`` or a ``RequestEvent``."""
 
     def __post_init__(self) -> None:
+        # It would be called and never run, which nobody would notice but for a warning.
         if inspect.iscoroutinefunction(self.on_finish):
             raise ConfigurationError("on_finish cannot be a coroutine function: nothing waits then")

@@ -44,6 +44,7 @@ class SessionManager:
         async def accept(response: Response) -> T:
             nonlocal headers, body
             headers, body = response.headers, await call.read(response)
+            # One look at a byte for all answers that are what they should be.
             if not body.startswith(b"{") and response.status < HTTPStatus.MULTIPLE_CHOICES:
                 found = answer_in_events(
                     operation.result,

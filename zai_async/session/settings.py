@@ -44,5 +44,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Return the timeouts for a call with these options."""
         if options.timeout is None or isinstance(options.timeout, Timeout):
             return options.timeout or self.timeout
+        # A number is about the answer; how long a connection may take has nothing to do with it.
         seconds = float(options.timeout)
         return Timeout(self.timeout.connect, seconds, seconds, seconds)
