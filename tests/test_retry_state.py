@@ -115,6 +115,7 @@ def test_an_allowance_is_waited_for_only_on_demand():
     assert decide(state(wait_for_quota=True), used_up()) == 11.5
     assert decide(state(wait_for_quota=True), used_up(-60.0)) == 1.5
     assert decide(state(wait_for_quota=True, retries=1), used_up(), attempts=2) is None
+    assert decide(state(wait_for_quota=True, retries=1), used_up()) == 11.5
     assert decide(state(wait_for_quota=True, retries=0), used_up()) is None
 
 
