@@ -139,6 +139,10 @@ def test_a_transcript_may_be_a_bare_text(body, kind):
     assert read(ep.TRANSCRIPTION, body, kind).text == "WEBVTT\n\n00:01"
 
 
+def test_a_bare_text_may_be_empty_if_it_says_so():
+    assert read(ep.TRANSCRIPTION, b'""').text == ""
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

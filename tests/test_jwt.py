@@ -154,3 +154,40 @@ def test_a_key_that_cannot_sign_is_refused_when_the_client_is_made(key):
 def test_auth_is_one_of_two_words():
     with pytest.raises(ConfigurationError, match="auth must be 'key' or 'jwt', not 'JWT'"):
         AsyncZai(api_key=KEY, auth="JWT")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization"])
+async def test_credentials_of_the_caller_win_and_other_secrets_stay(name):
+    headers = {name: "Basic mine", "X-Api-Key": "mine too"}
+    transport = FakeTransport(refusal("1302", status=429), ANSWER)
+    zai = AsyncZai(
+        api_key=KEY,
+        auth="jwt",
+        clock=FakeClock(),
+        transport=transport,
+        limits="off",
+        headers=headers,
+    )
+    async with zai:
+        await zai.chat.completions.create(**ASK)
+    for request in transport.requests:
+        sent = {key: secret.reveal() for key, secret in request.secret_headers.items()}
+        assert sent == headers
+
+
+async def test_a_token_is_renewed_beside_a_secret_of_the_caller():
+    transport = FakeTransport(refusal("1003"), ANSWER)
+    headers = {"X-Api-Key": "mine"}
+    zai = AsyncZai(
+        api_key=KEY,
+        auth="jwt",
+        clock=FakeClock(),
+        transport=transport,
+        limits="off",
+        headers=headers,
+    )
+    async with zai:
+        await zai.chat.completions.create(**ASK)
+    assert [set(request.secret_headers) for request in transport.requests] == [
+        {"Authorization", "X-Api-Key"}
+    ] * 2

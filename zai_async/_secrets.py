@@ -167,8 +167,7 @@ def forms_of(part: str) -> Iterator[str]:
         core = code[-(-before * 8 // 6) : whole]
         if len(core) >= _SHORTEST_ENCODED:
             yield from {core, core.translate(_URL_SAFE)}
-    if len(data) * 2 >= _SHORTEST_ENCODED:
-        yield data.hex()
+    yield data.hex()
 
 
 _URL_SAFE = str.maketrans("+/", "-_")

@@ -9,7 +9,6 @@ from zai_async._secrets import printable
 from zai_async.errors import APIError, TaskFailedError
 from zai_async.models import Reply
 from zai_async.models.extra import extra_of, flattened
-from zai_async.models.tasks import is_known
 from zai_async.tasks.polling import TaskType
 
 __all__ = ["failure_of_answer", "failure_of_poll", "files_in", "shape_of", "translate"]
@@ -48,10 +47,8 @@ def translate(task_type: TaskType[Any], answer: Any) -> None:
 
 
 def shape_of(task_type: TaskType[Any], answer: Reply) -> str:
-    """Describe an answer that does not say how far the task is; "" for one that does."""
+    """Describe an answer that does not say, in words that are known, how far the task is."""
     status = getattr(answer, task_type.status_field)
-    if is_known(status):
-        return ""
     if status:
         return f"the unknown status {status[:64]!r}"
     known = [name for name in answer.__struct_fields__ if getattr(answer, name) and name != "extra"]
