@@ -308,7 +308,7 @@ def test_the_cost_grows_with_the_bytes_only(
     """Eight times the bytes; whatever is quadratic would count 64 times as many."""
     short, long = (
         work_of(pieces_of(b"data: " + filler * (total // len(filler)) + b"\n\n", size), counting)
-        for total in (4096, 8 * 4096)
+        for total in (2048, 8 * 2048)
     )
     assert 7 < long / short < 9
 
