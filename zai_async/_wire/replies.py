@@ -103,7 +103,10 @@ def _decoded(
 ) -> T:
     """Decode an answer, and insist that it has what makes it one of the operation."""
     try:
-        result = decode(operation.decoder, data)
+        try:
+            result = operation.decoder.decode(data)
+        except UNREADABLE:
+            result = decode(operation.decoder, data)  # with patience for odd types
     except msgspec.DecodeError:
         text = bare_text(operation, data, headers)
         if text is None:

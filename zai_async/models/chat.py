@@ -9,7 +9,7 @@ from msgspec import field
 from zai_async._codes import Outcome
 from zai_async.errors import ToolCallMalformedError
 from zai_async.models.json_object import JSONObject
-from zai_async.models.options import outcome_of
+from zai_async.models.options import BY_FINISH_REASON
 from zai_async.models.reply import Reply
 from zai_async.models.tolerant import Count
 
@@ -342,7 +342,7 @@ def natural_outcome(answer: ChatCompletion) -> Outcome:
     said = bool(text.strip() or message.tool_calls or message.audio)
     if not choice.finish_reason:
         return "truncated" if said or message.reasoning_content else "empty"
-    outcome = outcome_of(choice.finish_reason)
+    outcome = BY_FINISH_REASON.get(choice.finish_reason.lower(), "other")
     if not said and outcome in _SILENT_ENDS:
         return "empty"
     # An agent that waits for calls would take the text for the final answer.

@@ -12,7 +12,8 @@ from zai_async._secrets import masked
 from zai_async.errors import BudgetExceededError
 
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
-_BY_FINISH_REASON: dict[str, Outcome] = {
+# Looked up in place where every answer comes by.
+BY_FINISH_REASON: dict[str, Outcome] = {
     "stop": "completed",
     "length": "length",
     "tool_calls": "tool_calls",
@@ -29,7 +30,7 @@ def outcome_of(finish_reason: str | None) -> Outcome:
     stream can tell whether its absence means that the answer was cut.
     Source: https://docs.z.ai/api-reference/llm/chat-completion
     """
-    return _BY_FINISH_REASON.get((finish_reason or "").lower(), "other")
+    return BY_FINISH_REASON.get((finish_reason or "").lower(), "other")
 
 
 class Timeout(Struct, frozen=True):
