@@ -1,27 +1,31 @@
-"""Compare ways to live with a hidden limit, in virtual time: `python -m benchmarks.limiter`.
+"""Compare ways to live with limits and with weather, in virtual time: `python -m benchmarks.limiter`.
 
 A simulated platform lets some requests of a model be in flight and refuses the rest after a round
-trip, without a hint. A figure such as "98 % (2 %)" says: 98 % of the oracle's throughput, 2 % of
-the requests refused; "lost 12 %" says how many rows were given up. The oracle has a semaphore of
-the right size at every moment; more than 100 % is possible because the semaphore counts a request
-until the news of its end has travelled back.
+trip, without a hint; or refuses some at random, as a model that is busy for everybody does; or
+takes so many per second and no more. A figure such as "98 % (2 %)" says: 98 % of what is compared
+with, 2 % of the requests refused; "lost 12 %" says how many rows were given up.
+
+Hidden limits are compared with an oracle, which has a semaphore of the right size at every moment;
+more than 100 % is possible because the semaphore counts a request until the news of its end has
+travelled back. Weather is compared with no limiter at all, and rates with the rate.
 """
 
 import math
 import random
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
 from benchmarks.limiter_policies import Oracle, Policy, Semaphore, Windowed
-from benchmarks.limiter_variants import AIMD, Cubic, Gradient, Halving
-from benchmarks.limiter_world import Platform, Row, World
+from benchmarks.limiter_variants import AIMD, Cubic, Gradient, Rounds
+from benchmarks.limiter_world import ROUND_TRIP, Platform, Rate, Row, World
+from zai_async.limiter import Refusal
 
-OUTAGE = (60.0, 90.0)
-Maker = Callable[[World, Platform, int], Policy]
+Maker = Callable[[World, Platform, float], Policy]
+FOREVER = 1e7
 
 
 class Service(NamedTuple):
@@ -46,6 +50,8 @@ SHORT = Service("1 s, log-normal", 1.0, 0.5, streams=False, per_slot=80)
 STREAMED = Service("10 s streams, log-normal", 10.0, 0.8, streams=True, per_slot=30)
 LONG = Service("30 s streams, log-normal", 30.0, 0.8, streams=True, per_slot=20)
 SILENT = Service("30 s without early headers, log-normal", 30.0, 0.8, streams=False, per_slot=20)
+QUICK = Service("0.2 s, log-normal", 0.2, 0.3, streams=False, per_slot=0)
+MEDIUM = Service("2 s, log-normal", 2.0, 0.5, streams=False, per_slot=0)
 
 
 @dataclass
@@ -54,22 +60,35 @@ class Scenario:
 
     name: str
     service: Service
-    limit: Callable[[str, float], int]
-    expected: int
+    limit: Callable[[str, float], float] = lambda _m, _t: math.inf
+    expected: float = 100
     """The limit that a well-informed user would write into a semaphore."""
-    rows: int
+    rows: int = 0
+    """A job of so many; or else users who ask again and again."""
+    users: int = 100
+    until: float = FOREVER
     models: str = "a"
     begins: Callable[[int], float] = lambda _: 0.0
     poisoned: Callable[[int], bool] = lambda _: False
     changes: tuple[float, ...] = ()
-    mood: float = 0.0
+    weather: Callable[[float], float] = lambda _: 0.0
+    weather_code: Refusal = "overload"
+    limit_code: Refusal = "concurrency"
+    rate: Rate | None = None
     lag: float = 0.0
     jitter: float = 0.0
+    round_trip: float = ROUND_TRIP
+    seed: int = 1
 
-    def make_rows(self) -> Iterator[Row]:
-        for number, seconds in zip(range(self.rows), self.service.times(7), strict=False):
-            model = self.models[number % len(self.models)]
-            yield Row(seconds, self.begins(number), model, self.poisoned(number))
+
+class Moment(NamedTuple):
+    """What a picture shows of one moment."""
+
+    time: float
+    window: float
+    in_flight: int
+    refused: int
+    done: int
 
 
 @dataclass
@@ -79,143 +98,148 @@ class Result:
     rows: list[Row]
     sent: list[float]
     refused: list[float]
+    until: float
+    moments: list[Moment] = field(default_factory=list)
+
+    def done_between(self, begin: float, end: float) -> float:
+        """Return the answers per second of a stretch of time."""
+        return sum(begin <= row.ended < end for row in self.rows if row.done) / (end - begin)
 
     @property
     def throughput(self) -> float:
-        return sum(row.done for row in self.rows) / max(row.ended for row in self.rows)
+        ended = max(row.ended for row in self.rows) if self.until == FOREVER else self.until
+        return sum(row.done for row in self.rows) / ended
 
     @property
     def share_refused(self) -> float:
         return len(self.refused) / len(self.sent)
 
+    @property
+    def lost(self) -> float:
+        over = [row for row in self.rows if row.ended and not row.poisoned]
+        return sum(not row.done for row in over) / max(len(over), 1)
 
-def play(scenario: Scenario, make: Maker) -> Result:
+
+def play(scenario: Scenario, make: Maker, *, every: float | None = None) -> Result:
     """Let a policy do all rows; each model has a policy of its own."""
-    world = World(seed=1)
-    streams = scenario.service.streams
+    world = World(scenario.seed)
     platform = Platform(
         world,
         scenario.limit,
         lag=scenario.lag,
         jitter=scenario.jitter,
-        streams=streams,
-        mood=scenario.mood,
+        streams=scenario.service.streams,
+        weather=scenario.weather,
+        weather_code=scenario.weather_code,
+        limit_code=scenario.limit_code,
+        rate=scenario.rate,
+        round_trip=scenario.round_trip,
     )
     policies = {model: make(world, platform, scenario.expected) for model in scenario.models}
-    rows = list(scenario.make_rows())
-    for row in rows:
-        world.at(row.begins, partial(policies[row.model].submit, row))
+    times = scenario.service.times(7 * scenario.seed)
+    rows: list[Row] = []
+
+    def ask(number: int, begins: float) -> None:
+        model = scenario.models[number % len(scenario.models)]
+        row = Row(next(times), begins, model, scenario.poisoned(number))
+        rows.append(row)
+        if not scenario.rows:
+            row.then = lambda: ask(number, world.now)
+        world.at(begins, partial(policies[model].submit, row))
+
+    for number in range(scenario.rows or scenario.users):
+        ask(number, scenario.begins(number))
     for policy in policies.values():
         if isinstance(policy, Oracle):
-            schedule(world, policy, scenario.changes)
-    world.run()
-    return Result(rows, platform.sent, platform.refused)
+            for moment in scenario.changes:
+                world.at(moment, policy.pump)
+    result = Result(rows, platform.sent, platform.refused, scenario.until)
+    if every is not None:
+        watch(world, policies["a"], result, every)
+    world.run(scenario.until)
+    return result
 
 
-def schedule(world: World, oracle: Oracle, changes: Iterable[float]) -> None:
-    for moment in changes:
-        world.at(moment, oracle.pump)
+def watch(world: World, policy: Policy, result: Result, every: float) -> None:
+    """Write down window, requests in flight and refusals now and again."""
+
+    def look() -> None:
+        seen = result.moments
+        done = sum(row.done for row in result.rows)
+        seen.append(
+            Moment(world.now, policy.window, policy.running, len(result.refused), done)
+        )
+        world.after(every, look)
+
+    look()
 
 
-def oracle(world: World, platform: Platform, _: int) -> Policy:
+def oracle(world: World, platform: Platform, _: float) -> Policy:
     return Oracle(world, platform)
 
 
-CLIENTS: dict[str, Maker] = {
-    "100 at once, 2 retries": lambda w, p, _n: Semaphore(w, p, 100, 2),
-    "100 at once, 10 retries": lambda w, p, _: Semaphore(w, p, 100, 10),
-    "semaphore of the limit": lambda w, p, n: Semaphore(w, p, n, 2),
-    "semaphore of twice the limit": lambda w, p, n: Semaphore(w, p, 2 * n, 2),
-    "semaphore of half the limit": lambda w, p, n: Semaphore(w, p, max(n // 2, 1), 2),
-}
-WINDOWS: dict[str, Maker] = {
+def off(world: World, platform: Platform, _: float) -> Policy:
+    return Semaphore(world, platform, math.inf, math.inf)
+
+
+def ours(world: World, platform: Platform, _: float) -> Policy:
+    return Windowed(world, platform)
+
+
+POLICIES: dict[str, Maker] = {
+    "off, 2 retries": lambda w, p, _: Semaphore(w, p, math.inf, 2),
+    "off": off,
+    "fixed at the limit": lambda w, p, n: Semaphore(w, p, n, math.inf),
+    "fixed at twice the limit": lambda w, p, n: Semaphore(w, p, 2 * n, math.inf),
     "AIMD": lambda w, p, _: Windowed(w, p, AIMD()),
     "CUBIC": lambda w, p, _: Windowed(w, p, Cubic()),
     "gradient": lambda w, p, _: Windowed(w, p, Gradient()),
-    "probing, but halving": lambda w, p, _: Windowed(w, p, Halving()),
-    "zai_async": lambda w, p, _: Windowed(w, p),
+    "inspect_ai's rule": lambda w, p, _: Windowed(w, p, Rounds()),
+    "zai_async": ours,
 }
-POLICIES = CLIENTS | WINDOWS
 
 
-def steady(service: Service, limit: int) -> Scenario:
+def steady(service: Service, limit: int, **more: object) -> Scenario:
     rows = max(limit * service.per_slot, 200)
-    return Scenario(f"limit {limit}", service, lambda _m, _t: limit, limit, rows)
+    return Scenario(f"limit {limit}", service, lambda _m, _t: limit, limit, rows, **more)
 
 
-def moving() -> list[Scenario]:
-    """Return what happens when the limit does not stay, or is not one."""
-    down, _ = OUTAGE
-    return [
-        Scenario(
-            "10, then 40", SHORT, lambda _, t: 10 if t < down else 40, 10, 4000, changes=(down,)
-        ),
-        Scenario("50, then 4", SHORT, lambda _, t: 50 if t < 20 else 4, 50, 2000),
-        Scenario(
-            "4 and 50", SHORT, lambda m, _: 4 if m == "a" else 50, 50, 2000, models="abbbbbbb"
-        ),
-        Scenario("bursts", SHORT, lambda _m, _t: 10, 10, 1500, begins=lambda n: n // 100 * 15.0),
-        Scenario(
-            "2 % poisoned", SHORT, lambda _m, _t: 10, 10, 1500, poisoned=lambda n: n % 50 == 9
-        ),
-        Scenario("slots end late", SHORT, lambda _m, _t: 10, 10, 1000, lag=0.1),
-        Scenario("uneven network", SHORT, lambda _m, _t: 10, 10, 1000, jitter=0.5),
-        Scenario("half refused", SHORT, lambda _m, _t: 10, 10, 500, mood=0.5),
-    ]
+def small_job(service: Service, limit: int) -> Scenario:
+    return Scenario(f"limit {limit}", service, lambda _m, _t: limit, limit, rows=20)
 
 
-def outage(service: Service, limit: int) -> Scenario:
-    """Return 200 callers, each with several rows, and 30 s in which everything is refused."""
-    down, up = OUTAGE
+def in_weather(service: Service, share: float, code: Refusal = "overload", **more) -> Scenario:
     return Scenario(
-        f"limit {limit}",
-        service,
-        lambda _, t: 0 if down <= t < up else limit,
-        limit,
-        1000,
-        changes=(up,),
+        f"{share:.0%}", service, weather=lambda _: share, weather_code=code, until=60.0, **more
     )
 
 
-def percent(result: Result, best: Result) -> str:
-    lost = sum(not row.done and not row.poisoned for row in result.rows) / len(result.rows)
-    throughput = (
-        f"lost {max(lost, 0.01):.0%}" if lost else f"{result.throughput / best.throughput:.0%}"
-    )
+def percent(result: Result, best: float) -> str:
+    throughput = f"{result.throughput / best:.0%}"
+    if result.lost:
+        throughput = f"lost {max(result.lost, 0.01):.0%}"
     return f"{throughput} ({result.share_refused:.1%})"
 
 
-def compare(title: str, scenarios: list[Scenario], cell: Callable[[Result, Result], str]) -> None:
-    print(f"\n{title}\n{'':30}" + "".join(f"{scenario.name:>17}" for scenario in scenarios))
-    best = [play(scenario, oracle) for scenario in scenarios]
-    for name, make in POLICIES.items():
+def compare(
+    title: str,
+    scenarios: Sequence[Scenario],
+    reference: Callable[[Scenario], float],
+    names: Iterable[str] = POLICIES,
+) -> None:
+    print(f"\n{title}\n{'':26}" + "".join(f"{scenario.name:>18}" for scenario in scenarios))
+    best = [reference(scenario) for scenario in scenarios]
+    for name in names:
         cells = [
-            cell(play(scenario, make), top) for scenario, top in zip(scenarios, best, strict=True)
+            percent(play(scenario, POLICIES[name]), top)
+            for scenario, top in zip(scenarios, best, strict=True)
         ]
-        print(f"{name:30}" + "".join(f"{text:>17}" for text in cells), flush=True)
+        print(f"{name:26}" + "".join(f"{text:>18}" for text in cells), flush=True)
 
 
-def between(moments: list[float], begin: float, end: float) -> int:
-    return bisect_left(moments, end) - bisect_left(moments, begin)
+def of_oracle(scenario: Scenario) -> float:
+    return play(scenario, oracle).throughput
 
 
-def around_outage(result: Result, _: Result) -> str:
-    down, up = OUTAGE
-    during = between(result.sent, down, up)
-    return f"{during} / {between(result.refused, up, up + 60)}"
-
-
-def main() -> None:
-    begun = time.perf_counter()
-    for service in (CONSTANT, SHORT, STREAMED, LONG, SILENT):
-        scenarios = [steady(service, limit) for limit in (1, 4, 10, 50, 200)]
-        compare(f"Answers take {service.name}", scenarios, percent)
-    compare("What does not stay", moving(), percent)
-    hit = [outage(CONSTANT, 2), outage(SHORT, 10), outage(LONG, 50)]
-    compare("An outage of 30 s, with answers of 0.2, 1 and 30 s", hit, percent)
-    compare("Requests sent in the outage / refused in the minute after it", hit, around_outage)
-    print(f"\n{time.perf_counter() - begun:.0f} s")
-
-
-if __name__ == "__main__":
-    main()
+def of_off(scenario: Scenario) -> float:
+    return play(scenario, off).throughput

@@ -4,8 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 
-from benchmarks.limiter_world import ROUND_TRIP, News, Platform, Row, World
-from zai_async.limiter import Limits, Size, Ticket, Window
+from benchmarks.limiter_world import News, Platform, Row, World
+from zai_async.limiter import Limits, QueueEntry, Size, Window
 
 
 class Policy(ABC):
@@ -14,6 +14,7 @@ class Policy(ABC):
     def __init__(self, world: World, platform: Platform) -> None:
         self.world = world
         self.platform = platform
+        self.running = 0
 
     @abstractmethod
     def submit(self, row: Row) -> None:
@@ -22,42 +23,64 @@ class Policy(ABC):
     def end(self, row: Row, *, done: bool) -> None:
         row.ended = self.world.now
         row.done = done
+        if row.then is not None:
+            row.then()
+
+    @property
+    def window(self) -> float:
+        """How many requests may be in flight now."""
+        return math.inf
 
 
 class Windowed(Policy):
     """A window of the package, driven as a session drives it."""
 
-    def __init__(self, world: World, platform: Platform, size: Size | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        platform: Platform,
+        size: Size | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         super().__init__(world, platform)
-        self.window = Window(Limits(), size)
-        self.rows: dict[Ticket, Row] = {}
+        self.machine = Window(limits or Limits(), size)
+        self.rows: dict[QueueEntry, Row] = {}
         self.alarm = math.inf
 
+    @property
+    def window(self) -> float:
+        return self.machine.snapshot().limit or math.inf
+
     def submit(self, row: Row) -> None:
-        self.rows[self.window.request()] = row
+        self.rows[self.machine.request()] = row
         self.pump()
 
     def pump(self) -> None:
-        for ticket in self.window.admit(self.world.now):
-            row = self.rows[ticket]
-            self.platform.send(row, lambda news, t=ticket, r=row: self.hear(t, r, news))
-        wake = self.window.next_at(self.world.now)
+        for entry in self.machine.admit(self.world.now):
+            self.running += 1
+            row = self.rows[entry]
+            self.platform.send(row, lambda news, e=entry, r=row: self.hear(e, r, news))
+        wake = self.machine.next_at(self.world.now)
         if wake is not None and wake < self.alarm:
             self.alarm = wake
-            self.world.at(wake, self.wake_up)
+            self.world.at(wake, lambda: self.wake_up(wake))
 
-    def wake_up(self) -> None:
-        self.alarm = math.inf
+    def wake_up(self, wake: float) -> None:
+        if wake == self.alarm:
+            self.alarm = math.inf
         self.pump()
 
-    def hear(self, ticket: Ticket, row: Row, news: News) -> None:
-        if news == "refused":
-            chance = self.world.random.random()
-            self.window.rejected(ticket, self.world.now, "overload", chance=chance)
+    def hear(self, entry: QueueEntry, row: Row, news: News) -> None:
+        if news in {"headers", "done"}:
+            self.machine.accepted(entry)
         else:
-            self.window.accepted(ticket)
-        if news == "done" or (row.poisoned and ticket.suspect):
-            self.window.released(ticket)
+            self.running -= 1
+            jitter = self.world.random.random()
+            self.machine.rejected(entry, self.world.now, news, jitter=jitter)
+        if news == "done" or (row.poisoned and entry.suspect):
+            self.running -= news == "done"
+            self.machine.released(entry)
+            del self.rows[entry]
             self.end(row, done=news == "done")
         self.pump()
 
@@ -65,31 +88,40 @@ class Windowed(Policy):
 class Semaphore(Policy):
     """A semaphore, and openai-python's retries: 0.5 s doubling to 8 s, less up to a quarter."""
 
-    def __init__(self, world: World, platform: Platform, size: int, retries: int) -> None:
+    def __init__(self, world: World, platform: Platform, size: float, retries: float) -> None:
         super().__init__(world, platform)
-        self.free = size
+        self.size = size
+        self.taken = 0
         self.retries = retries
         self.queue: deque[Row] = deque()
+
+    @property
+    def window(self) -> float:
+        return self.size
 
     def submit(self, row: Row) -> None:
         self.queue.append(row)
         self.pump()
 
     def pump(self) -> None:
-        while self.free > 0 and self.queue:
-            self.free -= 1
+        while self.taken < self.size and self.queue:
+            self.taken += 1
             self.send(self.queue.popleft())
 
     def send(self, row: Row) -> None:
+        self.running += 1
         self.platform.send(row, lambda news: self.hear(row, news))
 
     def hear(self, row: Row, news: News) -> None:
-        if news == "refused" and row.attempts <= self.retries:
-            wait = min(0.5 * 2 ** (row.attempts - 1), 8.0)
+        if news == "headers":
+            return
+        self.running -= 1
+        if news != "done" and row.attempts <= self.retries:
+            wait = min(0.5 * 2.0 ** min(row.attempts - 1, 9), 8.0)
             self.world.after(wait * (1 - self.world.random.random() / 4), lambda: self.send(row))
-        elif news != "headers":
+        else:
+            self.taken -= 1
             self.end(row, done=news == "done")
-            self.free += 1
             self.pump()
 
 
@@ -98,15 +130,18 @@ class Oracle(Policy):
 
     def __init__(self, world: World, platform: Platform) -> None:
         super().__init__(world, platform)
-        self.running = 0
         self.queue: deque[Row] = deque()
+
+    @property
+    def window(self) -> float:
+        return self.platform.limit("a", self.world.now)
 
     def submit(self, row: Row) -> None:
         self.queue.append(row)
         self.pump()
 
     def pump(self) -> None:
-        arrival = self.world.now + ROUND_TRIP / 2
+        arrival = self.world.now + self.platform.round_trip / 2
         while self.queue and self.running < self.platform.limit(self.queue[0].model, arrival):
             self.running += 1
             row = self.queue.popleft()

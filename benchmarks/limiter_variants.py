@@ -1,26 +1,27 @@
-"""Other ways to size a window, from the literature on congestion control."""
+"""Other ways to size a window, from the literature on congestion control and from other clients."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
-from zai_async.limiter import Size
+from zai_async.limiter import Refusal, Size
 
 
-class Variant(Size, ABC):
+class Variant(Size):
     """A window that starts at 4, doubles until the first refusal, and then follows a rule."""
 
     def __init__(self) -> None:
         super().__init__(start=4, least=1, most=math.inf)
         self.size = self.limit
         self.searching = True
-        self.passed = 0
+        self.passes = 0
+        self.proven = -1  # every request that passes is told
 
-    def accepted(self, load: int) -> None:
+    def accepted(self, level: int, sent_in: int) -> None:  # noqa: ARG002 - rounds do not matter here
         """Double in a search, then grow as the rule says; a window half empty stays."""
-        self.passed += 1
+        self.passes += 1
         if self.searching:
-            self.resize(max(self.size, 2.0 * load))
-        elif 2 * load > self.limit:
+            self.resize(max(self.size, 2.0 * level))
+        elif 2 * level > self.limit:
             self.resize(self.size + self.growth())
 
     def resize(self, size: float) -> None:
@@ -35,22 +36,23 @@ class Variant(Size, ABC):
     def reduced(self) -> float:
         """Return the size after a refusal."""
 
-    def refused(self, fine: int, *, in_a_row: int) -> None:  # noqa: ARG002 - only ours looks at them
+    def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:  # noqa: ARG002
+        """Shrink once per round trip only."""
+        if sent_in != self.round:
+            return
+        self.round += 1
         self.searching = False
         self.resize(self.reduced())
-        self.passed = 0
-
-    def settle(self, fine: int) -> None:
-        """Shrink once per round trip only."""
+        self.passes = 0
 
     def collapse(self) -> None:
         self.resize(1.0)
 
-    def look_again(self) -> None:
-        """Probing goes on anyway."""
-
-    def grow(self) -> bool:
+    def grow(self, now: float) -> bool:  # noqa: ARG002
         return False
+
+    def probe_at(self) -> float:
+        return math.inf
 
 
 class AIMD(Variant):
@@ -91,14 +93,37 @@ class Gradient(Variant):
         return math.sqrt(self.size) / (4 * self.size)
 
     def reduced(self) -> float:
-        return self.size * max(0.5, self.passed / (self.passed + 1 + math.sqrt(self.size)))
+        return self.size * max(0.5, self.passes / (self.passes + 1 + math.sqrt(self.size)))
 
 
-class Halving(Size):
-    """The search and the paced probes of the package, blind to what is in flight."""
+class Rounds(Variant):
+    """The rule of inspect_ai: a fifth less at most every 15 s, a twentieth more per clean round."""
 
     def __init__(self) -> None:
-        super().__init__(start=4, least=1, most=math.inf)
+        super().__init__()
+        self.cut_at = -math.inf
+        self.used = 0
 
-    def refused(self, fine: int, *, in_a_row: int) -> None:
-        super().refused(min(fine, int(self.limit / 2)), in_a_row=in_a_row)
+    def accepted(self, level: int, sent_in: int) -> None:
+        """Grow when a whole round has passed and has used four fifths of the window."""
+        self.used = max(self.used, level)
+        if self.searching:
+            super().accepted(level, sent_in)
+            return
+        self.passes += 1
+        if self.passes >= self.size:
+            if self.used >= 0.8 * self.size:
+                self.resize(self.size + max(1.0, 0.05 * self.size))
+            self.passes = self.used = 0
+
+    def growth(self) -> float:
+        return 0.0
+
+    def reduced(self) -> float:
+        return self.size * 0.8
+
+    def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:
+        self.passes = self.used = 0
+        if now >= self.cut_at + 15.0:
+            self.cut_at = now
+            super().refused(fine, kind, now, self.round)

@@ -23,21 +23,25 @@ happened. One fact is not reported: a refusal comes at once, so whoever has not 
 second is taken to have passed.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
+from zai_async.limiter.evidence import Evidence, Rate, Refusal, Trial
+from zai_async.limiter.pace import Bucket, Pacer
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
-from zai_async.limiter.window import Bucket, Refusal, Snapshot, Ticket, Window
+from zai_async.limiter.window import QueueEntry, Snapshot, Window
 
 __all__ = [
     "Bucket",
-    "Limiter",
+    "Evidence",
     "Limits",
+    "Pacer",
+    "QueueEntry",
+    "Rate",
     "Refusal",
     "Size",
     "Snapshot",
-    "Ticket",
+    "Trial",
     "Window",
     "WindowKey",
 ]
@@ -50,21 +54,3 @@ class WindowKey(NamedTuple):
     account: str
     """A fingerprint of the key, never the key."""
     model: str
-
-
-class Limiter:
-    """The windows of a client, and of the clients derived from it."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._windows: dict[WindowKey, Window] = {}
-
-    def window(self, key: WindowKey) -> Window:
-        """Return the window of a model, a new one if it has none."""
-        if key not in self._windows:
-            self._windows[key] = Window(self._limits)
-        return self._windows[key]
-
-    def snapshot(self) -> Mapping[WindowKey, Snapshot]:
-        """Return the figures of every window."""
-        return {key: window.snapshot() for key, window in self._windows.items()}

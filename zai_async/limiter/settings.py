@@ -20,16 +20,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Literal["adaptive", "fixed", "off"] = "adaptive"
     """Find the limit, keep to ``start``, or send everything at once."""
-    start: int = _Unchosen(4)
-    """Requests in flight before anything is known: 4, or the nearest that is allowed."""
+    start: int = _Unchosen(2)
+    """Requests in flight before anything is known: 2, or the nearest that is allowed."""
     least: int = 1
     """An adaptive window does not become smaller."""
     most: int | None = None
     """An adaptive window does not become larger; None leaves it to the platform."""
     requests_per_minute: float | None = None
-    """Requests sent per minute; a minute's worth may go at once."""
+    """Requests sent per minute."""
     tokens_per_minute: float | None = None
     """Tokens per minute: a call counts like those before it, and as it was when it is over."""
+    burst: float = 5.0
+    """Seconds: as many requests and tokens as are allowed in this time may go at once."""
 
     def __post_init__(self) -> None:
         if self.mode not in {"adaptive", "fixed", "off"}:
@@ -44,6 +46,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < math.inf:
                 raise ValueError(f"{name} must be None or above 0, not {rate!r}")
+        if not 0 <= self.burst < math.inf:
+            raise ValueError(f"burst must be 0 or more seconds, not {self.burst!r}")
 
     @property
     def ceiling(self) -> float:

@@ -1,15 +1,29 @@
-"""How large a window is: the search for a limit that nobody tells."""
+"""How large a window is: the search for a limit that nobody tells, in whatever weather."""
+
+import math
+from typing import Final
+
+from zai_async.limiter.evidence import Evidence, Refusal, Trial
 
 __all__ = ["Size"]
 
-_PRICE = 50
-"""Requests that pass for each one refused, before the next probe."""
-_LONGEST_DEBT = 10 * _PRICE
-"""A search may have cost more, but a limit that rises should be noticed before long."""
-_BELIEVED = 2
-"""Refusals in a row that are taken for a sign of the limit."""
-_SHRINK = 0.7
-"""What the next ones leave of the window; CUBIC's factor."""
+_DOUBT: Final = {"concurrency": 1.5, "unknown": 3.0, "overload": 6.0}
+"""The surprise from which on refusals are taken for a limit; a busy model is believed first."""
+_TRUST: Final = 2.0
+"""More of it is asked for where requests have passed before."""
+_IN_A_ROW: Final = 3
+"""Refusals, with none passing in between, after which the number in flight is no guide."""
+_SHRINK: Final = 0.7
+"""What each further one leaves of the window; CUBIC's factor."""
+_MIXED: Final = 0.8
+"""What is left of a window in which some pass and some are refused, to see whether that helps."""
+_HALF: Final = 0.5
+_CAREFUL: Final = 5
+"""The window grows by one up to here: a job of twenty calls must not be refused three times."""
+_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 200
+"""Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
+_WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
+"""Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
 
 
 class Size:
@@ -23,80 +37,237 @@ class Size:
 
     def __init__(self, start: float, least: float, most: float) -> None:
         self.limit = start
+        self.proven: float = start if least == most else 0
+        """Requests in flight that are known to pass."""
+        self.passed = 0
+        """Requests that passed so far."""
+        self.round = 0
+        """How often the window was cut: what was sent before says nothing about it."""
+        self.in_a_row = 0
+        """Refusals since a request passed."""
+        self.alert = False
+        """Whether each request that passes is news."""
+        self.evidence: dict[Refusal, Evidence] = {}
         self._least = least
         self._most = most
-        # Growth up to the ceiling needs no probe; there is none until something is refused.
-        self._ceiling = self._most
-        self._proven: float = 0
-        self._proven_before: float = 0
-        self._passed = 0
-        self._step = start
-        self._debt = 0
+        # Up to the ceiling the window grows without a probe.
+        self._ceiling = most
+        self._before = 0.0  # what had been proven before it shrank
+        self._risen = 0  # how many have passed above what is proven
+        self._step = math.inf  # by half of the window, until something is refused
+        self._trial: Trial | None = None
+        self._probes = Probes()
 
-    def accepted(self, load: int) -> None:
-        """Learn that a request passed which made ``load`` of them in flight."""
-        self._debt = max(0, self._debt - 1)
-        self._passed += load > self._proven
-        if self._proven < self.limit <= self._proven + self._passed:
-            self._prove()
+    def accepted(self, level: int, sent_in: int) -> None:
+        """Learn that a request passed which was the ``level``-th in flight.
 
-    def _prove(self) -> None:
-        self._proven = self.limit
-        if self.limit > self._ceiling:
-            self._ceiling = self._most
-
-    def refused(self, fine: int, *, in_a_row: int) -> None:
-        """Learn that a request was refused while ``fine`` others were in flight.
-
-        ``in_a_row`` counts how often that has happened since a request passed.
+        ``sent_in`` is the round it was sent in. Without ``alert``, only those above ``proven`` have
+        to be told.
         """
-        self._owe()
-        if in_a_row > _BELIEVED:
-            reduced = int(min(fine, self.limit * _SHRINK))
-            self._shrink_to(reduced, ceiling=max(self.limit, self._proven_before))
+        if self.alert and sent_in == self.round:
+            self._calm()
+        if level > self._ceiling:
+            self._lift_ceiling(level, sent_in)
+        if level > self.proven:
+            self._risen += 1
+            # A window grows when it has been used: most of it, and as often as it is large.
+            if self._risen >= self.limit - self.proven and level >= _MIXED * self.limit:
+                self.proven = self.limit
+                self._risen = 0
+
+    def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:
+        """Learn that a request was refused while ``fine`` others were in flight and passed."""
+        if self._least == self._most:
             return
-        if in_a_row == 1:
-            self._proven_before = self._proven
-        self._settle(fine)
-
-    def settle(self, fine: int) -> None:
-        """Learn that one more was refused of those sent to a larger window."""
-        self._owe()
-        self._settle(fine)
-
-    def _owe(self) -> None:
-        self._debt = min(self._debt + _PRICE, _LONGEST_DEBT)
-
-    def _settle(self, fine: int) -> None:
-        if fine < self.limit:
-            self._shrink_to(fine, ceiling=fine)
-            self._proven = self.limit
+        if kind == "local":
+            self._cut(fine, kind, now)
+        elif sent_in != self.round:
+            self._settle(fine)
+        elif fine >= self._ceiling:
+            self._shrink_to(self._ceiling)
+            if self._probes.refused(now, self.passed):
+                self._before = self._ceiling
+        else:
+            self.in_a_row += 1
+            self.alert = True
+            self._doubt(fine, kind, now)
 
     def collapse(self) -> None:
         """Learn that the last request in flight was refused; what was proven is soon regained."""
-        self._shrink_to(0, ceiling=self._proven_before or self._most)
+        if self.in_a_row >= _IN_A_ROW and self._least < self._most:
+            self._before = max(self._before, self.proven)
+            self._ceiling = self._before or self._most
+            self._shrink_to(self._least)
+            self.proven = self._least - 1
+            self._trial = None
 
-    def look_again(self) -> None:
-        """Learn that a refusal had another reason, so that a probe is due."""
-        self._debt = 0
-
-    def _shrink_to(self, limit: float, *, ceiling: float) -> None:
-        self.limit = max(self._least, limit)
-        self._ceiling = max(self.limit, ceiling)
-        self._proven = self.limit - 1
-        self._passed = 0
-        self._step = 1
-
-    def grow(self) -> bool:
+    def grow(self, now: float) -> bool:
         """Make room if that is due, and tell so: below the ceiling at once, else for a probe."""
-        if self._proven < self.limit or self.limit >= self._most:
+        if self.proven < self.limit or self.limit >= self._most:
             return False
         room = self._ceiling - self.limit
         if room <= 0:
-            if self._debt > 0:
+            if self._is_trying or not (self._probes.paid(self.passed) or now >= self.probe_at()):
                 return False
-            room = self._step = 1
-        self.limit += min(self._step, self.limit, room)
-        self._step *= 2
-        self._passed = 0
+            self.limit += 1
+            self._step = 1.0
+        elif self.limit < self._before:
+            self.limit = min(2 * self.limit, self._before, self._ceiling)
+        elif self.limit < _CAREFUL:
+            self.limit += min(1, room)
+        else:
+            self.limit += min(self._step, self.limit // 2, room)
+            self._step *= 2
+        self._risen = 0
         return True
+
+    def probe_at(self) -> float:
+        """Return when a probe is due although nothing passes; infinite if none is planned."""
+        waits = self.proven >= self.limit >= self._ceiling and not self._is_trying
+        # Under a limit that is known well, probes are paid for; each costs somebody a refusal.
+        patient = self._probes.kind == "concurrency" and self.limit >= _MIXED * self._before
+        return self._probes.due_at if waits and not patient else math.inf
+
+    @property
+    def _is_trying(self) -> bool:
+        # Whether the cut was right is about to be known.
+        return self._trial is not None and self._trial.young
+
+    def expected(self, kind: Refusal) -> float:
+        """Return the share of requests that is refused in this way whatever is in flight."""
+        return self._of(kind).expected
+
+    def _of(self, kind: Refusal) -> Evidence:
+        if kind not in self.evidence:
+            self.evidence[kind] = Evidence(steady=kind == "concurrency")
+        return self.evidence[kind]
+
+    def _calm(self) -> None:
+        """Learn that a request passed while refusals are still to be explained."""
+        searching, self.in_a_row = self.in_a_row >= _IN_A_ROW, 0
+        for evidence in self.evidence.values():
+            if searching:
+                evidence.take_doubts()  # it passes again: whatever it was is over
+            elif evidence.doubts.refused:
+                evidence.accepted()
+        if self._trial is not None:
+            self._trial.accepted()
+            if self._trial.confirmed:
+                self._trial = None
+        doubtful = any(evidence.doubts.refused for evidence in self.evidence.values())
+        self.alert = doubtful or self._trial is not None
+
+    def _lift_ceiling(self, level: int, sent_in: int) -> None:
+        """More pass than was believed."""
+        if sent_in != self.round:
+            if self._trial is not None and self._trial.mixed:
+                return  # that some passed was known
+            self._ceiling = level
+        else:
+            self._ceiling = self._most
+        self.limit = max(self.limit, level)
+        self.proven = max(self.proven, level - 1)
+
+    def _settle(self, fine: int) -> None:
+        """Learn that one more was refused of those sent to a larger window."""
+        if self.round > 1:  # the first search is free
+            self._probes.cost(self.passed)
+        if fine < self.limit and self._ceiling == self.limit:
+            self._shrink_to(fine)
+            self._ceiling = self.limit
+
+    def _doubt(self, fine: int, kind: Refusal, now: float) -> None:
+        """Find out what a refusal is evidence of."""
+        evidence, trial = self._of(kind), self._trial
+        frontier = fine >= self.proven
+        evidence.refused(self.passed, frontier=frontier)
+        if trial is not None and trial.kind == kind:
+            if trial.refused():
+                self._undo(max(self.limit, trial.limit), trial.proven)
+                evidence.take_doubts()
+                return
+            if self.in_a_row < _IN_A_ROW and kind != "concurrency":
+                return
+        enough = _DOUBT[kind] + (0.0 if frontier else _TRUST)
+        mixed = not frontier and evidence.doubts.accepted > 0
+        if evidence.surprise < enough:
+            if not evidence.questions(self.passed) or fine < _MIXED * self.limit:
+                return
+            mixed = True
+        if fine < _HALF * self._before and evidence.lasts and self.in_a_row == 1:
+            # Refusals go on at half of the window: they are not about the number in flight.
+            evidence.give_up()
+            self._undo(min(2 * self.limit, self._before), self.limit)
+            return
+        before, proven = self.limit, self.proven
+        if self.in_a_row >= _IN_A_ROW:
+            self._cut(min(fine, int(self.limit * _SHRINK)), kind, now)
+            self._ceiling = max(self.limit, self._before)
+            self.proven = self.limit - 1  # something has to pass before it grows again
+            evidence.forget_recent()
+            return
+        if frontier:
+            self._before *= _HALF  # what had worked before does so hardly any more
+        self._cut(min(fine, int(self.limit * _MIXED)) if mixed else fine, kind, now)
+        seen = evidence.take_doubts()
+        # A trial that is under way goes on, for the window that it began with.
+        self._trial = trial or Trial(evidence, kind, seen, limit=before, proven=proven, mixed=mixed)
+
+    def _undo(self, limit: float, proven: float) -> None:
+        """Give back what was lost to bad weather."""
+        self.limit, self.proven = limit, proven
+        self._ceiling = self._most
+        self._trial = None
+        self._step = math.inf
+        self._risen = 0
+
+    def _cut(self, target: float, kind: Refusal, now: float) -> None:
+        self._before = max(self._before, self.proven)
+        self._shrink_to(target)
+        self._ceiling = self.limit
+        self.round += 1
+        self._trial = None
+        self._probes.cut(kind, now, self.passed)
+
+    def _shrink_to(self, limit: float) -> None:
+        self.limit = max(self._least, limit)
+        self.proven = min(self.proven, self.limit)
+        self._risen = 0
+        self._step = 1.0
+
+
+class Probes:
+    """When to try one request more than the ceiling allows: a matter of passes, or of time."""
+
+    def __init__(self) -> None:
+        self.kind: Refusal = "concurrency"
+        """What the refusals were about that led to the ceiling."""
+        self._failed = 0
+        self._paid_at = 0
+        self.due_at = 0.0
+        """When the next one may go, however few have passed."""
+
+    def cut(self, kind: Refusal, now: float, passed: int) -> None:
+        """Begin anew under a new ceiling, after ``passed`` requests that passed so far."""
+        self.kind = kind
+        self._failed = 0
+        if self._paid_at:
+            self.cost(passed)
+        else:
+            self._paid_at = passed + _FIRST_PRICE
+        self.due_at = now + _WAIT[kind]
+
+    def cost(self, passed: int) -> None:
+        """Note that a request was refused which the ceiling would not have allowed."""
+        self._paid_at = min(max(self._paid_at, passed) + _PRICE, passed + _LARGEST_DEBT)
+
+    def refused(self, now: float, passed: int) -> bool:
+        """Note that a probe was refused; tell whether the ceiling is to be believed now."""
+        self._failed += 1
+        self.cost(passed)
+        self.due_at = now + _WAIT[self.kind] * 2.0 ** min(self._failed - 1, 9)
+        return self._failed > 1
+
+    def paid(self, passed: int) -> bool:
+        """Tell whether enough have passed for the next one."""
+        return passed >= self._paid_at

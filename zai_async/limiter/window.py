@@ -1,46 +1,53 @@
 """The queue of one model, and the way of a call through it."""
 
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from zai_async.limiter.evidence import Refusal
+from zai_async.limiter.pace import Bucket, Pacer
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
 
-__all__ = ["Bucket", "Refusal", "Snapshot", "Ticket", "Window"]
+__all__ = ["QueueEntry", "Snapshot", "Window"]
 
-Refusal = Literal["throttle", "overload"]
-"""The kinds of errors that say something about the number of requests in flight."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
+_FIRST_REST, _LONGEST_REST, _LONGEST_SUSPECT_REST = 0.25, 5.0, 30.0
+_FIRST_PATIENCE, _SHORTEST_PATIENCE, _LONGEST_PATIENCE = 0.5, 0.1, 10.0
+_PATIENCE: Final = 3
+"""Who is not refused within so many times what a refusal takes has passed."""
+_SUSPICIOUS: Final = 2
+_UNLIKELY: Final = 0.001
+_MOST_REFUSALS: Final = 4096
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
-_FIRST_REST, _LONGEST_REST = 1.0, 30.0
-_FIRST_PATIENCE, _LONGEST_PATIENCE = 1.0, 10.0
-_SUSPICIOUS = 2
-_MINUTE = 60.0
 
-
-class Ticket(msgspec.Struct, eq=False, gc=False):
+class QueueEntry(msgspec.Struct, eq=False):
     """One call on its way through a window, however often it is sent."""
 
     tokens: float = 0.0
     """Tokens it is expected to use."""
+    owner: object = None
+    """The event loop that it lives on, and ends with."""
+    outer: "QueueEntry | None" = None
+    """What the same task sent before, and still holds a permit for."""
+    in_flight: bool = False
     refusals: int = 0
     """How often it was refused."""
     suspect: Literal["request-specific"] | None = None
     """Set when it is refused again and again while others pass."""
     rests_until: float = -math.inf
     """Until when others go first."""
-    exceptions: int = 0
-    """Refusals that say nothing about the window, since others passed."""
     sent_at: float = 0.0
-    load: int = 0
+    number: int = 0
+    """Its place among all that were ever sent."""
+    level: int = 0
     """Requests in flight when it was last sent, itself included."""
     round: int = 0
-    """How often the window had shrunk by then."""
-    rejected_before: int = 0
+    """How often the window had been cut by then."""
+    refused_before: int = 0
     """Refusals of the whole window by then."""
 
 
@@ -68,36 +75,86 @@ class Window:
     def __init__(self, limits: Limits, size: Size | None = None) -> None:
         self._size = size or _size_of(limits)
         self._pausing = limits.mode != "off"
-        self._requests = Bucket(limits.requests_per_minute or math.inf)
-        self._tokens = Bucket(limits.tokens_per_minute or math.inf)
+        self._requests = Bucket(limits.requests_per_minute or math.inf, limits.burst)
+        self._tokens = Bucket(limits.tokens_per_minute or math.inf, limits.burst)
+        self._pacer = Pacer()
         self._metered = bool(limits.requests_per_minute or limits.tokens_per_minute)
-        self._waiting: OrderedDict[Ticket, None] = OrderedDict()
-        self._resting: list[Ticket] = []  # by the end of their rest
-        self._running: set[Ticket] = set()
-        self._unsure: OrderedDict[Ticket, None] = OrderedDict()
-        self._round = 0
-        self._in_a_row = 0
-        # What one request says twice in a row is said once.
-        self._last_witness: Ticket | None = None
-        self._rejected = 0
+        self._waiting: OrderedDict[QueueEntry, None] = OrderedDict()
+        self._resting: list[QueueEntry] = []  # by the end of their rest
+        self._running: dict[QueueEntry, None] = {}
+        # Refusals come at once: who has not been refused for a while, has passed.
+        self._unsure: OrderedDict[QueueEntry, None] = OrderedDict()
+        self._refusals = _Refusals()
+        self._last_witness: QueueEntry | None = None
+        self._refused_in_a_row = 0
         self._pauses = 0
         self._paused_until = -math.inf
         self._patience = _FIRST_PATIENCE
+        self._refused_after = 0.0
+        self._sent = 0
+        self._held_back = self._metered
 
-    def request(self, *, tokens: float = 0.0) -> Ticket:
+    @property
+    def in_flight(self) -> int:
+        """Requests that hold a permit."""
+        return len(self._running)
+
+    @property
+    def first(self) -> QueueEntry | None:
+        """The request that goes next, also if it rests."""
+        return next(iter(self._waiting), self._resting[0] if self._resting else None)
+
+    def sends(self, entry: QueueEntry) -> bool:
+        """Tell whether a request holds a permit of this window."""
+        return entry in self._running
+
+    def owned_by(self, owner: object) -> list[QueueEntry]:
+        """Return the requests of an event loop, whether they wait or are in flight."""
+        everyone = (*self._waiting, *self._resting, *self._running)
+        return [entry for entry in everyone if entry.owner is owner]
+
+    def forget_requests(self) -> None:
+        """Forget all requests, and keep what was learnt: they are another process's."""
+        for entry in self._running:
+            entry.in_flight = False
+        for group in (self._waiting, self._resting, self._running, self._unsure):
+            group.clear()
+
+    def try_admit(self, now: float, tokens: float = 0.0, owner: object = None) -> QueueEntry | None:
+        """Let a request go at once; None if it has to queue, or if others come first."""
+        # Each call passes here: the usual case needs no more than this comparison.
+        if self._waiting or (self._resting and self._resting[0].rests_until <= now):
+            return None
+        entry = QueueEntry(tokens, owner)
+        if not self._held_back and len(self._running) < self._size.limit:
+            self._send(entry, now)
+            return entry
+        self._waiting[entry] = None
+        if self.admit(now):
+            return entry
+        del self._waiting[entry]
+        return None
+
+    def request(self, *, tokens: float = 0.0, owner: object = None) -> QueueEntry:
         """Join the queue with a request that is expected to use so many tokens."""
-        ticket = Ticket(tokens)
-        self._waiting[ticket] = None
-        return ticket
+        entry = QueueEntry(tokens, owner)
+        self._waiting[entry] = None
+        return entry
 
-    def admit(self, now: float) -> list[Ticket]:
+    def admit(self, now: float) -> list[QueueEntry]:
         """Return the requests to be sent now, in their order; they are in flight from here on."""
-        self._believe(now)
-        self._awaken(now)
-        going: list[Ticket] = []
-        while (ticket := self._first(now)) is not None:
-            self._send(ticket, now)
-            going.append(ticket)
+        self.assume_accepted(now)
+        self.requeue_rested(now)
+        going: list[QueueEntry] = []
+        while self._waiting and now >= self._paused_until:
+            entry = next(iter(self._waiting))
+            if self._held_back and self._funded_at(entry, now) > now:
+                break
+            if self._is_full() and (self._pauses or not self._size.grow(now)):
+                break
+            del self._waiting[entry]
+            self._send(entry, now)
+            going.append(entry)
         return going
 
     def next_at(self, now: float) -> float | None:
@@ -108,55 +165,81 @@ class Window:
         if not (self._waiting or self._resting):
             return None
         if not self._is_full():
-            return max(now, self._paused_until, self._next_turn())
-        oldest = next(iter(self._unsure), None)
-        return None if oldest is None else max(now, oldest.sent_at + self._patience)
+            entry = next(iter(self._waiting), None)
+            turn = self._resting[0].rests_until if entry is None else self._funded_at(entry, now)
+            return max(now, self._paused_until, turn)
+        moment = math.inf if self._pauses else self._size.probe_at()
+        if self._unsure:
+            moment = min(moment, next(iter(self._unsure)).sent_at + self._patience)
+        if not self._waiting:
+            moment = max(moment, self._resting[0].rests_until)  # more room is of no use before
+        return None if moment == math.inf else max(now, moment)
 
-    def accepted(self, ticket: Ticket) -> None:
+    def accepted(self, entry: QueueEntry) -> None:
         """Report that a request was not refused: a status came, or any other proof of work."""
-        if ticket not in self._unsure:
+        if self._unsure.pop(entry, entry) is entry:
             return
-        del self._unsure[ticket]
-        if ticket.round == self._round:
-            self._in_a_row = 0
-            self._pauses = 0
-            self._size.accepted(ticket.load)
+        size = self._size
+        size.passed += 1
+        self._pacer.recent.append(entry.sent_at)
+        if entry.level > size.proven or self._refused_in_a_row or size.alert:
+            level = entry.level - self._refusals.since(entry)
+            if entry.sent_at >= self._paused_until:
+                self._pauses = self._refused_in_a_row = 0
+                self._hold_back()
+            size.accepted(level, entry.round)
 
-    def rejected(self, ticket: Ticket, now: float, kind: Refusal, *, chance: float) -> None:
-        """Report a refusal; after a rest the request returns to the head of the queue.
+    def rejected(
+        self, entry: QueueEntry, now: float, kind: Refusal, *, jitter: float, rest: float = 0.0
+    ) -> None:
+        """Report a refusal; after ``rest`` seconds or more it returns to the head of the queue.
 
-        ``chance`` in [0, 1) spreads the pauses of several processes. A request that has been
+        ``jitter`` in [0, 1) spreads the pauses of several processes. A request that has been
         released stays so.
         """
-        if ticket not in self._running:
+        if entry not in self._running:
             return
-        fine = self._fine(ticket)
-        self._leave(ticket)
-        self._tokens.correct(-ticket.tokens)
-        self._rejected += 1
-        ticket.refusals += 1
-        self._patience = min(max(self._patience, 2 * (now - ticket.sent_at)), _LONGEST_PATIENCE)
-        if ticket.refusals > 1 and not self._in_a_row:
-            self._except(ticket, kind)
-        elif ticket is not self._last_witness:
-            self._shrink(ticket, fine)
-        if self._pausing and self._in_a_row and not self._running:
-            self._pause(now, chance)
-        ticket.rests_until = now + _wait(ticket.refusals, _FIRST_REST, _LONGEST_REST, chance)
-        insort(self._resting, ticket, key=_end_of_rest)
+        self._expect_refusals(entry, now)
+        self._leave(entry)
+        self._tokens.correct(-entry.tokens)
+        entry.refusals += 1
+        fine = entry.level - 1 - self._refusals.since(entry)
+        self._refusals.add(entry)
+        again, self._refused_in_a_row = not self._refused_in_a_row, self._refused_in_a_row + 1
+        if kind == "rate":
+            # It says nothing about the number in flight: a smaller window would only be slower.
+            self._pacer.refused(entry.sent_at, now)
+        elif entry.refusals > 1 and again:
+            self.mark_request_specific(entry, kind)
+        else:
+            # What one request says twice in a row is said once.
+            if entry is not self._last_witness:
+                self._size.refused(fine, kind, now, entry.round)
+            self._last_witness = entry
+            if self._pausing and not self._running:
+                self._size.collapse()
+                self._pauses += 1
+                pause = _backoff(self._pauses, _FIRST_PAUSE, _LONGEST_PAUSE, jitter)
+                self._paused_until = now + pause
+        self._hold_back()
+        longest = _LONGEST_SUSPECT_REST if entry.suspect else _LONGEST_REST
+        own = _backoff(entry.refusals, _FIRST_REST, longest, jitter)
+        entry.rests_until = now + max(rest, own)
+        insort(self._resting, entry, key=_end_of_rest)
 
-    def released(self, ticket: Ticket, *, tokens: float | None = None) -> None:
+    def released(self, entry: QueueEntry, *, tokens: float | None = None) -> None:
         """Report that a call is over, in whichever way; again is harmless.
 
         ``tokens`` tells how many it used, if that is known.
         """
-        known = ticket in self._running
-        self._leave(ticket)
-        self._waiting.pop(ticket, None)
-        if ticket in self._resting:
-            self._resting.remove(ticket)
-        if known and tokens is not None:
-            self._tokens.correct(tokens - ticket.tokens)
+        if entry in self._running:
+            self._leave(entry)
+            if tokens is not None and self._metered:
+                self._tokens.correct(tokens - entry.tokens)
+            return
+        self._waiting.pop(entry, None)
+        if entry in self._resting:
+            self._resting.remove(entry)
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
@@ -165,11 +248,11 @@ class Window:
             limit=None if limit == math.inf else int(limit),
             in_flight=len(self._running),
             waiting=len(self._waiting) + len(self._resting),
-            rejected=self._rejected,
+            rejected=self._refusals.total,
             paused_until=self._paused_until if self._pauses else None,
         )
 
-    def _believe(self, now: float) -> None:
+    def assume_accepted(self, now: float) -> None:
         """Take what has not been refused for a while as accepted: refusals come at once."""
         while self._unsure:
             oldest = next(iter(self._unsure))
@@ -177,84 +260,83 @@ class Window:
                 return
             self.accepted(oldest)
 
-    def _awaken(self, now: float) -> None:
+    def _expect_refusals(self, entry: QueueEntry, now: float) -> None:
+        """Learn how long a refusal takes, and that those sent before have not been refused."""
+        while self._unsure:
+            oldest = next(iter(self._unsure))
+            if oldest.number >= entry.number:
+                break
+            self.accepted(oldest)
+        self._refused_after = max(now - entry.sent_at, 0.9 * self._refused_after)
+        patience = _PATIENCE * self._refused_after
+        self._patience = min(max(patience, _SHORTEST_PATIENCE), _LONGEST_PATIENCE)
+
+    def requeue_rested(self, now: float) -> None:
         """Put those who have rested to the head of the queue."""
         ended = bisect_right(self._resting, now, key=_end_of_rest)
-        for ticket in reversed(self._resting[:ended]):
-            self._waiting[ticket] = None
-            self._waiting.move_to_end(ticket, last=False)
+        for entry in reversed(self._resting[:ended]):
+            self._waiting[entry] = None
+            self._waiting.move_to_end(entry, last=False)
         del self._resting[:ended]
 
-    def _first(self, now: float) -> Ticket | None:
-        """Return the first that may go now, None if nobody may."""
-        if not self._waiting or now < self._paused_until:
-            return None
-        ticket = next(iter(self._waiting))
-        if self._metered and self._funded_at(ticket) > now:
-            return None
-        return ticket if not self._is_full() or self._grow() else None
+    def mark_request_specific(self, entry: QueueEntry, kind: Refusal) -> None:
+        """Hold a refusal against the request and not against the window: others have passed."""
+        unlikely = self._size.expected(kind) ** entry.refusals < _UNLIKELY
+        if kind != "concurrency" and entry.refusals > _SUSPICIOUS and unlikely:
+            entry.suspect = "request-specific"
 
-    def _next_turn(self) -> float:
-        if self._waiting:
-            return self._funded_at(next(iter(self._waiting)))
-        return self._resting[0].rests_until
-
-    def _funded_at(self, ticket: Ticket) -> float:
-        return max(self._requests.ready_at(1), self._tokens.ready_at(ticket.tokens))
+    def _funded_at(self, entry: QueueEntry, now: float) -> float:
+        """Return when the rates, those that are known and that which was found, let it go."""
+        if not self._metered:
+            return self._pacer.ready_at(now)
+        known = max(self._requests.ready_at(1), self._tokens.ready_at(entry.tokens))
+        return max(known, self._pacer.ready_at(now))
 
     def _is_full(self) -> bool:
         return len(self._running) >= (1 if self._pauses else self._size.limit)
 
-    def _grow(self) -> bool:
-        return not self._pauses and self._size.grow()
+    def _hold_back(self) -> None:
+        self._held_back = self._metered or self._pauses > 0 or self._pacer.rate < math.inf
 
-    def _send(self, ticket: Ticket, now: float) -> None:
-        del self._waiting[ticket]
-        self._running.add(ticket)
-        self._unsure[ticket] = None
-        if self._metered:
+    def _send(self, entry: QueueEntry, now: float) -> None:
+        if self._held_back:
             self._requests.take(1, now)
-            self._tokens.take(ticket.tokens, now)
-        ticket.sent_at = now
-        ticket.load = len(self._running)
-        ticket.round = self._round
-        ticket.rejected_before = self._rejected
+            self._tokens.take(entry.tokens, now)
+            self._pacer.take(now)
+        self._running[entry] = self._unsure[entry] = None
+        entry.in_flight = True
+        entry.sent_at = now
+        entry.level = len(self._running)
+        entry.round = self._size.round
+        entry.number = self._sent = self._sent + 1
+        entry.refused_before = self._refusals.total
 
-    def _leave(self, ticket: Ticket) -> None:
-        self._running.discard(ticket)
-        self._unsure.pop(ticket, None)
+    def _leave(self, entry: QueueEntry) -> None:
+        entry.in_flight = False
+        self._running.pop(entry, None)
+        self._unsure.pop(entry, None)
 
-    def _fine(self, ticket: Ticket) -> int:
-        """Count the requests that were in flight with a refused one, and passed.
 
-        Those that ended since are missing now, those that took their place were not there then:
-        the larger figure is right.
-        """
-        refused_since = self._rejected - ticket.rejected_before
-        return max(len(self._running) - 1, ticket.load - 1 - refused_since)
+class _Refusals:
+    """Which requests were refused, to tell how many were in flight and fine at some moment."""
 
-    def _shrink(self, ticket: Ticket, fine: int) -> None:
-        if ticket.round == self._round and ticket.load <= self._size.limit:
-            self._round += 1
-            self._in_a_row += 1
-            self._last_witness = ticket
-            self._size.refused(fine, in_a_row=self._in_a_row)
-        else:
-            self._size.settle(fine)
+    def __init__(self) -> None:
+        self.total = 0
+        self._numbers: list[int] = []
+        self._forgotten = 0
 
-    def _pause(self, now: float, chance: float) -> None:
-        """Let one request ask after a while, as nothing in flight will tell when to go on."""
-        self._size.collapse()
-        self._pauses += 1
-        self._paused_until = now + _wait(self._pauses, _FIRST_PAUSE, _LONGEST_PAUSE, chance)
+    def add(self, entry: QueueEntry) -> None:
+        """Note that a request was refused."""
+        self.total += 1
+        insort(self._numbers, entry.number)
+        if len(self._numbers) > _MOST_REFUSALS:
+            del self._numbers[: _MOST_REFUSALS // 2]
+            self._forgotten += _MOST_REFUSALS // 2
 
-    def _except(self, ticket: Ticket, kind: Refusal) -> None:
-        """Hold a refusal against the request and not against the window: others have passed."""
-        ticket.exceptions += 1
-        if ticket.exceptions == _SUSPICIOUS:
-            self._size.look_again()
-        if kind == "overload" and ticket.exceptions >= _SUSPICIOUS:
-            ticket.suspect = "request-specific"
+    def since(self, entry: QueueEntry) -> int:
+        """Count those refused since this one was sent that had been sent before it."""
+        before = self._forgotten + bisect_left(self._numbers, entry.number)
+        return before - entry.refused_before
 
 
 def _size_of(limits: Limits) -> Size:
@@ -264,33 +346,10 @@ def _size_of(limits: Limits) -> Size:
     return Size(start=fixed, least=fixed, most=fixed)
 
 
-def _end_of_rest(ticket: Ticket) -> float:
-    return ticket.rests_until
+def _end_of_rest(entry: QueueEntry) -> float:
+    return entry.rests_until
 
 
-def _wait(repetition: int, first: float, longest: float, chance: float) -> float:
-    """Return seconds that double with each repetition; the later half of them is chance."""
-    return min(first * 2.0 ** min(repetition - 1, 32), longest) * (1 + chance) / 2
-
-
-class Bucket:
-    """Units that flow in at a steady rate, up to a minute's worth, and are taken out.
-
-    One number suffices: the moment at which the bucket will be full again.
-    """
-
-    def __init__(self, per_minute: float) -> None:
-        self._spacing = _MINUTE / per_minute
-        self._full_at = -math.inf
-
-    def ready_at(self, amount: float) -> float:
-        """Return when so much can be taken; more than a full bucket holds waits for a full one."""
-        return self._full_at + min(amount * self._spacing, _MINUTE) - _MINUTE
-
-    def take(self, amount: float, now: float) -> None:
-        """Take units out; the bucket may be overdrawn."""
-        self._full_at = max(self._full_at, now) + amount * self._spacing
-
-    def correct(self, difference: float) -> None:
-        """Take more out, or put some back, after an estimate has turned out wrong."""
-        self._full_at += difference * self._spacing
+def _backoff(tries: int, first: float, longest: float, jitter: float) -> float:
+    """Return seconds that double with each try; the later half of them is jitter."""
+    return min(first * 2.0 ** min(tries - 1, 32), longest) * (1 + jitter) / 2

@@ -1,0 +1,96 @@
+"""Rates: units that flow in steadily, by a number that is known or by one that has to be found."""
+
+import math
+from collections import deque
+from typing import Final
+
+__all__ = ["Bucket", "Pacer"]
+
+_MINUTE: Final = 60.0
+_SEEN: Final = 32
+"""Requests that passed lately, by which a rate is measured."""
+_BACK: Final = 0.9
+"""What a refusal leaves of the pace at most."""
+_SLOWEST: Final = 1 / 60
+_FASTEST: Final = 1000.0
+"""Requests per second; what is faster needs no pace."""
+_FIRST_GAIN, _LARGEST_GAIN = 0.02, 1.0
+"""The pace grows by this share per second: faster and faster while nothing is refused."""
+_GAIN_DOUBLES: Final = 5.0
+
+
+class Bucket:
+    """Units that flow in at a steady rate, up to a few seconds' worth, and are taken out.
+
+    One number suffices: the moment at which the bucket will be full again.
+    """
+
+    def __init__(self, per_minute: float, seconds: float = _MINUTE) -> None:
+        self._spacing = _MINUTE / per_minute
+        # It must hold one unit, or nothing could ever be taken out.
+        self._depth = max(seconds, self._spacing)
+        self._full_at = -math.inf
+
+    def ready_at(self, amount: float) -> float:
+        """Return when so much can be taken; more than a full bucket holds waits for a full one."""
+        return self._full_at + min(amount * self._spacing, self._depth) - self._depth
+
+    def take(self, amount: float, now: float) -> None:
+        """Take units out; the bucket may be overdrawn."""
+        self._full_at = max(self._full_at, now) + amount * self._spacing
+
+    def correct(self, difference: float) -> None:
+        """Take more out, or put some back, after an estimate has turned out wrong."""
+        self._full_at += difference * self._spacing
+
+
+class Pacer:
+    """Finds out how many requests per second an account may send, from what passes.
+
+    A refusal sets the pace to a little less than what has passed lately; then it grows again, at
+    first slowly, so that the limit is met now and then only. Requests go evenly: how many may go at
+    once is not known.
+    """
+
+    def __init__(self) -> None:
+        self.rate = math.inf
+        """Requests per second; infinite until one is refused for its rate."""
+        self.recent: deque[float] = deque(maxlen=_SEEN)
+        """When those were sent that passed lately."""
+        self._last = -math.inf
+        self._grown_at = 0.0
+        self._changed_at = -math.inf
+
+    def refused(self, sent_at: float, now: float) -> None:
+        """Learn that a request was refused for its rate."""
+        if sent_at < self._changed_at:
+            return  # sent at a pace that has been corrected since
+        before = self._rate_at(now)
+        # A burst passes at any rate: what passed within a moment says little.
+        span = max(now - self.recent[0], 1.0) if self.recent else 1.0
+        measured = max(len(self.recent), 1) / span
+        self.rate = max(_SLOWEST, min(before * _BACK, measured))
+        self._changed_at = self._grown_at = now
+
+    def ready_at(self, now: float) -> float:
+        """Return when the next request may go."""
+        rate = self._rate_at(now)
+        if rate >= _FASTEST:
+            self.rate = math.inf
+            return -math.inf
+        self.rate, self._grown_at = rate, now
+        return self._last + 1 / rate
+
+    def take(self, now: float) -> None:
+        """Note that a request goes."""
+        # A timer that fires late must not make the pace slower.
+        if self.rate < math.inf:
+            self._last = max(self._last + 1 / self.rate, now - 0.5 / self.rate)
+
+    def _rate_at(self, now: float) -> float:
+        """Return the pace, grown since it was last looked at."""
+        if self.rate == math.inf:
+            return math.inf
+        calm = now - self._changed_at
+        gain = min(_FIRST_GAIN * 2.0 ** (calm / _GAIN_DOUBLES), _LARGEST_GAIN)
+        return self.rate * math.exp(gain * (now - self._grown_at))
