@@ -1,9 +1,10 @@
-"""Compare ways to live with limits and with weather, in virtual time: `python -m benchmarks.limiter`.
+"""Compare ways to live with limits and with weather: `python -m benchmarks.limiter`.
 
-A simulated platform lets some requests of a model be in flight and refuses the rest after a round
-trip, without a hint; or refuses some at random, as a model that is busy for everybody does; or
-takes so many per second and no more. A figure such as "98 % (2 %)" says: 98 % of what is compared
-with, 2 % of the requests refused; "lost 12 %" says how many rows were given up.
+All of it in virtual time. A simulated platform lets some requests of a model be in flight and
+refuses the rest after a round trip, without a hint; or refuses some at random, as a model that is
+busy for everybody does; or takes so many per second and no more. A figure such as "98 % (2 %)"
+says: 98 % of what is compared with, 2 % of the requests refused; "lost 12 %" says how many rows
+were given up.
 
 Hidden limits are compared with an oracle, which has a semaphore of the right size at every moment;
 more than 100 % is possible because the semaphore counts a request until the news of its end has
@@ -13,9 +14,8 @@ travelled back. Weather is compared with no limiter at all, and rates with the r
 import math
 import random
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -166,9 +166,7 @@ def watch(world: World, policy: Policy, result: Result, every: float) -> None:
     def look() -> None:
         seen = result.moments
         done = sum(row.done for row in result.rows)
-        seen.append(
-            Moment(world.now, policy.window, policy.running, len(result.refused), done)
-        )
+        seen.append(Moment(world.now, policy.window, policy.running, len(result.refused), done))
         world.after(every, look)
 
     look()
@@ -199,18 +197,23 @@ POLICIES: dict[str, Maker] = {
 }
 
 
-def steady(service: Service, limit: int, **more: object) -> Scenario:
+def steady(service: Service, limit: int, code: Refusal = "concurrency") -> Scenario:
     rows = max(limit * service.per_slot, 200)
-    return Scenario(f"limit {limit}", service, lambda _m, _t: limit, limit, rows, **more)
+    return Scenario(f"limit {limit}", service, lambda _m, _t: limit, limit, rows, limit_code=code)
 
 
 def small_job(service: Service, limit: int) -> Scenario:
     return Scenario(f"limit {limit}", service, lambda _m, _t: limit, limit, rows=20)
 
 
-def in_weather(service: Service, share: float, code: Refusal = "overload", **more) -> Scenario:
+def in_weather(service: Service, share: float, code: Refusal = "overload") -> Scenario:
     return Scenario(
-        f"{share:.0%}", service, weather=lambda _: share, weather_code=code, until=60.0, **more
+        f"{share:.0%}",
+        service,
+        weather=lambda _: share,
+        weather_code=code,
+        until=60.0,
+        round_trip=0.02,
     )
 
 
@@ -243,3 +246,87 @@ def of_oracle(scenario: Scenario) -> float:
 
 def of_off(scenario: Scenario) -> float:
     return play(scenario, off).throughput
+
+
+def of_rate(scenario: Scenario) -> float:
+    return scenario.rate.per_second if scenario.rate else math.nan
+
+
+def moving() -> list[Scenario]:
+    """Return what happens when the limit does not stay, or is not alone."""
+    return [
+        Scenario(
+            "10, then 40", SHORT, lambda _, t: 10 if t < 60 else 40, 10, 4000, changes=(60.0,)
+        ),
+        Scenario("50, then 4", SHORT, lambda _, t: 50 if t < 20 else 4, 50, 2000),
+        Scenario(
+            "4 and 50", SHORT, lambda m, _: 4 if m == "a" else 50, 50, 2000, models="abbbbbbb"
+        ),
+        Scenario("bursts", SHORT, lambda _m, _t: 10, 10, 1500, begins=lambda n: n // 100 * 15.0),
+        Scenario(
+            "2 % poisoned", SHORT, lambda _m, _t: 10, 10, 1500, poisoned=lambda n: n % 50 == 9
+        ),
+        Scenario("slots end late", SHORT, lambda _m, _t: 10, 10, 1000, lag=0.1),
+        Scenario("uneven network", SHORT, lambda _m, _t: 10, 10, 1000, jitter=0.5),
+        Scenario(
+            "others: 0 to 12 of 20",
+            STREAMED,
+            lambda _, t: 20 - 4 * (int(t / 120) % 4),
+            20,
+            1500,
+            changes=tuple(120.0 * n for n in range(60)),
+        ),
+        Scenario("10, 5 % weather", SHORT, lambda _m, _t: 10, 10, 2000, weather=lambda _: 0.05),
+    ]
+
+
+def incident(service: Service, share: float) -> Scenario:
+    """Return 100 users, and 30 s in which many requests are refused whatever is in flight."""
+    return Scenario(
+        f"{share:.0%}",
+        service,
+        weather=lambda t: share if 30 <= t < 60 else 0.0,
+        until=120.0,
+        round_trip=0.02,
+    )
+
+
+def around(result: Result) -> str:
+    """Say how many answers per second there are before, during, soon after, and later."""
+    phases = ((10, 30), (30, 60), (60, 70), (70, 120))
+    return " / ".join(f"{result.done_between(*phase):.0f}" for phase in phases)
+
+
+def main() -> None:
+    begun = time.perf_counter()
+    for service in (CONSTANT, SHORT, STREAMED, LONG, SILENT):
+        limits = [steady(service, limit) for limit in (1, 4, 10, 50, 200)]
+        compare(f"Hidden limits; answers take {service.name}", limits, of_oracle)
+    for service in (CONSTANT, SHORT, STREAMED, SILENT):
+        jobs = [small_job(service, limit) for limit in (1, 2, 3, 4)]
+        compare(f"Jobs of 20 calls; answers take {service.name}", jobs, of_oracle)
+    compare("What does not stay, or is not alone", moving(), of_oracle)
+    for service in (QUICK, MEDIUM):
+        for code in ("overload", "unknown"):
+            weather = [in_weather(service, p, code) for p in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)]
+            title = f"Refused at random ({code}), 100 users; answers take {service.name}"
+            compare(title, weather, of_off)
+    for per_second in (10, 2):
+        rates = [
+            Scenario(f"burst {burst}", QUICK, rate=Rate(per_second, burst), until=120.0)
+            for burst in (1, 2, 5, 10, 20)
+        ]
+        compare(f"A rate of {per_second}/s, 100 users", rates, of_rate)
+    print(
+        "\n30 s in which many are refused: answers per second before / during / 10 s after / later"
+    )
+    for service in (QUICK, MEDIUM):
+        for share in (0.1, 0.5, 1.0):
+            for name in ("off", "AIMD", "inspect_ai's rule", "zai_async"):
+                seen = around(play(incident(service, share), POLICIES[name]))
+                print(f"{share:.0%}, answers take {service.name:18} {name:26} {seen}", flush=True)
+    print(f"\n{time.perf_counter() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -123,6 +123,7 @@ class Rounds(Variant):
         return self.size * 0.8
 
     def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:
+        del sent_in
         self.passes = self.used = 0
         if now >= self.cut_at + 15.0:
             self.cut_at = now

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import threading
 
 import anyio
@@ -9,38 +10,47 @@ import anyio.lowlevel
 import pytest
 
 from tests import virtual_loop
+from tests.calls import ASK, ask, client
+from tests.chat_wire import GOOD
+from zai_async import CallOptions, DeadlineError
 from zai_async._clock import SystemClock
-from zai_async.limiter import Limits, Window, WindowKey
-from zai_async.session.gate import Gate, Gates, LimitsView
+from zai_async.errors import LocalResourceError, RateLimitError
+from zai_async.limiter import Limits, Window
+from zai_async.session import gate, waiting
+from zai_async.session.gate import LimiterQueue, LimiterQueues, LimitsView
+from zai_async.session.settings import Settings
+from zai_async.session.waiting import WaitingList
+from zai_async.testing import FakeReply, FakeTransport
 
-CLOCK = SystemClock()
-KEY = WindowKey("https://x", "a", "glm")
 
-
-def gate(limit=1, **options):
+def queue_of(limit=1, **options):
     limits = Limits(mode="fixed", start=limit, **options)
-    return Gates(limits).gate(KEY)
+    return LimiterQueue(Window(limits), SystemClock())
 
 
-def test_slots_are_taken_in_order():
+def no_warning():
+    """Ignore that tests hold permits while others of their tasks wait."""
+
+
+def test_permits_are_taken_in_order():
     async def work():
-        door = gate(2)
+        queue = queue_of(2)
         order = []
 
         async def call(number):
-            ticket = await door.enter(CLOCK)
+            entry = await queue.enter(no_warning)
             order.append(number)
             await anyio.sleep(1)
-            door.leave(ticket, CLOCK)
+            queue.leave(entry)
 
         async with anyio.create_task_group() as group:
             for number in range(10):
                 group.start_soon(call, number)
                 await anyio.lowlevel.checkpoint()
-            assert (door.snapshot().in_flight, door.snapshot().waiting) == (2, 8)
+            assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (2, 8)
         assert order == list(range(10))
         assert anyio.current_time() == pytest.approx(5)
-        assert (door.snapshot().in_flight, door.snapshot().waiting) == (0, 0)
+        assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
     virtual_loop.run(work())
 
@@ -48,116 +58,116 @@ def test_slots_are_taken_in_order():
 @pytest.mark.parametrize("steps", range(6))
 def test_who_gives_up_leaves_no_trace(steps):
     async def work():
-        door = gate(1)
-        first = await door.enter(CLOCK)
-        waiting = [asyncio.create_task(door.enter(CLOCK)) for _ in range(5)]
+        queue = queue_of(1)
+        first = await queue.enter(no_warning)
+        waiting = [asyncio.create_task(queue.enter(no_warning)) for _ in range(5)]
         await anyio.lowlevel.checkpoint()
         for task in waiting[1:4]:
             task.cancel()
         for _ in range(steps):
             await anyio.lowlevel.checkpoint()
-        door.leave(first, CLOCK)
-        door.leave(first, CLOCK)
+        queue.leave(first)
+        queue.leave(first)
         second = await waiting[0]
-        door.leave(second, CLOCK)
-        door.leave(await waiting[4], CLOCK)
+        queue.leave(second)
+        queue.leave(await waiting[4])
         await asyncio.wait(waiting)
-        assert (door.snapshot().in_flight, door.snapshot().waiting) == (0, 0)
+        assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
     virtual_loop.run(work())
 
 
-def test_a_slot_that_reaches_a_cancelled_task_goes_on_to_the_next():
+def test_a_permit_that_reaches_a_cancelled_task_goes_on_to_the_next():
     async def work():
-        door = gate(1)
-        first = await door.enter(CLOCK)
-        second, third = (asyncio.create_task(door.enter(CLOCK)) for _ in range(2))
+        queue = queue_of(1)
+        first = await queue.enter(no_warning)
+        second, third = (asyncio.create_task(queue.enter(no_warning)) for _ in range(2))
         await anyio.lowlevel.checkpoint()
-        door.leave(first, CLOCK)
+        queue.leave(first)
         second.cancel()
         await asyncio.wait([second])
-        door.leave(await third, CLOCK)
-        assert door.snapshot().in_flight == 0
+        queue.leave(await third)
+        assert queue.snapshot().in_flight == 0
 
     virtual_loop.run(work())
 
 
 def test_a_refused_request_waits_at_the_head_of_the_queue():
     async def work():
-        door = gate(1)
+        queue = queue_of(1)
         order = []
 
         async def refused():
-            ticket = await door.enter(CLOCK)
+            entry = await queue.enter(no_warning)
             await anyio.sleep(1)
-            await door.return_to(ticket, "throttle", CLOCK)
+            await queue.return_to(entry, "unknown", no_warning, 0.0)
             order.append("refused")
-            door.accepted(ticket)
-            door.leave(ticket, CLOCK)
+            queue.accepted(entry)
+            queue.leave(entry)
 
         async def other():
             await anyio.sleep(0.5)
-            ticket = await door.enter(CLOCK)
+            entry = await queue.enter(no_warning)
             order.append("other")
-            door.leave(ticket, CLOCK)
+            queue.leave(entry)
 
         async with anyio.create_task_group() as group:
             group.start_soon(refused)
             group.start_soon(other)
         assert set(order) == {"refused", "other"}
-        assert door.snapshot().rejected == 1
-        assert door.snapshot().in_flight == 0
+        assert queue.snapshot().rejected == 1
+        assert queue.snapshot().in_flight == 0
 
     virtual_loop.run(work())
 
 
-def test_time_alone_opens_a_gate():
+def test_time_alone_lets_a_request_in():
     async def work():
-        door = gate(100, requests_per_minute=60)
+        queue = queue_of(100, requests_per_minute=60)
         for _ in range(120):
-            door.leave(await door.enter(CLOCK), CLOCK)
-        assert 55 <= anyio.current_time() <= 65
+            queue.leave(await queue.enter(no_warning))
+        assert 85 <= anyio.current_time() <= 95  # 30 at once
 
     virtual_loop.run(work())
 
 
-def test_a_gate_learns_how_many_tokens_a_call_takes():
+def test_a_queue_learns_how_many_tokens_a_call_takes():
     async def work():
-        door = gate(100, tokens_per_minute=6000)
+        queue = queue_of(100, tokens_per_minute=6000)
         for _ in range(120):
-            door.leave(await door.enter(CLOCK), CLOCK, tokens=100)
-        assert 55 <= anyio.current_time() <= 65
+            queue.leave(await queue.enter(no_warning), tokens=100)
+        assert 110 <= anyio.current_time() <= 120
 
     virtual_loop.run(work())
 
 
 def test_what_nobody_reports_counts_as_usual():
     async def work():
-        door = gate(100, tokens_per_minute=6000)
+        queue = queue_of(100, tokens_per_minute=6000)
         for _ in range(60):
-            door.leave(await door.enter(CLOCK), CLOCK, tokens=100)
+            queue.leave(await queue.enter(no_warning), tokens=100)
         for _ in range(60):
-            door.leave(await door.enter(CLOCK), CLOCK)
-        assert 50 <= anyio.current_time() <= 65
+            queue.leave(await queue.enter(no_warning))
+        assert 110 <= anyio.current_time() <= 120
 
     virtual_loop.run(work())
 
 
 def test_many_threads_share_one_gate():
-    door = gate(3)
+    queue = queue_of(3)
     most = in_flight = 0
     lock = threading.Lock()
 
     async def call():
         nonlocal most, in_flight
-        ticket = await door.enter(CLOCK)
+        entry = await queue.enter(no_warning)
         with lock:
             in_flight += 1
             most = max(most, in_flight)
         await anyio.sleep(0.001)
         with lock:
             in_flight -= 1
-        door.leave(ticket, CLOCK)
+        queue.leave(entry)
 
     async def work():
         async with anyio.create_task_group() as group:
@@ -170,58 +180,51 @@ def test_many_threads_share_one_gate():
     for thread in threads:
         thread.join(100)
     assert most == 3
-    assert (door.snapshot().in_flight, door.snapshot().waiting) == (0, 0)
+    assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
 
 def test_a_waiter_of_a_loop_that_has_ended_holds_nobody_up():
-    door = gate(1)
-    tickets = []
+    queue = queue_of(1)
+    entries = []
 
     async def take():
-        tickets.append(await door.enter(CLOCK))
+        entries.append(await queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()
 
     async def give_and_take():
-        door.leave(tickets[0], CLOCK)
-        door.leave(await door.enter(CLOCK), CLOCK)
+        queue.leave(entries[0])
+        queue.leave(await queue.enter(no_warning))
 
     asyncio.run(take())
     asyncio.run(give_and_take())
-    assert door.snapshot().in_flight == 0
+    assert queue.snapshot().in_flight == 0
 
 
-def test_a_slot_can_be_given_back_outside_a_loop():
-    door = gate(1)
+def test_a_permit_can_be_given_back_outside_a_loop():
+    queue = queue_of(1)
 
     async def take():
-        ticket = await door.enter(CLOCK)
-        task = asyncio.create_task(door.enter(CLOCK))
+        entry = await queue.enter(no_warning)
+        task = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()
-        thread = threading.Thread(target=door.leave, args=(ticket, CLOCK))
+        thread = threading.Thread(target=queue.leave, args=(entry,))
         thread.start()
-        door.leave(await task, CLOCK)
+        queue.leave(await task)
 
     asyncio.run(take())
-    assert door.snapshot().in_flight == 0
-
-
-def test_what_the_limiter_knows_is_told_by_model():
-    gates = Gates(Limits(mode="fixed", start=7))
-    assert isinstance(gates.gate(KEY), Gate)
-    assert gates.gate(KEY) is gates.gate(KEY)
-    assert LimitsView(gates).snapshot()["glm"].limit == 7
+    assert queue.snapshot().in_flight == 0
 
 
 def test_however_many_leave_there_is_one_timer(monkeypatch):
     async def work():
-        door, looks = gate(10), []
-        look = Gate._look
-        monkeypatch.setattr(Gate, "_look", lambda *gate: looks.append(1) or look(*gate))
-        tickets = [await door.enter(CLOCK) for _ in range(10)]
-        resting = asyncio.create_task(door.return_to(tickets.pop(), "throttle", CLOCK))
+        queue, looks = queue_of(10), []
+        look = WaitingList._look
+        monkeypatch.setattr(WaitingList, "_look", lambda one: looks.append(1) or look(one))
+        entries = [await queue.enter(no_warning) for _ in range(10)]
+        resting = asyncio.create_task(queue.return_to(entries.pop(), "unknown", no_warning, 0.0))
         await anyio.lowlevel.checkpoint()
-        for ticket in tickets:
-            door.leave(ticket, CLOCK)
+        for entry in entries:
+            queue.leave(entry)
         await resting
         assert len(looks) <= 12
 
@@ -229,39 +232,347 @@ def test_however_many_leave_there_is_one_timer(monkeypatch):
 
 
 def test_a_loop_that_was_closed_by_hand_keeps_no_slot():
-    door, loop = gate(1), asyncio.new_event_loop()
+    queue, loop = queue_of(1), asyncio.new_event_loop()
 
     async def take_and_wait():
-        ticket = await door.enter(CLOCK)
-        task = asyncio.create_task(door.enter(CLOCK))
+        entry = await queue.enter(no_warning)
+        task = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()
         task._log_destroy_pending = False
-        return ticket
+        return entry
 
     async def use():
         with anyio.fail_after(100):
-            door.leave(await door.enter(CLOCK), CLOCK)
+            queue.leave(await queue.enter(no_warning))
 
-    ticket = loop.run_until_complete(take_and_wait())
+    entry = loop.run_until_complete(take_and_wait())
     loop.close()
-    door.leave(ticket, CLOCK)
+    queue.leave(entry)
     asyncio.run(use())
     gc.collect()
-    assert (door.snapshot().in_flight, door.snapshot().waiting) == (0, 0)
+    assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
 
 def test_the_garbage_collector_may_give_back_at_any_time(monkeypatch):
     async def work():
-        door = gate(2)
-        forgotten = await door.enter(CLOCK)
+        queue = queue_of(2)
+        forgotten = await queue.enter(no_warning)
         admit = Window.admit
 
         def admit_and_collect(window, now):
-            door.leave(forgotten, CLOCK)
+            queue.leave(forgotten)
             return admit(window, now)
 
         monkeypatch.setattr(Window, "admit", admit_and_collect)
-        door.leave(await door.enter(CLOCK), CLOCK)
-        assert door.snapshot().in_flight == 0
+        queue.leave(await queue.enter(no_warning))
+        assert queue.snapshot().in_flight == 0
 
     asyncio.run(work())
+
+
+# Owners: a process, a loop, a call
+
+
+def held_by(queue, loop_of):
+    """Run a loop of its own that ends while a call still holds a permit."""
+    queue_entries = []
+
+    async def take():
+        queue_entries.append(await queue.enter(no_warning))
+
+    loop_of(take())
+    return queue_entries[0]
+
+
+def by_hand(work):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(work)
+    loop.close()
+
+
+@pytest.mark.parametrize("loop_of", [asyncio.run, by_hand])
+def test_a_loop_that_has_closed_holds_nothing(loop_of):
+    queue = queue_of(1)
+    held_by(queue, loop_of)
+
+    async def next_one():
+        with anyio.fail_after(5):
+            queue.leave(await queue.enter(no_warning))
+
+    asyncio.run(next_one())
+    assert queue.snapshot().in_flight == 0
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told, monkeypatch):
+    monkeypatch.setattr(waiting, "_CLOSED_LOOP_CHECK", 0.02)
+    queue, holding, asked = queue_of(1), threading.Event(), threading.Event()
+
+    async def hold():
+        await queue.enter(no_warning)
+        holding.set()
+        await asyncio.to_thread(asked.wait, 10)
+        if told:
+            queue.abandon(asyncio.get_running_loop())
+
+    async def wait():
+        task = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()
+        asked.set()
+        with anyio.fail_after(10):
+            queue.leave(await task)
+
+    holder = threading.Thread(target=asyncio.run, args=(hold(),))
+    holder.start()
+    holding.wait(10)
+    asyncio.run(wait())
+    holder.join(10)
+    assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
+
+
+def test_a_timer_of_another_loop_is_not_relied_upon():
+    """The loop that comes first plans a look, ends, and leaves the others without one."""
+    queue = queue_of(5, requests_per_minute=600, burst=0.0)
+    ready = threading.Barrier(2)
+    ends = []
+
+    async def hurried():
+        for _ in range(3):
+            queue.leave(await queue.enter(no_warning))
+        ready.wait(10)
+        with anyio.move_on_after(0.01):
+            await queue.enter(no_warning)
+
+    async def patient():
+        ready.wait(10)
+        with anyio.fail_after(10):
+            entry = await queue.enter(no_warning)
+        ends.append(entry)
+        queue.leave(entry)
+
+    threads = [threading.Thread(target=asyncio.run, args=(one(),)) for one in (hurried, patient)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(ends) == 1
+
+
+def test_thousand_loops_leave_no_trace():
+    queue = queue_of(5)
+
+    async def call():
+        queue.leave(queue.try_enter())
+
+    for _ in range(50):
+        asyncio.run(call())
+    assert len(queue._waiting.timers) <= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_child_of_a_fork_starts_without_permits():
+    queue = queue_of(1)
+
+    async def child():
+        return queue.try_enter() is not None
+
+    async def parent():
+        entry = queue.try_enter()
+        with queue._lock:  # as another thread may hold it
+            pid = os.fork()
+            if pid == 0:
+                asyncio._set_running_loop(None)
+                queue.leave(entry)  # the parent's, as the garbage collector does it
+                queue.abandon(asyncio.new_event_loop())
+                loop = asyncio.new_event_loop()
+                os._exit(0 if loop.run_until_complete(child()) else 1)
+        _, status = os.waitpid(pid, 0)  # noqa: ASYNC222 - the child ends at once
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert queue.snapshot().in_flight == 1
+        queue.leave(entry)
+
+    asyncio.run(parent())
+
+
+def test_the_share_of_a_parent_is_not_given_back_by_its_child():
+    released = []
+
+    async def work():
+        permit = LimiterQueues(Limits(), Shares(released)).permit(Settings(), "glm")
+        await permit.take()
+        permit.process -= 1  # as in the child of a fork
+        permit.leave()
+
+    asyncio.run(work())
+    assert released == []
+
+
+class Shares:
+    def __init__(self, released):
+        self.released = released
+
+    async def acquire(self, window, permits):
+        return lambda: self.released.append(window)
+
+
+# Calls inside the stream that holds the last permit
+
+
+def nested_client(**settings):
+    script = FakeReply.stream(GOOD)
+    return client(transport=FakeTransport(script), **settings)
+
+
+def test_a_call_inside_the_stream_that_holds_the_only_permit_is_warned_of_once(caplog):
+    async def work():
+        async with nested_client(limits=1) as zai, zai.chat.completions.stream(**ASK) as stream:
+            await anext(stream)
+            for _ in range(2):
+                with pytest.raises(DeadlineError) as caught:
+                    await ask(zai, options=CallOptions(deadline=5))
+                assert "only streams of its own task" in caught.value.hint
+            async with anyio.create_task_group() as group:
+                group.start_soon(expect_deadline, zai)
+
+    async def expect_deadline(zai):
+        with pytest.raises(DeadlineError) as caught:
+            await ask(zai, options=CallOptions(deadline=5))
+        assert "only streams of its own task" in caught.value.hint
+
+    virtual_loop.run(work())
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "close the open stream" in warnings[0].getMessage()
+
+
+def test_who_waits_for_others_is_not_warned(caplog):
+    async def work():
+        async with nested_client(limits=1) as zai:
+            stream = zai.chat.completions.stream(**ASK)
+            opened = asyncio.create_task(stream.open())
+            await opened
+            with pytest.raises(DeadlineError) as caught:
+                await ask(zai, options=CallOptions(deadline=5))
+            assert caught.value.hint is None
+            await stream.aclose()
+
+    virtual_loop.run(work())
+    assert caplog.records == []
+
+
+def test_overlapping_streams_leave_no_chain_behind():
+    async def work():
+        queue = queue_of(9)
+        before = queue.try_enter()
+        for _ in range(20):
+            entry = queue.try_enter()
+            queue.leave(before)
+            before = entry
+        depth = 0
+        while entry is not None:
+            entry, depth = entry.outer, depth + 1
+        assert depth <= 2
+        queue.leave(before)
+
+    asyncio.run(work())
+
+
+# All models of a client
+
+
+def permits_of(queues, *models):
+    return [queues.permit(Settings(), model) for model in models]
+
+
+async def test_a_call_without_a_permit_has_nothing_to_report_or_to_give_back():
+    queues = LimiterQueues(Limits())
+    (permit,) = permits_of(queues, "glm-5.3")
+    busy = RateLimitError("busy")
+    permit.accepted()
+    await permit.again(busy)
+    permit.leave()
+    assert not permit.admitted
+    assert not permit.counts(busy)
+    assert permit.figures == queues.snapshot().popitem()[1]
+    assert (permit.figures.in_flight, permit.figures.rejected) == (0, 0)
+
+
+async def test_a_permit_is_kept_until_it_is_given_back():
+    (permit,) = permits_of(LimiterQueues(Limits(mode="fixed", start=1)), "glm-5.3")
+    assert permit.try_take()
+    assert permit.try_take()
+    await permit.take()
+    assert permit.figures.in_flight == 1
+    permit.leave()
+    permit.leave()
+    assert permit.figures.in_flight == 0
+
+
+async def test_what_the_limiter_knows_is_told_by_model():
+    queues = LimiterQueues(Limits(mode="fixed", start=7))
+    permits_of(queues, "glm", "other", "glm")
+    figures = LimitsView(queues).snapshot()
+    assert figures.keys() == {"glm", "other"}
+    assert figures["glm"].limit == 7
+
+
+async def test_models_that_were_used_least_recently_are_forgotten(monkeypatch):
+    monkeypatch.setattr(gate, "_MOST_WINDOWS", 20)
+    queues = LimiterQueues(Limits())
+    busy, idle = permits_of(queues, "busy", "idle")
+    assert busy.try_take()
+    assert idle.try_take()
+    idle.leave()
+    for number in range(100):
+        (permit,) = permits_of(queues, f"model {number}")
+        assert permit.try_take()
+        permit.leave()
+    known = LimitsView(queues).snapshot()
+    assert len(known) <= 20
+    assert "busy" in known
+    assert "idle" not in known
+    busy.leave()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "meaning"),
+    [
+        ("1302", "throttle", "concurrency"),
+        ("1303", "throttle", "rate"),
+        ("1305", "overload", "overload"),
+        (None, "throttle", "unknown"),
+    ],
+)
+async def test_what_a_refusal_means(code, kind, meaning, monkeypatch):
+    heard = []
+    rejected = Window.rejected
+
+    def hear(window, entry, now, kind, **more):
+        heard.append(kind)
+        rejected(window, entry, now, kind, **more)
+
+    monkeypatch.setattr(Window, "rejected", hear)
+    (permit,) = permits_of(LimiterQueues(Limits()), "glm")
+    assert permit.try_take()
+    error = RateLimitError("no", code=code)
+    error.kind = kind
+    assert permit.counts(error)
+    await permit.again(error)
+    permit.leave()
+    assert heard == [meaning]
+
+
+async def test_a_shortage_of_this_machine_shrinks_the_window():
+    queues = LimiterQueues(Limits(start=8))
+    permits = permits_of(queues, *["glm"] * 8)
+    assert all(permit.try_take() for permit in permits)
+    shortage = LocalResourceError("no open files are left")
+    assert permits[7].counts(shortage)
+    waiting = asyncio.create_task(permits[7].again(shortage))
+    await anyio.lowlevel.checkpoint()
+    assert permits[0].figures.limit == 7
+    for permit in permits[:7]:
+        permit.leave()
+    await waiting
+    permits[7].leave()

@@ -192,7 +192,7 @@ def test_closing_reaches_the_other_loops(zai_emulator):
 
 async def test_background_tasks_end_with_the_session():
     loop = asyncio.get_running_loop()
-    session = LoopSession(loop, FakeTransport())
+    session = LoopSession(loop, FakeTransport(), lambda _: None)
     await session.start()
     cleaned = []
     session.spawn(asyncio.sleep(0), lambda: cleaned.append("done"))
@@ -294,7 +294,7 @@ def test_a_loop_that_closes_at_that_moment_is_no_matter():
     loop = Mock(asyncio.AbstractEventLoop)
     loop.is_running.return_value = True
     loop.call_soon_threadsafe.side_effect = RuntimeError("Event loop is closed")
-    session = LoopSession(loop, FakeTransport())
+    session = LoopSession(loop, FakeTransport(), lambda _: None)
     session.close_now()
     loop.call_soon_threadsafe.assert_called_once_with(session.transport.close_now)
 

@@ -203,7 +203,7 @@ class AsyncZai(Resources):
     @property
     def limits(self) -> LimitsView:
         """What the limiter has found out, for this client and all that are derived from it."""
-        return LimitsView(self._manager.sessions.gates)
+        return LimitsView(self._manager.sessions.queues)
 
     @property
     def usage(self) -> Ledger:

@@ -53,6 +53,8 @@ class LocalResourceError(ConnectError):
     """This machine cannot open another connection: no open file, port or memory is left."""
 
     kind: Kind = "local"
+    # Others of this process give back what is missing here, sooner or later.
+    repeat: Repeat = "throttle"
 
 
 class TLSError(ConnectError):

@@ -1,26 +1,36 @@
-"""How many requests may be in flight: a pure state machine that finds the account's limit.
+"""How many requests may be in flight: a pure state machine that tells limits from weather.
 
 The platform limits the requests in flight per account and model, publishes no number, and refuses
-what is too much at once and without a hint (https://docs.z.ai/api-reference/rate-limit). Which
-requests are in flight when one is refused, though, is exactly what the platform counts, so a
-refusal tells the limit itself, not merely a direction:
+what is too much at once and without a hint (https://docs.z.ai/api-reference/rate-limit). It refuses
+for other reasons, too: a model may be busy for everybody, or the requests of a minute be used up.
 
-* A search doubles the window while everything passes. The first refusal ends it: the window
-  becomes the number of requests that were in flight and fine. It is not halved.
-* From then on single requests probe for more room. Each refusal has to be paid for by 50 requests
-  that pass, which keeps refusals at 2 %. A probe that passes starts a search, in steps of 1, 2, 4.
-* The third refusal in a row, of requests sent after the window shrank and with none passing in
-  between, means that the number in flight is no guide: the limit fell, or everything is refused.
-  The window shrinks by a factor, and doubles back to what had worked once something passes.
-* With nothing left in flight, one request after each growing pause asks whether it is over.
+* A search lets the window grow while everything passes: by one up to 5, then by half. It grows
+  only when most of it was used.
+* **A limit is a step.** Which requests were in flight when one was refused is what the platform
+  counts, so a refusal where nothing of this size has passed yet tells the limit itself: the window
+  becomes the number that was fine.
+* **Weather is flat.** Refusals at a size at which others pass, at the rate that is usual, leave
+  the window alone, and only the refused call waits. What is usual is learnt, for each kind of
+  refusal: codes say what it claims to be about, which is where belief begins
+  (``evidence.Evidence``).
+* **A cut is a trial.** If refusals go on at the same rate in the smaller window, it was the
+  weather: the window gets back what it lost (``evidence.Trial``).
+* Single requests probe for more room, when those that were refused have been paid for by 20 to 40
+  that pass, or after a few seconds if the limit is not certain. A probe that passes starts a
+  search; up to what has worked before, the window doubles.
+* The third refusal in a row, with none passing in between, means that the number in flight is no
+  guide: the window shrinks by a factor with each one, and doubles back when something passes. With
+  nothing left in flight, one request after each pause of at most 5 s asks whether it is over.
+* A refusal for the rate (code 1303) changes no window: requests go at the pace at which they pass
+  (``pace.Pacer``).
 * A request that is refused while others pass is to blame itself: it waits, and the window stays.
 
-`benchmarks/limiter.py` compares this with AIMD, CUBIC, a gradient and fixed numbers.
+`benchmarks/limiter.py` compares this with AIMD, CUBIC, a gradient, fixed numbers, and no limiter.
 
 Nothing here waits or reads a clock. Whoever sends the requests reports what happened, asks
 ``admit()`` after each report who may go now, and ``next_at()`` when to ask although nothing
-happened. One fact is not reported: a refusal comes at once, so whoever has not been refused for a
-second is taken to have passed.
+happened. One fact is not reported: refusals come at once and in order, so whoever has not been
+refused for a while, or was sent before one that has been, is taken to have passed.
 """
 
 from typing import NamedTuple

@@ -1,11 +1,16 @@
 """What a user may say about limits."""
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from zai_async.limiter.pace import Bucket
+
 __all__ = ["Limits"]
+
+_MINUTE: Final = 60.0
+_BURST: Final = 5.0
 
 
 class _Unchosen(int):
@@ -30,8 +35,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Requests sent per minute."""
     tokens_per_minute: float | None = None
     """Tokens per minute: a call counts like those before it, and as it was when it is over."""
-    burst: float = 5.0
-    """Seconds: as many requests and tokens as are allowed in this time may go at once."""
+    burst: float | None = None
+    """Seconds: what is allowed in this time may go at once. None is 5 s, or 30 requests if that is
+    more, but never more than a minute's worth."""
 
     def __post_init__(self) -> None:
         if self.mode not in {"adaptive", "fixed", "off"}:
@@ -46,13 +52,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < math.inf:
                 raise ValueError(f"{name} must be None or above 0, not {rate!r}")
-        if not 0 <= self.burst < math.inf:
-            raise ValueError(f"burst must be 0 or more seconds, not {self.burst!r}")
+        if self.burst is not None and not 0 <= self.burst < math.inf:
+            raise ValueError(f"burst must be None or 0 or more seconds, not {self.burst!r}")
 
     @property
     def ceiling(self) -> float:
         """The largest window: ``most``, or infinity."""
         return math.inf if self.most is None else self.most
+
+    def bucket(self, per_minute: float | None, *, at_once: int) -> Bucket:
+        """Return what keeps to a rate; ``at_once`` units are no burst worth speaking of."""
+        rate = math.inf if per_minute is None else per_minute
+        usual = min(max(_BURST, at_once * _MINUTE / rate), _MINUTE)
+        return Bucket(rate, usual if self.burst is None else self.burst)
 
     @classmethod
     def of(cls, limits: "Limits | int | str | None") -> "Limits":

@@ -81,6 +81,9 @@ class Size:
             return
         if kind == "local":
             self._cut(fine, kind, now)
+        elif fine < 1:
+            self.in_a_row += 1  # nobody else was in flight: it is not about how many there are
+            self.alert = True
         elif sent_in != self.round:
             self._settle(fine)
         elif fine >= self._ceiling:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from zai_async.limiter.evidence import Refusal
-from zai_async.limiter.pace import Bucket, Pacer
+from zai_async.limiter.pace import Pacer
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
 
@@ -19,6 +19,7 @@ _FIRST_REST, _LONGEST_REST, _LONGEST_SUSPECT_REST = 0.25, 5.0, 30.0
 _FIRST_PATIENCE, _SHORTEST_PATIENCE, _LONGEST_PATIENCE = 0.5, 0.1, 10.0
 _PATIENCE: Final = 3
 """Who is not refused within so many times what a refusal takes has passed."""
+_AFTER_OTHERS: Final = 0.05
 _SUSPICIOUS: Final = 2
 _UNLIKELY: Final = 0.001
 _MOST_REFUSALS: Final = 4096
@@ -75,8 +76,8 @@ class Window:
     def __init__(self, limits: Limits, size: Size | None = None) -> None:
         self._size = size or _size_of(limits)
         self._pausing = limits.mode != "off"
-        self._requests = Bucket(limits.requests_per_minute or math.inf, limits.burst)
-        self._tokens = Bucket(limits.tokens_per_minute or math.inf, limits.burst)
+        self._requests = limits.bucket(limits.requests_per_minute, at_once=30)
+        self._tokens = limits.bucket(limits.tokens_per_minute, at_once=0)
         self._pacer = Pacer()
         self._metered = bool(limits.requests_per_minute or limits.tokens_per_minute)
         self._waiting: OrderedDict[QueueEntry, None] = OrderedDict()
@@ -223,8 +224,9 @@ class Window:
                 self._paused_until = now + pause
         self._hold_back()
         longest = _LONGEST_SUSPECT_REST if entry.suspect else _LONGEST_REST
-        own = _backoff(entry.refusals, _FIRST_REST, longest, jitter)
-        entry.rests_until = now + max(rest, own)
+        own = now + max(rest, _backoff(entry.refusals, _FIRST_REST, longest, jitter))
+        # After a pause somebody else goes first: this request may be refused for what it says.
+        entry.rests_until = max(own, self._paused_until + _AFTER_OTHERS)
         insort(self._resting, entry, key=_end_of_rest)
 
     def released(self, entry: QueueEntry, *, tokens: float | None = None) -> None:

@@ -25,7 +25,6 @@ from zai_async.errors import (
 )
 from zai_async.models import CallOptions, Usage
 from zai_async.session.bodies import raise_no_stream
-from zai_async.session.gate import turn_of
 from zai_async.session.hooks import Hooks
 from zai_async.session.loops import InFlightCall, LoopSession, Sessions
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
@@ -43,7 +42,6 @@ _log = logging.getLogger("zai_async")
 _NO_OPTIONS: Final = CallOptions()
 _NO_HOOKS: Final = Hooks()
 _PROGRESS_BYTES: Final = 2**14
-_SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
 
 
 class Call:
@@ -83,8 +81,8 @@ class Call:
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions
         self._in_flight = InFlightCall(sessions.calls)
-        gates = sessions.unlimited if nested else sessions.gates
-        self._permit = turn_of(settings, gates, self.record.model)
+        queues = sessions.unlimited if nested else sessions.queues
+        self._permit = queues.permit(settings, self.record.model)
         self._retry: RetryState | None = None
         self._retrying: tuple[ZaiError, float] | None = None
         self._error: BaseException | None = None
@@ -277,8 +275,7 @@ class Call:
         hints = [error.hint, self.settings.provider.hints.get(error.kind)]
         if error.kind == "not_found":
             hints.append(f"The address was {self.request.url.partition('?')[0]}.")
-        if self._permit.suspect:
-            hints.append(_SUSPECT)
+        hints.append(self._permit.hint)
         if self._retry is not None:
             hints.append(self._retry.hint)
         error.hint = " ".join(filter(None, hints)) or None
@@ -382,7 +379,6 @@ class Call:
             self._in_flight.reschedule(self._until(self.settings.retry.budget - elapsed))
             with self.record.queueing():
                 await self._permit.again(error)
-                await self.settings.clock.sleep(error.retry_after or 0.0)
         elif wait > 0:
             # Others may use the permit meanwhile.
             self._permit.leave()

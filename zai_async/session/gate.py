@@ -10,17 +10,19 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from zai_async._clock import Clock
 from zai_async._secrets import Secret
-from zai_async._threads import running_loop
 from zai_async.errors import RateLimitError, ZaiError
 from zai_async.limiter import Limits, QueueEntry, Refusal, Snapshot, Window, WindowKey
 from zai_async.session.coordination import Coordinator, window_name
 from zai_async.session.settings import Settings
+from zai_async.session.waiting import WaitingList
 
-__all__ = ["LimiterQueue", "LimiterQueues", "LimitsView", "Permit", "permit_of"]
+__all__ = ["LimiterQueue", "LimiterQueues", "LimitsView", "Permit"]
 
 _log = logging.getLogger("zai_async")
 
@@ -28,15 +30,11 @@ _MEMORY: Final = 8
 """Calls after which most of what was known about their size is forgotten."""
 _MOST_WINDOWS: Final = 1000
 """Models whose windows are remembered; a service may pass names of its users' choice on."""
-_CLOSED_LOOP_CHECK: Final = 1.0
-"""Seconds between two looks for loops that were closed by hand, while several are in use."""
 _NESTED: Final = (
     "The call waits for a permit while only streams of its own task hold permits:"
     " close the open stream before calling, or allow more requests in flight (limits=...)."
 )
-_SUSPECT: Final = (
-    "Other requests to this model succeed; the cause may be specific to this request."
-)
+_SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
 _MEANINGS: Final[Mapping[str | None, Refusal]] = {"1302": "concurrency", "1303": "rate"}
 
 # The last request that this task, or one that it stems from, got a permit for.
@@ -57,75 +55,76 @@ def _nest(entry: QueueEntry) -> None:
     _innermost.set(entry)
 
 
-class _Waiter(NamedTuple):
-    future: asyncio.Future[None]
-    innermost: QueueEntry | None
-    """The last permit of the task that waits, of any window."""
-    warn: Callable[[], None]
-
-
 class LimiterQueue:
     """The way to the permits of one window, for the tasks of any number of event loops."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, clock: Clock) -> None:
         self.window = window
+        self.used_at = 0.0
+        self._clock = clock
+        self._usual_tokens = 0.0
+        self._counted = 0
+        self._start_clean()
+
+    def _start_clean(self) -> None:
+        """Begin without requests: after a fork they are the parent's, and so is the lock."""
         # A client may be used by several threads; nothing is awaited while it is held. The garbage
         # collector may run inside, and gives back what was forgotten.
         self._lock = threading.RLock()
         self._process = os.getpid()
-        self._waiters: dict[QueueEntry, _Waiter] = {}
-        self._timers: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle | None] = {}
-        self._usual_tokens = 0.0
-        self._counted = 0
-        self.used_at = 0.0
+        self._waiting = WaitingList(self.window, self._clock, self._lock)
+        self.window.forget_requests()
 
-    def try_enter(self, clock: Clock) -> QueueEntry | None:
+    def try_enter(self) -> QueueEntry | None:
         """Take a permit if one is free and nobody waits for it."""
         if self._process != os.getpid():
             self._start_clean()
         loop = asyncio.get_running_loop()
         with self._lock:
-            if loop not in self._timers:
-                self._timers[loop] = None
-            self.used_at = clock.monotonic()
+            if loop not in self._waiting.timers:
+                self._waiting.register(loop)
+            self.used_at = self._clock.monotonic()
             entry = self.window.try_admit(self.used_at, self._usual_tokens, loop)
         if entry is not None:
             _nest(entry)
         return entry
 
-    async def enter(self, clock: Clock, warn: Callable[[], None]) -> QueueEntry:
+    async def enter(self, warn: Callable[[], None]) -> QueueEntry:
         """Wait for a permit; ``warn`` is called if nobody else can give one back."""
         with self._lock:
             loop = asyncio.get_running_loop()
-            self._free_closed_loops()
             entry = self.window.request(tokens=self._usual_tokens, owner=loop)
-            waiter = self._wait_for(entry, warn)
-            self._admit(clock)
-        await self._until_admitted(entry, waiter, clock)
+            waiter = self._waiting.add(entry, _innermost.get(), warn)
+        await self._until_admitted(entry, waiter)
         _nest(entry)
         return entry
 
     async def return_to(
-        self, entry: QueueEntry, kind: Refusal, clock: Clock, warn: Callable[[], None], rest: float
+        self, entry: QueueEntry, kind: Refusal, warn: Callable[[], None], rest: float
     ) -> None:
         """Give the permit of a refused request back, and wait at the head of the queue.
 
         ``rest`` is how many seconds the server asks to wait; others may go in the meantime.
         """
         with self._lock:
-            now = clock.monotonic()
-            self._free_closed_loops()
-            self.window.rejected(entry, now, kind, jitter=clock.random(), rest=rest)
-            waiter = self._wait_for(entry, warn)
-            self._admit(clock)
-        await self._until_admitted(entry, waiter, clock)
+            now, jitter = self._clock.monotonic(), self._clock.random()
+            self.window.rejected(entry, now, kind, jitter=jitter, rest=rest)
+            waiter = self._waiting.add(entry, _innermost.get(), warn)
+        await self._until_admitted(entry, waiter)
+
+    async def _until_admitted(self, entry: QueueEntry, waiter: asyncio.Future[None]) -> None:
+        try:
+            await waiter
+        except BaseException:
+            self.leave(entry)
+            raise
 
     def accepted(self, entry: QueueEntry) -> None:
         """Report that a request was not refused."""
         with self._lock:
             self.window.accepted(entry)
 
-    def leave(self, entry: QueueEntry, clock: Clock, *, tokens: int | None = None) -> None:
+    def leave(self, entry: QueueEntry, *, tokens: int | None = None) -> None:
         """Give a permit back, or the place in the queue; again is harmless.
 
         ``tokens`` tells how many were used, if that is known; the next are expected to use as
@@ -134,143 +133,23 @@ class LimiterQueue:
         if self._process != os.getpid():
             return  # it was the parent's
         with self._lock:
-            self._waiters.pop(entry, None)
             self.window.released(entry, tokens=tokens)
             if tokens is not None:
                 self._counted = min(self._counted + 1, _MEMORY)
                 self._usual_tokens += (tokens - self._usual_tokens) / self._counted
-            if self._waiters:
-                self._look_somewhere(clock)
+            if self._waiting.waiters:
+                self._waiting.discard(entry)
 
-    def abandon(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+    def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what the calls of an event loop hold that is about to close."""
-        with self._lock:
-            self._forget(loop)
-            if self._waiters:
-                self._look_somewhere(clock)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody holds a permit or waits for one."""
-        figures = self.snapshot()
-        return not (figures.in_flight or figures.waiting)
+        if self._process == os.getpid():
+            with self._lock:
+                self._waiting.forget(loop)
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
         with self._lock:
             return self.window.snapshot()
-
-    def _wait_for(self, entry: QueueEntry, warn: Callable[[], None]) -> asyncio.Future[None]:
-        future = asyncio.get_running_loop().create_future()
-        self._waiters[entry] = _Waiter(future, _innermost.get(), warn)
-        return future
-
-    async def _until_admitted(
-        self, entry: QueueEntry, waiter: asyncio.Future[None], clock: Clock
-    ) -> None:
-        try:
-            await waiter
-        except BaseException:
-            self.leave(entry, clock)
-            raise
-
-    def _admit(self, clock: Clock) -> None:
-        """Let those in who may go now, and come back when time alone may let others in."""
-        now = clock.monotonic()
-        while admitted := self.window.admit(now):
-            for entry in admitted:
-                waiter = self._waiters.pop(entry)
-                if not _call_in(waiter.future.get_loop(), _resolve, waiter.future):
-                    self.window.released(entry)
-        moment = self.window.next_at(now)
-        self._warn_of_nesting(moment)
-        if len(self._timers) > 1 and self._waiters:
-            # A loop that is closed by hand tells nobody that its permits are free.
-            moment = min(now + _CLOSED_LOOP_CHECK, now + 3600 if moment is None else moment)
-        here = asyncio.get_running_loop()
-        self._arm(here, moment, clock)
-        for loop in tuple(self._timers) if moment is not None else ():
-            # Each loop has a timer of its own, as any other one may end before its timer fires.
-            timer = self._timers[loop]
-            if loop is not here and (timer is None or timer.when() > moment):
-                _call_in(loop, self._arm, loop, moment, clock)
-
-    def _arm(self, loop: asyncio.AbstractEventLoop, moment: float | None, clock: Clock) -> None:
-        with self._lock:
-            timer = self._timers.get(loop)
-            if timer is not None:
-                timer.cancel()
-            later = None if moment is None else loop.call_at(moment, self._look, clock)
-            self._timers[loop] = later
-
-    def _look(self, clock: Clock) -> None:
-        with self._lock:
-            self._free_closed_loops()
-            self._admit(clock)
-
-    def _look_somewhere(self, clock: Clock) -> None:
-        """Look who may go now: here, or on the loop of somebody who waits."""
-        if running_loop() is not None:
-            self._admit(clock)
-            return
-        # Nobody's task: the garbage collector gives back what was forgotten.
-        any(_call_in(one.future.get_loop(), self._look, clock) for one in self._waiters.values())
-
-    def _warn_of_nesting(self, moment: float | None) -> None:
-        """Warn those that wait for permits which they hold themselves."""
-        entry = self.window.first
-        waiter = None if entry is None else self._waiters.get(entry)
-        if entry is None or waiter is None or waiter.innermost is None:
-            return
-        # Time alone helps unless the window is full; but a request that was refused twice while
-        # nobody else sends anything is refused because of the stream around it.
-        if moment is not None and entry.refusals < 2:
-            return
-        held, holder = 0, waiter.innermost
-        while holder is not None:
-            held += self.window.sends(holder)
-            holder = holder.outer
-        if 0 < held == self.window.in_flight:
-            waiter.warn()
-
-    def _free_closed_loops(self) -> None:
-        for loop in [loop for loop in self._timers if loop.is_closed()]:
-            self._forget(loop)
-
-    def _forget(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timers.pop(loop, None)
-        for entry in self.window.owned_by(loop):
-            self._waiters.pop(entry, None)
-            self.window.released(entry)
-
-    def _start_clean(self) -> None:
-        """Leave to the parent of a fork what is the parent's, and keep what it has learnt."""
-        # Another thread of the parent may have held the lock; here, nobody would release it.
-        self._lock = threading.RLock()
-        self._process = os.getpid()
-        self._waiters.clear()
-        self._timers.clear()
-        self.window.forget_requests()
-
-
-def _call_in(
-    loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object
-) -> bool:
-    """Call a function in its event loop, now or soon; False if the loop is closed."""
-    if loop is running_loop():
-        function(*arguments)
-        return True
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:  # closed, perhaps at this very moment
-        return False
-    return True
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    # A cancelled waiter gives its permit back itself.
-    if not future.done():
-        future.set_result(None)
 
 
 class LimiterQueues:
@@ -293,25 +172,27 @@ class LimiterQueues:
         if queue is None:
             if len(self._by_model) >= _MOST_WINDOWS:
                 self._forget_idle()
-            queue = self._by_model.setdefault(place, LimiterQueue(Window(self._limits)))
+            queue = LimiterQueue(Window(self._limits), settings.clock)
+            queue = self._by_model.setdefault(place, queue)
         window = ""
         if self.coordinator is not None:
             # Unlike a hash of Python's, this is the same in every process.
             key = settings.key.reveal() if settings.key else ""
             window = window_name(settings.provider.base_url, key, model)
-        return Permit(self, queue, settings.clock, window=window)
+        return Permit(self, queue, window)
 
     def _forget_idle(self) -> None:
         """Forget the models that were used least recently, a tenth of them at once."""
         places = sorted(self._by_model, key=lambda place: self._by_model[place].used_at)
         for place in places[: _MOST_WINDOWS // 10]:
-            if self._by_model[place].idle:
+            figures = self._by_model[place].snapshot()
+            if not (figures.in_flight or figures.waiting):
                 self._by_model.pop(place, None)
 
-    def abandon(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+    def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back the permits of an event loop that is about to close."""
         for queue in tuple(self._by_model.values()):
-            queue.abandon(loop, clock)
+            queue.abandon(loop)
 
     def warn_of_nesting(self, window: Snapshot) -> None:
         """Write to the log, once for a client, that a call waits for its own task."""
@@ -338,49 +219,51 @@ class LimitsView:
         return {key.model: figures for key, figures in self._queues.snapshot().items()}
 
 
-class Permit:
+class Permit(msgspec.Struct, eq=False):
     """Allows a call to be in flight, from before a request until its answer is complete."""
 
-    def __init__(
-        self, queues: LimiterQueues, queue: LimiterQueue, clock: Clock, *, window: str
-    ) -> None:
-        self._queues = queues
-        self._queue = queue
-        self._window = window
-        self._clock = clock
-        self._entry: QueueEntry | None = None
-        self._process = 0
-        self._release: Callable[[], None] | None = None
-        self._suspect = self._nested = False
+    queues: LimiterQueues
+    queue: LimiterQueue
+    window: str
+    """What the coordinator calls the window."""
+    entry: QueueEntry | None = None
+    suspect: bool = False
+    """Whether this request is refused again and again while others pass."""
+    nested: bool = False
+    """Whether it has waited for permits that its own task holds."""
+    release: Callable[[], None] | None = None
+    """Gives a slot back that several processes share."""
+    process: int = 0
+    """Where that slot was taken."""
 
     def try_take(self) -> bool:
         """Take a permit if one is free, or if this call has one already."""
-        if self._entry is None:
-            self._entry = self._queue.try_enter(self._clock)
-        if self._entry is None:
+        if self.entry is None:
+            self.entry = self.queue.try_enter()
+        if self.entry is None:
             return False
-        return self._queues.coordinator is None or self._release is not None
+        return self.queues.coordinator is None or self.release is not None
 
     @property
     def admitted(self) -> bool:
         """Whether the limiter of this process lets the call go."""
-        return self._entry is not None
+        return self.entry is not None
 
     async def take(self) -> None:
         """Wait for a permit."""
-        if self._entry is None:
-            self._entry = await self._queue.enter(self._clock, self._warn)
+        if self.entry is None:
+            self.entry = await self.queue.enter(self._warn)
         await self._take_share()
 
     def accepted(self) -> None:
         """Report that the request was not refused."""
-        if self._entry is not None:
-            self._queue.accepted(self._entry)
+        if self.entry is not None:
+            self.queue.accepted(self.entry)
 
     def counts(self, error: ZaiError) -> bool:
         """Tell whether an error says something about the number of requests in flight."""
         about_load = isinstance(error, RateLimitError) or error.kind == "local"
-        return about_load and self._queues.queues and self._entry is not None
+        return about_load and self.queues.queues and self.entry is not None
 
     async def again(self, error: ZaiError) -> None:
         """Give the permit of a refused request back, and wait at the head of the queue.
@@ -388,31 +271,26 @@ class Permit:
         What the server asks to wait (``Retry-After``) is waited without a permit.
         """
         self._give_share_back()
-        entry, self._entry = self._entry, None
+        entry, self.entry = self.entry, None
         if entry is not None:
             kind = _meaning(error)
             rest = error.retry_after or 0.0
-            await self._queue.return_to(entry, kind, self._clock, self._warn, rest)
-            self._entry = entry
-            self._suspect = entry.suspect is not None
+            await self.queue.return_to(entry, kind, self._warn, rest)
+            self.entry = entry
+            self.suspect = entry.suspect is not None
             await self._take_share()
-
-    @property
-    def suspect(self) -> bool:
-        """Whether this request is refused again and again while others pass."""
-        return self._suspect
 
     @property
     def hint(self) -> str | None:
         """Why a call may have waited in vain, where the limiter knows."""
-        if self._nested:
+        if self.nested:
             return _NESTED
-        return _SUSPECT if self._suspect else None
+        return _SUSPECT if self.suspect else None
 
     @property
     def figures(self) -> Snapshot:
         """The window of the model, as it is now."""
-        return self._queue.snapshot()
+        return self.queue.snapshot()
 
     @property
     def situation(self) -> str:
@@ -425,27 +303,27 @@ class Permit:
 
     def leave(self, *, tokens: int | None = None) -> None:
         """Give the permit back, and say how many tokens were used; again is harmless."""
-        if self._release is not None:
+        if self.release is not None:
             self._give_share_back()
-        entry, self._entry = self._entry, None
+        entry, self.entry = self.entry, None
         if entry is not None:
-            self._queue.leave(entry, self._clock, tokens=tokens)
+            self.queue.leave(entry, tokens=tokens)
 
     def _warn(self) -> None:
-        self._nested = True
-        self._queues.warn_of_nesting(self.figures)
+        self.nested = True
+        self.queues.warn_of_nesting(self.figures)
 
     async def _take_share(self) -> None:
         """Wait for a slot of those that several processes have together."""
-        coordinator = self._queues.coordinator
-        if coordinator is not None and self._release is None:
-            self._release = await coordinator.acquire(self._window, self._queues.slots)
-            self._process = os.getpid()
+        coordinator = self.queues.coordinator
+        if coordinator is not None and self.release is None:
+            self.release = await coordinator.acquire(self.window, self.queues.slots)
+            self.process = os.getpid()
 
     def _give_share_back(self) -> None:
-        release, self._release = self._release, None
+        release, self.release = self.release, None
         # The child of a fork must not free what its parent still uses.
-        if release is not None and self._process == os.getpid():
+        if release is not None and self.process == os.getpid():
             release()
 
 

@@ -24,7 +24,7 @@ from zai_async.limiter import Limits
 from zai_async.models import Price
 from zai_async.retry import RetryBudget
 from zai_async.session.coordination import Coordinator
-from zai_async.session.gate import Gates
+from zai_async.session.gate import LimiterQueues
 from zai_async.session.watchdog import Watchdog
 
 __all__ = ["InFlightCall", "InFlightCalls", "LoopSession", "Sessions"]
@@ -35,13 +35,22 @@ _Open: TypeAlias = "dict[asyncio.AbstractEventLoop, LoopSession]"
 
 
 class LoopSession:
-    """What a client keeps on one event loop: its transport, its watchdog and its small tasks."""
+    """What a client keeps on one event loop: its transport, its watchdog and its small tasks.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: Transport) -> None:
+    ``abandon`` is called with the loop when it closes: nobody will give back what is held there.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: Transport,
+        abandon: Callable[[asyncio.AbstractEventLoop], None],
+    ) -> None:
         self.loop = loop
         self.process = os.getpid()
         self.transport = transport
         self.watchdog = Watchdog(loop)
+        self._abandon = abandon
         # The loop itself keeps weak references only.
         self._tasks: set[asyncio.Task[None]] = set()
         self._guardian = self._guard()
@@ -65,6 +74,7 @@ class LoopSession:
             # Not before the transport is closed: some of them wait for bytes from it.
             if tasks:
                 await asyncio.wait(tasks)
+            self._abandon(self.loop)
 
     def spawn(self, work: Coroutine[Any, Any, None], cleanup: Callable[[], None]) -> None:
         """Run a small task in the background; closing the session cancels it.
@@ -107,8 +117,8 @@ class Sessions:
         prices: Mapping[str, Price] | None = None,
     ) -> None:
         self._open_transport = open_transport
-        self.gates = Gates(limits or Limits(), coordinator)
-        self.unlimited = Gates(Limits(mode="off"))
+        self.queues = LimiterQueues(limits or Limits(), coordinator)
+        self.unlimited = LimiterQueues(Limits(mode="off"))
         """For calls that are made inside a hook: what waits for them may hold the last permit."""
         self.ledger = Ledger(prices)
         self.retry_budget = RetryBudget()
@@ -135,7 +145,8 @@ class Sessions:
         if session is None or session.process != os.getpid():
             _drop_unusable(self._open)
             # Known before it is started: a call of another task must not open a second one.
-            session = self._open[loop] = LoopSession(loop, self._open_transport())
+            transport = self._open_transport()
+            session = self._open[loop] = LoopSession(loop, transport, self.queues.abandon)
             await session.start()
         return session
 
