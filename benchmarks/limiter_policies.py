@@ -116,7 +116,11 @@ class Semaphore(Policy):
         if news == "headers":
             return
         self.running -= 1
-        if news != "done" and row.attempts <= self.retries:
+        if (
+            news != "done"
+            and row.attempts <= self.retries
+            and not (row.poisoned and row.attempts > 5)
+        ):
             wait = min(0.5 * 2.0 ** min(row.attempts - 1, 9), 8.0)
             self.world.after(wait * (1 - self.world.random.random() / 4), lambda: self.send(row))
         else:

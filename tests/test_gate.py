@@ -478,6 +478,19 @@ def test_overlapping_streams_leave_no_chain_behind():
     asyncio.run(work())
 
 
+def test_a_permit_that_is_adopted_again_is_not_its_own_outer_one():
+    async def work():
+        queue = queue_of(9)
+        first, second = queue.try_enter(), queue.try_enter()
+        for entry in (first, second, first):
+            gate.nest(entry)
+        assert (second.outer, first.outer) == (first, None)
+        for entry in (first, second):
+            queue.leave(entry)
+
+    asyncio.run(work())
+
+
 # All models of a client
 
 

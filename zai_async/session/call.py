@@ -280,6 +280,10 @@ class Call:
             hints.append(self._retry.hint)
         error.hint = " ".join(filter(None, hints)) or None
 
+    def adopt(self) -> None:
+        """Note that the running task holds the permit: another one has opened the response."""
+        self._permit.adopt()
+
     def progressed(self) -> None:
         """Note that the first content of a stream has arrived."""
         self.record.progressed()

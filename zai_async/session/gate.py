@@ -41,17 +41,20 @@ _MEANINGS: Final[Mapping[str | None, Refusal]] = {"1302": "concurrency", "1303":
 _innermost: ContextVar[QueueEntry | None] = ContextVar("zai_async.innermost_permit", default=None)
 
 
-def _nest(entry: QueueEntry) -> None:
+def nest(entry: QueueEntry) -> None:
     """Remember a permit as the innermost of this task, and forget those that were given back."""
     outer = _innermost.get()
     while outer is not None and not outer.in_flight:
         outer = outer.outer
+    holder = outer
+    while holder is not None:
+        if holder is entry:
+            return  # known already; a second time it would be its own outer one
+        # Streams that overlap would otherwise grow a chain that never ends.
+        while holder.outer is not None and not holder.outer.in_flight:
+            holder.outer = holder.outer.outer
+        holder = holder.outer
     entry.outer = outer
-    # Streams that overlap would otherwise grow a chain that never ends.
-    while outer is not None:
-        while outer.outer is not None and not outer.outer.in_flight:
-            outer.outer = outer.outer.outer
-        outer = outer.outer
     _innermost.set(entry)
 
 
@@ -86,7 +89,7 @@ class LimiterQueue:
             self.used_at = self._clock.monotonic()
             entry = self.window.try_admit(self.used_at, self._usual_tokens, loop)
         if entry is not None:
-            _nest(entry)
+            nest(entry)
         return entry
 
     async def enter(self, warn: Callable[[], None]) -> QueueEntry:
@@ -96,7 +99,7 @@ class LimiterQueue:
             entry = self.window.request(tokens=self._usual_tokens, owner=loop)
             waiter = self._waiting.add(entry, _innermost.get(), warn)
         await self._until_admitted(entry, waiter)
-        _nest(entry)
+        nest(entry)
         return entry
 
     async def return_to(
@@ -259,6 +262,11 @@ class Permit(msgspec.Struct, eq=False):
         """Report that the request was not refused."""
         if self.entry is not None:
             self.queue.accepted(self.entry)
+
+    def adopt(self) -> None:
+        """Note that it is the running task that holds the permit now."""
+        if self.entry is not None:
+            nest(self.entry)
 
     def counts(self, error: ZaiError) -> bool:
         """Tell whether an error says something about the number of requests in flight."""

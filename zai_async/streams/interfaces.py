@@ -112,6 +112,10 @@ class StreamCall(Protocol):
         """Write a failure down that will not be tried again."""
         ...
 
+    def adopt(self) -> None:
+        """Note that the running task holds the permit: another one has opened the response."""
+        ...
+
     def progressed(self) -> None:
         """Note that the first content has arrived."""
         ...

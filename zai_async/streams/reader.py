@@ -202,6 +202,7 @@ class StreamReader(Generic[T]):
             self._task = None
         self._opening = None
         if self._response or self.decoder.outcome:
+            self.call.adopt()
             return
         self._phase = _OVER
         if self.error is not None:
