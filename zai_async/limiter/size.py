@@ -37,7 +37,7 @@ class Size:
 
     def __init__(self, start: float, least: float, most: float) -> None:
         self.limit = start
-        self.proven: float = start if least == most else 0
+        self.proven: float = start if least == most else min(start, 1)
         """Requests in flight that are known to pass."""
         self.passed = 0
         """Requests that passed so far."""
