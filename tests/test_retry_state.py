@@ -9,6 +9,7 @@ from zai_async import (
     BadRequestError,
     CallOptions,
     ConnectionLostError,
+    Provider,
     QuotaError,
     RateLimitError,
     RetryPolicy,
@@ -23,10 +24,11 @@ CLOCK = FakeClock()
 NOW = datetime.fromtimestamp(CLOCK.wall(), UTC)
 
 
-def state(operation=CHAT, *, budget=None, **options):
-    changes = {name: options.pop(name) for name in ("retry", "wait_for_quota") if name in options}
+def state(operation=CHAT, *, budget=None, files=None, **options):
+    names = ("retry", "wait_for_quota", "provider")
+    changes = {name: options.pop(name) for name in names if name in options}
     settings = Settings(clock=CLOCK, **changes)
-    return RetryState(settings, budget or RetryBudget(), operation, CallOptions(**options), None)
+    return RetryState(settings, budget or RetryBudget(), operation, CallOptions(**options), files)
 
 
 def decide(retry, error, *, attempts=1, elapsed=0.0, queues=False):
@@ -117,6 +119,59 @@ def test_an_allowance_is_waited_for_only_on_demand():
     assert decide(state(wait_for_quota=True, retries=1), used_up(), attempts=2) is None
     assert decide(state(wait_for_quota=True, retries=1), used_up()) == 11.5
     assert decide(state(wait_for_quota=True, retries=0), used_up()) is None
+
+
+class Pictures:
+    """Files that can be written in another form, once."""
+
+    replayable = True
+
+    def __init__(self):
+        self.forms = [True]
+
+    def alternate(self):
+        return bool(self.forms) and self.forms.pop()
+
+
+def refused(code, message="no", status=400):
+    return BadRequestError(message, status_code=status, code=code)
+
+
+@pytest.mark.parametrize("code", ["1003", "1004"])
+def test_a_token_is_signed_again_once(code):
+    signed = {"provider": Provider(name="x", base_url="https://x.example", key_in="jwt")}
+    retry = state(**signed, retries=1)
+    assert decide(retry, refused(code, status=401)) == 0.0
+    assert decide(retry, refused(code, status=401), attempts=2) is None
+    assert decide(state(**signed), refused("1000", status=401)) is None
+    assert decide(state(**signed, retries=0), refused(code, status=401)) is None
+    assert decide(state(), refused(code, status=401)) is None
+
+
+@pytest.mark.parametrize("message", ["the image cannot be read", "图片格式错误"])
+def test_pictures_are_written_in_another_form_once(message):
+    retry = state(files=Pictures(), retries=1)
+    assert decide(retry, refused("1210", message)) == 0.0
+    assert decide(retry, refused("1210", message), attempts=2) is None
+    assert decide(retry, busy(), attempts=2) == 1.0
+    assert decide(state(files=Pictures()), refused("1210", "max_tokens")) is None
+    assert decide(state(files=Pictures()), refused("1211", message)) is None
+    assert decide(state(files=Pictures(), retries=0), refused("1210", message)) is None
+    assert decide(state(), refused("1210", message)) is None
+
+
+def test_what_can_be_read_once_is_never_sent_again():
+    once = Pictures()
+    once.replayable = False
+    assert decide(state(files=once), busy()) is None
+    assert decide(state(files=once), refused("1210", "image")) is None
+
+
+def test_nothing_is_drawn_before_the_first_retry():
+    budget = RetryBudget(2)
+    budget.draw()
+    state(budget=budget).answered()
+    assert budget.left == pytest.approx(1.1)
 
 
 DEADLINE = "does not fit into the deadline of 10 s."

@@ -76,7 +76,9 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         backoff = backoffs.get(error.repeat)
         if backoff is None:
             return None
-        if retry > min(n for n in (self.retries, backoff.tries, math.inf) if n is not None):
+        retries = math.inf if self.retries is None else self.retries
+        tries = math.inf if backoff.tries is None else backoff.tries
+        if retry > min(retries, tries):
             return None
         # What the server asks for is not cut short: it would only be asked in vain.
         left = self.budget - elapsed

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -204,7 +205,7 @@ class CallRecord:
         told = usage is not None and bool(
             usage.total_tokens or usage.prompt_tokens or usage.completion_tokens
         )
-        unknown = len(sent) > 1 and any(attempt.maybe_billed for attempt in sent[:-1])
+        unknown = any(map(attrgetter("maybe_billed"), sent[:-1]))
         if not (unknown or told):
             # Nobody reported tokens: for some answers there are none, others have been lost.
             last = sent[-1]
