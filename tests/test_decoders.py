@@ -259,3 +259,28 @@ def test_every_decoder_ends_in_one_way_only(kind):
     assert isinstance(fed(kind(), DONE)[1], EmptyAnswerError)
     assert isinstance(fed(kind(), b"data: {half\n\n", DONE)[1], StreamMalformedError)
     assert isinstance(fed(kind(), frame({"error": {"code": "1113"}}))[1], BillingError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        (TranscriptionDecoder, {"object": "transcription.chunk", "choices": [{"delta": {}}]}),
+        (TranscriptionDecoder, {"status": "ok"}),
+        (SpeechDecoder, {"text": "hello"}),
+        (AgentDecoder, {"type": "transcript.text.delta", "delta": "hello"}),
+    ],
+)
+def test_events_of_another_operation_are_no_answer(kind, event):
+    for end in (DONE, b""):
+        error = fed(kind(), frame(event), end)[1]
+        assert isinstance(error, ResponseError)
+        assert json.dumps(event, separators=(",", ":")) in error.body
+
+
+def test_speech_and_agents_that_say_nothing_are_empty():
+    silent = {"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}
+    assert isinstance(fed(SpeechDecoder(), frame(silent), DONE)[1], EmptyAnswerError)
+    idle = {"id": "1", "agent_id": "a", "status": "success", "choices": [{"finish_reason": "stop"}]}
+    assert isinstance(fed(AgentDecoder(), frame(idle), DONE)[1], EmptyAnswerError)
+    silence = {"type": "transcript.text.done", "text": ""}
+    assert fed(TranscriptionDecoder(), frame(silence), DONE)[1] == "completed"

@@ -22,6 +22,7 @@ from zai_async.models.tasks import state_of
 
 __all__ = ["AgentDecoder", "SlidePage"]
 
+_EXCERPT: Final = 1000
 _json: Final = msgspec.json.Decoder(AgentChunk)
 
 
@@ -83,6 +84,9 @@ class AgentDecoder(Decoder[AgentChunk]):
             return None
         if not chunk.choices or chunk.error is not None:
             self._context.raise_fault(data)
+        if chunk.choices is None and not (chunk.status or chunk.usage or chunk.id):
+            self._foreign += data[:_EXCERPT]  # an event of something else
+            return None
         self.first = self.first or chunk
         last, reply = self._last
         reply.usage = chunk.usage or reply.usage
@@ -125,6 +129,6 @@ class AgentDecoder(Decoder[AgentChunk]):
         outcome: Outcome = "empty"
         if state_of(reply.status) == "failed":
             outcome = "network_error"
-        elif self.first is not None:
+        elif self.progress:
             outcome = outcome_of(choice.finish_reason) if choice.finish_reason else "completed"
         return ensure_success(outcome, self._context.allow)

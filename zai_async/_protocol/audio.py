@@ -17,6 +17,7 @@ from zai_async.models.options import outcome_of
 __all__ = ["SpeechDecoder", "TranscriptionDecoder"]
 
 _RATE: Final = 24_000
+_EXCERPT: Final = 1000
 _speech_json: Final = msgspec.json.Decoder(SpeechChunk)
 _transcription_json: Final = msgspec.json.Decoder(TranscriptionEvent)
 
@@ -54,6 +55,9 @@ class SpeechDecoder(Decoder[bytes]):
             return None
         if not chunk.choices or chunk.error is not None:
             self._context.raise_fault(data)
+        if not chunk.choices:
+            self._foreign += data[:_EXCERPT]  # an event of another operation
+            return None
         self._has_begun = True
         pcm = b""
         for choice in chunk.choices:
@@ -81,7 +85,7 @@ class SpeechDecoder(Decoder[bytes]):
         if not (done or self._finish_reason):
             raise self.truncated("the stream ended before the speech did")
         outcome: Outcome = "empty"
-        if self._has_begun:
+        if self.progress:
             outcome = outcome_of(self._finish_reason) if self._finish_reason else "completed"
         return ensure_success(outcome, self._context.allow)
 
@@ -125,6 +129,9 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             return None
         if not event.type or event.error is not None:
             self._context.raise_fault(data)
+        if not (event.type or event.delta or event.text is not None):
+            self._foreign += data[:_EXCERPT]  # an event of another operation
+            return None
         self._first = self._first or event
         if event.type.endswith(".done"):
             self._state = DecoderState.FINISHED

@@ -62,19 +62,19 @@ async def open_response(
         try:
             if error is not None:
                 await call.recover(error)
-                if _is_over(reader_of()):
+                if _held(reader_of) is None:
                     call.leave()
                     return
             response = await call.open()
         except ZaiError as final:
-            reader = reader_of()
-            if reader is None or reader.is_over:
+            reader = _held(reader_of)
+            if reader is None:
                 call.leave()
             else:
                 reader.conclude(final)
             return
-        reader = reader_of()
-        if reader is None or reader.is_over:
+        reader = _held(reader_of)
+        if reader is None:
             response.close()
             call.leave()
             return
@@ -85,8 +85,10 @@ async def open_response(
         del reader
 
 
-def _is_over(reader: "StreamReader[Any] | None") -> bool:
-    return reader is None or reader.is_over
+def _held(reader_of: "weakref.ref[StreamReader[Any]]") -> "StreamReader[Any] | None":
+    """Return a stream that somebody holds and has not closed."""
+    reader = reader_of()
+    return None if reader is None or reader.phase is Phase.OVER else reader
 
 
 async def done(task: "asyncio.Task[None]") -> None:

@@ -60,7 +60,7 @@ class StreamReader(Generic[T]):
         self.error: ZaiError | None = None
         """Why the stream did not come to a proper end."""
         self._make_decoder = make_decoder
-        self._phase = _NEW
+        self.phase = _NEW
         self._response: Response | None = None
         self._opening: asyncio.Task[None] | None = None
         # The task that waits, and how often others had cancelled it when this stream woke it up.
@@ -75,11 +75,6 @@ class StreamReader(Generic[T]):
     def is_reading(self) -> bool:
         """Whether a task waits."""
         return self._task is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the stream has come to its end, has failed, or was closed."""
-        return self._phase is _OVER
 
     # Reading.
 
@@ -102,7 +97,7 @@ class StreamReader(Generic[T]):
             try:
                 if decoder.waiting:
                     item = decoder.advance()
-                elif self._phase is not _OPEN or self._task is not None:
+                elif self.phase is not _OPEN or self._task is not None:
                     await self._go_on()
                     continue
                 elif self._read_much:
@@ -134,7 +129,7 @@ class StreamReader(Generic[T]):
 
     async def _go_on(self) -> None:
         """Do what is next when it is not reading."""
-        if self._phase is _OVER:
+        if self.phase is _OVER:
             if self.error is not None:
                 raise self.error
             if self.decoder.outcome is None:
@@ -142,7 +137,7 @@ class StreamReader(Generic[T]):
             raise StopAsyncIteration
         if self._task is not None:
             raise StreamConsumedError("the stream is being read by another task")
-        if self._phase is _NEW:
+        if self.phase is _NEW:
             await self.open()
         else:
             if self.decoder.outcome is None:
@@ -160,7 +155,7 @@ class StreamReader(Generic[T]):
         """Say why the body broke off; after the finish reason that is an end like any other."""
         if isinstance(error, asyncio.CancelledError) and not self._was_woken():
             raise error
-        if self._phase is _OVER:
+        if self.phase is _OVER:
             raise StreamConsumedError("the stream was closed while it was read") from None
         if self._verdict is None and self.decoder.state is not DecoderState.FINISHED:
             reason = error.message if isinstance(error, ZaiError) else "it was given up"
@@ -170,7 +165,7 @@ class StreamReader(Generic[T]):
     def _end_input(self) -> None:
         if self._verdict is not None and self.decoder.state is not DecoderState.FINISHED:
             raise self._verdict
-        self._phase = _READ
+        self.phase = _READ
 
     # Opening.
 
@@ -180,9 +175,9 @@ class StreamReader(Generic[T]):
         A wait that is cancelled leaves the opening alone if that ``keeps`` its task; without one,
         which costs three turns of the event loop less, the stream is to be closed then.
         """
-        if self._phase is _OVER:
+        if self.phase is _OVER:
             await self._go_on()
-        if self._phase is not _NEW:
+        if self.phase is not _NEW:
             return
         if self._task is not None:
             raise StreamConsumedError("the stream is being opened by another task")
@@ -204,7 +199,7 @@ class StreamReader(Generic[T]):
         if self._response or self.decoder.outcome:
             self.call.adopt()
             return
-        self._phase = _OVER
+        self.phase = _OVER
         if self.error is not None:
             raise self.error
         if opening is not None and not opening.cancelled():
@@ -226,7 +221,7 @@ class StreamReader(Generic[T]):
             self.context = context_of(call, self.context.view)
             self.decoder = self._make_decoder(self.context)
         self.context.headers, self._used = response.headers, True
-        self._response, self._phase = response, _OPEN
+        self._response, self.phase = response, _OPEN
         self._is_early, self._verdict = True, None
         self._timer = StallTimer(self)
         call.session.watchdog.add(self._timer)
@@ -242,7 +237,7 @@ class StreamReader(Generic[T]):
             return None
         decoder = self.decoder
         try:
-            while decoder.state in _UNDECIDED and self._phase is _OPEN:
+            while decoder.state in _UNDECIDED and self.phase is _OPEN:
                 data = await response.read()
                 if not data:
                     self._end_input()
@@ -254,10 +249,10 @@ class StreamReader(Generic[T]):
                     items += [] if item is None else [item]
                 decoder.ready = iter(items)
         except ZaiError as error:
-            if self._phase is _OVER:
+            if self.phase is _OVER:
                 return None  # closed meanwhile
             self._release()
-            self._phase = _NEW
+            self.phase = _NEW
             error.in_stream = True
             return self._verdict or error
         return None
@@ -276,7 +271,7 @@ class StreamReader(Generic[T]):
             self.call.fail(error)
             self.conclude(error)
         else:
-            self._phase = _NEW
+            self.phase = _NEW
             self._start(error)
             await self.open()
         if self.error is not None:
@@ -301,7 +296,7 @@ class StreamReader(Generic[T]):
         self._leave(completed=True)
 
     def _leave(self, *, completed: bool) -> None:
-        self._phase = _OVER
+        self.phase = _OVER
         self._release()
         self.call.leave(self.decoder.usage, completed=completed)
 
@@ -343,11 +338,11 @@ class StreamReader(Generic[T]):
 
     async def close(self) -> None:
         """Close the stream and its connection at once, from any task."""
-        if self._phase is _OVER:
+        if self.phase is _OVER:
             return
         opening, self._opening = self._opening, None
-        opens = self._phase is _NEW and self._task is not None
-        self._phase = _OVER
+        opens = self.phase is _NEW and self._task is not None
+        self.phase = _OVER
         self.decoder.drop()
         if opening is None and opens:
             self._wake()  # the permit is free when the request is over
