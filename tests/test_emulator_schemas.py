@@ -2,8 +2,11 @@
 
 import datetime as dt
 import enum
+import json
 import re
 import uuid
+from decimal import Decimal
+from ipaddress import IPv6Network
 from typing import Annotated, Literal
 
 import jsonschema
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema.validators import validator_for
-from pydantic import BaseModel, Field
+from pydantic import UUID4, Base64Str, BaseModel, Field, HttpUrl, Json, TypeAdapter
 
 from zai_async.testing.emulator.pattern_text import PatternError, matching_texts
 from zai_async.testing.emulator.scalar_values import SchemaError
@@ -215,6 +218,54 @@ def test_samples_satisfy_pydantic(model):
     model.model_validate(value, strict=False)
 
 
+class Cat(BaseModel):
+    """One kind of pet."""
+
+    kind: Literal["cat"]
+    lives: Annotated[int, Field(ge=2, le=9)]
+
+
+class Dog(BaseModel):
+    """Another one."""
+
+    kind: Literal["dog"]
+    tricks: Annotated[list[str], Field(min_length=2)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Decimal,
+        Annotated[Decimal, Field(max_digits=5, decimal_places=2)],
+        dt.timedelta,
+        dt.time,
+        bytes,
+        IPv6Network,
+        UUID4,
+        Base64Str,
+        Json[list[int]],
+        HttpUrl,
+        frozenset[int],
+        Annotated[set[Literal["a", "b", "c"]], Field(min_length=3)],
+        Annotated[dict[Annotated[str, Field(pattern="^[A-Z]{3}$")], int], Field(min_length=4)],
+        Annotated[Cat | Dog, Field(discriminator="kind")],
+        tuple[()],
+        tuple[int, ...],
+        Annotated[float, Field(gt=1e300)],
+        Annotated[float, Field(gt=0, lt=1e-10)],
+        Annotated[int, Field(multiple_of=3, gt=100)],
+        Annotated[str, Field(pattern=r"^\+?[0-9]{7,15}$", min_length=9)],
+    ],
+    ids=str,
+)
+def test_samples_are_read_by_pydantic(kind):
+    reader = TypeAdapter(kind)
+    schema = reader.json_schema()
+    value = sample(schema)
+    judge(value, schema)
+    reader.validate_json(json.dumps(value))
+
+
 DRAFT4 = {"$schema": "http://json-schema.org/draft-04/schema#"}
 INTEGER = {"type": "integer"}
 DRAFT7 = {"$schema": "http://json-schema.org/draft-07/schema#"}
@@ -317,6 +368,39 @@ DRAFT7 = {"$schema": "http://json-schema.org/draft-07/schema#"}
         {"minimum": 7},
         {"type": "string", "minLength": 3, "maxLength": 3, "pattern": "^[a-c]+$"},
         {"type": "string", "pattern": "^x", "maxLength": 1},
+        {"type": "string", "allOf": [{"pattern": "^a"}, {"pattern": "z$"}]},
+        {"type": "string", "pattern": r"^([\w-]+\.)+[A-Za-z]{2,}$"},
+        {
+            "type": "array",
+            "uniqueItems": True,
+            "minItems": 50,
+            "items": {"maximum": 49, "minimum": 0},
+        },
+        {
+            "type": "array",
+            "uniqueItems": True,
+            "minItems": 12,
+            "items": {
+                "properties": {"a": {"type": "boolean"}, "b": {"enum": [1, 2, 3, 4, 5, 6]}},
+                "required": ["a", "b"],
+            },
+        },
+        {
+            "type": "array",
+            "uniqueItems": True,
+            "minItems": 4,
+            "items": {"prefixItems": [{"type": "boolean"}] * 2, "minItems": 2, "maxItems": 2},
+        },
+        {
+            "type": "array",
+            "items": {"type": ["string", "integer"]},
+            "contains": {"type": "string"},
+            "minContains": 2,
+            "maxContains": 2,
+            "minItems": 4,
+        },
+        {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {"properties": {"a": {}, "b": {}}, "required": ["a"], "not": {"required": ["b"]}},
     ],
 )
 def test_samples_satisfy(schema):

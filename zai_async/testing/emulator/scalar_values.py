@@ -29,7 +29,15 @@ _FORMATS = {
     "uuid": "6f2c1f0e-8a55-4c1b-9d8e-2f60b1a7c3d4",
     "regex": "^a$",
     "json-pointer": "/a",
+    **{
+        f"uuid{version}": f"6f2c1f0e-8a55-{version}c1b-9d8e-2f60b1a7c3d4" for version in range(1, 9)
+    },
+    "ipv4network": "192.0.2.0/24",
+    "ipv6network": "2001:db8::/32",
+    "json-string": "1",
+    "decimal": "1.5",
     "byte": "dGV4dA==",
+    "base64": "dGV4dA==",
     "binary": "text",
 }
 _WORDS = ("other", "Beta", "")

@@ -6,8 +6,9 @@ finds right is taken. Work is bounded: a schema that asks for a million items is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 from zai_async.testing.emulator.requests import Json, is_object
@@ -27,6 +28,7 @@ from zai_async.testing.emulator.schema_check import (
 
 _FULL_LEVEL = 6  # a schema may contain itself; deeper down only what is required is written
 _FIRST = 10  # candidates of one way to satisfy a schema before the next way is tried
+_COMBINATIONS = 300
 _CANDIDATES = 100  # that may fail one after the other
 _KEYWORDS = {
     "object": ("properties", "required", "additionalProperties", "patternProperties"),
@@ -174,6 +176,9 @@ class _Sampler:
             case "null":
                 yield None
             case _:
+                if "contentSchema" in flat:  # JSON inside of a text
+                    inner = self._fitting(flat["contentSchema"], name, level + 1)
+                    yield from (json.dumps(value) for value in inner)
                 for text in strings(flat, name):
                     self._charge(1 + len(text) // 100)
                     yield text
@@ -204,9 +209,9 @@ class _Sampler:
         bare = self._object(flat, required, required, level)
         if bare is not None and len(bare) < len(whole):
             yield bare
-        for name in whole:
-            for other in islice(self._property(flat, name, level), 1, _FIRST):
-                yield whole | {name: other}
+        # For lists of unique objects, and for what depends on one property's value.
+        sources = [self._property(flat, name, level) for name in whole]
+        yield from (dict(zip(whole, values, strict=True)) for values in combinations(sources))
 
     def _object(
         self, flat: Json, names: Iterable[str], required: list[str], level: int
@@ -230,7 +235,7 @@ class _Sampler:
             return []
         patterns = [*named(flat.get("patternProperties"))]
         schema: Json = {"type": "string", **named(flat.get("propertyNames"))}
-        if flat.get("additionalProperties") is False and patterns:
+        if patterns and flat.get("additionalProperties", False) is False:
             schema.setdefault("pattern", patterns[0])
         found: list[str] = []
         for name in islice(self._fitting(schema, "key", 0), 10 * (missing + len(taken))):
@@ -258,6 +263,8 @@ class _Sampler:
             part = first[index] if index < len(first) else rest
             if index >= size - contained:
                 part = _all_of([part, flat["contains"]])
+            elif "maxContains" in flat:
+                part = _all_of([part, {"not": flat["contains"]}])
             if not unique and len(first) < index < size - contained:
                 items.append(items[-1])  # the same again, without the work
                 continue
@@ -273,14 +280,21 @@ class _Sampler:
             items.append(found)
         yield items
         yield items[:least]
-        # Lists of unique lists need others to choose from.
-        if size == 1:
-            part = first[0] if first else rest
-            yield from ([item] for item in islice(self._fitting(part, name, level + 1), 1, None))
+        # For lists of unique lists.
+        parts = [*first, *[rest] * size][: len(items)]
+        sources = [self._fitting(part, name, level + 1) for part in parts]
+        yield from (list(values) for values in combinations(sources))
 
 
 _NOTHING = object()
 _COMBINING = frozenset({"allOf", "anyOf", "oneOf", "if", "then", "else", *REFERENCES})
+
+
+def combinations(sources: list[Iterator[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Yield values of all sources together, each time with another one."""
+    # Few of each and few in all: a list of unique items asks for one after the other.
+    values = [list(islice(source, _FIRST)) for source in sources]
+    yield from islice(product(*values), 1, _COMBINATIONS)
 
 
 def by_type(flat: Json) -> Iterator[Json]:
@@ -336,6 +350,9 @@ def _both(key: str, a: Any, b: Any) -> Any:
             both = both or (["integer"] if "integer" in kinds[0] + kinds[1] else kinds[1])
         case "enum":
             both = [one for one in listed(a) if any(same(one, other) for other in listed(b))]
+        case "pattern":
+            # For the writer of texts: what both match stands in one of them, or in both.
+            both = f"(?=(?:{a}))(?:{b})"
         case "required":
             both = list(dict.fromkeys([*listed(a), *listed(b)]))
         case "items" | "additionalProperties" | "contains" if not isinstance(a, list):
