@@ -182,6 +182,49 @@ def test_snippets_are_tests_that_pass(pytester, monkeypatch):
     assert outcomes["passed"] + outcomes.get("skipped", 0) == written
 
 
+def is_checked(source):
+    """Say whether a block is ours, and what it imports is there."""
+    if re.search(r"^from (openai|zai) import", source, re.MULTILINE):
+        return False
+    return "litestar" not in source or find_spec("litestar") is not None
+
+
+def typed(source):
+    """Return a block as a module: with `zai`, and with a function around what awaits."""
+    if is_program(source) or defines_tests(source):
+        return source
+    body = textwrap.indent(source, "    ")
+    head = "from zai_async import AsyncZai\n\n\nasync def snippet(zai: AsyncZai) -> None:\n"
+    return f"{head}{body}"
+
+
+@pytest.mark.parametrize(
+    ("checker", "options"),
+    [
+        # Tests are untyped, as in most projects.
+        ("mypy", ["--strict", "--allow-untyped-defs", "--allow-untyped-calls"]),
+        ("basedpyright", ["--level", "error", "--pythonpath", sys.executable]),
+    ],
+)
+def test_snippets_are_typed(checker, options, tmp_path):
+    """One run for all of them, because starting takes longer than checking."""
+    pytest.importorskip(checker)
+    for block in blocks("python"):
+        if is_checked(*block.values):
+            path = tmp_path / (re.sub(r"\W", "_", block.id) + ".py")
+            path.write_text(typed(*block.values))
+    # What the reader has: the defaults of a strict check, and not the settings of this project.
+    settings = {"typeCheckingMode": "standard", "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    (tmp_path / "mypy.ini").write_text("[mypy]\nmypy_path = " + str(ROOT))
+    command = [sys.executable, "-m", checker, *options, "."]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+
+
 # Commands
 
 
