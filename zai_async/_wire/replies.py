@@ -18,7 +18,7 @@ from zai_async._wire.refusals import (
 from zai_async.errors import ZaiError
 from zai_async.models import Reply
 from zai_async.models.tasks import state_of
-from zai_async.models.tolerant import decode
+from zai_async.models.tolerant import decode, decode_tolerantly
 from zai_async.providers import ZAI, Provider
 
 __all__ = [
@@ -106,7 +106,7 @@ def _decoded(
         try:
             result = operation.decoder.decode(data)
         except UNREADABLE:
-            result = decode(operation.decoder, data)  # with patience for odd types
+            result = decode_tolerantly(operation.decoder, data)
     except msgspec.DecodeError:
         text = bare_text(operation, data, headers)
         if text is None:

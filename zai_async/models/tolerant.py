@@ -27,7 +27,7 @@ _COUNTS: Final = range(2**53)
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 """A number of tokens or things, or a position: what no counter could reach is absent."""
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ABSENT: Final[Any] = object()
 # NaN, Infinity or 1e999: the standard library reads them, and JSON knows no such numbers.
 _NO_NUMBER: Final[Any] = object()
@@ -67,8 +67,12 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """
     try:
         return decoder.decode(data)
-    except _UNREADABLE:
-        pass
+    except UNREADABLE:
+        return decode_tolerantly(decoder, data)
+
+
+def decode_tolerantly(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """Decode what the decoder itself has just refused, as :func:`decode` does."""
     try:
         document, way = _load(data, decoder.dec_hook)
         found: T = _read(decoder.type, document, way)
@@ -92,7 +96,7 @@ def _read(kind: Any, document: Any, way: _Way) -> Any:
 def _load(data: bytes, hook: Any) -> tuple[Any, _Way]:
     try:
         return msgspec.json.decode(data), _PLAIN if hook is None else _Way(hook)
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     # The standard library reads what msgspec refuses: lone surrogates, NaN, a byte order mark.
     try:
