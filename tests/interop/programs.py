@@ -25,13 +25,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(port: int, program: str, *arguments: object, log: Path) -> Iterator[None]:
+def running(
+    port: int, program: str, *arguments: object, log: Path, cwd: Path | None = None
+) -> Iterator[None]:
     """Run a program that listens at a port of loopback; what it says goes to the log."""
     command = [find(program), *map(str, arguments)]
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=cwd,
         ) as process,
     ):
         try:
