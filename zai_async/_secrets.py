@@ -40,12 +40,13 @@ _NOT_ONE_LINE = re.compile(f"[{_CONTROLS}\t\n]")
 class Secret:
     """A string that shows up masked wherever it is printed, formatted or inspected."""
 
-    __slots__ = ("_hash", "_read")
+    __slots__ = ("_read", "identity")
 
     def __init__(self, value: str) -> None:
         # A bound method of the text: tools that print the attributes of an object see none of it.
         self._read = value.__str__
-        self._hash = hash((Secret, value))
+        self.identity = hash((Secret, value))
+        """Tells this secret from others within this process, and nothing about it."""
 
     def reveal(self) -> str:
         """Return the secret itself; call it where it is sent and nowhere else."""
@@ -79,7 +80,7 @@ class Secret:
         return isinstance(other, Secret) and self.reveal() == other.reveal()
 
     def __hash__(self) -> int:
-        return self._hash
+        return self.identity
 
     def __reduce__(self) -> NoReturn:
         msg = "secrets are not pickled; hand the key over by an environment variable"

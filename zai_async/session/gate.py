@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from zai_async._clock import Clock
-from zai_async._secrets import Secret
 from zai_async.errors import RateLimitError, ZaiError
 from zai_async.limiter import Limits, QueueEntry, Refusal, Snapshot, Window, WindowKey
 from zai_async.session.coordination import Coordinator, window_name
@@ -165,12 +164,13 @@ class LimiterQueues:
         self.queues = limits.mode != "off"
         """Whether a refused request waits for a permit; else it waits as the retry policy says."""
         self._limits = limits
-        self._by_model: dict[tuple[str, Secret | None, str], LimiterQueue] = {}
+        self._by_model: dict[tuple[str, int, str], LimiterQueue] = {}
         self._warned = False
 
     def permit(self, settings: Settings, model: str) -> "Permit":
         """Return the permit of a call, which it does not hold yet."""
-        place = settings.provider.base_url, settings.key, model
+        account = 0 if settings.key is None else settings.key.identity
+        place = settings.provider.base_url, account, model
         queue = self._by_model.get(place)
         if queue is None:
             if len(self._by_model) >= _MOST_WINDOWS:
@@ -206,8 +206,8 @@ class LimiterQueues:
     def snapshot(self) -> Mapping[WindowKey, Snapshot]:
         """Return the figures of every window."""
         return {
-            WindowKey(url, f"{hash(key):x}", model): queue.snapshot()
-            for (url, key, model), queue in tuple(self._by_model.items())
+            WindowKey(url, f"{account:x}", model): queue.snapshot()
+            for (url, account, model), queue in tuple(self._by_model.items())
         }
 
 
