@@ -348,11 +348,26 @@ def test_colours_can_be_switched_off(zai_emulator, monkeypatch, variable, value)
 
 def test_usage_counts_tokens_and_time(zai_emulator, monkeypatch):
     watched = watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "200")
     zai_emulator.chat.reply("one two three", thinking="hm")
     main(["chat", "Hi"])
     summary = watched.getvalue().splitlines()[-1]
     assert "+ 4 tokens (1 thinking) · 0." in summary
     assert "tokens/s · 20" in summary
+
+
+@pytest.mark.parametrize(
+    ("columns", "ending"),
+    [(200, r"tokens/s · \w+"), (60, "tokens/s"), (30, "tokens"), (1, "glm-5.3")],
+)
+def test_usage_fits_a_narrow_terminal(zai_emulator, monkeypatch, columns, ending):
+    watched = watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    zai_emulator.chat.reply("one two three")
+    main(["chat", "Hi"])
+    line = re.sub(r"\x1b\[\d+m", "", watched.getvalue().splitlines()[-1])
+    assert re.search(rf"{ending}$", line)
+    assert len(line) < max(columns, 8)
 
 
 def test_usage_without_thinking_and_numbers(zai_emulator, monkeypatch):

@@ -105,8 +105,12 @@ class AnswerDisplay:
             f"{usage.completion_tokens / max(seconds, 0.001):.0f} tokens/s",
             answer.request_id,
         ]
+        # The least important stands last: on a narrow terminal it is left out.
+        known = [part for part in parts if part]
+        while len(line := " · ".join(known)) >= self._terminal.columns and len(known) > 1:
+            known.pop()
         self._terminal.paragraph()
-        self._terminal.aside(" · ".join(filter(None, parts)))
+        self._terminal.aside(line)
         self._terminal.end_line()
 
     def _set_apart(self, kind: str) -> None:

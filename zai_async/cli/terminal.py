@@ -1,6 +1,7 @@
 """Where output goes, data to stdout and everything else to stderr, and the exit statuses."""
 
 import io
+import math
 import os
 import sys
 import unicodedata
@@ -65,6 +66,11 @@ class Terminal:
         return self.watched and os.environ.get("TERM") != "dumb"
 
     @property
+    def columns(self) -> float:
+        """The width of the terminal behind stderr; infinite for a file or a pipe."""
+        return columns_of(sys.stderr) if self.watched else math.inf
+
+    @property
     def watched(self) -> bool:
         """Whether a person sees what is said on stderr."""
         return sys.stderr.isatty()
@@ -108,7 +114,7 @@ class Terminal:
             return
         self.end_line()
         # One column stays free: many terminals begin a new line when the last one is filled.
-        line = fitted(text.translate(_HARMLESS).replace("\n", " "), columns_of(sys.stderr) - 1)
+        line = fitted(text.translate(_HARMLESS).replace("\n", " "), int(self.columns) - 1)
         self._write(sys.stderr, line, dimmed=_has_colours(sys.stderr))
         self._passing = True
 
@@ -171,7 +177,7 @@ def fitted(text: str, columns: int) -> str:
 
 
 def columns_of(stream: TextIO) -> int:
-    """Return the width of a terminal."""
+    """Return the width of the terminal behind a stream."""
     wanted = os.environ.get("COLUMNS", "")
     if wanted.isascii() and wanted.isdigit() and int(wanted):
         return int(wanted)
