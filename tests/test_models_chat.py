@@ -287,7 +287,7 @@ def test_fragments_of_a_tool_call():
 @pytest.mark.parametrize("error", [{"code": "1302", "message": "slow down"}, "text", [1], 7])
 def test_an_error_in_place_of_a_chunk_is_kept_as_it_is(error):
     found = decode(CHUNK, json.dumps({"error": error}))
-    assert (found.error, found.choices) == (error, None)
+    assert (found.error, found.choices) == (error, [])
 
 
 # --- the call behind a reply ----------------------------------------------------------------

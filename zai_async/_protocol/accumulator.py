@@ -72,11 +72,10 @@ class ChatAccumulator:
                 self.web_search += chunk.web_search or ()
                 self.content_filter += chunk.content_filter or ()
                 progress += bool(chunk.web_search or chunk.content_filter)
-            for choice in chunk.choices or ():
+            for choice in chunk.choices:
                 delta = choice.delta
                 if (
-                    delta is None
-                    or delta.tool_calls
+                    delta.tool_calls
                     or delta.audio is not None
                     or choice.finish_reason
                     or choice.index
@@ -112,21 +111,20 @@ class ChatAccumulator:
             return 0  # only the first of several answers is read
         progress = 0
         delta = choice.delta
-        if delta is not None:
-            if delta.content is not None:
-                self.text.append(text_of(delta.content))
-                progress += bool(delta.content)
-            if delta.reasoning_content:
-                self.thinking.append(delta.reasoning_content)
-                progress += 1
-            if delta.audio is not None:
-                self.audio = delta.audio
-                progress += 1
-            if delta.tool_calls:
-                updates = self.tools.add(delta.tool_calls)
-                if self.updates is not None:
-                    self.updates += updates
-                progress += any(update.piece or update.begins for update in updates)
+        if delta.content is not None:
+            self.text.append(text_of(delta.content))
+            progress += bool(delta.content)
+        if delta.reasoning_content:
+            self.thinking.append(delta.reasoning_content)
+            progress += 1
+        if delta.audio is not None:
+            self.audio = delta.audio
+            progress += 1
+        if delta.tool_calls:
+            updates = self.tools.add(delta.tool_calls)
+            if self.updates is not None:
+                self.updates += updates
+            progress += any(update.piece or update.begins for update in updates)
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
         if choice.usage is not None:
@@ -137,12 +135,12 @@ class ChatAccumulator:
         """Keep the unknown fields of a chunk, if it has any: few have, and all of them are odd."""
         if extra := extra_of(chunk):
             self._unknown_fields.answer.add(extra)
-        for choice in chunk.choices or ():
+        for choice in chunk.choices:
             if choice.index:
                 continue
             if extra := extra_of(choice):
                 self._unknown_fields.choice.add(extra)
-            if choice.delta is not None and (extra := extra_of(choice.delta)):
+            if extra := extra_of(choice.delta):
                 self._unknown_fields.message.add(extra)
 
     @property

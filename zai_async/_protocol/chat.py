@@ -310,5 +310,5 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
 
 def _brings_content(chunk: ChatCompletionChunk) -> bool:
-    deltas = [choice.delta for choice in chunk.choices or () if choice.delta is not None]
+    deltas = [choice.delta for choice in chunk.choices]
     return any(delta.content or delta.reasoning_content or delta.tool_calls for delta in deltas)

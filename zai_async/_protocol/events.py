@@ -113,7 +113,7 @@ class EventBuilder:
         if chunk.web_search:
             yield WebSearch(chunk.web_search)
         # Only some gateways count inside of a choice.
-        inner = (choice.usage for choice in chunk.choices or () if choice.usage)
+        inner = (choice.usage for choice in chunk.choices if choice.usage)
         usage = chunk.usage or next(inner, None)
         if usage is not None:
             yield usage

@@ -276,7 +276,7 @@ class ChunkChoice(JSONObject, kw_only=True, gc=False):
     _aliases: ClassVar = {"message": ("delta", dict)}
 
     index: Count = 0
-    delta: Delta | None = None
+    delta: Delta = field(default_factory=Delta)
     finish_reason: str | None = None
     """Only on the last chunk of the choice; ``""`` means the same as absent."""
     usage: Usage | None = None
@@ -284,7 +284,7 @@ class ChunkChoice(JSONObject, kw_only=True, gc=False):
 
 
 class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
-    """Hold one event of a streamed chat answer, as on the wire."""
+    """One event of a streamed chat answer, as on the wire."""
 
     # In the order of the wire: msgspec looks for the next key at the next field first.
     id: str = ""
@@ -292,7 +292,7 @@ class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
     """Unix seconds."""
     object: str | None = None
     model: str | None = None
-    choices: list[ChunkChoice] | None = None
+    choices: list[ChunkChoice] = field(default_factory=list[ChunkChoice])
     usage: Usage | None = None
     """On the last chunk, next to ``finish_reason``."""
     request_id: str | None = None
@@ -304,21 +304,18 @@ class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
     @property
     def text(self) -> str:
         """The answer text that this chunk adds to the first choice."""
-        delta = self._delta
-        return text_of(delta.content) if delta else ""
+        for choice in self.choices:  # a generator would take twice the time, at each token
+            if choice.index == 0:
+                return text_of(choice.delta.content)
+        return ""
 
     @property
     def thinking(self) -> str:
         """The reasoning text that this chunk adds to the first choice."""
-        delta = self._delta
-        return (delta.reasoning_content if delta else None) or ""
-
-    @property
-    def _delta(self) -> Delta | None:
-        for choice in self.choices or ():  # a generator would take twice the time, at each token
+        for choice in self.choices:
             if choice.index == 0:
-                return choice.delta
-        return None
+                return choice.delta.reasoning_content or ""
+        return ""
 
 
 def text_of(content: Content) -> str:

@@ -17,7 +17,14 @@ from typing import Any, Final, TypeGuard, TypeVar
 import msgspec
 from msgspec import Struct
 
-__all__ = ["EXTRA_KEY", "NO_EXTRA", "ExtraAccumulator", "extra_of", "flattened", "with_extra"]
+__all__ = [
+    "EXTRA_KEY",
+    "NO_EXTRA",
+    "ExtraAccumulator",
+    "extra_of",
+    "flattened",
+    "with_extra",
+]
 
 S = TypeVar("S", bound=Struct)
 
@@ -34,6 +41,8 @@ def extra_of(value: Struct) -> Mapping[str, Any]:
 
 def with_extra(struct: S, extra: Mapping[str, Any]) -> S:
     """Return the struct with these unknown fields in place of the ones it has."""
+    if not extra and not extra_of(struct):
+        return struct
     plain = plain_class(type(struct))
     known = {name: getattr(struct, name) for name in plain.__struct_fields__}
     made: S = extended_class(plain)(**known, extra=dict(extra)) if extra else plain(**known)

@@ -190,7 +190,7 @@ def _reader_of_struct(kind: Any, way: _Way) -> Read:
         if extra and aliases:
             _take_aliases(fields, extra, aliases, known)
         try:
-            return extended(**fields, extra=extra) if extra and keeps else plain(**fields)
+            return extended(**fields, extra=extra) if keeps and extra else plain(**fields)
         except (TypeError, ValueError):
             # A required field is absent, or the struct itself refuses what it is given.
             return _ABSENT
