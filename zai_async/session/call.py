@@ -269,9 +269,11 @@ class Call:
             return
         self._error = error
         self.record.failed(error)
-        error.operation = self.operation.name
-        error.attempts = self.attempts
+        error.operation, error.attempts = self.operation.name, self.attempts
         error.timing = self.timing
+        # Half-way through an answer it says nothing about how many requests are too many.
+        if self._permit.counts(error) and not error.emitted:
+            self._permit.refused(error)
         hints = [error.hint, self.settings.provider.hints.get(error.kind)]
         if error.kind == "not_found":
             hints.append(f"The address was {self.request.url.partition('?')[0]}.")
@@ -307,11 +309,9 @@ class Call:
 
     def _until(self, limit: float | None) -> float:
         """Return the moment on the loop's clock at which a wait of this length ends."""
-        wait = math.inf if limit is None else limit
-        left = math.inf
+        wait, left = math.inf if limit is None else limit, math.inf
         if self.options.deadline is not None:
-            elapsed = self.settings.clock.monotonic() - (self.record.begun or 0.0)
-            left = self.options.deadline - elapsed
+            left = self.options.deadline - self.record.elapsed()
         self._waits_for_deadline = left <= wait
         return self.session.loop.time() + min(wait, left)
 
@@ -341,7 +341,7 @@ class Call:
         wait = self._retry_state().decide(
             error,
             attempts=len(self.record.attempts),
-            elapsed=self.settings.clock.monotonic() - (self.record.begun or 0.0),
+            elapsed=self.record.elapsed(),
             queues=self._permit.counts(error),
         )
         if wait is None:
@@ -379,8 +379,8 @@ class Call:
                 raise error from None
 
         if queues:
-            elapsed = self.settings.clock.monotonic() - (self.record.begun or 0.0)
-            self._in_flight.reschedule(self._until(self.settings.retry.budget - elapsed))
+            left = self.settings.retry.budget - self.record.elapsed()
+            self._in_flight.reschedule(self._until(left))
             with self.record.queueing():
                 await self._permit.again(error)
         elif wait > 0:

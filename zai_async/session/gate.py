@@ -114,6 +114,13 @@ class LimiterQueue:
             waiter = self._waiting.add(entry, _innermost.get(), warn)
         await self._until_admitted(entry, waiter)
 
+    def refused(self, entry: QueueEntry, kind: Refusal) -> None:
+        """Report a refusal after which nothing is tried again, and take the permit back."""
+        with self._lock:
+            now, jitter = self._clock.monotonic(), self._clock.random()
+            self.window.rejected(entry, now, kind, jitter=jitter)
+        self.leave(entry)
+
     async def _until_admitted(self, entry: QueueEntry, waiter: asyncio.Future[None]) -> None:
         try:
             await waiter
@@ -287,6 +294,16 @@ class Permit(msgspec.Struct, eq=False):
             self.entry = entry
             self.suspect = entry.suspect is not None
             await self._take_share()
+
+    def refused(self, error: ZaiError) -> None:
+        """Give the permit of a request back that was refused and is not sent again.
+
+        Whoever retries on their own shares a limit as well, which is found by refusals only.
+        """
+        self._give_share_back()
+        entry, self.entry = self.entry, None
+        if entry is not None:
+            self.queue.refused(entry, _meaning(error))
 
     @property
     def hint(self) -> str | None:

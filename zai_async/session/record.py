@@ -240,6 +240,10 @@ class CallRecord:
         last = msgspec.structs.replace(self.attempts[-1], **facts)
         self.attempts = (*self.attempts[:-1], last)
 
+    def elapsed(self) -> float:
+        """Return the seconds since the call began."""
+        return self.now() - (self.begun or 0.0)
+
     def now(self) -> float:
         """Return the time, or the last one known where none can be told."""
         try:

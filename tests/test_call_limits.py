@@ -1,0 +1,110 @@
+"""What calls tell the limiter, and what they hold meanwhile."""
+
+import anyio
+import pytest
+
+from tests import virtual_loop
+from tests.calls import ASK, BUSY, COMPLETION, FINE, ask, client
+from tests.chat_wire import body, texts
+from zai_async import CallOptions, RateLimitError, RetryPolicy, ServerError, no_retries
+from zai_async.testing import FakeReply, FakeTransport
+
+OVERLOAD = FakeReply.json({"error": {"code": "1305"}}, status=429)
+DOWN = FakeReply.json({"error": {"code": "1234"}}, status=500)
+
+
+def figures(zai):
+    return zai.limits.snapshot()["glm-5.3"]
+
+
+@pytest.mark.parametrize("reply", [BUSY, OVERLOAD])
+async def test_a_refusal_that_is_not_retried_is_one_all_the_same(reply):
+    """Frameworks that retry calls themselves share the limit of the account, too."""
+    async with client(transport=FakeTransport(reply), limits="adaptive") as zai:
+        with no_retries(), pytest.raises(RateLimitError):
+            await ask(zai)
+        assert (figures(zai).rejected, figures(zai).in_flight, figures(zai).waiting) == (1, 0, 0)
+        with pytest.raises(RateLimitError):
+            await ask(zai, stream=True, options=CallOptions(retries=0))
+        assert (figures(zai).rejected, figures(zai).in_flight, figures(zai).waiting) == (2, 0, 0)
+
+
+async def test_other_failures_say_nothing_about_the_limit():
+    async with client(transport=FakeTransport(DOWN), limits="adaptive") as zai:
+        with no_retries(), pytest.raises(ServerError):
+            await ask(zai)
+        assert (figures(zai).rejected, figures(zai).in_flight) == (0, 0)
+
+
+async def test_an_error_half_way_through_an_answer_says_nothing_about_the_limit():
+    reply = FakeReply.stream(
+        body(texts("Hi"), done=False), b'data: {"error": {"code": "1302", "message": "no"}}\n\n'
+    )
+    async with client(transport=FakeTransport(reply), limits="adaptive") as zai:
+        async with zai.chat.completions.stream(**ASK) as stream:
+            with pytest.raises(RateLimitError):
+                await stream.completion()
+        assert (figures(zai).rejected, figures(zai).in_flight) == (0, 0)
+
+
+def test_a_limit_is_found_without_a_single_retry():
+    async def work():
+        busy = 0
+
+        def answer(request):
+            return FINE if busy <= 3 else BUSY
+
+        class Server(FakeTransport):
+            async def send(self, request):
+                nonlocal busy
+                busy += 1
+                try:
+                    response = await super().send(request)
+                    await anyio.sleep(1)
+                finally:
+                    busy -= 1
+                return response
+
+        refused = 0
+
+        async def one(zai):
+            nonlocal refused
+            try:
+                await ask(zai, options=CallOptions(retries=0))
+            except RateLimitError:
+                refused += 1
+
+        async with client(transport=Server(answer), limits="adaptive") as zai:
+            for _ in range(40):
+                async with anyio.create_task_group() as group:
+                    for _ in range(10):
+                        group.start_soon(one, zai)
+        assert refused < 100  # of 400; of ten at once, seven would be refused each time
+
+    virtual_loop.run(work())
+
+
+def test_a_refused_call_holds_no_permit_while_it_waits_for_the_server():
+    async def work():
+        later = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After="30")
+        replies = iter([later])
+        transport = FakeTransport(lambda _: next(replies, FakeReply.json(COMPLETION)))
+        ends = []
+
+        async def timed(zai):
+            await ask(zai)
+            ends.append(anyio.current_time())
+
+        async with (
+            client(transport=transport, limits=1, retry=RetryPolicy()) as zai,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(timed, zai)
+            await anyio.sleep(1)
+            for _ in range(3):
+                group.start_soon(timed, zai)
+        first = ends.pop()
+        assert max(ends) < 10
+        assert first == pytest.approx(30, abs=3)
+
+    virtual_loop.run(work())
