@@ -33,7 +33,7 @@ from zai_async.models import (
     ParsedFile,
 )
 from zai_async.models.chat import natural_outcome as judge
-from zai_async.models.tasks import is_known
+from zai_async.models.tasks import known_state
 
 __all__ = [
     "Judge",
@@ -144,7 +144,7 @@ def judge_agent(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
     said = any(
         part.text or part.url or part.object for each in answer.messages for part in each.parts
     )
-    working = answer.async_id or (is_known(answer.status) and answer.state == "processing")
+    working = answer.async_id or (known_state(answer.status) == "processing")
     return _ensure(bool(said or working), "message", answer, allow)
 
 

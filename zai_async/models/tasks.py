@@ -30,14 +30,14 @@ _STATES: dict[str, TaskState] = {
 }
 
 
+def known_state(status: str) -> TaskState | None:
+    """Name the state that a status stands for; None if it is neither documented nor was seen."""
+    return _STATES.get(status.strip().lower().replace(" ", "_").replace("-", "_"))
+
+
 def state_of(status: str) -> TaskState:
-    """Name the state that a status of the API stands for; one that is not known still runs."""
-    return _STATES.get(status.strip().lower().replace(" ", "_").replace("-", "_"), "processing")
-
-
-def is_known(status: str) -> bool:
-    """Tell whether a status of the API is one of those that are documented or were seen."""
-    return status.strip().lower().replace(" ", "_").replace("-", "_") in _STATES
+    """Name the state that a status stands for; a task with an unknown one still runs."""
+    return known_state(status) or "processing"
 
 
 class TaskIdParams(CallParams):

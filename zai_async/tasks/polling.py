@@ -20,7 +20,7 @@ from zai_async.errors import (
     TransportError,
     ZaiError,
 )
-from zai_async.models import Image, Reply, VideoFile
+from zai_async.models import Image, Reply, Video, VideoFile
 
 __all__ = [
     "AGENTS",
@@ -34,6 +34,7 @@ __all__ = [
     "PollSchedule",
     "TaskType",
     "check_seconds",
+    "has_video",
 ]
 
 # No page says how often to poll. Growing intervals find a short task soon, and a film of ten
@@ -163,13 +164,18 @@ class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     file_class: type[Image | VideoFile] = VideoFile
 
 
+def has_video(video: Video) -> bool:
+    """Tell whether a film is there; usually there is but one."""
+    return bool(video.video_result and (video.video_result[0].url or video.urls))
+
+
 VIDEOS: Final = TaskType(
     name="videos",
     operation=ep.VIDEO_RESULT,
     key="id",
     answer_key="id",
     schedule=PollSchedule(5.0, 15.0),
-    has_result=lambda video: bool(video.urls),
+    has_result=has_video,
     status_field="task_status",
     file_field="video_result",
 )

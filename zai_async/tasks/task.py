@@ -22,7 +22,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import CallOptions, Reply
-from zai_async.models.tasks import is_known, state_of
+from zai_async.models.tasks import known_state
 from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
 from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, check_seconds
 
@@ -95,8 +95,8 @@ class Task(Generic[R]):
         self._origin = origin
         self._allow = tuple(allow)
         self._backoff = PollBackoff(task_type.schedule)
+        self._submitted = submitted
         if submitted and engine is not None:
-            self._origin = engine.origin
             self._backoff.submitted(engine.clock.monotonic(), engine.clock.random())
         self._result = result
         self._error: Exception | None = None
@@ -142,7 +142,7 @@ class Task(Generic[R]):
             answer = await engine.call(
                 self._type.operation, {**self._names, "options": _POLL_OPTIONS}
             )
-            self._attempts = answer.attempts
+            self._attempts = vars(answer).get("attempts", ())
             return self._read(answer)
         except BaseException as error:
             # A cancelled poll has no attempts of its own; those of the one before are kept.
@@ -207,7 +207,7 @@ class Task(Generic[R]):
                     if ended:
                         break
             if timeout is None or self._ended:
-                return self.result()
+                return self._result or self.result()
             raise self._timeout(timeout, clock.monotonic() - begun)  # noqa: TRY301 - it is marked
         except BaseException as error:
             # result() raises what the last wait did, but a cancellation was not about the task.
@@ -241,7 +241,7 @@ class Task(Generic[R]):
         """Note what an answer says, and raise if the task has failed."""
         task_type = self._type
         told_id = getattr(answer, task_type.answer_key, "")
-        if told_id and told_id != self.id:
+        if told_id and told_id != self._names[task_type.key]:
             # A proxy that is off by one answers with what somebody else asked for.
             raise ResponseError(
                 f"the answer is about the task {told_id!r} and not {self.id!r}",
@@ -250,19 +250,19 @@ class Task(Generic[R]):
             )
         # The platform's own words first: most polls need no second look.
         status = getattr(answer, task_type.status_field)
-        state = state_of(status)
+        state = known_state(status)
         if not status or (state == "succeeded" and not task_type.has_result(answer)):
             translate(task_type, answer)
             status = getattr(answer, task_type.status_field)
-            state = state_of(status)
+            state = known_state(status)
         self.status = status
         if state == "failed" or (state == "succeeded" and not task_type.has_result(answer)):
             how = f"ended as {status!r}" if state == "failed" else "succeeded without a result"
             raise self._end(failure_of_answer(task_type, answer, f"the task {how}"))
         self._backoff.answered()
         self._remark = ""
-        if state == "processing":
-            if not is_known(status):
+        if state != "succeeded":
+            if state is None:
                 shape = one_line(shape_of(task_type, answer))
                 self._remark = f"the last answer has {shape}"
                 if shape not in self._shapes and len(self._shapes) < _MOST_SHAPES:
@@ -293,7 +293,7 @@ class Task(Generic[R]):
             # Some gateways have no other word for it, and "error" may be about the poll alone.
             about_task = error.status.lower() != "error" or self.id in (error.body or "")
             status = error.status if about_task else ""
-        if state_of(status) != "failed":
+        if known_state(status) != "failed":
             return False
         self.status = status
         return True
@@ -336,10 +336,13 @@ class Task(Generic[R]):
     @property
     def _facts(self) -> dict[str, Any]:
         """What a handle takes along to another client, or through a pickle."""
+        origin = self._origin
+        if self._submitted and self._engine is not None:
+            origin = self._engine.origin
         return {
             "model": self.model,
             "request_id": self.request_id,
-            "origin": self._origin,
+            "origin": origin,
             "allow": self._allow,
         }
 
