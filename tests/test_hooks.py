@@ -3,8 +3,10 @@
 import asyncio
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
@@ -14,6 +16,7 @@ from tests.chat_wire import GOOD
 from zai_async import (
     BadRequestError,
     CallOptions,
+    ClientDrainingError,
     ConfigurationError,
     DeadlineError,
     EmptyAnswerError,
@@ -319,12 +322,35 @@ async def test_a_block_that_fails_at_its_end_changes_nothing(reply, caplog):
 # Hooks that fail or hang
 
 
-def test_a_hook_that_could_not_be_waited_for_is_refused():
-    async def hook(event):
+class AsyncObject:
+    async def __call__(self, event):
         pass
 
+
+async def wait_and_see(event):
+    pass
+
+
+@pytest.mark.parametrize(
+    "hook", [wait_and_see, partial(wait_and_see), AsyncObject(), AsyncObject().__call__]
+)
+def test_a_hook_that_could_not_be_waited_for_is_refused(hook):
     with pytest.raises(ConfigurationError, match="on_finish cannot be a coroutine function"):
         Hooks(on_finish=hook)
+    assert Hooks(on_start=hook, on_retry=hook)
+
+
+def test_a_drain_ends_a_hook_that_hangs():
+    async def work():
+        zai = client(transport=FakeTransport(FINE), hooks=Hooks(on_start=hang))
+        async with anyio.create_task_group() as group:
+            asking = asyncio.create_task(ask(zai))
+            await anyio.lowlevel.checkpoint()
+            group.start_soon(zai.drain, 1.0)
+        with pytest.raises(ClientDrainingError):
+            await asking
+
+    virtual_loop.run(work())
 
 
 def fail(event):

@@ -147,5 +147,6 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         # It would be called and never run, which nobody would notice but for a warning.
-        if inspect.iscoroutinefunction(self.on_finish):
+        called = getattr(self.on_finish, "__call__", None)  # noqa: B004 - of an object of a class
+        if any(map(inspect.iscoroutinefunction, (self.on_finish, called))):
             raise ConfigurationError("on_finish cannot be a coroutine function: nothing waits then")
