@@ -15,6 +15,7 @@ from zai_async.models import (
     ToolCall,
     Usage,
 )
+from zai_async.models.json_object import PlainForm
 
 __all__ = [
     "ChatEvent",
@@ -29,19 +30,19 @@ __all__ = [
 ]
 
 
-class ThinkingDelta(msgspec.Struct, frozen=True, tag="thinking_delta"):
+class ThinkingDelta(PlainForm, msgspec.Struct, frozen=True, tag="thinking_delta"):
     """A piece of the reasoning."""
 
     text: str
 
 
-class TextDelta(msgspec.Struct, frozen=True, tag="text_delta"):
+class TextDelta(PlainForm, msgspec.Struct, frozen=True, tag="text_delta"):
     """A piece of the answer."""
 
     text: str
 
 
-class ToolCallStarted(msgspec.Struct, frozen=True, tag="tool_call_started"):
+class ToolCallStarted(PlainForm, msgspec.Struct, frozen=True, tag="tool_call_started"):
     """The model begins a tool call; its arguments follow."""
 
     index: int
@@ -49,27 +50,27 @@ class ToolCallStarted(msgspec.Struct, frozen=True, tag="tool_call_started"):
     name: str
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta"):
+class ToolCallDelta(PlainForm, msgspec.Struct, frozen=True, tag="tool_call_delta"):
     """A piece of the arguments of a tool call, as JSON text."""
 
     index: int
     text: str
 
 
-class WebSearch(msgspec.Struct, frozen=True, tag="web_search"):
+class WebSearch(PlainForm, msgspec.Struct, frozen=True, tag="web_search"):
     """The pages that a web search found."""
 
     results: list[SearchResult]
 
 
-class Reset(msgspec.Struct, frozen=True, tag="reset"):
+class Reset(PlainForm, msgspec.Struct, frozen=True, tag="reset"):
     """The platform began its answer anew: forget all deltas so far (``on_restart="reset"``)."""
 
     old_id: str
     new_id: str
 
 
-class Finished(msgspec.Struct, frozen=True, tag="finished"):
+class Finished(PlainForm, msgspec.Struct, frozen=True, tag="finished"):
     """The stream has reached its end; the last event."""
 
     outcome: Outcome
