@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zai_async.testing
+from tests.emulator_wire import wire
 from zai_async.testing import MODELS, Emulator, RecordedRequest
 from zai_async.testing.emulator.author import find_schema
 from zai_async.testing.emulator.prose import tokens
@@ -606,6 +607,20 @@ def test_a_port_that_is_taken_is_reported():
         port = int(first.url.split(":")[2].split("/")[0])
         with pytest.raises(OSError, match="address already in use"), Emulator(port=port):
             pytest.fail("two emulators on one port")
+
+
+async def test_figures_after_the_end():
+    emulator = Emulator()
+    assert (emulator.open_connections, emulator.requests) == (0, [])
+    async with emulator, wire(emulator) as client:
+        await client.get("/paas/v4/models")
+    assert (emulator.open_connections, len(emulator.requests)) == (0, 1)
+    await emulator.wait_closed()
+    emulator.reset()
+    async with emulator:  # and again
+        assert emulator.url
+    with pytest.raises(RuntimeError, match="is not running"):
+        _ = emulator.url
 
 
 # Pace

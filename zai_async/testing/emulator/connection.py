@@ -56,12 +56,10 @@ class Peer:
         self._transport.write(data)
 
 
-class Listener(web.Server):
-    """Accept connections and keep account of them.
+class Listener:
+    """Accept connections and keep account of them; ``port`` is where, while it does.
 
-    ``log`` returns the log of the moment: a reset of the emulator replaces it. aiohttp's low-level
-    server is used because its application would answer unknown paths and failures itself, in its
-    own words.
+    ``log`` returns the log of the moment: a reset of the emulator replaces it.
     """
 
     def __init__(
@@ -69,49 +67,66 @@ class Listener(web.Server):
         serve: Callable[[web.BaseRequest, Peer], Awaitable[web.StreamResponse]],
         log: Callable[[], RequestLog],
     ) -> None:
-        async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
-            return await serve(request, self.peers[request.protocol])
-
-        super().__init__(
-            dispatch,
-            request_factory=build_request,
-            handler_cancellation=True,  # a handler learns at once that its client has gone
-            access_log=None,
-        )
+        self._serve = serve
         self._log = log
-        self._runner = web.ServerRunner(self, shutdown_timeout=1.0)
+        self.port: int | None = None
         self.peers: dict[RequestHandler, Peer] = {}
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; return the port."""
+    async def start(self, host: str, port: int) -> None:
+        """Listen in the running event loop."""
+        self._runner = web.ServerRunner(_Server(self), shutdown_timeout=1.0)
         await self._runner.setup()
         # Without `reuse_port`: a second emulator on the same port has to fail.
         await web.TCPSite(self._runner, host, port).start()
-        bound: int = self._runner.addresses[0][1]
-        return bound
+        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Reset every connection and stop listening."""
+        self.port = None
         # Streams that pause for ever would keep a graceful shutdown waiting.
         self.reset()
         await self._runner.cleanup()
+
+    async def dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        return await self._serve(request, self.peers[request.protocol])
+
+    def connect(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a new connection."""
+        self.peers[handler] = Peer(self._log().connected(), transport)
+
+    def disconnect(self, handler: RequestHandler) -> None:
+        """Forget a connection."""
+        self.peers.pop(handler, None)
+        self._log().notify()
 
     def reset(self) -> None:
         """Reset every connection."""
         for peer in self.peers.values():
             peer.reset()
 
+
+class _Server(web.Server):
+    # aiohttp's low-level server: its application would answer unknown paths and failures itself,
+    # in its own words.
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(
+            listener.dispatch,
+            request_factory=build_request,
+            handler_cancellation=True,  # a handler learns at once that its client has gone
+            access_log=None,
+        )
+        self._listener = listener
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count a new connection."""
         super().connection_made(handler, transport)
-        self.peers[handler] = Peer(self._log().connected(), transport)
+        self._listener.connect(handler, transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget a connection."""
         # In this order: aiohttp cancels the handler, which still looks at its peer.
         super().connection_lost(handler, exc)
-        self.peers.pop(handler, None)
-        self._log().notify()
+        self._listener.disconnect(handler)
 
 
 def build_request(

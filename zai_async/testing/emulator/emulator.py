@@ -93,23 +93,20 @@ class Emulator:
         self.truto = self._platform.truto
         self.audio = self._platform.audio
         self._pace = pace
-        self._host, self._wanted_port = host, port
+        self._address = host, port
         self._site_policy = SitePolicy(host, allowed_hosts)
-        self._port: int | None = None
+        self._listener = Listener(self._serve, lambda: self._log)
         self.faults: list[InjectedFault] = []
-        self._threads = ExitStack()
-        self._portal: BlockingPortal | None = None
+        self._thread: tuple[BlockingPortal, ExitStack] | None = None
         self._log = RequestLog()
 
     # Lifetime
 
     async def __aenter__(self) -> Self:
         """Start in the running event loop."""
-        self._listener = Listener(self._serve, lambda: self._log)
-        self._port = await self._listener.start(self._host, self._wanted_port)
+        await self._listener.start(*self._address)
         return self
 
-    # A server that is gone has no address: asking for one after the end is a mistake of the test.
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
@@ -117,16 +114,15 @@ class Emulator:
         traceback: TracebackType | None,
     ) -> None:
         """Stop; connections still open are reset."""
-        self._port = None
         await self._listener.stop()
 
     def __enter__(self) -> Self:
         """Start in a new thread."""
-        with ExitStack() as threads:
-            self._portal = threads.enter_context(start_blocking_portal())
-            threads.enter_context(self._portal.wrap_async_context_manager(self))
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self))
             # Only now: a port that is taken must leave no thread behind.
-            self._threads = threads.pop_all()
+            self._thread = portal, stack.pop_all()
         return self
 
     def __exit__(
@@ -136,8 +132,9 @@ class Emulator:
         traceback: TracebackType | None,
     ) -> None:
         """Stop the server and its thread."""
-        self._portal = None
-        self._threads.close()
+        if self._thread is not None:
+            (_, stack), self._thread = self._thread, None
+            stack.close()
 
     @property
     def root_url(self) -> str:
@@ -161,10 +158,12 @@ class Emulator:
 
     @property
     def _origin(self) -> str:
-        if self._port is None:
+        # A server that is gone has no address: asking for one is a mistake of the test.
+        host, port = self._address[0], self._listener.port
+        if port is None:
             raise RuntimeError("the emulator is not running; enter it with `with` or `async with`")
-        host = _ANY_ADDRESS.get(self._host, self._host)
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        host = _ANY_ADDRESS.get(host, host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def reset(self) -> None:
         """Forget scripts, faults, requests and figures, and reset open connections.
@@ -176,7 +175,7 @@ class Emulator:
         self.faults.clear()
         self._platform.reset()
         self._log = RequestLog()
-        if self._portal is None:
+        if self._thread is None:
             self._listener.reset()
             return
 
@@ -184,7 +183,7 @@ class Emulator:
             self._listener.reset()
             await self.wait_closed()
 
-        self._portal.call(reset_in_the_loop)
+        self._thread[0].call(reset_in_the_loop)
 
     # Scripting
 
