@@ -266,17 +266,17 @@ def moving() -> list[Scenario]:
         Scenario(
             "2 % poisoned", SHORT, lambda _m, _t: 10, 10, 1500, poisoned=lambda n: n % 50 == 9
         ),
-        Scenario("slots end late", SHORT, lambda _m, _t: 10, 10, 1000, lag=0.1),
-        Scenario("uneven network", SHORT, lambda _m, _t: 10, 10, 1000, jitter=0.5),
+        Scenario("late slots", SHORT, lambda _m, _t: 10, 10, 1000, lag=0.1),
+        Scenario("uneven net", SHORT, lambda _m, _t: 10, 10, 1000, jitter=0.5),
         Scenario(
-            "others: 0 to 12 of 20",
-            STREAMED,
+            "others use 0-12",
+            SHORT,
             lambda _, t: 20 - 4 * (int(t / 120) % 4),
             20,
-            1500,
+            6000,
             changes=tuple(120.0 * n for n in range(60)),
         ),
-        Scenario("10, 5 % weather", SHORT, lambda _m, _t: 10, 10, 2000, weather=lambda _: 0.05),
+        Scenario("5 % weather", SHORT, lambda _m, _t: 10, 10, 2000, weather=lambda _: 0.05),
     ]
 
 

@@ -162,7 +162,58 @@ async def test_slots_are_shared_by_all_that_use_the_directory(tmp_path):
     third = await theirs.acquire("w", 2)
     for release in (second, third, other):
         release()
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+@unix
+@pytest.mark.parametrize("trap", ["link", "open", "file"])
+async def test_a_folder_that_is_not_ours_alone_is_refused(trap, tmp_path):
+    place = tmp_path / f"zai-slots-{os.getuid()}"
+    if trap == "link":
+        (tmp_path / "elsewhere").mkdir(0o700)
+        place.symlink_to(tmp_path / "elsewhere")
+    elif trap == "open":
+        place.mkdir()
+        place.chmod(0o777)
+    else:
+        place.touch()
+    with pytest.raises(ConfigurationError, match=r"cannot share slots in|is open to others"):
+        await MachineSlots(tmp_path).acquire("w", 1)
+
+
+@unix
+async def test_no_link_is_followed_to_a_file_of_others(tmp_path):
+    victim = tmp_path / "victim"
+    folder = tmp_path / f"zai-slots-{os.getuid()}"
+    folder.mkdir(0o700)
+    (folder / "w.0").symlink_to(victim)
+    with pytest.raises(ConfigurationError, match="cannot share slots in"):
+        await MachineSlots(tmp_path).acquire("w", 1)
+    assert not victim.exists()
+
+
+@unix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+async def test_a_folder_of_somebody_else_is_refused(tmp_path):
+    folder = tmp_path / f"zai-slots-{os.getuid()}"
+    folder.mkdir(0o700)
+    os.chown(folder, 12345, 12345)
+    with pytest.raises(ConfigurationError, match="is open to others"):
+        await MachineSlots(tmp_path).acquire("w", 1)
+
+
+@unix
+async def test_the_child_of_a_fork_does_not_keep_the_slots_of_its_parent(tmp_path, monkeypatch):
+    slots = MachineSlots(tmp_path)
+    release = await slots.acquire("w", 2)
+    (inherited,) = slots._held
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    (await slots.acquire("w", 2))()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(inherited)
+    assert release.args == (inherited,)
 
 
 @unix

@@ -25,6 +25,7 @@ from zai_async import (
     ServerError,
     StreamTruncatedError,
     Usage,
+    ledger,
 )
 from zai_async.ledger import Ledger, Spending, _Tally
 from zai_async.models.chat import CompletionTokensDetails, PromptTokensDetails
@@ -415,3 +416,17 @@ async def test_a_budget_that_ends_between_two_attempts():
             await ask(zai)
     assert len(transport.requests) == zai.usage.total.attempts == 1
     assert [attempt.code for attempt in caught.value.attempts] == ["1234"]
+
+
+def test_a_tag_for_each_user_does_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr(ledger, "_MOST_ACCOUNTS", 10)
+    book = Ledger()
+    usage = Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
+    for number in range(100):
+        book.record("glm", "often", attempts=1, usage=usage)
+        book.record("glm", f"user {number}", attempts=1, usage=usage)
+    assert len(book.by_tag()) == 10
+    assert book.by_tag()["often"].calls == 100
+    assert "user 99" in book.by_tag()
+    assert "user 9" not in book.by_tag()
+    assert (book.total.calls, book.total.tokens) == (200, 600)

@@ -8,7 +8,7 @@ What submitted work used is told with its result, and written down under the cal
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -16,7 +16,9 @@ from zai_async.models import Budget, Price, Usage
 
 __all__ = ["Ledger", "Spending"]
 
-_MOST_JOBS = 10_000
+_MOST_ACCOUNTS: Final = 1000
+"""Pairs of model and tag that are told apart; a tag may be the name of each user of a service."""
+_MOST_JOBS: Final = 10_000
 """Submitted work that is remembered; what is told later is written down as if it were new."""
 
 
@@ -69,12 +71,10 @@ class _Tally(msgspec.Struct, gc=False):
     cost: float = 0.0
     unpriced: int = 0
 
-    def use(self, usage: Usage) -> None:
-        """Add tokens."""
-        self.prompt_tokens += usage.prompt_tokens
-        self.cached_tokens += usage.cached_tokens
-        self.completion_tokens += usage.completion_tokens
-        self.reasoning_tokens += usage.reasoning_tokens
+    def add(self, other: "_Tally") -> None:
+        """Add another sum."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def shown(self) -> Spending:
         """Return the sum of this moment."""
@@ -88,7 +88,7 @@ class _Job(NamedTuple):
     budgets: tuple[Budget, ...]
 
 
-_Accounts: TypeAlias = dict[_Account, _Tally]
+_Accounts: TypeAlias = OrderedDict[_Account, _Tally]
 _Jobs: TypeAlias = OrderedDict[str, "_Job | None"]
 
 
@@ -102,18 +102,25 @@ class Ledger:
     def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
         # The platform writes the names of models in small letters and in capitals.
         self._prices = {model.lower(): price for model, price in (prices or {}).items()}
-        self._accounts: _Accounts = {}
+        # By the time of their last use; what does not fit is only counted in the total.
+        self._accounts: _Accounts = OrderedDict()
+        self._forgotten = _Tally()
         self._jobs: _Jobs = OrderedDict()
         # A client may be used by several threads; the garbage collector may end a call inside.
         self._lock = threading.RLock()
 
     @property
     def total(self) -> Spending:
-        """Everything."""
-        return sum((tally.shown() for tally in self._accounts.copy().values()), Spending())
+        """Everything, also what has been forgotten otherwise."""
+        with self._lock:
+            tallies = (self._forgotten, *self._accounts.values())
+            return sum((tally.shown() for tally in tallies), Spending())
 
     def by_model(self) -> dict[str, Spending]:
-        """Return what each model used; operations without one go by their own name."""
+        """Return what each model used; operations without one go by their own name.
+
+        Of more than 1,000 pairs of model and tag, those used least recently are forgotten.
+        """
         sums: dict[str, Spending] = {}
         for account, tally in self._accounts.copy().items():
             sums[account.model] = sums.get(account.model, Spending()) + tally.shown()
@@ -145,13 +152,11 @@ class Ledger:
 
         ``billed`` tells whether it costs what each call of its model costs.
         """
-        account = _Account(model, tag)
         with self._lock:
-            tally = self._tally(account)
+            tally = self._charge(_Account(model, tag), usage, budgets, billed=billed)
             tally.calls += 1
             tally.attempts += attempts
             tally.unknown += unknown
-            self._charge(account, usage, budgets, billed=billed)
 
     def submitted(
         self, job: str, model: str, tag: str | None, budgets: Iterable[Budget] = ()
@@ -184,25 +189,33 @@ class Ledger:
         while len(self._jobs) > _MOST_JOBS:
             self._jobs.popitem(last=False)
 
-    def _tally(self, account: _Account) -> _Tally:
+    def _charge(
+        self, account: _Account, usage: Usage | None, budgets: Iterable[Budget], *, billed: bool
+    ) -> _Tally:
         tally = self._accounts.get(account)
         if tally is None:
             tally = self._accounts[account] = _Tally()
-        return tally
+            if len(self._accounts) > _MOST_ACCOUNTS:
+                self._forgotten.add(self._accounts.popitem(last=False)[1])
+        else:
+            self._accounts.move_to_end(account)
 
-    def _charge(
-        self, account: _Account, usage: Usage | None, budgets: Iterable[Budget], *, billed: bool
-    ) -> None:
-        tokens = 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
-        price = self.price(account.model)
-        cost = 0.0 if price is None else _cost(usage, price, billed=billed)
-        tally = self._tally(account)
+        tokens, cost = 0, 0.0
         if usage is not None:
-            tally.use(usage)
-        tally.cost += cost
-        tally.unpriced += price is None and tokens > 0
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            tally.prompt_tokens += usage.prompt_tokens
+            tally.completion_tokens += usage.completion_tokens
+            tally.cached_tokens += usage.cached_tokens
+            tally.reasoning_tokens += usage.reasoning_tokens
+        price = self._prices.get(account.model.lower()) if self._prices else None
+        if price is not None:
+            cost = _cost(usage, price, billed=billed)
+            tally.cost += cost
+        elif tokens > 0:
+            tally.unpriced += 1
         for budget in budgets:
             budget.charge(tokens=tokens, cost=cost)
+        return tally
 
 
 def _cost(usage: Usage | None, price: Price, *, billed: bool) -> float:

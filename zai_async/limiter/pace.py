@@ -9,14 +9,18 @@ __all__ = ["Bucket", "Pacer"]
 _MINUTE: Final = 60.0
 _SEEN: Final = 32
 """Requests that passed lately, by which a rate is measured."""
-_BACK: Final = 0.9
-"""What a refusal leaves of the pace at most."""
+_LEAST_LEFT, _MOST_LEFT = 0.5, 0.93
+"""What a refusal leaves of the pace: as much as passed, within these bounds."""
 _SLOWEST: Final = 1 / 60
 _FASTEST: Final = 1000.0
 """Requests per second; what is faster needs no pace."""
-_FIRST_GAIN, _LARGEST_GAIN = 0.02, 1.0
+_FIRST_GAIN, _LARGEST_GAIN = 0.02, 0.7
 """The pace grows by this share per second: faster and faster while nothing is refused."""
 _GAIN_DOUBLES: Final = 5.0
+_STEPS: Final = 0.1
+"""Seconds per request at which the pace grows as fast as that; at slower ones it grows slower."""
+_LATE: Final = 0.1
+"""Of the time between two requests: what a late timer has lost may be made up for."""
 
 
 class Bucket:
@@ -60,16 +64,22 @@ class Pacer:
         self._last = -math.inf
         self._grown_at = 0.0
         self._changed_at = -math.inf
+        self._searches = False
 
     def refused(self, sent_at: float, now: float) -> None:
         """Learn that a request was refused for its rate."""
-        if sent_at < self._changed_at:
+        if sent_at <= self._changed_at:
             return  # sent at a pace that has been corrected since
         before = self._rate_at(now)
-        # A burst passes at any rate: what passed within a moment says little.
-        span = max(now - self.recent[0], 1.0) if self.recent else 1.0
-        measured = max(len(self.recent), 1) / span
-        self.rate = max(_SLOWEST, min(before * _BACK, measured))
+        if before == math.inf:
+            # A burst passes at any rate: what passed within a moment says little.
+            span = max(now - self.recent[0], 1.0) if self.recent else 1.0
+            self.rate = max(len(self.recent), 1) / span
+        else:
+            passed = sum(moment > self._changed_at for moment in self.recent)
+            share = passed / (passed + 1)
+            self.rate = max(_SLOWEST, before * max(_LEAST_LEFT, min(share, _MOST_LEFT)))
+        self._searches = before == math.inf
         self._changed_at = self._grown_at = now
 
     def ready_at(self, now: float) -> float:
@@ -85,12 +95,16 @@ class Pacer:
         """Note that a request goes."""
         # A timer that fires late must not make the pace slower.
         if self.rate < math.inf:
-            self._last = max(self._last + 1 / self.rate, now - 0.5 / self.rate)
+            self._last = max(self._last + 1 / self.rate, now - _LATE / self.rate)
 
     def _rate_at(self, now: float) -> float:
         """Return the pace, grown since it was last looked at."""
         if self.rate == math.inf:
             return math.inf
-        calm = now - self._changed_at
-        gain = min(_FIRST_GAIN * 2.0 ** (calm / _GAIN_DOUBLES), _LARGEST_GAIN)
+        # At a slow pace, a second is too short to learn anything.
+        slow = min(1.0, math.sqrt(self.rate * _STEPS))
+        calm = (now - self._changed_at) * slow
+        gain = min(_FIRST_GAIN * slow * 2.0 ** min(calm / _GAIN_DOUBLES, 64), _LARGEST_GAIN)
+        if self._searches:
+            gain = _LARGEST_GAIN  # nothing is known yet but that there is a limit
         return self.rate * math.exp(gain * (now - self._grown_at))

@@ -8,12 +8,15 @@ import hashlib
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
+from weakref import finalize
 
 import anyio
+import anyio.to_thread
 
 from zai_async.errors import ConfigurationError
 
@@ -39,8 +42,12 @@ class MachineSlots:
 
     The operating system frees the slots of a process that ends, however it ends.
 
+    The files lie in a folder of their own that nobody else may enter or replace, so that the
+    directory may be one that everybody writes to.
+
     Args:
-        directory: Where the files lie: one that exists, on a local disk, the same in every process.
+        directory: Where that folder lies: in a directory that exists, on a local disk, the same in
+            every process.
 
     Raises:
         ConfigurationError: This system has no such locks.
@@ -50,6 +57,9 @@ class MachineSlots:
         if find_spec("fcntl") is None:
             raise ConfigurationError("MachineSlots needs the file locks of Unix")
         self._directory = Path(directory)
+        self._folder: int | None = None
+        self._held: set[int] = set()
+        self._process = os.getpid()
 
     async def acquire(self, window: str, slots: int) -> Callable[[], None]:
         """Wait for a slot; nobody who waits is preferred.
@@ -58,27 +68,61 @@ class MachineSlots:
             ConfigurationError: The directory cannot be used.
         """
         pause = _SHORTEST
+        if self._folder is None:
+            self._folder = await anyio.to_thread.run_sync(self._open_folder)
+            # Kept open, so that nobody can put another folder in its place.
+            finalize(self, os.close, self._folder)
         while True:
-            release = self._try(window, slots)
+            release = self._try(window, slots, self._folder)
             if release is not None:
                 return release
-            await anyio.sleep(pause * (0.5 + _chance()))
+            await anyio.sleep(pause * (0.5 + _jitter()))
             pause = min(2 * pause, _LONGEST)
 
-    def _try(self, window: str, slots: int) -> Callable[[], None] | None:
-        first = int(_chance() * slots)  # not all at the same file
-        for number in (*range(first, slots), *range(first)):
-            file = self._open(f"zai-{window}.{number}")
-            if _lock(file):
-                return partial(_unlock, file)
-            os.close(file)
-        return None
-
-    def _open(self, name: str) -> int:
+    def _try(self, window: str, slots: int, folder: int) -> Callable[[], None] | None:
+        if self._process != os.getpid():
+            # What a fork brought along would keep the slots of a parent that crashes.
+            for file in self._held:
+                os.close(file)
+            self._held, self._process = set(), os.getpid()
         try:
-            return os.open(self._directory / name, os.O_RDWR | os.O_CREAT, 0o600)
+            first = int(_jitter() * slots)  # not all at the same file
+            for number in (*range(first, slots), *range(first)):
+                # A link in place of a file would let somebody choose what is opened.
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                file = os.open(f"{window}.{number}", flags, 0o600, dir_fd=folder)
+                if _lock(file):
+                    self._held.add(file)
+                    return partial(self._unlock, file)
+                os.close(file)
         except OSError as error:
             raise ConfigurationError(f"cannot share slots in {self._directory}: {error}") from None
+        return None
+
+    def _open_folder(self) -> int:
+        """Open the folder of this user, making it at first; it must be ours, and ours alone."""
+        name = self._directory / f"zai-slots-{os.getuid()}"
+        try:
+            with suppress(FileExistsError):
+                name.mkdir(0o700)
+            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise ConfigurationError(f"cannot share slots in {self._directory}: {error}") from None
+        status = os.fstat(folder)
+        if status.st_uid != os.getuid() or status.st_mode & 0o077:
+            os.close(folder)
+            raise ConfigurationError(
+                f"{name} is open to others; remove it, or take another place"
+            )
+        return folder
+
+    def _unlock(self, file: int) -> None:
+        import fcntl  # noqa: PLC0415 - Windows has none
+
+        self._held.discard(file)
+        # A child that was forked meanwhile holds the file open, too: closing alone would not do.
+        fcntl.flock(file, fcntl.LOCK_UN)
+        os.close(file)
 
 
 def _lock(file: int) -> bool:
@@ -91,15 +135,7 @@ def _lock(file: int) -> bool:
     return True
 
 
-def _unlock(file: int) -> None:
-    import fcntl  # noqa: PLC0415 - Windows has none
-
-    # A child that was forked meanwhile holds the file open, too: closing alone would not do.
-    fcntl.flock(file, fcntl.LOCK_UN)
-    os.close(file)
-
-
-def _chance() -> float:
+def _jitter() -> float:
     return random.random()  # noqa: S311 - which file first, not cryptography
 
 
