@@ -7,7 +7,7 @@ from zai_async.limiter.evidence import Evidence, Refusal, Trial
 
 __all__ = ["Size"]
 
-_DOUBT: Final = {"concurrency": 1.5, "unknown": 3.0, "overload": 6.0}
+_DOUBT: Final = {"concurrency": 1.5, "unknown": 3.0, "overload": 8.0}
 """The surprise from which on refusals are taken for a limit; a busy model is believed first."""
 _TRUST: Final = 2.0
 """More of it is asked for where requests have passed before."""

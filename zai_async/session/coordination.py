@@ -111,9 +111,7 @@ class MachineSlots:
         status = os.fstat(folder)
         if status.st_uid != os.getuid() or status.st_mode & 0o077:
             os.close(folder)
-            raise ConfigurationError(
-                f"{name} is open to others; remove it, or take another place"
-            )
+            raise ConfigurationError(f"{name} is open to others; remove it, or take another place")
         return folder
 
     def _unlock(self, file: int) -> None:
