@@ -102,7 +102,7 @@ def test_a_refused_request_waits_at_the_head_of_the_queue():
             await anyio.sleep(1)
             await queue.return_to(entry, "unknown", no_warning, 0.0)
             order.append("refused")
-            queue.accepted(entry)
+            queue.window.accepted(entry)
             queue.leave(entry)
 
         async def other():
@@ -305,7 +305,7 @@ def test_a_loop_that_has_closed_holds_nothing(loop_of):
 
 @pytest.mark.parametrize("told", [True, False])
 def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told, monkeypatch):
-    monkeypatch.setattr(waiting, "_CLOSED_LOOP_CHECK", 0.02)
+    monkeypatch.setattr(waiting, "_CHECK", 0.02)
     queue, holding, asked = queue_of(1), threading.Event(), threading.Event()
 
     async def hold():
@@ -379,7 +379,7 @@ def test_the_child_of_a_fork_starts_without_permits():
 
     async def parent():
         entry = queue.try_enter()
-        with queue._lock:  # as another thread may hold it
+        with queue.lock:  # as another thread may hold it
             pid = os.fork()
             if pid == 0:
                 asyncio._set_running_loop(None)

@@ -148,16 +148,17 @@ class Size:
     def _calm(self) -> None:
         """Learn that a request passed while refusals are still to be explained."""
         searching, self.in_a_row = self.in_a_row >= _IN_A_ROW, 0
+        doubtful = False
         for evidence in self.evidence.values():
             if searching:
                 evidence.take_doubts()  # it passes again: whatever it was is over
             elif evidence.doubts.refused:
                 evidence.accepted()
+            doubtful = doubtful or evidence.doubts.refused > 0
         if self._trial is not None:
             self._trial.accepted()
             if self._trial.confirmed:
                 self._trial = None
-        doubtful = any(evidence.doubts.refused for evidence in self.evidence.values())
         self.alert = doubtful or self._trial is not None
 
     def _lift_ceiling(self, level: int, sent_in: int) -> None:

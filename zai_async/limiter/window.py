@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
+from operator import attrgetter
 from typing import Final, Literal
 
 import msgspec
@@ -14,9 +15,11 @@ from zai_async.limiter.size import Size
 
 __all__ = ["QueueEntry", "Snapshot", "Window"]
 
+_end_of_rest: Final = attrgetter("rests_until")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 _FIRST_REST, _LONGEST_REST, _LONGEST_SUSPECT_REST = 0.25, 5.0, 30.0
 _FIRST_PATIENCE, _SHORTEST_PATIENCE, _LONGEST_PATIENCE = 0.5, 0.1, 10.0
+_FADING: Final = 0.9
 _PATIENCE: Final = 3
 """Who is not refused within so many times what a refusal takes has passed."""
 _AFTER_OTHERS: Final = 0.05
@@ -93,7 +96,7 @@ class Window:
         self._patience = _FIRST_PATIENCE
         self._refused_after = 0.0
         self._sent = 0
-        self._held_back = self._metered
+        self._hold_back()
 
     @property
     def in_flight(self) -> int:
@@ -144,12 +147,14 @@ class Window:
 
     def admit(self, now: float) -> list[QueueEntry]:
         """Return the requests to be sent now, in their order; they are in flight from here on."""
-        self.assume_accepted(now)
-        self.requeue_rested(now)
+        if self._unsure:
+            self.assume_accepted(now)
+        if self._resting:
+            self.requeue_rested(now)
         going: list[QueueEntry] = []
         while self._waiting and now >= self._paused_until:
             entry = next(iter(self._waiting))
-            if self._held_back and self._funded_at(entry, now) > now:
+            if self._is_metered and self._funded_at(entry, now) > now:
                 break
             if self._is_full() and (self._pauses or not self._size.grow(now)):
                 break
@@ -167,7 +172,9 @@ class Window:
             return None
         if not self._is_full():
             entry = next(iter(self._waiting), None)
-            turn = self._resting[0].rests_until if entry is None else self._funded_at(entry, now)
+            turn = self._resting[0].rests_until if entry is None else now
+            if entry is not None and self._is_metered:
+                turn = self._funded_at(entry, now)
             return max(now, self._paused_until, turn)
         moment = math.inf if self._pauses else self._size.probe_at()
         if self._unsure:
@@ -184,7 +191,9 @@ class Window:
         size.passed += 1
         self._pacer.recent.append(entry.sent_at)
         if entry.level > size.proven or self._refused_in_a_row or size.alert:
-            level = entry.level - self._refusals.since(entry)
+            level = entry.level
+            if entry.refused_before < self._refusals.total:
+                level -= self._refusals.since(entry)
             if entry.sent_at >= self._paused_until:
                 self._pauses = self._refused_in_a_row = 0
                 self._hold_back()
@@ -200,12 +209,20 @@ class Window:
         """
         if entry not in self._running:
             return
-        self._expect_refusals(entry, now)
-        self._leave(entry)
-        self._tokens.correct(-entry.tokens)
+        # Refusals come in order: who was sent before this one, and is not refused, has passed.
+        while self._unsure and next(iter(self._unsure)).number < entry.number:
+            self.accepted(next(iter(self._unsure)))
+        self._refused_after = max(now - entry.sent_at, _FADING * self._refused_after)
+        patience = _PATIENCE * self._refused_after
+        self._patience = min(max(patience, _SHORTEST_PATIENCE), _LONGEST_PATIENCE)
+        entry.in_flight = False
+        del self._running[entry]
+        self._unsure.pop(entry, None)
+        if self._metered:
+            self._tokens.correct(-entry.tokens)
         entry.refusals += 1
-        fine = entry.level - 1 - self._refusals.since(entry)
-        self._refusals.add(entry)
+        # Of those in flight with it, some have been refused since: they were not fine.
+        fine = entry.level - 1 - self._refusals.add(entry)
         again, self._refused_in_a_row = not self._refused_in_a_row, self._refused_in_a_row + 1
         if kind == "rate":
             # It says nothing about the number in flight: a smaller window would only be slower.
@@ -234,8 +251,11 @@ class Window:
 
         ``tokens`` tells how many it used, if that is known.
         """
+        entry.in_flight = False
         if entry in self._running:
-            self._leave(entry)
+            # Not by a method of its own: each call passes here.
+            del self._running[entry]
+            self._unsure.pop(entry, None)
             if tokens is not None and self._metered:
                 self._tokens.correct(tokens - entry.tokens)
             return
@@ -262,17 +282,6 @@ class Window:
                 return
             self.accepted(oldest)
 
-    def _expect_refusals(self, entry: QueueEntry, now: float) -> None:
-        """Learn how long a refusal takes, and that those sent before have not been refused."""
-        while self._unsure:
-            oldest = next(iter(self._unsure))
-            if oldest.number >= entry.number:
-                break
-            self.accepted(oldest)
-        self._refused_after = max(now - entry.sent_at, 0.9 * self._refused_after)
-        patience = _PATIENCE * self._refused_after
-        self._patience = min(max(patience, _SHORTEST_PATIENCE), _LONGEST_PATIENCE)
-
     def requeue_rested(self, now: float) -> None:
         """Put those who have rested to the head of the queue."""
         ended = bisect_right(self._resting, now, key=_end_of_rest)
@@ -298,10 +307,12 @@ class Window:
         return len(self._running) >= (1 if self._pauses else self._size.limit)
 
     def _hold_back(self) -> None:
-        self._held_back = self._metered or self._pauses > 0 or self._pacer.rate < math.inf
+        # Two flags in place of four questions, which each call would have to ask.
+        self._is_metered = self._metered or self._pacer.rate < math.inf
+        self._held_back = self._is_metered or self._pauses > 0
 
     def _send(self, entry: QueueEntry, now: float) -> None:
-        if self._held_back:
+        if self._is_metered:
             self._requests.take(1, now)
             self._tokens.take(entry.tokens, now)
             self._pacer.take(now)
@@ -313,11 +324,6 @@ class Window:
         entry.number = self._sent = self._sent + 1
         entry.refused_before = self._refusals.total
 
-    def _leave(self, entry: QueueEntry) -> None:
-        entry.in_flight = False
-        self._running.pop(entry, None)
-        self._unsure.pop(entry, None)
-
 
 class _Refusals:
     """Which requests were refused, to tell how many were in flight and fine at some moment."""
@@ -327,13 +333,15 @@ class _Refusals:
         self._numbers: list[int] = []
         self._forgotten = 0
 
-    def add(self, entry: QueueEntry) -> None:
-        """Note that a request was refused."""
+    def add(self, entry: QueueEntry) -> int:
+        """Note that a request was refused; return how many were that had been sent before it."""
+        earlier = self.since(entry) if self._numbers else 0
         self.total += 1
         insort(self._numbers, entry.number)
         if len(self._numbers) > _MOST_REFUSALS:
             del self._numbers[: _MOST_REFUSALS // 2]
             self._forgotten += _MOST_REFUSALS // 2
+        return earlier
 
     def since(self, entry: QueueEntry) -> int:
         """Count those refused since this one was sent that had been sent before it."""
@@ -346,10 +354,6 @@ def _size_of(limits: Limits) -> Size:
         return Size(limits.start, limits.least, limits.ceiling)
     fixed = limits.start if limits.mode == "fixed" else math.inf
     return Size(start=fixed, least=fixed, most=fixed)
-
-
-def _end_of_rest(entry: QueueEntry) -> float:
-    return entry.rests_until
 
 
 def _backoff(tries: int, first: float, longest: float, jitter: float) -> float:

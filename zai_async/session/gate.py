@@ -34,7 +34,9 @@ _NESTED: Final = (
     " close the open stream before calling, or allow more requests in flight (limits=...)."
 )
 _SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
-_MEANINGS: Final[Mapping[str | None, Refusal]] = {"1302": "concurrency", "1303": "rate"}
+# What a refusal claims to be about: https://docs.z.ai/api-reference/api-code says it of the codes.
+_CODES: Final[Mapping[str | None, Refusal]] = {"1302": "concurrency", "1303": "rate"}
+_KINDS: Final[Mapping[str, Refusal]] = {"overload": "overload", "local": "local"}
 
 # The last request that this task, or one that it stems from, got a permit for.
 _innermost: ContextVar[QueueEntry | None] = ContextVar("zai_async.innermost_permit", default=None)
@@ -72,9 +74,9 @@ class LimiterQueue:
         """Begin without requests: after a fork they are the parent's, and so is the lock."""
         # A client may be used by several threads; nothing is awaited while it is held. The garbage
         # collector may run inside, and gives back what was forgotten.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._process = os.getpid()
-        self._waiting = WaitingList(self.window, self._clock, self._lock)
+        self._waiting = WaitingList(self.window, self._clock, self.lock)
         self.window.forget_requests()
 
     def try_enter(self) -> QueueEntry | None:
@@ -82,7 +84,7 @@ class LimiterQueue:
         if self._process != os.getpid():
             self._start_clean()
         loop = asyncio.get_running_loop()
-        with self._lock:
+        with self.lock:
             if loop not in self._waiting.timers:
                 self._waiting.register(loop)
             self.used_at = self._clock.monotonic()
@@ -93,7 +95,7 @@ class LimiterQueue:
 
     async def enter(self, warn: Callable[[], None]) -> QueueEntry:
         """Wait for a permit; ``warn`` is called if nobody else can give one back."""
-        with self._lock:
+        with self.lock:
             loop = asyncio.get_running_loop()
             entry = self.window.request(tokens=self._usual_tokens, owner=loop)
             waiter = self._waiting.add(entry, _innermost.get(), warn)
@@ -108,7 +110,7 @@ class LimiterQueue:
 
         ``rest`` is how many seconds the server asks to wait; others may go in the meantime.
         """
-        with self._lock:
+        with self.lock:
             now, jitter = self._clock.monotonic(), self._clock.random()
             self.window.rejected(entry, now, kind, jitter=jitter, rest=rest)
             waiter = self._waiting.add(entry, _innermost.get(), warn)
@@ -128,11 +130,6 @@ class LimiterQueue:
             self.leave(entry)
             raise
 
-    def accepted(self, entry: QueueEntry) -> None:
-        """Report that a request was not refused."""
-        with self._lock:
-            self.window.accepted(entry)
-
     def leave(self, entry: QueueEntry, *, tokens: int | None = None) -> None:
         """Give a permit back, or the place in the queue; again is harmless.
 
@@ -141,7 +138,7 @@ class LimiterQueue:
         """
         if self._process != os.getpid():
             return  # it was the parent's
-        with self._lock:
+        with self.lock:
             self.window.released(entry, tokens=tokens)
             if tokens is not None:
                 self._counted = min(self._counted + 1, _MEMORY)
@@ -152,12 +149,12 @@ class LimiterQueue:
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what the calls of an event loop hold that is about to close."""
         if self._process == os.getpid():
-            with self._lock:
+            with self.lock:
                 self._waiting.forget(loop)
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
-        with self._lock:
+        with self.lock:
             return self.window.snapshot()
 
 
@@ -268,7 +265,8 @@ class Permit(msgspec.Struct, eq=False):
     def accepted(self) -> None:
         """Report that the request was not refused."""
         if self.entry is not None:
-            self.queue.accepted(self.entry)
+            with self.queue.lock:
+                self.queue.window.accepted(self.entry)
 
     def adopt(self) -> None:
         """Note that it is the running task that holds the permit now."""
@@ -285,14 +283,16 @@ class Permit(msgspec.Struct, eq=False):
 
         What the server asks to wait (``Retry-After``) is waited without a permit.
         """
-        self._give_share_back()
+        if self.release is not None:
+            self._give_share_back()
         entry, self.entry = self.entry, None
-        if entry is not None:
-            kind = _meaning(error)
-            rest = error.retry_after or 0.0
-            await self.queue.return_to(entry, kind, self._warn, rest)
-            self.entry = entry
-            self.suspect = entry.suspect is not None
+        if entry is None:
+            return
+        kind = _CODES.get(error.code) or _KINDS.get(error.kind, "unknown")
+        await self.queue.return_to(entry, kind, self._warn, error.retry_after or 0.0)
+        self.entry = entry
+        self.suspect = entry.suspect is not None
+        if self.queues.coordinator is not None:
             await self._take_share()
 
     def refused(self, error: ZaiError) -> None:
@@ -350,10 +350,3 @@ class Permit(msgspec.Struct, eq=False):
         # The child of a fork must not free what its parent still uses.
         if release is not None and self.process == os.getpid():
             release()
-
-
-def _meaning(error: ZaiError) -> Refusal:
-    """Return what a refusal says about the number of requests in flight."""
-    if error.kind in {"local", "overload"}:
-        return "local" if error.kind == "local" else "overload"
-    return _MEANINGS.get(error.code, "unknown")

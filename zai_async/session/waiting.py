@@ -4,6 +4,7 @@ Whoever calls these methods holds the lock of the queue.
 """
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -14,7 +15,7 @@ from zai_async.limiter import QueueEntry, Window
 
 __all__ = ["WaitingList"]
 
-_CLOSED_LOOP_CHECK: Final = 1.0
+_CHECK: Final = 1.0
 """Seconds between two looks for loops that were closed by hand, while several are in use."""
 
 
@@ -45,6 +46,7 @@ class WaitingList:
         self._clock = clock
         self._lock = lock
         self._admitting = self._once_more = False
+        self._stubborn = False  # somebody was refused more than once
 
     def register(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that an event loop uses the window, and forget those that have closed."""
@@ -59,9 +61,11 @@ class WaitingList:
         ``warn`` is called if all permits are held by the task that waits, whose ``innermost`` one
         leads to the others.
         """
-        self._forget_closed_loops()
+        if len(self.timers) > 1:
+            self._forget_closed_loops()
         future = asyncio.get_running_loop().create_future()
         self.waiters[entry] = Waiter(future, innermost, warn)
+        self._stubborn = self._stubborn or entry.refusals > 1
         self._admit()
         return future
 
@@ -85,28 +89,43 @@ class WaitingList:
             # The garbage collector gave something back in the middle of this very method.
             self._once_more = True
             return
+        here = asyncio.get_running_loop()
         now, self._admitting, self._once_more = self._clock.monotonic(), True, True
         while self._once_more:
             admitted = self._window.admit(now)
             self._once_more = bool(admitted)
             for entry in admitted:
-                waiter = self.waiters.pop(entry)
-                if not _call_in(waiter.future.get_loop(), _resolve, waiter.future):
+                future = self.waiters.pop(entry).future
+                loop = future.get_loop()
+                if loop is here:
+                    # A cancelled waiter gives its permit back itself.
+                    if not future.done():
+                        future.set_result(None)
+                elif not _call_in(loop, _resolve, future):
                     self._window.released(entry)
         self._admitting = False
 
         moment = self._window.next_at(now)
-        self._warn_of_nesting(moment)
-        if len(self.timers) > 1 and self.waiters:
-            # A loop that is closed by hand tells nobody that its permits are free.
-            check = now + _CLOSED_LOOP_CHECK
-            moment = check if moment is None else min(check, moment)
-        here = asyncio.get_running_loop()
+        # Time alone helps unless the window is full; but a request that was refused twice while
+        # nobody else sends anything is refused because of the stream around it.
+        if moment is None or self._stubborn:
+            self._warn_of_nesting()
+        if len(self.timers) == 1:
+            self._arm(here, moment)
+        else:
+            check = now + _CHECK if self.waiters else math.inf
+            soonest = min(math.inf if moment is None else moment, check)
+            self._arm_all(here, None if soonest == math.inf else soonest)
+
+    def _arm_all(self, here: asyncio.AbstractEventLoop, moment: float | None) -> None:
+        """Let each event loop look again in time, as any other one may end before it does.
+
+        A loop that is closed by hand tells nobody that its permits are free.
+        """
         self._arm(here, moment)
-        if moment is None or len(self.timers) == 1:
+        if moment is None:
             return
         for loop, timer in tuple(self.timers.items()):
-            # Each loop has a timer of its own, as any other one may end before its timer fires.
             if loop is not here and (timer is None or timer.moment > moment):
                 _call_in(loop, self._arm, loop, moment)
 
@@ -129,18 +148,14 @@ class WaitingList:
         """Look who may go now, on the loop of somebody who waits."""
         any(_call_in(one.future.get_loop(), self._look) for one in tuple(self.waiters.values()))
 
-    def _warn_of_nesting(self, moment: float | None) -> None:
-        """Warn those that wait for permits which they hold themselves."""
+    def _warn_of_nesting(self) -> None:
+        """Warn the first that waits if it waits for permits which it holds itself."""
         entry = self._window.first
         waiter = None if entry is None else self.waiters.get(entry)
-        if entry is None or waiter is None or waiter.innermost is None:
+        self._stubborn = entry is not None and entry.refusals > 1
+        if waiter is None:
             return
-        # Time alone helps unless the window is full; but a request that was refused twice while
-        # nobody else sends anything is refused because of the stream around it.
-        if moment is not None and entry.refusals < 2:
-            return
-        held = 0
-        holder: QueueEntry | None = waiter.innermost
+        held, holder = 0, waiter.innermost
         while holder is not None:
             held += self._window.sends(holder)
             holder = holder.outer
