@@ -133,7 +133,10 @@ async def chromium_page() -> AsyncIterator[Page]:
                     yield Page(socket)
         finally:
             process.terminate()
-            process.wait(100)
+            try:
+                process.wait(100)
+            finally:
+                process.kill()
 
 
 def port_of(profile: Path) -> str:

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +18,6 @@ import uvicorn
 from aiohttp import web
 
 from tests.browser import CHROMIUM, chromium_page
-from zai_async.testing import Fault
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -175,6 +174,16 @@ async def test_fastapi_shares_connections_between_requests(platform):
 # The batch
 
 
+@contextmanager
+def reaped(process):
+    """End a child with its test, however that ends: it would ask in the next one."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 class Batch:
     def __init__(self, folder, platform):
         self.input, self.output = folder / "questions.jsonl", folder / "answers.jsonl"
@@ -191,7 +200,8 @@ class Batch:
         )
 
     def run(self, *arguments):
-        return self.start(*arguments).wait(100)
+        with reaped(self.start(*arguments)) as process:
+            return process.wait(100)
 
     @property
     def lines(self):
@@ -275,14 +285,12 @@ def test_batch_goes_on_where_it_was_stopped(batch, zai_emulator, stop, status):
     everything = {str(n) for n in range(1, 41)}
     batch.ask(*({"prompt": f"Number {n}"} for n in range(1, 41)))
     zai_emulator.chat.reply("yes", times=None)
-    zai_emulator.fault(delay=0.02, times=None)
-    process = batch.start("--concurrency", "2")
-    zai_emulator.wait_requests(6, timeout=100).result()
-    arrived = len(zai_emulator.requests)
-    zai_emulator.faults[:] = [Fault(hang=True, times=None)]
-    zai_emulator.wait_requests(arrived + 2, timeout=100).result()
-    process.send_signal(stop)
-    assert process.wait(100) == status
+    zai_emulator.fault(delay=0.02, times=6)
+    zai_emulator.fault(hang=True, times=None)
+    with reaped(batch.start("--concurrency", "2")) as process:
+        zai_emulator.wait_requests(8, timeout=100).result()
+        process.send_signal(stop)
+        assert process.wait(100) == status
     done = batch.answers.keys()
     assert 4 <= len(done) < 40
 
@@ -429,9 +437,8 @@ async def test_server_runs_without_a_key(name):
     process = subprocess.Popen(  # noqa: ASYNC220 - it starts, that is all
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    try:
-        page = await first_answer(f"http://127.0.0.1:{port}/")
-    finally:
+    with reaped(process):
+        page = await first_answer(f"http://127.0.0.1:{port}/", process)
         process.send_signal(signal.SIGINT)
         process.wait(100)
     assert page.startswith("<!doctype html>")
@@ -444,13 +451,14 @@ def free_port():
         return listener.getsockname()[1]
 
 
-async def first_answer(url):
+async def first_answer(url, process):
     async with aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(url) as answer:
                     return await answer.text()
             except aiohttp.ClientConnectionError:
+                assert process.poll() is None
                 await asyncio.sleep(0.02)
 
 

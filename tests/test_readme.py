@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -322,7 +323,9 @@ def test_program_asks_the_emulator_as_it_is_shown(page, shell, tmp_path, zai_emu
     body = textwrap.indent(f"{source}\n", "    ")
     program = f"import asyncio\n\nasync def main():\n{body}\nasyncio.run(main())\n"
     (tmp_path / "app.py").write_text(program)
-    command = line[1].replace(line[2], zai_emulator.url).replace("python", sys.executable)
+    command = (
+        line[1].replace(line[2], zai_emulator.url).replace("python", shlex.quote(sys.executable))
+    )
     assert shell(command).strip()
 
 
@@ -331,9 +334,10 @@ def text_of(page):
 
 
 def test_batch_example_runs_as_it_is_shown(shell, tmp_path):
+    python, examples = shlex.quote(sys.executable), shlex.quote(str(ROOT / "examples"))
     section = text_of("docs/batch.md")
     for line in re.findall(r"^\$ (.+jsonl.*)$", section, re.MULTILINE):
-        shell(line.replace("python examples", f"{sys.executable} {ROOT}/examples"))
+        shell(line.replace("python ", f"{python} ").replace("examples/", f"{examples}/"))
     assert json.loads((tmp_path / "answers.jsonl").read_bytes())["text"]
 
 

@@ -243,7 +243,7 @@ def test_the_limit_does_not_depend_on_the_cut() -> None:
 @pytest.mark.parametrize("size", [1, 2, 100])
 @pytest.mark.parametrize("endless", [b"x", b"data: ", b": ping\n", b"a\n", b"a: x\r\n"], ids=repr)
 def test_an_endless_event_is_bounded(endless: bytes, size: int) -> None:
-    limit = 10_000
+    limit = 20_000
     pieces = pieces_of(endless * (2 * limit // len(endless)), size)
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
@@ -251,7 +251,8 @@ def test_an_endless_event_is_bounded(endless: bytes, size: int) -> None:
         feed_all(SSEParser(max_event_bytes=limit), pieces)
     _, peak = tracemalloc.get_traced_memory()
     assert caught.value.limit == limit
-    assert peak - before < 2 * limit
+    # A list of reads would take forty times the size; the rest is what other threads may take.
+    assert peak - before < 5 * limit
 
 
 @pytest.mark.parametrize("endless", [b": ping\n\n", b"\n", b"\r\n", b"a\n\n"], ids=repr)
