@@ -11,48 +11,68 @@ missing, and the last line of an id counts. The exit status is 5 when rows have 
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import anyio
 import msgspec
 
 from zai_async import AsyncZai, RetryPolicy, ZaiError
 
-Row = dict[str, Any]
+T = TypeVar("T")
+Result = dict[str, Any]
+
+
+class Row(msgspec.Struct):
+    """A row of the input; one that cannot be read has neither a prompt nor messages."""
+
+    id: str | int | None = None
+    prompt: str | None = None
+    messages: list[dict[str, Any]] | None = None
 
 
 def read(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as lines:
+    # Bytes, because one line in another encoding must not end a batch of a million.
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield {"id": str(number)} | parsed(line)
+                row = decoded(line, Row) or Row()
+                row.id = str(number) if row.id is None else row.id
+                yield row
 
 
-def parsed(line: str) -> Row:
+def decoded(line: bytes, kind: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(line, type=Row)
-    except msgspec.DecodeError:
-        return {}
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
-def answered(path: Path) -> set[str]:
-    """Return the ids that need no repetition; cut off a line that a killed run left unfinished."""
-    done: set[str] = set()
+def answered(path: Path) -> set[str | int | None]:
+    """Return the ids that are done; cut off a line that a killed run left unfinished."""
+    done: set[str | int | None] = set()
     with path.open("a+b") as output:
         output.seek(0)
         end = 0
         for line in output:
             if line.endswith(b"\n"):
                 end += len(line)
-                row = json.loads(line)
-                (done.discard if "error" in row else done.add)(row["id"])
+                if row := decoded(line, Answered):
+                    (done.add if row.error is None else done.discard)(row.id)
         output.truncate(end)
     return done
+
+
+class Answered(msgspec.Struct):
+    """A line of the output, as far as it says whether its row is done."""
+
+    id: str | int | None
+    error: Any = None
 
 
 class Batch:
@@ -72,10 +92,10 @@ class Batch:
 
     async def _work(self) -> None:
         for row in self._rows:
-            self._write({"id": row["id"], **await self._answer(row)})
+            self._write({"id": row.id, **await self._answer(row)})
 
-    async def _answer(self, row: Row) -> Row:
-        messages = row.get("messages") or row.get("prompt")
+    async def _answer(self, row: Row) -> Result:
+        messages = row.messages or row.prompt
         if not messages:
             return failure("input", "the row has neither a prompt nor messages")
         try:
@@ -85,7 +105,7 @@ class Batch:
         tokens = answer.usage.total_tokens
         return {"text": answer.text, "outcome": answer.outcome, "tokens": tokens}
 
-    def _write(self, result: Row) -> None:
+    def _write(self, result: Result) -> None:
         self._output.write(json.dumps(result, ensure_ascii=False) + "\n")
         self._output.flush()
         self.done += 1
@@ -93,13 +113,13 @@ class Batch:
         print(f"{self.done} done, {self.failed} failed", file=sys.stderr)
 
 
-def failure(kind: str, message: str) -> Row:
+def failure(kind: str, message: str) -> Result:
     return {"error": {"kind": kind, "message": message}}
 
 
 async def run(arguments: argparse.Namespace, rows: Iterable[Row], output: TextIO) -> int:
     # A batch can wait out a busy hour; a person in front of a screen could not.
-    async with AsyncZai(retry=RetryPolicy(budget=arguments.patience)) as zai:
+    async with AsyncZai(retry=RetryPolicy(budget=arguments.budget)) as zai:
         batch = Batch(zai, arguments.model, rows, output)
         await batch.run(arguments.concurrency)
     return batch.failed
@@ -110,21 +130,26 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", default="glm-5.3")
-    parser.add_argument("--concurrency", type=int, default=8, help="rows at a time")
-    parser.add_argument("--patience", type=float, default=3600, help="seconds of retries per row")
+    parser.add_argument("--concurrency", type=int, default=8, help="rows at a time, up to 1000")
+    parser.add_argument("--budget", type=float, default=3600, help="seconds of retries per row")
     parser.add_argument("--emulate", action="store_true", help="answer without key and network")
     arguments = parser.parse_args()
-    if arguments.concurrency < 1:
-        parser.error("--concurrency must be at least 1")
-    if not arguments.input.exists() or arguments.input.is_dir():
-        parser.error(f"there is no file {str(arguments.input)!r}")
+    if not 1 <= arguments.concurrency <= 1000:
+        parser.error("--concurrency must be 1 to 1000")
+    if not 0 <= arguments.budget < math.inf:
+        parser.error("--budget must be a number of seconds")
+    for path, mode in ((arguments.input, "rb"), (arguments.output, "ab")):
+        try:
+            path.open(mode).close()
+        except (OSError, ValueError) as error:
+            parser.error(f"{str(path)!r} cannot be opened: {getattr(error, 'strerror', error)}")
     return arguments
 
 
 def main() -> int:
     arguments = parse_arguments()
     done = answered(arguments.output)
-    rows = (row for row in read(arguments.input) if row["id"] not in done)
+    rows = (row for row in read(arguments.input) if row.id not in done)
     with ExitStack() as stack:
         if arguments.emulate:
             from zai_async.testing import Emulator  # noqa: PLC0415 - not for production
