@@ -21,6 +21,8 @@ from zai_async.uploads import BodyStream
 __all__ = ["RetryState", "describe_retry", "no_retries", "retries_forbidden"]
 
 _STALE_TOKEN: Final = frozenset({"1003", "1004"})
+_UNREADABLE: Final = "1210"
+_CURABLE: Final = frozenset({*_STALE_TOKEN, _UNREADABLE})
 _IMAGES: Final = re.compile(r"图片|image", re.IGNORECASE)
 _BUDGET_USED: Final = "Not retried: the client's retry budget is exhausted."
 
@@ -97,7 +99,8 @@ class RetryState:
         # connection, is no retry.
         stale = isinstance(error, ConnectionLostError) and error.stale
         self._resent = stale and not self._resent
-        if self._resent or (self._policy.retries != 0 and self._differs(error)):
+        may_differ = error.code in _CURABLE and self._policy.retries != 0
+        if self._resent or (may_differ and self._differs(error)):
             self._free += 1
             return 0.0
 
@@ -152,7 +155,7 @@ class RetryState:
             # Found to have come too late; it is signed anew with each request.
             again, self._signed_again = not self._signed_again, True
             return again
-        if error.code == "1210" and self._files is not None and _IMAGES.search(error.message):
+        if error.code == _UNREADABLE and self._files is not None and _IMAGES.search(error.message):
             # Some models take base64 as it is, some only as a data URL, and no page says which.
             return self._files.alternate()
         return False
