@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from anyio.lowlevel import checkpoint
 
 from zai_async._protocol import Decoder, DecoderContext, DecoderState
-from zai_async._threads import call_in
+from zai_async._threads import call_in, outside_asyncio, running_loop
 from zai_async._transport import Response
 from zai_async.errors import (
     IncompleteError,
@@ -211,8 +211,10 @@ class StreamReader(Generic[T]):
 
         The task knows the stream only weakly: a stream that nobody holds any more cancels it.
         """
-        work = open_response(weakref.ref(self), self.call, error)
-        self._opening = asyncio.get_running_loop().create_task(work)
+        loop = running_loop()
+        if loop is None:
+            raise outside_asyncio()
+        self._opening = loop.create_task(open_response(weakref.ref(self), self.call, error))
 
     def opened(self, response: Response) -> None:
         """Begin to read a response."""
