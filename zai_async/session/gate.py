@@ -118,7 +118,7 @@ class LimiterQueue:
 
     def refused(self, entry: QueueEntry, kind: Refusal) -> None:
         """Report a refusal after which nothing is tried again, and take the permit back."""
-        with self._lock:
+        with self.lock:
             now, jitter = self._clock.monotonic(), self._clock.random()
             self.window.rejected(entry, now, kind, jitter=jitter)
         self.leave(entry)
@@ -303,7 +303,8 @@ class Permit(msgspec.Struct, eq=False):
         self._give_share_back()
         entry, self.entry = self.entry, None
         if entry is not None:
-            self.queue.refused(entry, _meaning(error))
+            kind = _CODES.get(error.code) or _KINDS.get(error.kind, "unknown")
+            self.queue.refused(entry, kind)
 
     @property
     def hint(self) -> str | None:
