@@ -88,7 +88,7 @@ def test_dash_is_stdout(command, capfdbinary):
 def test_download_needs_a_path(command, capsys, zai_emulator):
     with pytest.raises(SystemExit, match="2"):
         main([*command, "--out", "-"])
-    assert "a download needs a path" in capsys.readouterr().err
+    assert "a download needs the path of a file" in capsys.readouterr().err
     assert zai_emulator.requests == []
 
 

@@ -170,7 +170,7 @@ def place(word: str) -> str:
         ArgumentTypeError: Its directory does not exist.
     """
     if word == STDIN:
-        raise argparse.ArgumentTypeError("a download needs a path, such as /dev/stdout")
+        raise argparse.ArgumentTypeError("a download needs the path of a file or a directory")
     # Checked here, because what is written there later has been paid for by then.
     if not word.endswith(("/", os.sep)) and not Path(word).parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no directory {str(Path(word).parent)!r}")
