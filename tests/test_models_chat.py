@@ -104,7 +104,7 @@ def test_an_empty_answer_has_the_same_shape():
     [
         (answer(content="Hi"), "completed"),
         (answer(content=[{"type": "text", "text": "Hi"}]), "completed"),
-        (answer(tool_calls=[ToolCall(id="1")]), "completed"),
+        (answer(tool_calls=[ToolCall(id="1", function=FunctionCall(name="f"))]), "completed"),
         (answer(audio=models.Audio(id="a")), "completed"),
         (answer(), "empty"),
         (answer(content=" \n", reasoning_content="Hm."), "empty"),

@@ -3,11 +3,13 @@ import pytest
 from zai_async._outcomes import ensure_proper_end, ensure_success, judge
 from zai_async.errors import EmptyAnswerError, GenerationFailedError, StreamTruncatedError
 from zai_async.models import ChatCompletion, Choice, Message, ToolCall
-from zai_async.models.chat import Audio
+from zai_async.models.chat import Audio, FunctionCall
 
 SAID = {"content": "hi"}
 THOUGHT = {"reasoning_content": "hm"}
-CALLED = {"tool_calls": [ToolCall(id="c")]}
+CALLED = {"tool_calls": [ToolCall(id="c", function=FunctionCall(name="f"))]}
+SEARCHED = {"tool_calls": [ToolCall(id="c", type="web_search")]}
+NAMELESS = {"tool_calls": [ToolCall(id="c"), ToolCall()]}
 SPOKEN = {"audio": Audio(id="a")}
 
 ENDS = [
@@ -18,6 +20,10 @@ ENDS = [
     ("stop", THOUGHT, "empty"),
     ("stop", {"content": " \n"}, "empty"),
     ("tool_calls", CALLED, "tool_calls"),
+    ("tool_calls", SEARCHED, "tool_calls"),
+    ("tool_calls", NAMELESS, "empty"),
+    ("tool_calls", SAID | NAMELESS, "truncated"),
+    ("stop", NAMELESS, "empty"),
     ("tool_calls", SAID, "truncated"),
     ("tool_calls", SPOKEN, "truncated"),
     ("tool_calls", {}, "empty"),

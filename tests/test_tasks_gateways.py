@@ -200,7 +200,20 @@ def test_an_answer_about_another_task_is_never_taken(name):
     assert not failure.task.done
 
 
-@pytest.mark.parametrize("reply", [PAGE, ALICE, FakeReply(), FakeReply(steps=(b'{"id": "t-1"',))])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        PAGE,
+        ALICE,
+        FakeReply(),
+        FakeReply(status=204),
+        FakeReply(status=302, headers={"Location": "https://login.example/"}),
+        FakeReply(steps=(b'{"id": "t-1"',)),
+        FakeReply(steps=(b"null",)),
+        FakeReply(steps=(b"[]",)),
+    ],
+    ids=range(8),
+)
 def test_what_says_nothing_about_the_task_is_a_missed_poll_for_a_while(reply):
     failure, wire = failing(generated, RECEIPT, reply, cls=ResponseError)
     assert len(wire.requests) == 8
@@ -300,6 +313,15 @@ def test_a_cancelled_submission_says_that_it_may_run():
 def test_an_interval_takes_the_place_of_the_schedule():
     _, wire = played(lambda zai: found(zai, interval=2), *[RUNNING] * 4, DONE)
     assert wire.times == [0, 2, 4, 6, 8]
+
+
+def test_an_interval_is_for_submissions_that_wait_too():
+    _, wire = played(lambda zai: generated(zai, interval=1), RECEIPT, RUNNING, DONE)
+    assert wire.times == [0, 1, 2]
+    done = FakeReply.json({"id": "t-1", "status": "completed", "output_file_id": "f-1"})
+    script = [FakeReply.json({"id": "t-1", "status": "in_progress"}), done]
+    _, wire = played(lambda zai: zai.batches.wait("t-1", interval=2), *script)
+    assert wire.times == [0, 2]
 
 
 def test_an_interval_is_for_updates_too_and_yields_to_a_back_off():

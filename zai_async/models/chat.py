@@ -336,11 +336,18 @@ def natural_outcome(answer: ChatCompletion) -> Outcome:
     message = choice.message
     content = message.content
     text = content if isinstance(content, str) else text_of(content)
-    said = bool(text.strip() or message.tool_calls or message.audio)
+    # A call of a function that is not named cannot be run.
+    called = bool(message.tool_calls) and any(map(is_usable, message.tool_calls))
+    said = bool(text.strip() or called or message.audio)
     if not choice.finish_reason:
         return "truncated" if said or message.reasoning_content else "empty"
     outcome = BY_FINISH_REASON.get(choice.finish_reason.lower(), "other")
     if not said and outcome in _SILENT_ENDS:
         return "empty"
     # An agent that waits for calls would take the text for the final answer.
-    return "truncated" if outcome == "tool_calls" and not message.tool_calls else outcome
+    return "truncated" if outcome == "tool_calls" and not called else outcome
+
+
+def is_usable(call: ToolCall) -> bool:
+    """Tell whether a call says what is to be called; the platform's own tools have no name."""
+    return bool(call.function.name) or call.type != "function"

@@ -74,7 +74,7 @@ class Completions(Resource):
         Documented for bigmodel.cn only.
 
         Raises:
-            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
+            SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.bigmodel.cn/api-reference
         """
@@ -121,7 +121,7 @@ class Agents(Resource):
         """Submit work to an agent, such as a video; one that answers at once is done at once.
 
         Raises:
-            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
+            SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/agents/agent
         """

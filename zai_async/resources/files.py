@@ -109,6 +109,8 @@ class Batches(Resource):
         batch_id: str,
         timeout: float | None = None,  # noqa: ASYNC109 - as task.wait()
         on_update: OnUpdate[Batch] | None = None,
+        *,
+        interval: float | None = None,
     ) -> Batch:
         """Wait for a batch, which takes up to a day, ``timeout`` seconds at most.
 
@@ -116,4 +118,4 @@ class Batches(Resource):
             TaskTimeoutError: The time is over; the batch goes on.
             TaskFailedError: It failed, expired or was cancelled; ``error.partial`` is the batch.
         """
-        return await self.task(batch_id).wait(timeout, on_update)
+        return await self.task(batch_id).wait(timeout, on_update, interval=interval)

@@ -42,7 +42,7 @@ class Images(Resource):
         """Submit an image that is made while nobody waits (``glm-image``).
 
         Raises:
-            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
+            SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/image/generate-image-async
         """
@@ -60,7 +60,7 @@ class Videos(Resource):
         """Submit a video, which takes minutes.
 
         Raises:
-            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
+            SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/video/generate-video
         """
@@ -71,6 +71,7 @@ class Videos(Resource):
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as task.wait()
         on_update: OnUpdate[Video] | None = None,
+        interval: float | None = None,
         **params: Unpack[VideoParams],
     ) -> Video:
         """Submit a video and wait for it, ``timeout`` seconds at most; see ``Task.wait``.
@@ -78,12 +79,12 @@ class Videos(Resource):
         Raises:
             TaskTimeoutError: The time is over; ``error.task`` can be waited for again.
             TaskFailedError: It ended without a video.
-            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
+            SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.z.ai/api-reference/video/generate-video
         """
         task = await self.submit(**params)
-        return await task.wait(timeout, on_update)
+        return await task.wait(timeout, on_update, interval=interval)
 
     def task(self, id: str) -> Task[Video]:
         """Return the handle of a task that was submitted elsewhere; nothing is asked yet."""

@@ -92,7 +92,7 @@ class FileParser(Resource):
         """Submit a document; its result is text, or the address of text and pictures.
 
         Raises:
-            SubmitUnknownError: it is unknown whether it was accepted; it is not submitted again.
+            SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
 
         Source: https://docs.bigmodel.cn/cn/guide/tools/file-parser
         """

@@ -109,8 +109,9 @@ class PollBackoff:
         temporary = isinstance(error, APIError | TransportError) and error.repeat in _TEMPORARY
         if isinstance(error, NotFoundError) and self._absences < _TOLERATED_ABSENCES:
             self._absences += 1
-        elif isinstance(error, ResponseError):
-            # A page of a proxy, half an answer or that of somebody else: nothing about this task.
+        elif isinstance(error, ResponseError) or error.kind == "protocol":
+            # A page of a proxy, its redirect, half an answer or that of somebody else: none of
+            # these says anything about this task.
             if isinstance(error, LimitError):
                 return False
         elif not temporary or error.kind == "account":
