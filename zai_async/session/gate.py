@@ -288,8 +288,8 @@ class Permit(msgspec.Struct, eq=False):
         entry, self.entry = self.entry, None
         if entry is None:
             return
-        kind = _CODES.get(error.code) or _KINDS.get(error.kind, "unknown")
-        await self.queue.return_to(entry, kind, self._warn, error.retry_after or 0.0)
+        rest = error.retry_after or 0.0
+        await self.queue.return_to(entry, _meaning_of(error), self._warn, rest)
         self.entry = entry
         self.suspect = entry.suspect is not None
         if self.queues.coordinator is not None:
@@ -303,8 +303,7 @@ class Permit(msgspec.Struct, eq=False):
         self._give_share_back()
         entry, self.entry = self.entry, None
         if entry is not None:
-            kind = _CODES.get(error.code) or _KINDS.get(error.kind, "unknown")
-            self.queue.refused(entry, kind)
+            self.queue.refused(entry, _meaning_of(error))
 
     @property
     def hint(self) -> str | None:
@@ -351,3 +350,8 @@ class Permit(msgspec.Struct, eq=False):
         # The child of a fork must not free what its parent still uses.
         if release is not None and self.process == os.getpid():
             release()
+
+
+def _meaning_of(error: ZaiError) -> Refusal:
+    """Return what a refusal says about the number of requests in flight."""
+    return _CODES.get(error.code) or _KINDS.get(error.kind, "unknown")

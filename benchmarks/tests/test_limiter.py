@@ -1,0 +1,106 @@
+"""The simulated limits, weather and rates: what the limiter promises, in virtual time."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import limiter
+from benchmarks.limiter import (
+    CONSTANT,
+    LONG,
+    MEDIUM,
+    POLICIES,
+    QUICK,
+    SHORT,
+    SILENT,
+    STREAMED,
+    Scenario,
+    in_weather,
+    incident,
+    moving,
+    of_off,
+    of_oracle,
+    off,
+    oracle,
+    ours,
+    play,
+    small_job,
+    steady,
+)
+from benchmarks.limiter_world import Rate
+
+
+@pytest.mark.parametrize("limit", [1, 4, 10, 50])
+@pytest.mark.parametrize("service", [CONSTANT, SHORT, STREAMED, LONG, SILENT], ids=lambda s: s.name)
+def test_a_hidden_limit_is_used_and_hardly_exceeded(service, limit):
+    scenario = steady(service, limit)
+    result = play(scenario, ours)
+    assert result.throughput >= 0.95 * of_oracle(scenario)
+    # An answer of a second is hardly longer than the way there and back, which blurs a small limit.
+    assert result.share_refused <= (0.08 if (service, limit) == (SHORT, 4) else 0.05)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+@pytest.mark.parametrize("service", [CONSTANT, STREAMED, SILENT], ids=lambda s: s.name)
+def test_a_small_job_is_refused_once(service, limit):
+    scenario = small_job(service, limit)
+    result = play(scenario, ours)
+    assert result.throughput >= 0.95 * of_oracle(scenario)
+    assert result.share_refused <= 0.08
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
+@pytest.mark.parametrize("service", [QUICK, MEDIUM], ids=lambda s: s.name)
+def test_bad_weather_is_no_outage(service, share, seed):
+    scenario = replace(in_weather(service, share), seed=seed)
+    assert play(scenario, ours).throughput >= (0.7 if share == 0.5 else 0.9) * of_off(scenario)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("service", [QUICK, MEDIUM], ids=lambda s: s.name)
+def test_an_incident_is_over_when_it_is_over(service, share):
+    result = play(incident(service, share), ours)
+    before = result.done_between(10, 30)
+    assert result.done_between(70, 80) >= 0.9 * before
+    if share < 1:
+        without = play(incident(service, share), off)
+        assert result.done_between(30, 60) >= 0.9 * without.done_between(30, 60)
+
+
+@pytest.mark.parametrize("burst", [1, 2, 5, 20])
+@pytest.mark.parametrize("per_second", [10, 5])
+def test_a_rate_is_kept_to(per_second, burst):
+    scenario = Scenario("", QUICK, rate=Rate(per_second, burst), until=120.0)
+    result = play(scenario, ours)
+    assert result.throughput >= 0.85 * per_second
+    assert result.share_refused <= 0.1
+
+
+@pytest.mark.parametrize("scenario", moving(), ids=lambda s: s.name)
+def test_what_does_not_stay_is_followed(scenario):
+    result = play(scenario, ours)
+    assert result.throughput >= 0.95 * of_oracle(scenario)
+    assert not result.lost
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_comes_to_an_end(name):
+    result = play(small_job(SHORT, 2), POLICIES[name])
+    assert all(row.ended for row in result.rows)
+
+
+def test_the_oracle_is_never_refused():
+    assert play(steady(SHORT, 4), oracle).share_refused == 0
+
+
+def test_moments_are_written_down_for_pictures():
+    result = play(small_job(SHORT, 2), ours, every=1.0)
+    assert [moment.time for moment in result.moments][:3] == [0.0, 1.0, 2.0]
+    assert result.moments[-1].done == 20
+
+
+def test_tables_are_printed(capsys, monkeypatch):
+    monkeypatch.setattr(limiter, "POLICIES", {"zai_async": ours})
+    limiter.compare("Title", [small_job(SHORT, 1)], of_oracle, ["zai_async"])
+    assert "100% (4.8%)" in capsys.readouterr().out
