@@ -179,6 +179,16 @@ async def test_the_client_waits_for_videos_in_each_form(emulator, zai, form):
     assert video.url.endswith(".mp4")
 
 
+@pytest.mark.parametrize("form", ["platform", "video_url", "url"])
+@pytest.mark.parametrize("envelope", ["result", "data"])
+async def test_the_client_waits_for_videos_of_lowcodeapi(emulator, lowcode, form, envelope):
+    emulator.tasks.form, emulator.tasks.polls = form, 1
+    emulator.lowcodeapi.envelope = envelope
+    task = await lowcode.videos.submit(**VIDEO)
+    video = await task.wait(timeout=10, interval=0.05)
+    assert video.url.endswith(".mp4")
+
+
 @pytest.mark.parametrize("form", ["video_url", "url"])
 async def test_the_client_learns_of_a_failure_in_the_plain_form(emulator, zai, form):
     emulator.tasks.form = form

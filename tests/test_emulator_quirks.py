@@ -5,9 +5,10 @@ import json
 import pytest
 
 from tests.emulator_wire import events_of, wire
-from zai_async import AsyncZai
+from zai_async import AsyncZai, BillingError
 from zai_async.testing import Emulator
 from zai_async.testing.emulator.completion import QUIRKS
+from zai_async.testing.emulator.error_shapes import SHAPES
 
 CHAT = "/paas/v4/chat/completions"
 HELLO = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}], "tool_stream": True}
@@ -221,6 +222,45 @@ async def test_an_operation_without_streams_has_one_form(emulator):
 def test_a_form_is_json_or_stream():
     with pytest.raises(ValueError, match='answer_as must be "json" or "stream", not \'xml\''):
         Emulator().fault(answer_as="xml")
+
+
+# Errors in the words of others
+
+
+def test_an_unknown_shape_of_an_error_is_refused():
+    with pytest.raises(ValueError, match="error_shape must be one of platform, flat"):
+        Emulator().fault(error_shape="xml")
+
+
+async def test_shapes_of_errors(emulator):
+    async with wire(emulator) as client:
+        emulator.fault(code="1302", error_shape="flat")
+        answer = await client.post(CHAT, json=HELLO)
+        assert answer.status_code == 429
+        assert answer.json()["code"] == 1302
+        emulator.fault(code="own", error_shape="flat", http_200=True)
+        answer = await client.post(CHAT, json=HELLO)
+        assert (answer.status_code, answer.json()["code"]) == (200, "own")
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+async def test_the_client_finds_the_code(emulator, zai, shape):
+    emulator.fault(code="1113", error_shape=shape, times=None)
+    with pytest.raises(BillingError) as caught:
+        await zai.chat.completions.create(**ASK)
+    assert caught.value.code == "1113"
+    assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+@pytest.mark.parametrize("event_error", [True, False])
+async def test_the_client_finds_the_code_in_a_stream(emulator, zai, shape, event_error):
+    emulator.chat.reply("b c")
+    emulator.fault(error_in_stream="1113", after=1, error_shape=shape, event_error=event_error)
+    with pytest.raises(BillingError) as caught:
+        async with zai.chat.completions.stream(**ASK) as stream:
+            await stream.completion()
+    assert (caught.value.code, caught.value.partial.text) == ("1113", "b")
 
 
 async def test_broken_framing_ends_the_stream(emulator, zai):

@@ -184,7 +184,9 @@ def is_failure(document: Mapping[str, Any], status: int) -> bool:
     if code in _FINE:
         says_error = not code and any(told.get(name) for name in _ONLY_IN_ERRORS)
         return says_error or (document.get("status") == "error" and bool(told.get("message")))
-    return any(name in told for name in ("message", "msg", *_ONLY_IN_ERRORS))
+    # With a code of the platform any word will do: RFC 9457 has "title", as good answers have.
+    words = _MESSAGE_NAMES if code in _OWN_CODES else ("message", "msg", *_ONLY_IN_ERRORS)
+    return any(name in told for name in words)
 
 
 def _read(error: Mapping[str, Any]) -> Fault:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import msgspec
+
+from zai_async.testing.emulator.error_shapes import SHAPES, ErrorShape, shaped
 from zai_async.testing.emulator.reply import (
     CODE_OF_STATUS,
     DONE,
@@ -31,6 +34,9 @@ class InjectedFault:
         status, code, message: an error reply. ``code`` alone brings its usual status, ``status``
             alone its usual code (400, 401, 403, 429, 500) or, like a gateway, an HTML page.
         http_200: send that error with status 200, as the platform does now and then.
+        error_shape: where that error hides its code: ``"platform"``, ``"flat"`` (at the top),
+            ``"bracketed"`` (in the text), ``"relayed"`` (in JSON in the text of another error),
+            ``"metadata_raw"``, ``"errors"``, ``"error_message"``, ``"title"``.
         body, content_type: these raw bytes as the whole body (a JSON type unless told otherwise).
         raw_frames: an event stream made of exactly these pieces, nothing added.
         hang: read the request, never answer.
@@ -73,6 +79,7 @@ class InjectedFault:
     code: str | None = None
     message: str | None = None
     http_200: bool = False
+    error_shape: ErrorShape = "platform"
     body: bytes | None = None
     content_type: str | None = None
     raw_frames: Sequence[bytes | str] | None = None
@@ -103,6 +110,8 @@ class InjectedFault:
             raise ValueError(f'how must be "rst" or "fin", not {self.how!r}')
         if self.answer_as not in {None, "json", "stream"}:
             raise ValueError(f'answer_as must be "json" or "stream", not {self.answer_as!r}')
+        if self.error_shape not in SHAPES:
+            raise ValueError(f"error_shape must be one of {', '.join(SHAPES)}")
         if self.write_size is not None and self.write_size < 1:
             raise ValueError("write_size must be at least 1")
 
@@ -154,7 +163,8 @@ class InjectedFault:
             # The platform answers some refusals with 200; what counts is the code.
             refusal = Refusal(code, self.message, self.status)
             status = 200 if self.http_200 else refusal.status
-            return self.relabelled(refusal.reply(log_id, status))
+            body = msgspec.json.encode(shaped(refusal, self.error_shape))
+            return self.relabelled(PlannedReply(pieces=(body,), log_id=log_id, status=status))
         return self.relabelled(replace(reply, status=self.status or reply.status))
 
     def relabelled(self, reply: PlannedReply) -> PlannedReply:
@@ -178,7 +188,7 @@ class InjectedFault:
         if self.error_in_stream is not None:
             refusal = Refusal(self.error_in_stream, self.message)
             event = "error" if self.event_error else ""
-            pieces = (*pieces[: self.after], frame(refusal.document, event=event))
+            pieces = (*pieces[: self.after], frame(shaped(refusal, self.error_shape), event=event))
         if self.no_done:
             pieces = tuple(piece for piece in pieces if piece != DONE)
         return self.relabelled(replace(reply, pieces=pieces))

@@ -134,7 +134,7 @@ class Refusal(Exception):  # noqa: N818 - not an error of this program but an an
         """The error as JSON data: codes are strings on the wire."""
         return {"error": {"code": self.code, "message": self.message}}
 
-    def reply(self, log_id: str, status: int | None = None) -> PlannedReply:
+    def reply(self, log_id: str) -> PlannedReply:
         """Build the usual answer."""
         body = msgspec.json.encode(self.document)
-        return PlannedReply(pieces=(body,), log_id=log_id, status=status or self.status)
+        return PlannedReply(pieces=(body,), log_id=log_id, status=self.status)
