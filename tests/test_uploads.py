@@ -323,8 +323,9 @@ async def test_a_body_keeps_what_went_wrong_until_it_is_prepared_again(content, 
     with pytest.raises(kind) as caught:
         await sent(body)
     assert body.failure is caught.value
-    await body.prepare()
-    assert body.failure is None
+    if body.replayable:
+        await body.prepare()
+        assert body.failure is None
 
 
 @pytest.fixture

@@ -1,14 +1,101 @@
 """Threads: blocking work in one of its own, and what concerns the event loop of another."""
 
 import asyncio
+import queue
+import threading
+from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
-__all__ = ["call_in", "outside_asyncio", "running_loop", "to_the_end"]
+__all__ = [
+    "FILE_THREADS",
+    "DaemonThreads",
+    "abandonable",
+    "call_in",
+    "outside_asyncio",
+    "running_loop",
+    "to_the_end",
+]
 
 T = TypeVar("T")
+
+_MOST_THREADS: Final = 64
+_IDLE_SECONDS: Final = 10.0
+
+
+class DaemonThreads:
+    """A bounded pool of threads for which nobody waits: no cancelled task, no exiting program.
+
+    The default executor of a loop looks up host names, too; a few pipes on which nothing comes
+    would stop all connecting.
+    """
+
+    def __init__(self, most: int, idle_seconds: float = _IDLE_SECONDS) -> None:
+        self._most = most
+        self._idle_seconds = idle_seconds
+        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        # One token for each thread that waits; taking one promises it work. No lock: the event
+        # loop must not wait for a thread.
+        self._waiting: deque[None] = deque()
+        self._threads: set[threading.Thread] = set()
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Have a thread do some work, now or when one is free."""
+        self._work.put(work)
+        if self._waiting:
+            self._waiting.pop()
+            return
+        # A fork leaves the child the list of its parent's threads, and none of them.
+        alive = {thread for thread in self._threads if thread.is_alive()}
+        if len(alive) < self._most:
+            thread = threading.Thread(target=self._serve, name="zai-async-files", daemon=True)
+            self._threads = alive | {thread}
+            thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                work = self._work.get_nowait()
+            except queue.Empty:
+                self._waiting.append(None)
+                try:
+                    work = self._work.get(timeout=self._idle_seconds)
+                except queue.Empty:
+                    try:
+                        self._waiting.pop()
+                    except IndexError:
+                        continue  # the token was taken at this very moment: work is coming
+                    return
+            work()
+
+
+FILE_THREADS: Final = DaemonThreads(_MOST_THREADS)
+"""Reads the files of callers, which may be pipes or lie on a disk that does not answer."""
+
+
+async def abandonable(work: Callable[[], T]) -> T:
+    """Do blocking work in a thread, and leave it behind when this task is cancelled."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+            finish(lambda error=error: done.set_exception(error))  # type: ignore[misc]
+        else:
+            finish(lambda: done.set_result(result))
+
+    def finish(tell: Callable[[], None]) -> None:
+        try:
+            loop.call_soon_threadsafe(lambda: None if done.done() else tell())
+        except RuntimeError:
+            return  # the loop was closed meanwhile, and nobody waits any more
+
+    FILE_THREADS.submit(run)
+    return await done
 
 
 async def to_the_end(work: Callable[[], T]) -> T:

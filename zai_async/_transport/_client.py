@@ -144,6 +144,8 @@ class ClientTransport:
             failure = presentable(error, request.body, stale=info.stale)
             if proxy is not None and isinstance(failure, ProxyError):
                 failure.hint = proxy.hint
+            if not isinstance(body := request.body, bytes | None):
+                await body.aclose()
         finally:
             CONNECTION_INFO.reset(token)
         raise failure

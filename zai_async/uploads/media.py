@@ -4,19 +4,19 @@ Sources: https://docs.z.ai/api-reference/audio/audio-transcriptions,
 https://docs.z.ai/api-reference/llm/chat-completion and https://docs.z.ai/api-reference/files.
 """
 
-import base64
+import os
 import secrets
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
 import msgspec
 
 from zai_async.errors import InvalidFileError
 from zai_async.models import AudioPartParam, FilePartParam, ImagePartParam, VideoPartParam
 from zai_async.models.files import FileContent
-from zai_async.uploads.sources import HEAD, Source, open_source
+from zai_async.uploads.sources import Source, open_source
 
 __all__ = [
     "MARK",
@@ -61,42 +61,19 @@ class FileLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self, name: str, head: bytes, size: int | None) -> None:
         """Raise InvalidFileError for what is wrong with a file; its size may not be known yet."""
-        self.check_type(name, head)
-        if size is not None:
-            self.check_size(name, size)
-            self.check_length(name, head, size)
-
-    async def watch(
-        self, name: str, head: bytes, pieces: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes]:
-        """Yield the pieces of a file, counted: it may be of unknown size, or have changed."""
-        size = 0
-        async for piece in pieces:
-            size += len(piece)
-            if piece:
-                self.check(name, head, size)
-                yield piece
-        self.check_size(name, size)
-
-    def check_type(self, name: str, head: bytes) -> None:
-        """Raise InvalidFileError if the file is of a type that is not accepted."""
         found = media_type(head)
         if self.types is not None and found not in self.types:
             text = f"{name} is {found or 'of an unknown type'}; accepted: {', '.join(self.types)}"
             raise InvalidFileError(text, limit="type")
-
-    def check_size(self, name: str, size: int) -> None:
-        """Raise InvalidFileError if the file is empty or too large."""
+        if size is None:
+            return
         if not size:
             raise InvalidFileError(f"{name} is empty", limit="size")
         if self.max_bytes is not None and size > self.max_bytes:
             text = f"{name} has {size / _MIB:.1f} MiB; at most {self.max_bytes / _MIB:g} MiB"
             raise InvalidFileError(text, limit="size")
-
-    def check_length(self, name: str, head: bytes, size: int) -> None:
-        """Raise InvalidFileError if a WAV plays for too long."""
-        seconds = wav_seconds(head, size)
-        if self.max_seconds is not None and seconds is not None and seconds > self.max_seconds:
+        seconds = None if self.max_seconds is None else wav_seconds(head, size)
+        if seconds is not None and self.max_seconds is not None and seconds > self.max_seconds:
             text = f"{name} plays {seconds:.1f} s; at most {self.max_seconds:g} s"
             raise InvalidFileError(text, limit="duration")
 
@@ -126,14 +103,15 @@ Encoding = Literal["auto", "raw", "data_url"]
 
 
 class Media(str):  # noqa: SLOT000 - the few there are need no slots
-    """A file in the place of a string; it prints as a mark, and is sent as base64."""
+    """A file in the place of a string; it prints as a mark, and is sent as base64.
+
+    Many messages and calls may hold the same one: nothing of a call is kept here.
+    """
 
     source: Source
-    prefix: bytes
     encoding: Encoding
-    _limits: FileLimits
-    _kind: str | None
-    _head: bytes
+    limits: FileLimits
+    kind: str | None
 
     def __new__(
         cls,
@@ -146,66 +124,34 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
         """Take a file by path, bytes, open file or pieces; nothing is read yet."""
         media = super().__new__(cls, MARK + secrets.token_hex(12))
         media.source = open_source(content)
-        media.prefix = b""
         media.encoding = encoding
-        media._limits = limits or FileLimits()
-        media._kind = kind
-        media._head = b""
+        media.limits = limits or FileLimits()
+        media.kind = kind
         return media
 
+    def __copy__(self) -> Self:
+        return self
+
     def __deepcopy__(self, memo: object) -> Self:
-        return self  # as any text
+        # What it stands for cannot be copied, and need not be: it is not changed.
+        return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            _restored,
-            (type(self), self.source.keep(), self.encoding, self._limits, self._kind),
-        )
-
-    def inline(self) -> str:
-        """Return the text that is sent in its place, to be kept beside the other messages.
-
-        A path is read here and now.
-
-        Raises:
-            TypeError: It is a file that is read while it is sent, and cannot be kept.
-            InvalidFileError: The file is not accepted.
-        """
-        kept = self.source.keep()
-        content = kept.read_bytes() if isinstance(kept, Path) else kept
-        head = content[:HEAD]
-        self._limits.check(self.source.name, head, len(content))
-        return (self._prefix(head) + base64.b64encode(content)).decode()
-
-    def _prefix(self, head: bytes) -> bytes:
-        if self.encoding == "raw":
-            return b""
-        kind = self._kind or media_type(head) or "application/octet-stream"
-        return f"data:{kind};base64,".encode()
-
-    async def prepare(self) -> int | None:
-        """Check the file and return the length of its base64, None if nobody knows it."""
-        size, self._head = await self.source.inspect()
-        self._limits.check(self.source.name, self._head, size)
-        self.prefix = self._prefix(self._head)
-        return None if size is None else len(self.prefix) + (size + 2) // 3 * 4
-
-    def pieces(self, length: int) -> AsyncIterator[bytes]:
-        """Yield the content in pieces of about this length."""
-        return self._limits.watch(self.source.name, self._head, self.source.pieces(length))
-
-    def alternate(self) -> bool:
-        """Switch to the other form, once, if nobody has decided on one."""
-        if self.encoding != "auto":
-            return False
-        self.encoding = "raw"
-        return True
+    def __reduce__(self) -> tuple[Callable[..., "Media"], tuple[Any, ...]]:
+        content: Any = self.source.content
+        if isinstance(content, bytearray | memoryview):
+            content = bytes(cast("bytes", content))
+        if not isinstance(content, bytes | str | os.PathLike):
+            text = (
+                f"a file that is {type(content).__name__} cannot be pickled; "
+                "zai_async can pickle bytes and paths"
+            )
+            raise TypeError(text)
+        return restored_media, (cast("Any", content), self.encoding, self.limits, self.kind)
 
 
-def _restored(
-    cls: type[Media], content: Any, encoding: Encoding, limits: FileLimits, kind: str | None
-) -> Media:
-    return cls(content, encoding=encoding, limits=limits, kind=kind)
+def restored_media(content: Any, encoding: Encoding, limits: FileLimits, kind: str | None) -> Media:
+    """Make a media handle again that was pickled."""
+    return Media(content, encoding=encoding, limits=limits, kind=kind)
 
 
 _IMAGES: Final = FileLimits(types=("image/png", "image/jpeg"), max_bytes=5 * _MIB)
