@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import KEY
+from tests.calls import KEY, FakeClock
 from zai_async import (
     AsyncZai,
     ConfigurationError,
@@ -45,7 +45,7 @@ def moved(to, status=302):
 
 
 def client(transport, **changes):
-    return AsyncZai(api_key=KEY, transport=transport, **changes)
+    return AsyncZai(**{"api_key": KEY, "transport": transport, "clock": FakeClock()} | changes)
 
 
 async def fetch(tmp_path, *script, to="", url=URL, clocks=None, **options):
@@ -102,7 +102,7 @@ async def test_a_file_that_the_caller_names_is_replaced(tmp_path):
 def links(request, monkeypatch):
     """Some file systems have no links."""
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise PermissionError(1, "Operation not permitted")
 
     if not request.param:
@@ -340,6 +340,7 @@ async def test_a_file_that_cannot_be_opened_is_not_left_behind(tmp_path, monkeyp
         open(self, mode).close()
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("zai_async.downloads.targets._NAMELESS", 0)
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OSError, match="No space"):
         async with PartialFile(tmp_path / "film.mp4"):

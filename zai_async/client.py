@@ -227,8 +227,9 @@ class AsyncZai(Resources):
             url: An ``http`` or ``https`` address, such as that of a video.
             to: A path, or a directory in which the file is called as its server says; one that
                 ends in ``/`` is made if it does not exist.
-            **options: ``max_bytes``, 2 GiB by default, and ``on_progress``, which is called with
-                the bytes so far and the total, or None.
+            **options: ``max_bytes``, 2 GiB by default; ``on_progress``, which is called with the
+                bytes so far and the total, or None; ``allow``, which is called with the URL and
+                the IP address of each hop, redirects included, and refuses it by False.
 
         Raises:
             ConfigurationError: The address is of another kind; nothing was sent.

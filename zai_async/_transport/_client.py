@@ -5,23 +5,26 @@ this is all there is.
 """
 
 import importlib
+import socket
 from asyncio import Future
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 import aiohttp
 import yarl
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
 from zai_async._transport._connections import CONNECTION_INFO, ConnectionInfo, keepalive_socket
 from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
 from zai_async._transport._headers import all_fields, as_written, with_secrets
-from zai_async._transport._proxies import NamedProxy, Proxies
-from zai_async.errors import ClientClosedError, ProxyError, ResponseError
+from zai_async._transport._proxies import NamedProxy, Proxies, is_ip_address
+from zai_async.errors import ClientClosedError, ConfigurationError, ProxyError, ResponseError
 
 __all__ = ["READ_BUFFER", "ClientTransport", "SessionResponse"]
 
@@ -122,10 +125,14 @@ class ClientTransport:
         """Send a request to an address, and return its answer."""
         proxy = self._proxies.find(url)
         session = self.session_for(request, proxy)
+        receive = self.received
+        if guarded := request.guard is not None:
+            session = guarded_session(request, url, proxy)
+            receive = partial(ClientTransport.received, self)
         info = ConnectionInfo()
         token = CONNECTION_INFO.set(info)
         try:
-            return self.received(
+            return receive(
                 await session.request(
                     request.method,
                     with_secrets(request, url),
@@ -148,6 +155,8 @@ class ClientTransport:
                 await body.aclose()
         finally:
             CONNECTION_INFO.reset(token)
+            if guarded:
+                session.detach()  # its connection closes after the answer
         raise failure
 
     def received(self, response: aiohttp.ClientResponse, reused: bool | None) -> Response:
@@ -231,6 +240,66 @@ class ClientTransport:
         with suppress(StopIteration):
             closing.send(None)
         closing.close()
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names, and leaves out the addresses that must not be connected to.
+
+    What was checked is what is connected to: a name that resolves otherwise the next time (DNS
+    rebinding) gains nothing.
+    """
+
+    def __init__(self, guard: Callable[[str], bool]) -> None:
+        self._guard = guard
+        self._resolver = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of a host that are allowed."""
+        found = await self._resolver.resolve(host, port, family)
+        allowed = [each for each in found if self._guard(each["host"])]
+        if not allowed:
+            raise not_allowed(host)
+        return allowed
+
+    async def close(self) -> None:
+        """Close what resolves."""
+        await self._resolver.close()
+
+
+def not_allowed(host: str) -> ResponseError:
+    """Return the error for a host whose addresses were all refused."""
+    return ResponseError(f"the address of {host} is not allowed")
+
+
+def guarded_session(
+    request: Request, url: yarl.URL, proxy: NamedProxy | None
+) -> aiohttp.ClientSession:
+    """Return a session for one request that connects only to addresses that are allowed.
+
+    Raises:
+        ConfigurationError: A proxy would resolve the name, which nobody here could check.
+        ResponseError: The host is an address that is not allowed.
+    """
+    if proxy is not None:
+        text = "addresses cannot be checked through a proxy: leave out 'allow' or the proxy"
+        raise ConfigurationError(text, hint=proxy.hint)
+    guard = request.guard or bool
+    host = url.host or ""
+    # Nobody is asked to resolve what is an address already.
+    if (":" in host or is_ip_address(host)) and not guard(host):
+        raise not_allowed(host)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            resolver=GuardedResolver(guard),
+            force_close=True,
+            use_dns_cache=False,
+            socket_factory=keepalive_socket,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(),
+    )
 
 
 def socks_connector(

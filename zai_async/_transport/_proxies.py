@@ -14,7 +14,7 @@ import yarl
 from zai_async._secrets import Secret
 from zai_async.errors import ConfigurationError
 
-__all__ = ["NamedProxy", "Proxies", "is_excepted", "usable_proxy"]
+__all__ = ["NamedProxy", "Proxies", "is_excepted", "is_ip_address", "usable_proxy"]
 
 _HTTP: Final = frozenset({"http", "https"})
 _SOCKS: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
@@ -153,3 +153,8 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return None
     # ::ffff:10.0.0.1 is 10.0.0.1, seen by a socket of the other kind.
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_ip_address(host: str) -> bool:
+    """Tell whether a host is an address already, with nothing to resolve."""
+    return _address(host) is not None

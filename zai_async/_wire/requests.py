@@ -1,7 +1,7 @@
 """The HTTP request that a call of an operation becomes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -60,6 +60,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to open a new connection instead of taking one from the pool."""
     bare: bool = False
     """Whether nothing of a session of the caller's may be added: it goes to somebody else."""
+    guard: Callable[[str], bool] | None = None
+    """Asked about the resolved address before anything is connected; False refuses it."""
 
     def __repr__(self) -> str:
         # What people ask is nobody else's business, and may be megabytes.

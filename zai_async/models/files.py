@@ -103,6 +103,8 @@ class DownloadOptions(TypedDict, total=False):
     """A larger file is refused; default 2 GiB."""
     on_progress: Progress
     """Called with the bytes so far and the total, as pieces arrive."""
+    allow: Callable[[str, str], bool]
+    """Asked about each address of the way, and what it resolves to, before it is connected to."""
 
 
 class Downloader(Protocol):

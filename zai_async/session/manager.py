@@ -117,7 +117,15 @@ class SessionManager:
         try:
             transport, timeout = (await self.sessions.current()).transport, self.settings.timeout
             with in_flight:
-                return await download(transport, url, to, timeout=timeout, **options)
+                return await download(
+                    transport,
+                    url,
+                    to,
+                    timeout=timeout,
+                    policy=self.settings.retry,
+                    clock=self.settings.clock,
+                    **options,
+                )
             raise ClientDrainingError("the client was drained before the file was whole")
         finally:
             in_flight.leave()

@@ -1,0 +1,189 @@
+"""Where a download goes: a file that is there when it is whole, or a device that takes pieces.
+
+On Linux an unfinished file has no name, so that nothing of it is left behind however the process
+ends. Elsewhere it has a hidden one, which only a killed process leaves.
+"""
+
+import os
+import secrets
+import shutil
+import stat
+from contextlib import suppress
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+import anyio
+
+from zai_async._threads import abandonable, to_the_end
+
+__all__ = ["PartialFile", "target_of"]
+
+_NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0)
+
+
+class PartialFile:
+    """Write to a file beside the wanted one, which takes its name when the block ends well.
+
+    What has that name already is replaced, or else the new file gets a number.
+    """
+
+    def __init__(self, target: Path, *, replaces: bool = True, through: bool = False) -> None:
+        self.path = target
+        """Where the file lies, once the block has ended."""
+        self._replaces = replaces
+        self._through = through
+        self._part = target.with_name(f".{secrets.token_hex(8)}.part")
+        self._named = self._dropped = False
+        # A pipe may wait for its reader for ever; a file must not be left half written.
+        self._in_thread = abandonable if through else to_the_end
+        self._file: BinaryIO | FileIO | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._in_thread(self._open)
+        except BaseException:
+            await to_the_end(self._drop)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await to_the_end(self._keep if kind is None else self._drop)
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether what was written can be taken back."""
+        return not self._through
+
+    async def write(self, piece: bytes) -> None:
+        """Append a piece."""
+        await self._in_thread(partial(self._opened.write, piece))
+
+    async def restart(self) -> None:
+        """Forget what was written."""
+
+        def empty() -> None:
+            self._opened.seek(0)
+            self._opened.truncate()
+
+        await to_the_end(empty)
+
+    @property
+    def _opened(self) -> BinaryIO | FileIO:
+        if self._file is None:
+            raise ValueError("the file is not open")
+        return self._file
+
+    def _open(self) -> None:
+        if self._through:
+            file = self.path.open("wb", buffering=0)
+            if self._dropped:  # nobody waits any more for a pipe that has found its reader now
+                file.close()
+            self._file = file
+            return
+        if _NAMELESS:
+            # Not every file system knows files without a name.
+            with suppress(OSError):
+                flags = _NAMELESS | os.O_RDWR
+                self._file = os.fdopen(os.open(self.path.parent, flags, 0o666), "w+b")
+                return
+        self._named = True
+        self._file = self._part.open("xb")
+
+    def _keep(self) -> None:
+        try:
+            self._opened.flush()
+            if self._replaces and not self._through:
+                self._materialize()
+                if self.path.exists():
+                    shutil.copymode(self.path, self._part)
+                self._part.replace(self.path)
+            elif not self._through:
+                wanted, number = self.path, 1
+                # image.png or, as far as these are taken, image-2.png, image-3.png ...
+                while not self._take(self.path):
+                    number += 1
+                    self.path = wanted.with_stem(f"{wanted.stem}-{number}")
+            self._opened.close()
+        except BaseException:
+            self._drop()
+            raise
+
+    def _name(self, path: Path) -> None:
+        """Give the file a name that is free.
+
+        Raises:
+            FileExistsError: It is taken.
+        """
+        if self._named:
+            if path != self._part:
+                os.link(self._part, path)
+                self._part.unlink()
+            return
+        os.link(f"/proc/self/fd/{self._opened.fileno()}", path, follow_symlinks=True)
+        self._named = True
+
+    def _take(self, name: Path) -> bool:
+        """Give the file a name unless that is taken, whoever else wants it at the same moment."""
+        try:
+            self._name(name)
+        except FileExistsError:
+            return False
+        except OSError:
+            # A file system without links, or a system without /proc: reserve the name, then move.
+            try:
+                with name.open("xb"):
+                    pass
+            except FileExistsError:
+                return False
+            self._materialize()
+            self._part.replace(name)
+        return True
+
+    def _materialize(self) -> None:
+        """Give the file its hidden name, where no link can be made by copying it."""
+        if self._named:
+            return
+        try:
+            self._name(self._part)
+        except OSError:
+            self._named = True
+            self._opened.seek(0)
+            with self._part.open("xb") as copy:
+                shutil.copyfileobj(self._opened, copy)
+
+    def _drop(self) -> None:
+        self._dropped = True
+        try:
+            if self._file is not None:
+                self._file.close()
+        finally:
+            if self._named:
+                self._part.unlink(missing_ok=True)
+
+
+async def target_of(to: str | os.PathLike[str], name: str) -> PartialFile:
+    """Return the file to be: in a directory under a name of its own, or as the caller names it.
+
+    What the caller names may be a link, whose file is meant, or a device or pipe, which is
+    written to and not replaced.
+    """
+    path = anyio.Path(to)
+    if os.fspath(to).endswith(("/", os.sep)):
+        await path.mkdir(parents=True, exist_ok=True)
+    if await path.is_dir():
+        # The name is the server's choice, which may be that of something dear.
+        return PartialFile(Path(path / name), replaces=False)
+    real = Path(await path.resolve()) if await path.is_symlink() else Path(path)
+    try:
+        mode = (await anyio.Path(real).stat()).st_mode
+    except OSError:
+        return PartialFile(real)
+    return PartialFile(real, through=not stat.S_ISREG(mode))

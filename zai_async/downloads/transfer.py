@@ -1,0 +1,278 @@
+"""The way of a file from the network: redirects, retries, and going on where it broke off."""
+
+import inspect
+import os
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import anyio
+
+from zai_async._clock import Clock
+from zai_async._transport import Request, Response, Transport
+from zai_async._version import __version__
+from zai_async.downloads.names import file_name, guessed_type
+from zai_async.downloads.targets import PartialFile, target_of
+from zai_async.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    LimitError,
+    RequestTimeoutError,
+    ResponseError,
+    TransportError,
+)
+from zai_async.models import Timeout
+from zai_async.models.files import Progress
+from zai_async.retry import RetryPolicy
+
+__all__ = ["download"]
+
+T = TypeVar("T")
+
+_TWO_GIB: Final = 2**31
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 5
+# As it is stored: a compressed answer would say nothing about the size of the file.
+_HEADERS: Final = {"User-Agent": f"zai-async/{__version__}", "Accept-Encoding": "identity"}
+# A store may know a file some seconds later than the task that made it says so.
+_TRIES_OF_A_MISSING_FILE: Final = 3
+_BUSY: Final = frozenset({408, 425, 429})
+_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
+_NOTICES: Final = frozenset({"application/json", "application/xml", "text/xml", "text/plain"})
+_MEDIA: Final = frozenset({"image", "video", "audio"})
+
+
+async def download(
+    transport: Transport,
+    url: str,
+    to: str | os.PathLike[str],
+    *,
+    timeout: Timeout,  # noqa: ASYNC109 - four clocks, none of which is for the whole
+    policy: RetryPolicy,
+    clock: Clock,
+    max_bytes: int = _TWO_GIB,
+    on_progress: Progress | None = None,
+    allow: Callable[[str, str], bool] | None = None,
+) -> Path:
+    """Fetch a file and return where it lies; see ``AsyncZai.download``."""
+    if not is_web(url):
+        raise ConfigurationError("only http:// and https:// addresses can be downloaded")
+    async with AsyncExitStack() as files:
+        transfer = Transfer(
+            transport,
+            url,
+            to,
+            files,
+            limits=timeout,
+            max_bytes=max_bytes,
+            on_progress=on_progress,
+            allow=allow,
+        )
+        failures, last = 0, clock.monotonic()
+        while True:
+            before = transfer.received
+            try:
+                await transfer.go_on()
+                break
+            except (TransportError, ResponseError) as error:
+                if transfer.received > before:  # it goes on, if slowly
+                    failures, last = 0, clock.monotonic()
+                failures += 1
+                missing = error.status_code == 404
+                if missing and failures > _TRIES_OF_A_MISSING_FILE:
+                    raise
+                elapsed = clock.monotonic() - last
+                wait = policy.decide(error, retry=failures, elapsed=elapsed, jitter=clock.random())
+                if wait is None or not transfer.can_repeat:
+                    raise
+            await clock.sleep(wait)
+    return transfer.path
+
+
+class Transfer:
+    """A file on its way, through as many connections as it takes."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        url: str,
+        to: str | os.PathLike[str],
+        files: AsyncExitStack,
+        *,
+        limits: Timeout,
+        max_bytes: int,
+        on_progress: Progress | None,
+        allow: Callable[[str, str], bool] | None,
+    ) -> None:
+        self._transport = transport
+        self._url = url
+        self._to = to
+        self._files = files
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._on_progress = on_progress
+        self._allow = allow
+        self._file: PartialFile | None = None
+        self._validator: str | None = None
+        self.received = 0
+        """Bytes of the file so far."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies when it is whole."""
+        return self._file.path if self._file is not None else Path(self._to)
+
+    @property
+    def can_repeat(self) -> bool:
+        """Whether another try may help: what a pipe was given cannot be taken back."""
+        begun = self._file is not None and self.received > 0
+        return not begun or self._target.rewinds or self._validator is not None
+
+    async def go_on(self) -> None:
+        """Fetch the rest of the file.
+
+        Raises:
+            TransportError: The connection failed or broke.
+            ResponseError: Something else came instead of the file.
+        """
+        response, address = await self._open()
+        try:
+            size = await self._begin(response, address)
+            limit = self._limits.between_progress
+            while piece := await within(limit, response.read()):
+                if not self.received:
+                    self._require_no_page(response, address, piece)
+                self.received += len(piece)
+                self._require_within(self.received)
+                await self._target.write(piece)
+                result = self._on_progress(self.received, size) if self._on_progress else None
+                if inspect.isawaitable(result):
+                    await result
+            if size is not None and self.received != size:
+                text = f"the file broke off after {self.received} of {size} bytes"
+                raise ConnectionLostError(text)
+        finally:
+            response.close()
+
+    @property
+    def _target(self) -> PartialFile:
+        if self._file is None:
+            raise ValueError("nothing has come yet")
+        return self._file
+
+    async def _open(self) -> tuple[Response, str]:
+        """Return the answer that is the file or the rest of it, and where it was found."""
+        url = self._url
+        headers = dict(_HEADERS)
+        if self.received and self._validator is not None:
+            # Should the file be another one by now, the whole of it comes (RFC 9110, 13.1.5).
+            headers |= {"Range": f"bytes={self.received}-", "If-Range": self._validator}
+        for _ in range(1 + _MOST_REDIRECTS):
+            request = Request(
+                operation="download",
+                method="GET",
+                url=url,
+                headers=headers,
+                connect_timeout=self._limits.connect,
+                bare=True,
+                guard=None if self._allow is None else partial(self._allow, url),
+            )
+            response = await within(self._limits.first_byte, self._transport.send(request))
+            target = response.headers.get("Location")
+            if response.status == 200 or (response.status == 206 and "Range" in headers):
+                return response, url
+            response.close()
+            if response.status == 416 and "Range" in headers:
+                # The file is shorter than it was; the next try asks for all of it.
+                self._validator = None
+                raise ConnectionLostError("the file has changed while it was fetched")
+            if response.status not in _REDIRECTS or target is None:
+                raise refusal(response.status)
+            secure, url = url.startswith("https:"), urljoin(url, target)
+            if not is_web(url):
+                raise ResponseError("the file is said to lie where neither http nor https leads")
+            if secure and not url.startswith("https:"):
+                raise ResponseError("the file is said to lie where nothing is encrypted")
+        raise ResponseError("the address redirects in circles")
+
+    async def _begin(self, response: Response, address: str) -> int | None:
+        """Look at the headers, and return the size of the whole file, None if it is not known."""
+        headers = response.headers
+        if response.status == 206:
+            found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+            if found is None or int(found[1]) != self.received:
+                self._validator = None
+                raise ConnectionLostError("another part of the file came than the rest of it")
+            return None if found[2] == "*" else int(found[2])
+
+        self._require_no_page(response, address, b"")
+        plain = headers.get("Content-Encoding", "identity") == "identity"
+        length = headers.get("Content-Length", "")
+        size = int(length) if plain and length.isascii() and length.isdigit() else None
+        if size is not None:
+            self._require_within(size)
+        # A weak tag does not say that the bytes are the same.
+        tag = headers.get("ETag", "")
+        validator = tag if tag.startswith('"') else headers.get("Last-Modified")
+        ranges = plain and headers.get("Accept-Ranges", "bytes") == "bytes"
+        self._validator = validator if ranges else None
+        if self._file is None:
+            target = await target_of(self._to, file_name(address, headers))
+            self._file = await self._files.enter_async_context(target)
+        elif self.received:
+            if not self._file.rewinds:
+                raise ConnectionLostError("the rest of the file cannot be had")
+            await self._file.restart()
+        self.received = 0
+        return size
+
+    def _require_within(self, size: int) -> None:
+        if size > self._max_bytes:
+            text = f"the file is larger than {self._max_bytes} bytes"
+            raise LimitError(text, limit=self._max_bytes)
+
+    def _require_no_page(self, response: Response, address: str, piece: bytes) -> None:
+        """Refuse a page of an error or of a login in place of a picture, film or sound."""
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        wanted = guessed_type(os.fspath(self._to)) or guessed_type(urlsplit(address).path) or ""
+        beginning = piece[:200].lstrip().lower()
+        page = kind in _PAGES or beginning.startswith((b"<!doctype html", b"<html"))
+        media = wanted.partition("/")[0] in _MEDIA
+        if (page and wanted not in _PAGES) or (media and kind in _NOTICES):
+            raise ResponseError(
+                f"a page ({kind or 'of no type'}) came instead of the file",
+                hint="Addresses of results are valid for some time only.",
+            )
+
+
+def is_web(url: str) -> bool:
+    """Tell whether an address is one of http or https."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def refusal(status: int) -> ResponseError:
+    """Return the error for a status that is not that of a file."""
+    again = status >= 500 or status in _BUSY
+    return ResponseError(
+        f"HTTP {status} instead of the file",
+        status_code=status,
+        retryable=again,
+        repeat="short" if again or status == 404 else "never",
+        hint="Addresses of results are valid for some time only." if status < 500 else None,
+    )
+
+
+async def within(limit: float | None, work: Awaitable[T]) -> T:
+    """Wait for something, as long as a timeout allows."""
+    with anyio.move_on_after(limit):
+        return await work
+    raise RequestTimeoutError(f"no data received for {limit:g} s")
