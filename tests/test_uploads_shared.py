@@ -176,7 +176,7 @@ async def test_media_survive_pickle_and_copy(content, tmp_path):
 
 @pytest.mark.parametrize("content", [io.BytesIO(PNG), Pipe(PNG)], ids=["memory", "pipe"])
 def test_a_file_that_cannot_be_pickled_says_what_can(content):
-    with pytest.raises(TypeError, match="zai_async can pickle bytes and paths"):
+    with pytest.raises(TypeError, match="give its path or its bytes"):
         pickle.dumps(image(content))
 
 

@@ -288,13 +288,13 @@ class JSONBody(CountedBody):
         self, text: bytes, media: Sequence[Media], progress: Progress | None = None
     ) -> None:
         self._encodings: dict[FilePart, Encoding] = {}
-        self._kinds: dict[FilePart, str | None] = {}
+        self._media: dict[FilePart, Media] = {}
         self._prefixes: dict[FilePart, bytes] = {}
         parts: list[bytes | FilePart] = []
         for each in media:
             before, _, text = text.partition(each.encode())
             part = FilePart(each.source, each.limits, each.source.name)
-            self._encodings[part], self._kinds[part] = each.encoding, each.kind
+            self._encodings[part], self._media[part] = each.encoding, each
             parts += [before, part]
         self._parts = [*parts, text]
         self._progress = progress
@@ -314,9 +314,8 @@ class JSONBody(CountedBody):
                 sizes.append(len(part))
                 continue
             await part.inspect()
-            kind = self._kinds[part] or media_type(part.head) or "application/octet-stream"
-            raw = self._encodings[part] == "raw"
-            prefix = self._prefixes[part] = b"" if raw else f"data:{kind};base64,".encode()
+            prefix = self._media[part].prefix(part.head, self._encodings[part]).encode()
+            self._prefixes[part] = prefix
             sizes.append(None if part.size is None else len(prefix) + (part.size + 2) // 3 * 4)
         known = [size for size in sizes if size is not None]
         self.size = sum(known) if len(known) == len(sizes) else None

@@ -4,19 +4,19 @@ Sources: https://docs.z.ai/api-reference/audio/audio-transcriptions,
 https://docs.z.ai/api-reference/llm/chat-completion and https://docs.z.ai/api-reference/files.
 """
 
-import os
+import base64
 import secrets
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
 from zai_async.errors import InvalidFileError
 from zai_async.models import AudioPartParam, FilePartParam, ImagePartParam, VideoPartParam
 from zai_async.models.files import FileContent
-from zai_async.uploads.sources import Source, open_source
+from zai_async.uploads.sources import HEAD, Source, kept, open_source
 
 __all__ = [
     "MARK",
@@ -137,16 +137,28 @@ class Media(str):  # noqa: SLOT000 - the few there are need no slots
         return self
 
     def __reduce__(self) -> tuple[Callable[..., "Media"], tuple[Any, ...]]:
-        content: Any = self.source.content
-        if isinstance(content, bytearray | memoryview):
-            content = bytes(cast("bytes", content))
-        if not isinstance(content, bytes | str | os.PathLike):
-            text = (
-                f"a file that is {type(content).__name__} cannot be pickled; "
-                "zai_async can pickle bytes and paths"
-            )
-            raise TypeError(text)
-        return restored_media, (cast("Any", content), self.encoding, self.limits, self.kind)
+        return restored_media, (kept(self.source), self.encoding, self.limits, self.kind)
+
+    def prefix(self, head: bytes, encoding: Encoding) -> str:
+        """Return what comes before the base64 of a file that begins like this."""
+        if encoding == "raw":
+            return ""
+        return f"data:{self.kind or media_type(head) or 'application/octet-stream'};base64,"
+
+    def inline(self) -> str:
+        """Return the text that is sent in its place, to be kept beside the other messages.
+
+        A path is read here and now.
+
+        Raises:
+            TypeError: It is a file that is read while it is sent, and cannot be kept.
+            InvalidFileError: The file is not accepted.
+        """
+        found = kept(self.source)
+        content = found.read_bytes() if isinstance(found, Path) else found
+        self.limits.check(self.source.name, content[:HEAD], len(content))
+        prefix = self.prefix(content[:HEAD], self.encoding)
+        return prefix + base64.b64encode(content).decode()
 
 
 def restored_media(content: Any, encoding: Encoding, limits: FileLimits, kind: str | None) -> Media:

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from zai_async._threads import FILE_THREADS, abandonable
 from zai_async.errors import ConfigurationError
 
-__all__ = ["Source", "ThreadedFile", "open_source"]
+__all__ = ["HEAD", "Source", "ThreadedFile", "kept", "open_source"]
 
 HEAD: Final = 2**12
 # The first bytes of a file tell its type, also when they come one by one.
@@ -339,6 +339,22 @@ class PiecesSource:
         yield self._first
         async for piece in self._pieces:
             yield piece
+
+
+def kept(source: Source) -> bytes | Path:
+    """Return what of a source can be copied and stored.
+
+    Raises:
+        TypeError: It is read while it is sent.
+    """
+    if isinstance(source.content, bytes | bytearray | memoryview):
+        return bytes(cast("bytes", source.content))
+    if isinstance(source.content, str | os.PathLike):
+        return Path(cast("str", source.content))
+    raise TypeError(
+        f"{source.name} is an open file or a stream and cannot be copied or stored by zai_async: "
+        "give its path or its bytes instead"
+    )
 
 
 def read_already(name: str) -> ConfigurationError:
