@@ -325,8 +325,8 @@ async def test_a_body_that_cannot_be_read_twice_is_sent_once(reply):
 
     stale = ConnectionLostError("reset")
     stale.stale = True
-    messages = [{"role": "user", "content": [image(pieces())]}]
     for first in (reply, FakeReply(failure=stale)):
+        messages = [{"role": "user", "content": [image(pieces())]}]
         zai, transport = scripted(first, FINE)
         async with zai:
             with pytest.raises(ZaiError):

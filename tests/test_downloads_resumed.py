@@ -27,6 +27,7 @@ from zai_async import (
     TLSError,
 )
 from zai_async._transport import _internals
+from zai_async._transport._client import GuardedResolver
 from zai_async.testing import FakeReply, FakeTransport
 
 WHOLE = b"".join(DATA)
@@ -113,6 +114,12 @@ async def test_a_part_that_does_not_fit_is_not_used(tmp_path, odd):
     assert len(transport.requests) >= 2
     if len(transport.requests) == 3:
         assert "Range" not in transport.requests[2].headers
+
+
+async def test_a_connection_that_breaks_before_the_first_byte(tmp_path):
+    path, transport = await fetch(tmp_path, FakeReply(headers=TAG, steps=(CUT,)), data())
+    assert path.read_bytes() == WHOLE
+    assert "Range" not in transport.requests[1].headers
 
 
 async def test_a_part_of_a_file_of_unknown_size(tmp_path):
@@ -468,3 +475,7 @@ async def test_an_address_with_characters_that_must_be_escaped(tmp_path):
         await zai.download(url, tmp_path / "x.bin")
         [seen] = server.requests
         assert seen.target == "/%C3%A9%20%C3%BC/%2F.bin?q=%C3%9F&r=%2F"
+
+
+async def test_what_resolves_is_closed():
+    await GuardedResolver(bool).close()

@@ -10,10 +10,9 @@ import shutil
 import stat
 from contextlib import suppress
 from functools import partial
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Any, Final, Self
 
 import anyio
 
@@ -39,7 +38,7 @@ class PartialFile:
         self._named = self._dropped = False
         # A pipe may wait for its reader for ever; a file must not be left half written.
         self._in_thread = abandonable if through else to_the_end
-        self._file: BinaryIO | FileIO | None = None
+        self._file: Any = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -64,22 +63,16 @@ class PartialFile:
 
     async def write(self, piece: bytes) -> None:
         """Append a piece."""
-        await self._in_thread(partial(self._opened.write, piece))
+        await self._in_thread(partial(self._file.write, piece))
 
     async def restart(self) -> None:
         """Forget what was written."""
 
         def empty() -> None:
-            self._opened.seek(0)
-            self._opened.truncate()
+            self._file.seek(0)
+            self._file.truncate()
 
         await to_the_end(empty)
-
-    @property
-    def _opened(self) -> BinaryIO | FileIO:
-        if self._file is None:
-            raise ValueError("the file is not open")
-        return self._file
 
     def _open(self) -> None:
         if self._through:
@@ -99,7 +92,7 @@ class PartialFile:
 
     def _keep(self) -> None:
         try:
-            self._opened.flush()
+            self._file.flush()
             if self._replaces and not self._through:
                 self._materialize()
                 if self.path.exists():
@@ -111,7 +104,7 @@ class PartialFile:
                 while not self._take(self.path):
                     number += 1
                     self.path = wanted.with_stem(f"{wanted.stem}-{number}")
-            self._opened.close()
+            self._file.close()
         except BaseException:
             self._drop()
             raise
@@ -123,11 +116,10 @@ class PartialFile:
             FileExistsError: It is taken.
         """
         if self._named:
-            if path != self._part:
-                os.link(self._part, path)
-                self._part.unlink()
+            os.link(self._part, path)
+            self._part.unlink()
             return
-        os.link(f"/proc/self/fd/{self._opened.fileno()}", path, follow_symlinks=True)
+        os.link(f"/proc/self/fd/{self._file.fileno()}", path, follow_symlinks=True)
         self._named = True
 
     def _take(self, name: Path) -> bool:
@@ -155,9 +147,9 @@ class PartialFile:
             self._name(self._part)
         except OSError:
             self._named = True
-            self._opened.seek(0)
+            self._file.seek(0)
             with self._part.open("xb") as copy:
-                shutil.copyfileobj(self._opened, copy)
+                shutil.copyfileobj(self._file, copy)
 
     def _drop(self) -> None:
         self._dropped = True

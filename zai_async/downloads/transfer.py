@@ -130,8 +130,9 @@ class Transfer:
     @property
     def can_repeat(self) -> bool:
         """Whether another try may help: what a pipe was given cannot be taken back."""
-        begun = self._file is not None and self.received > 0
-        return not begun or self._target.rewinds or self._validator is not None
+        if self._file is None or not self.received:
+            return True
+        return self._file.rewinds or self._validator is not None
 
     async def go_on(self) -> None:
         """Fetch the rest of the file.
@@ -142,14 +143,14 @@ class Transfer:
         """
         response, address = await self._open()
         try:
-            size = await self._begin(response, address)
+            size, file = await self._begin(response, address)
             limit = self._limits.between_progress
             while piece := await within(limit, response.read()):
                 if not self.received:
                     self._require_no_page(response, address, piece)
                 self.received += len(piece)
                 self._require_within(self.received)
-                await self._target.write(piece)
+                await file.write(piece)
                 result = self._on_progress(self.received, size) if self._on_progress else None
                 if inspect.isawaitable(result):
                     await result
@@ -158,12 +159,6 @@ class Transfer:
                 raise ConnectionLostError(text)
         finally:
             response.close()
-
-    @property
-    def _target(self) -> PartialFile:
-        if self._file is None:
-            raise ValueError("nothing has come yet")
-        return self._file
 
     async def _open(self) -> tuple[Response, str]:
         """Return the answer that is the file or the rest of it, and where it was found."""
@@ -200,15 +195,15 @@ class Transfer:
                 raise ResponseError("the file is said to lie where nothing is encrypted")
         raise ResponseError("the address redirects in circles")
 
-    async def _begin(self, response: Response, address: str) -> int | None:
-        """Look at the headers, and return the size of the whole file, None if it is not known."""
-        headers = response.headers
-        if response.status == 206:
+    async def _begin(self, response: Response, address: str) -> tuple[int | None, PartialFile]:
+        """Look at the headers, and return the size of the whole file, if known, and the file."""
+        headers, file = response.headers, self._file
+        if file is not None and response.status == 206:
             found = _RANGE.fullmatch(headers.get("Content-Range", ""))
             if found is None or int(found[1]) != self.received:
                 self._validator = None
                 raise ConnectionLostError("another part of the file came than the rest of it")
-            return None if found[2] == "*" else int(found[2])
+            return (None if found[2] == "*" else int(found[2])), file
 
         self._require_no_page(response, address, b"")
         plain = headers.get("Content-Encoding", "identity") == "identity"
@@ -221,15 +216,15 @@ class Transfer:
         validator = tag if tag.startswith('"') else headers.get("Last-Modified")
         ranges = plain and headers.get("Accept-Ranges", "bytes") == "bytes"
         self._validator = validator if ranges else None
-        if self._file is None:
+        if file is None:
             target = await target_of(self._to, file_name(address, headers))
-            self._file = await self._files.enter_async_context(target)
+            file = self._file = await self._files.enter_async_context(target)
         elif self.received:
-            if not self._file.rewinds:
+            if not file.rewinds:
                 raise ConnectionLostError("the rest of the file cannot be had")
-            await self._file.restart()
+            await file.restart()
         self.received = 0
-        return size
+        return size, file
 
     def _require_within(self, size: int) -> None:
         if size > self._max_bytes:
