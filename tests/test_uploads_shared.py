@@ -323,9 +323,9 @@ def test_a_loop_that_was_closed_is_told_nothing():
         done.set()
 
     async def start():
-        task = asyncio.create_task(abandonable(work))
+        waiting = abandonable(work)
         await asyncio.sleep(0.01)
-        task.cancel()
+        waiting.cancel()
 
     asyncio.run(start())
     go.set()

@@ -5,6 +5,8 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -75,8 +77,8 @@ FILE_THREADS: Final = DaemonThreads(_MOST_THREADS)
 """Reads the files of callers, which may be pipes or lie on a disk that does not answer."""
 
 
-async def abandonable(work: Callable[[], T]) -> T:
-    """Do blocking work in a thread, and leave it behind when this task is cancelled."""
+def abandonable(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Do blocking work in a thread; who is cancelled while it awaits this leaves it behind."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -84,18 +86,17 @@ async def abandonable(work: Callable[[], T]) -> T:
         try:
             result = work()
         except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
-            finish(lambda error=error: done.set_exception(error))  # type: ignore[misc]
+            finish(partial(done.set_exception, error))
         else:
-            finish(lambda: done.set_result(result))
+            finish(partial(done.set_result, result))
 
     def finish(tell: Callable[[], None]) -> None:
-        try:
+        # The loop may have been closed meanwhile, and nobody waits any more.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(lambda: None if done.done() else tell())
-        except RuntimeError:
-            return  # the loop was closed meanwhile, and nobody waits any more
 
     FILE_THREADS.submit(run)
-    return await done
+    return done
 
 
 async def to_the_end(work: Callable[[], T]) -> T:
@@ -103,7 +104,7 @@ async def to_the_end(work: Callable[[], T]) -> T:
 
     Left behind, the thread would open a file that nobody knows of, or write to one that is gone.
     """
-    doing = asyncio.get_running_loop().run_in_executor(None, work)
+    doing = abandonable(work)
     with anyio.CancelScope(shield=True):
         try:
             await asyncio.shield(doing)
