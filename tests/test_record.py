@@ -24,6 +24,7 @@ from zai_async import (
     StreamConsumedError,
     Timing,
 )
+from zai_async._operations import CHAT
 from zai_async._wire import Operation
 from zai_async.limiter import Limits
 from zai_async.models import ChatCompletion
@@ -316,6 +317,25 @@ async def test_a_free_answer_that_tells_of_tokens_but_of_no_task_is_not_charged(
     async with zai:
         await zai._manager.call(operation, {})
     assert (zai.usage.total.calls, zai.usage.total.tokens) == (1, 0)
+
+
+async def test_a_call_that_is_made_again_after_its_end_is_another_one():
+    seen = Seen()
+    zai, _ = scripted(FINE, hooks=seen.hooks)
+
+    async def accept(response):
+        return await call.read(response)
+
+    async with zai:
+        call = zai._manager.begin(CHAT, ASK)
+        for _ in range(2):
+            assert await call.execute(accept)
+            call.leave(completed=True)
+            call.leave(completed=True)
+    assert seen.names == ["StartEvent", "FinishEvent"] * 2
+    assert seen[0].call_id == seen[1].call_id != seen[2].call_id == seen[3].call_id
+    assert [[attempt.number for attempt in end.attempts] for end in seen[1::2]] == [[1], [2]]
+    assert (zai.usage.total.calls, zai.usage.total.attempts) == (2, 2)
 
 
 # Times
