@@ -292,6 +292,15 @@ async def test_silence_comes_to_an_end(tmp_path, reply):
     await refused(tmp_path, RequestTimeoutError, reply, clocks=clocks)
 
 
+async def test_a_file_that_trickles_is_given_up(tmp_path):
+    """A byte now and then is no progress: 16 KiB are."""
+    trickle = [step for byte in b"x" * 1000 for step in (bytes([byte]), 0.005)]
+    clocks = Timeout(between_progress=0.05)
+    await refused(tmp_path, RequestTimeoutError, data(*trickle), clocks=clocks)
+    pieces = [step for _ in range(10) for step in (0.02, bytes(2**14))]
+    assert await fetch(tmp_path, data(*pieces), clocks=clocks)
+
+
 async def test_a_download_can_be_cancelled_at_any_moment(tmp_path):
     """With asyncio's own cancel(), which anyio's shields do not keep out of a thread."""
     for steps in range(1000):

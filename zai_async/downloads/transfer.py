@@ -41,6 +41,8 @@ _HEADERS: Final = {"User-Agent": f"zai-async/{__version__}", "Accept-Encoding": 
 # A store may know a file some seconds later than the task that made it says so.
 _TRIES_OF_A_MISSING_FILE: Final = 3
 _BUSY: Final = frozenset({408, 425, 429})
+# Of a file, and of an answer that is read whole, this much is progress, or the end.
+_PROGRESS_BYTES: Final = 2**14
 _RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NOTICES: Final = frozenset({"application/json", "application/xml", "text/xml", "text/plain"})
@@ -145,7 +147,18 @@ class Transfer:
         try:
             size, file = await self._begin(response, address)
             limit = self._limits.between_progress
-            while piece := await within(limit, response.read()):
+            left, counted = limit, self.received
+            while True:
+                begun = anyio.current_time()
+                piece = await within(left, response.read(), limit=limit)
+                if not piece:
+                    break
+                # A server that trickles must come to an end: only so much is progress. What the
+                # disk and the caller take is not the server's.
+                if left is not None:
+                    left -= anyio.current_time() - begun
+                if self.received + len(piece) - counted >= _PROGRESS_BYTES:
+                    left, counted = limit, self.received + len(piece)
                 if not self.received:
                     self._require_no_page(response, address, piece)
                 self.received += len(piece)
@@ -266,8 +279,8 @@ def refusal(status: int) -> ResponseError:
     )
 
 
-async def within(limit: float | None, work: Awaitable[T]) -> T:
-    """Wait for something, as long as a timeout allows."""
-    with anyio.move_on_after(limit):
+async def within(left: float | None, work: Awaitable[T], *, limit: float | None = None) -> T:
+    """Wait for something, as long as a timeout allows; ``limit`` if it has begun before."""
+    with anyio.move_on_after(left):
         return await work
-    raise RequestTimeoutError(f"no data received for {limit:g} s")
+    raise RequestTimeoutError(f"no data, or too little, received for {limit or left:g} s")
