@@ -738,3 +738,14 @@ def test_whatever_happens_there_is_one_end_and_one_submission(polls, chance):
         assert asked[-1] in {"failed", "empty"}
     gaps = [b - a for a, b in zip(wire.times, wire.times[1:], strict=False)]
     assert all(gap >= 5 for gap in gaps)
+
+
+@pytest.mark.parametrize("limit", ["interval", "max_poll_failure"])
+def test_updates_at_impossible_times_are_refused_before_anything_is_sent(limit):
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        with pytest.raises(ConfigurationError, match=limit):
+            task.updates(**{limit: -1})
+
+    _, wire = played(work)
+    assert wire.requests == []
