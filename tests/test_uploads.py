@@ -28,7 +28,6 @@ from zai_async import (
 )
 from zai_async.models.encoding import encode
 from zai_async.uploads import MARK, FileLimits, JSONBody, Media, MultipartBody
-from zai_async.uploads.bodies import _base64
 from zai_async.uploads.media import media_type, wav_seconds
 from zai_async.uploads.sources import open_source
 
@@ -569,16 +568,3 @@ async def test_a_form_without_a_file():
 
 def test_a_file_in_a_message_prints_as_a_mark():
     assert str(image(Path("secret.png"))["image_url"]["url"]).startswith(MARK)
-
-
-# What mutants survived.
-
-
-@given(st.lists(st.binary(max_size=7), max_size=6))
-async def test_pieces_of_any_length_are_one_text_in_base64(pieces):
-    async def parts():
-        for piece in pieces:
-            yield piece
-
-    encoded = [text async for text in _base64(parts())]
-    assert b"".join(encoded) == base64.b64encode(b"".join(pieces))
