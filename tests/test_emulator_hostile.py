@@ -5,9 +5,10 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.effort import times
 from tests.emulator_wire import KEY, error_of, wire
 from zai_async.testing import Emulator
 from zai_async.testing.emulator import emulator as emulator_module
@@ -273,7 +274,9 @@ def platform():
     return Platform(None, 0)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=times(2_000, 100), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_no_request_makes_an_operation_raise(platform, data):
     route = data.draw(st.sampled_from(platform.table.routes))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jsonschema.validators import validator_for
 from pydantic import UUID4, Base64Str, BaseModel, Field, HttpUrl, Json, TypeAdapter
 
+from tests.effort import times
 from zai_async.testing.emulator.pattern_text import PatternError, matching_texts
 from zai_async.testing.emulator.scalar_values import SchemaError
 from zai_async.testing.emulator.schema_check import SchemaCheck
@@ -161,7 +162,7 @@ SCHEMAS = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(1_000, 50))
 @given(SCHEMAS)
 def test_samples_satisfy_generated_schemas(schema):
     judge(sample(schema), schema)

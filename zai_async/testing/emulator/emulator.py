@@ -132,9 +132,9 @@ class Emulator:
         traceback: TracebackType | None,
     ) -> None:
         """Stop the server and its thread."""
-        if self._thread is not None:
-            (_, stack), self._thread = self._thread, None
-            stack.close()
+        stack = self._thread[1] if self._thread else ExitStack()
+        self._thread = None
+        stack.close()
 
     @property
     def root_url(self) -> str:
