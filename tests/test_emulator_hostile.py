@@ -274,9 +274,7 @@ def platform():
     return Platform(None, 0)
 
 
-@settings(
-    max_examples=times(2_000, 100), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=times(2_000, 100))
 @given(data=st.data())
 def test_no_request_makes_an_operation_raise(platform, data):
     route = data.draw(st.sampled_from(platform.table.routes))
