@@ -37,10 +37,6 @@ def test_dir_shows_the_api_and_nothing_else():
     }
 
 
-def test_models_show_what_they_export():
-    assert models.__all__ == sorted(models.__all__)
-
-
 @pytest.mark.parametrize("row", METHODS.values(), ids=METHODS)
 def test_help_shows_the_keywords_of_an_operation(row):
     method = method_of(row.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_resources import CASES
 from tests.test_uploads import PNG, wav
 from zai_async import AsyncZai, ConfigurationError, RetryPolicy
 from zai_async import _operations as ep
@@ -175,21 +176,7 @@ OPERATIONS = {
     "audio.transcriptions.create": transcription,
     "audio.speech.create": speech,
     "voices.clone": cloned,
-    "voices.list": lambda zai: zai.voices.list(),
     "voices.delete": removed_voice,
-    "tokenizer.count": lambda zai: zai.tokenizer.count(model="glm-4.6", messages="hello"),
-    "layout_parsing.parse": lambda zai: zai.layout_parsing.parse(
-        model="glm-ocr", file="https://example.org/a.pdf"
-    ),
-    "web_search.create": lambda zai: zai.web_search.create(
-        search_engine="search-prime", search_query="hello", count=2
-    ),
-    "reader.read": lambda zai: zai.reader.read(url="https://example.org/"),
-    "embeddings.create": lambda zai: zai.embeddings.create(model="embedding-3", input="hello"),
-    "rerank.create": lambda zai: zai.rerank.create(
-        model="rerank", query="hello", documents=["a", "hello"]
-    ),
-    "moderations.create": lambda zai: zai.moderations.create(model="moderation", input="hello"),
     "files.create": uploaded,
     "files.list": listed_files,
     "files.delete": deleted,
@@ -205,9 +192,22 @@ OPERATIONS = {
     "agents.invoke": agent,
     "agents.result": agent_task,
     "agents.conversation": conversation,
-    "models.list": lambda zai: zai.models.list(),
     "quota": lambda zai: zai.quota(),
 }
+
+
+def simple(case):
+    """Make the call of a case of tests/test_resources.py."""
+
+    async def call(zai):
+        for part in case.name.split("."):
+            zai = getattr(zai, part)
+        return await zai(**case.params)
+
+    return call
+
+
+OPERATIONS = {case.name: simple(case) for case in CASES} | OPERATIONS
 GATEWAYS = {
     "zai": (ZAI, "root_url", "id.secret"),
     "zai-coding": (ZAI_CODING, "root_url", "id.secret"),

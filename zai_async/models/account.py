@@ -8,6 +8,14 @@ from zai_async.models.json_object import JSONObject
 from zai_async.models.reply import Reply, moment
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "Model",
+    "Quota",
+    "QuotaData",
+    "QuotaLimit",
+    "QuotaUse",
+]
+
 
 class Model(JSONObject, kw_only=True):
     """Describe a model (undocumented); some models that the list leaves out work too."""

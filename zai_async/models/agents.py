@@ -13,6 +13,31 @@ from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "AgentChoice",
+    "AgentChunk",
+    "AgentContent",
+    "AgentConversationParams",
+    "AgentFilePartParam",
+    "AgentImagePartParam",
+    "AgentMessage",
+    "AgentMessageParam",
+    "AgentParams",
+    "AgentPartParam",
+    "AgentReply",
+    "AgentResultParams",
+    "AgentToolUse",
+    "AgentUsage",
+    "AgentVariables",
+    "ConversationVariables",
+    "ReasoningParam",
+    "SlidePageParam",
+    "StrategyConfigParam",
+    "SuggestionParam",
+    "TemplateVariables",
+    "TranslationVariables",
+]
+
 T = TypeVar("T")
 
 

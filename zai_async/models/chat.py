@@ -13,6 +13,25 @@ from zai_async.models.options import BY_FINISH_REASON
 from zai_async.models.reply import Reply
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "Audio",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "Choice",
+    "ChunkChoice",
+    "ChunkFunction",
+    "ChunkToolCall",
+    "CompletionTokensDetails",
+    "ContentFilter",
+    "Delta",
+    "FunctionCall",
+    "Message",
+    "PromptTokensDetails",
+    "SearchResult",
+    "ToolCall",
+    "Usage",
+]
+
 
 class PromptTokensDetails(JSONObject, kw_only=True, gc=False):
     """Split the prompt tokens."""

@@ -6,6 +6,40 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 from zai_async.models.chat import Message
 from zai_async.models.options import CallParams
 
+__all__ = [
+    "AssistantMessageParam",
+    "AudioParam",
+    "AudioPartParam",
+    "ChatParams",
+    "ContentPartParam",
+    "FileParam",
+    "FilePartParam",
+    "FileURLPartParam",
+    "FunctionCallParam",
+    "FunctionParam",
+    "FunctionToolParam",
+    "ImagePartParam",
+    "InputAudioParam",
+    "MCPParam",
+    "MCPToolParam",
+    "MessageParam",
+    "ResponseFormatParam",
+    "RetrievalParam",
+    "RetrievalToolParam",
+    "SensitiveWordCheckParam",
+    "SystemMessageParam",
+    "TextPartParam",
+    "ThinkingParam",
+    "ToolCallParam",
+    "ToolMessageParam",
+    "ToolParam",
+    "URLParam",
+    "UserMessageParam",
+    "VideoPartParam",
+    "WebSearchParam",
+    "WebSearchToolParam",
+]
+
 ChatModel = Literal[
     "glm-5.3",
     "glm-5.2",

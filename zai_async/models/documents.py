@@ -12,6 +12,24 @@ from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskState, state_of
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "FileParserParams",
+    "FileParserResultParams",
+    "FileParserSubmitParams",
+    "FileParserTask",
+    "Handwriting",
+    "HandwritingLine",
+    "HandwritingLocation",
+    "HandwritingParams",
+    "HandwritingProbability",
+    "Layout",
+    "LayoutData",
+    "LayoutElement",
+    "LayoutPage",
+    "LayoutParams",
+    "ParsedFile",
+]
+
 
 class LayoutParams(CallParams, total=False):
     """Hold the document and what shall be done with it.

@@ -11,6 +11,18 @@ from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply, moment
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "File",
+    "FileContent",
+    "FileDeletion",
+    "FileIdParams",
+    "FileInput",
+    "FileListParams",
+    "FileUploadParams",
+    "Progress",
+    "UploadParams",
+]
+
 
 class AsyncFile(Protocol):
     """An open file that is read by await, as those of FastAPI, anyio and aiofiles are."""

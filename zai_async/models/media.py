@@ -15,6 +15,31 @@ from zai_async.models.reply import Reply
 from zai_async.models.tasks import TaskStatus
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "ClonedVoice",
+    "Image",
+    "ImageParams",
+    "ImageResult",
+    "ImagesResponse",
+    "SpeechChoice",
+    "SpeechChunk",
+    "SpeechDelta",
+    "SpeechParams",
+    "Transcription",
+    "TranscriptionEvent",
+    "TranscriptionParams",
+    "TranscriptionSegment",
+    "Video",
+    "VideoFile",
+    "VideoParams",
+    "Voice",
+    "VoiceCloneParams",
+    "VoiceDeleteParams",
+    "VoiceDeletion",
+    "VoiceList",
+    "VoiceListParams",
+]
+
 VideoModel = Literal[
     "cogvideox-3",
     "viduq1-text",

@@ -11,6 +11,15 @@ from zai_async._codes import Outcome
 from zai_async._secrets import masked
 from zai_async.errors import BudgetExceededError
 
+__all__ = [
+    "Budget",
+    "CallOptions",
+    "CallParams",
+    "Outcome",
+    "Price",
+    "Timeout",
+]
+
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 # Looked up in place where every answer comes by.
 BY_FINISH_REASON: dict[str, Outcome] = {

@@ -13,6 +13,12 @@ from zai_async.errors import Attempt, Timing
 from zai_async.models.extra import NO_EXTRA
 from zai_async.models.json_object import JSONObject
 
+__all__ = [
+    "BinaryReply",
+    "Page",
+    "Reply",
+]
+
 T = TypeVar("T")
 
 # In seconds the year 5138, in milliseconds 1973: no moment of the platform lies between.

@@ -20,6 +20,31 @@ from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply
 from zai_async.models.tolerant import Count
 
+__all__ = [
+    "AudioURLPartParam",
+    "Embedding",
+    "EmbeddingParams",
+    "EmbeddingResponse",
+    "ModerationCalls",
+    "ModerationParams",
+    "ModerationPartParam",
+    "ModerationResponse",
+    "ModerationResult",
+    "ModerationUsage",
+    "ReaderParams",
+    "ReaderResponse",
+    "ReaderResult",
+    "RerankParams",
+    "RerankResponse",
+    "RerankResult",
+    "SearchIntent",
+    "SearchParams",
+    "SearchResponse",
+    "TokenCount",
+    "TokenizerParams",
+    "TokenizerUsage",
+]
+
 
 class SearchParams(CallParams, total=False):
     """Hold what is searched for, and where.

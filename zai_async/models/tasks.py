@@ -13,6 +13,22 @@ from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply, moment
 from zai_async.models.tolerant import Count, decode
 
+__all__ = [
+    "Batch",
+    "BatchError",
+    "BatchErrors",
+    "BatchIdParams",
+    "BatchListParams",
+    "BatchParams",
+    "BatchRequestCounts",
+    "BatchResponse",
+    "BatchResult",
+    "ChatResult",
+    "TaskIdParams",
+    "TaskState",
+    "TaskStatus",
+]
+
 TaskState = Literal["processing", "succeeded", "failed"]
 """How far a task is, in one vocabulary for all operations."""
 

@@ -31,6 +31,7 @@ from zai_async.testing.emulator.reply import WRONG_PATH, PlannedReply, Refusal
 from zai_async.testing.emulator.requests import RecordedRequest
 from zai_async.testing.emulator.retrieval import CheckHandlers, VectorHandlers, WebHandlers
 from zai_async.testing.emulator.tasks import TaskHandlers
+from zai_async.testing.emulator.unscripted import unscripted
 from zai_async.testing.emulator.voices import VoiceHandlers
 
 
@@ -94,7 +95,8 @@ class Platform:
         )
         groups: tuple[RouteGroup, ...] = (*stateful, *stateless)
         self._resettable: tuple[Resettable, ...] = (self.lowcodeapi, self.truto, *stateful)
-        self.table = RouteTable(route for group in groups for route in group.routes())
+        scripted = [route for group in groups for route in group.routes()]
+        self.table = RouteTable([*scripted, *unscripted(scripted)])
 
     def reset(self) -> None:
         """Forget everything that was scripted, uploaded and created."""
