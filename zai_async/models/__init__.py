@@ -11,6 +11,7 @@ from zai_async.models import (
     options,
     reply,
     retrieval,
+    sound,
     tasks,
 )
 from zai_async.models.account import *
@@ -23,6 +24,7 @@ from zai_async.models.media import *
 from zai_async.models.options import *
 from zai_async.models.reply import *
 from zai_async.models.retrieval import *
+from zai_async.models.sound import *
 from zai_async.models.tasks import *
 
 __all__: list[str] = []
@@ -36,4 +38,5 @@ __all__ += media.__all__
 __all__ += options.__all__
 __all__ += reply.__all__
 __all__ += retrieval.__all__
+__all__ += sound.__all__
 __all__ += tasks.__all__

@@ -67,7 +67,7 @@ class QuotaLimit(JSONObject, kw_only=True, rename="camel"):
 
 
 class QuotaData(JSONObject, kw_only=True):
-    """Hold the limits of a plan."""
+    """The limits of a plan."""
 
     level: str = ""
     """The plan: ``lite``, ``pro`` or ``max``."""
@@ -75,7 +75,7 @@ class QuotaData(JSONObject, kw_only=True):
 
 
 class Quota(Reply, kw_only=True):
-    """Hold how much of a plan is used (undocumented).
+    """How much of a plan is used (undocumented).
 
     Source: https://docs.z.ai/devpack/overview
     """

@@ -113,7 +113,7 @@ AgentVariables = TranslationVariables | TemplateVariables | Mapping[str, Any]
 
 
 class AgentParams(CallParams, total=False):
-    """Hold the keywords of a call to an agent."""
+    """Parameters of a call to an agent."""
 
     agent_id: Required[
         Literal["general_translation", "vidu_template_agent", "slides_glm_agent"] | str
@@ -179,7 +179,7 @@ class AgentToolUse(JSONObject, kw_only=True):
 
 
 class AgentContent(JSONObject, kw_only=True):
-    """Hold one part of what an agent says."""
+    """One part of what an agent says."""
 
     type: str = ""
     """``text``, ``object``, ``image_url``, ``video_url``, ``audio_url``, ``file_url``."""
@@ -201,7 +201,7 @@ class AgentContent(JSONObject, kw_only=True):
 
 
 class AgentMessage(JSONObject, kw_only=True):
-    """Hold what an agent says."""
+    """What an agent says."""
 
     role: str = ""
     phase: str = ""
@@ -223,7 +223,7 @@ class AgentMessage(JSONObject, kw_only=True):
 
 
 class AgentChoice(JSONObject, kw_only=True):
-    """Hold what one event or answer adds."""
+    """What one event or answer adds."""
 
     index: Count = 0
     """Of the slides agent the number of the event."""
@@ -244,7 +244,7 @@ class AgentUsage(Usage, kw_only=True, gc=False):
 
 
 class AgentReply(Reply, kw_only=True):
-    """Hold the answer of an agent, the result of its task, or a conversation with it."""
+    """The answer of an agent, the result of its task, or a conversation with it."""
 
     id: str = ""
     agent_id: str = ""
@@ -278,7 +278,7 @@ class AgentReply(Reply, kw_only=True):
 
 
 class AgentChunk(JSONObject, kw_only=True):
-    """Hold one event of a streamed answer, as on the wire."""
+    """One event of a streamed answer, as on the wire."""
 
     id: str = ""
     agent_id: str = ""

@@ -139,7 +139,7 @@ class ToolCall(JSONObject, kw_only=True, omit_defaults=True):
 
 
 class Audio(JSONObject, kw_only=True, omit_defaults=True):
-    """Hold spoken output of the audio models of bigmodel.cn."""
+    """Spoken output of the audio models of bigmodel.cn."""
 
     id: str | None = None
     data: str | None = None
@@ -213,7 +213,7 @@ class ContentFilter(JSONObject, kw_only=True):
 
 
 class ChatCompletion(Reply, kw_only=True):
-    """Hold the finished answer to a chat request."""
+    """The finished answer to a chat request."""
 
     id: str = ""
     """The id of the answer; also the ``X-Log-Id`` header."""
@@ -260,7 +260,7 @@ class ChatCompletion(Reply, kw_only=True):
 
 
 class ChunkFunction(JSONObject, kw_only=True, gc=False):
-    """Hold a fragment of a function call."""
+    """A fragment of a function call."""
 
     name: str | None = None
     arguments: str | None = None
@@ -268,7 +268,7 @@ class ChunkFunction(JSONObject, kw_only=True, gc=False):
 
 
 class ChunkToolCall(JSONObject, kw_only=True, gc=False):
-    """Hold a fragment of a tool call; fragments of one call share ``index``."""
+    """A fragment of a tool call; fragments of one call share ``index``."""
 
     index: Count | None = None
     id: str | None = None

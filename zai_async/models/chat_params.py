@@ -10,6 +10,7 @@ __all__ = [
     "AssistantMessageParam",
     "AudioParam",
     "AudioPartParam",
+    "ChatModel",
     "ChatParams",
     "ContentPartParam",
     "FileParam",
@@ -126,7 +127,7 @@ class FilePartParam(TypedDict):
 
 
 class InputAudioParam(TypedDict):
-    """Hold recorded speech."""
+    """Recorded speech."""
 
     data: str
     """Base64 of at most 10 minutes."""
@@ -331,7 +332,7 @@ class SensitiveWordCheckParam(TypedDict):
 
 
 class ChatParams(CallParams, total=False):
-    """Hold the keywords of a chat request; what is absent is not sent, and None is sent as null."""
+    """Parameters of a chat request; what is absent is not sent, and None is sent as null."""
 
     model: Required[ChatModel | str]
     """The model, such as ``"glm-5.3"``; any name is sent as it is."""

@@ -32,7 +32,7 @@ __all__ = [
 
 
 class LayoutParams(CallParams, total=False):
-    """Hold the document and what shall be done with it.
+    """The document and what shall be done with it.
 
     Source: https://docs.z.ai/api-reference/tools/layout-parsing
     """
@@ -57,7 +57,7 @@ class LayoutParams(CallParams, total=False):
 
 
 class LayoutElement(JSONObject, kw_only=True):
-    """Hold one element of a page."""
+    """One element of a page."""
 
     index: Count = 0
     label: str = ""
@@ -87,7 +87,7 @@ class LayoutData(JSONObject, kw_only=True):
 
 
 class Layout(Reply, kw_only=True):
-    """Hold a document as text and as elements."""
+    """A document as text and as elements."""
 
     id: str = ""
     created: Count = 0
@@ -109,7 +109,7 @@ class Layout(Reply, kw_only=True):
 
 
 class HandwritingParams(UploadParams, total=False):
-    """Hold the picture of something written by hand (bigmodel.cn).
+    """The picture of something written by hand (bigmodel.cn).
 
     Source: https://docs.bigmodel.cn/api-reference
     """
@@ -141,7 +141,7 @@ class HandwritingProbability(JSONObject, kw_only=True):
 
 
 class HandwritingLine(JSONObject, kw_only=True):
-    """Hold one line."""
+    """One line."""
 
     words: str = ""
     location: HandwritingLocation = field(default_factory=HandwritingLocation)
@@ -150,7 +150,7 @@ class HandwritingLine(JSONObject, kw_only=True):
 
 
 class Handwriting(Reply, kw_only=True):
-    """Hold what is written."""
+    """What is written."""
 
     task_id: str = ""
     status: str = ""
@@ -171,7 +171,7 @@ class Handwriting(Reply, kw_only=True):
 
 
 class FileParserParams(UploadParams, total=False):
-    """Hold the file that shall be read at once (bigmodel.cn).
+    """The file that shall be read at once (bigmodel.cn).
 
     Source: https://docs.bigmodel.cn/cn/guide/tools/file-parser
     """
@@ -185,7 +185,7 @@ class FileParserParams(UploadParams, total=False):
 
 
 class FileParserSubmitParams(UploadParams, total=False):
-    """Hold the file and the parser that shall read it."""
+    """The file and the parser that shall read it."""
 
     file: Required[FileInput]
     tool_type: Required[Literal["lite", "expert", "prime"]]
@@ -202,7 +202,7 @@ class FileParserResultParams(CallParams):
 
 
 class FileParserTask(Reply, kw_only=True):
-    """Hold the receipt for a file that is being parsed."""
+    """The receipt for a file that is being parsed."""
 
     success: bool = False
     message: str = ""
@@ -210,7 +210,7 @@ class FileParserTask(Reply, kw_only=True):
 
 
 class ParsedFile(Reply, kw_only=True):
-    """Hold the text of a file, empty until the task is done."""
+    """The text of a file, empty until the task is done."""
 
     task_id: str = ""
     status: str = ""

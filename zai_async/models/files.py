@@ -52,7 +52,7 @@ class UploadParams(CallParams):
 
 
 class FileUploadParams(UploadParams, total=False):
-    """Hold a file and what it is for.
+    """A file and what it is for.
 
     Source: https://docs.z.ai/api-reference/agents/file-upload
     """
@@ -64,7 +64,7 @@ class FileUploadParams(UploadParams, total=False):
 
 
 class FileListParams(CallParams, total=False):
-    """Hold which files are looked for."""
+    """Which files are looked for."""
 
     purpose: Required[str]
     """``agent``, ``batch`` or ``code-interpreter``."""

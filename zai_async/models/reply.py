@@ -131,7 +131,7 @@ class BinaryReply(Reply, kw_only=True):
 
 
 class Page(Reply, Generic[T], kw_only=True):
-    """Hold one page of a list."""
+    """One page of a list."""
 
     object: str = ""
     data: list[T] = field(default_factory=list[T])

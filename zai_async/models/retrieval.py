@@ -47,7 +47,7 @@ __all__ = [
 
 
 class SearchParams(CallParams, total=False):
-    """Hold what is searched for, and where.
+    """What is searched for, and where.
 
     Source: https://docs.z.ai/api-reference/tools/web-search
     """
@@ -91,7 +91,7 @@ class SearchIntent(JSONObject, kw_only=True):
 
 
 class SearchResponse(Reply, kw_only=True):
-    """Hold what was found."""
+    """What was found."""
 
     id: str = ""
     created: Count = 0
@@ -108,7 +108,7 @@ class SearchResponse(Reply, kw_only=True):
 
 
 class ReaderParams(CallParams, total=False):
-    """Hold the address of a page and how it shall be written down.
+    """The address of a page and how it shall be written down.
 
     Source: https://docs.z.ai/api-reference/tools/web-reader
     """
@@ -137,7 +137,7 @@ class ReaderParams(CallParams, total=False):
 
 
 class ReaderResult(JSONObject, kw_only=True):
-    """Hold one page."""
+    """One page."""
 
     content: str = ""
     """The text in the format that was asked for."""
@@ -156,7 +156,7 @@ class ReaderResult(JSONObject, kw_only=True):
 
 
 class ReaderResponse(Reply, kw_only=True):
-    """Hold the page that was read."""
+    """The page that was read."""
 
     id: str = ""
     created: Count = 0
@@ -176,7 +176,7 @@ class ReaderResponse(Reply, kw_only=True):
 
 
 class EmbeddingParams(CallParams, total=False):
-    """Hold the texts to embed (bigmodel.cn).
+    """The texts to embed (bigmodel.cn).
 
     Source: https://docs.bigmodel.cn/cn/guide/models/embedding/embedding-3
     """
@@ -194,7 +194,7 @@ class EmbeddingParams(CallParams, total=False):
 
 
 class Embedding(JSONObject, kw_only=True, gc=False):
-    """Hold the vector of one text."""
+    """The vector of one text."""
 
     index: Count = 0
     """Which of the texts."""
@@ -203,7 +203,7 @@ class Embedding(JSONObject, kw_only=True, gc=False):
 
 
 class EmbeddingResponse(Reply, kw_only=True):
-    """Hold the vectors."""
+    """The vectors."""
 
     object: str = ""
     model: str = ""
@@ -217,7 +217,7 @@ class EmbeddingResponse(Reply, kw_only=True):
 
 
 class RerankParams(CallParams, total=False):
-    """Hold a question and the documents that may answer it (bigmodel.cn).
+    """A question and the documents that may answer it (bigmodel.cn).
 
     Source: https://docs.bigmodel.cn/api-reference
     """
@@ -241,7 +241,7 @@ class RerankParams(CallParams, total=False):
 
 
 class RerankResult(JSONObject, kw_only=True, gc=False):
-    """Hold how well one document answers the question."""
+    """How well one document answers the question."""
 
     index: Count = 0
     """Which of the documents."""
@@ -251,7 +251,7 @@ class RerankResult(JSONObject, kw_only=True, gc=False):
 
 
 class RerankResponse(Reply, kw_only=True):
-    """Hold the ranking, best first."""
+    """The ranking, best first."""
 
     id: str = ""
     created: Count = 0
@@ -261,7 +261,7 @@ class RerankResponse(Reply, kw_only=True):
 
 
 class TokenizerParams(CallParams, total=False):
-    """Hold the conversation whose tokens are counted.
+    """The conversation whose tokens are counted.
 
     Source: https://docs.z.ai/api-reference/tools/tokenizer
     """
@@ -317,7 +317,7 @@ ModerationPartParam = TextPartParam | ImagePartParam | VideoPartParam | AudioURL
 
 
 class ModerationParams(CallParams, total=False):
-    """Hold what is to be judged (bigmodel.cn).
+    """What is to be judged (bigmodel.cn).
 
     Source: https://docs.bigmodel.cn/api-reference
     """
@@ -331,7 +331,7 @@ class ModerationParams(CallParams, total=False):
 
 
 class ModerationResult(JSONObject, kw_only=True):
-    """Hold the judgement on one part."""
+    """The judgement on one part."""
 
     content_type: str = ""
     """``text``, ``image``, ``video`` or ``audio``."""
@@ -354,7 +354,7 @@ class ModerationUsage(JSONObject, kw_only=True):
 
 
 class ModerationResponse(Reply, kw_only=True):
-    """Hold the judgement."""
+    """The judgement."""
 
     id: str = ""
     created: Count = 0

@@ -63,7 +63,7 @@ class TaskIdParams(CallParams):
 
 
 class TaskStatus(Reply, kw_only=True):
-    """Hold the receipt for a task, or the word that it is not done yet.
+    """The receipt for a task, or the word that it is not done yet.
 
     Source: https://docs.z.ai/api-reference/video/get-video-status
     """
@@ -81,7 +81,7 @@ class TaskStatus(Reply, kw_only=True):
 
 
 class ChatResult(ChatCompletion, kw_only=True):
-    """Hold a completion that was submitted, empty until the task is done (bigmodel.cn).
+    """A completion that was submitted, empty until the task is done (bigmodel.cn).
 
     Source: https://docs.bigmodel.cn/api-reference
     """
@@ -96,7 +96,7 @@ class ChatResult(ChatCompletion, kw_only=True):
 
 
 class BatchParams(CallParams, total=False):
-    """Hold the keywords of a new batch.
+    """Parameters of a new batch.
 
     Source: https://docs.bigmodel.cn/cn/guide/tools/batch
     """
@@ -112,7 +112,7 @@ class BatchParams(CallParams, total=False):
 
 
 class BatchListParams(CallParams, total=False):
-    """Hold which batches are looked for."""
+    """Which batches are looked for."""
 
     after: str
     """The id that the page begins after."""
@@ -145,7 +145,7 @@ class BatchError(JSONObject, kw_only=True):
 
 
 class BatchErrors(JSONObject, kw_only=True):
-    """Hold the reasons why a batch was refused."""
+    """The reasons why a batch was refused."""
 
     object: str = ""
     data: list[BatchError] = field(default_factory=list)
@@ -200,7 +200,7 @@ class Batch(Reply, kw_only=True):
 
 
 class BatchResponse(JSONObject, kw_only=True):
-    """Hold the answer to one request of a batch."""
+    """The answer to one request of a batch."""
 
     status_code: Count = 0
     request_id: str | None = None
@@ -208,7 +208,7 @@ class BatchResponse(JSONObject, kw_only=True):
 
 
 class BatchResult(JSONObject, kw_only=True):
-    """Hold what became of one request of a batch."""
+    """What became of one request of a batch."""
 
     id: str = ""
     custom_id: str = ""
