@@ -34,6 +34,7 @@ COMPARISONS = [
     "tests/test_resources.py",
     "tests/test_every_operation.py",
     "tests/test_typing_contract.py",
+    "tests/test_emulator_operations.py",
     "tests/test_gateways.py",
     "tests/test_editor.py",
     "tests/test_drift.py",
@@ -42,7 +43,7 @@ COMPARISONS = [
     "tests/test_models_plain.py",
     "tests/test_readme.py",
 ]
-CHOSEN = "Explanation or explain or EXPLAIN or up_to_date or reference_has or is_here or above"
+CHOSEN = "Explanation or explain or EXPLAIN or up_to_date or reference_has or is_here or above or has_a_route"
 
 PARAMS = '''
 
