@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast, get_origin
 
 import msgspec
 
+from zai_async._outcomes import accept
 from zai_async._secrets import Secret
 from zai_async._wire.operation import Operation
 from zai_async._wire.refusals import (
@@ -69,6 +70,8 @@ def parse_reply(
     result = _decoded(operation, data, status, headers, secrets)
     if isinstance(result, Reply) and result.request_id is None:
         result.request_id = headers.get("X-Log-Id")
+    if operation.judge is accept:
+        return result
     try:
         outcome = operation.judge(result, allow)
     except ZaiError as verdict:

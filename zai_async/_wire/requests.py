@@ -84,7 +84,8 @@ class RequestFactory:
     ) -> None:
         self.operation = operation
         self._provider = provider
-        self._exists = provider.has(operation.name) or not operation.listed
+        here = provider.operations
+        self._exists = here is None or operation.name in here or not operation.listed
         self._path = operation.path
         """Where the operation lies below the base URL, keywords in braces."""
         if operation.name in provider.paths:

@@ -41,14 +41,14 @@ _WORDS: dict[TaskState, str] = {
     "failed": "fail failed failure error errored expired cancelled canceled rejected aborted "
     "timeout timed_out",
 }
-_STATES: dict[str, TaskState] = {
+STATES: dict[str, TaskState] = {
     word: state for state, words in _WORDS.items() for word in words.split()
 }
 
 
 def known_state(status: str) -> TaskState | None:
     """Name the state that a status stands for; None if it is neither documented nor was seen."""
-    return _STATES.get(status.strip().lower().replace(" ", "_").replace("-", "_"))
+    return STATES.get(status.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
 def state_of(status: str) -> TaskState:

@@ -22,7 +22,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import CallOptions, Reply
-from zai_async.models.tasks import known_state
+from zai_async.models.tasks import STATES, known_state
 from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
 from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, check_seconds
 
@@ -250,7 +250,7 @@ class Task(Generic[R]):
             )
         # The platform's own words first: most polls need no second look.
         status = getattr(answer, task_type.status_field)
-        state = known_state(status)
+        state = STATES.get(status.lower()) or known_state(status)
         if not status or (state == "succeeded" and not task_type.has_result(answer)):
             translate(task_type, answer)
             status = getattr(answer, task_type.status_field)
