@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from zai_async.testing.emulator.files import FileStore
-from zai_async.testing.emulator.media import film_link
+from zai_async.testing.emulator.media import video_link
 from zai_async.testing.emulator.operation import OperationCall, Route, error, read_fields, require
 from zai_async.testing.emulator.prose import tokens
 from zai_async.testing.emulator.recent import RecentItems
@@ -110,14 +110,14 @@ class AgentHandlers:
         self._files = files
         self._agents: Mapping[str, Callable[[OperationCall, AgentInvocation], PlannedReply]] = {
             "general_translation": self.translate,
-            "vidu_template_agent": self.film,
+            "vidu_template_agent": self.video,
             "slides_glm_agent": self.draw,
         }
         self.reset()
 
     def reset(self) -> None:
-        """Forget films and slides."""
-        self._films: RecentItems[str] = RecentItems()
+        """Forget videos and slides."""
+        self._videos: RecentItems[str] = RecentItems()
         self._polled: RecentItems[int] = RecentItems()
         self._slides = SlideDecks()
 
@@ -180,11 +180,11 @@ class AgentHandlers:
         documents[-1]["usage"] = usage
         return call.stream(documents, 0.4, 1 / 60)
 
-    def film(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
-        """Start a film; it is asked for with ``async_id``."""
+    def video(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
+        """Start a video; it is asked for with ``async_id``."""
         wishes = read_fields(request.custom_variables or {}, _Template)
         # The result names the agent again, so polling needs both ids.
-        self._films[call.id] = film_link(call, f"{wishes.template}\n{request.text}", 4)
+        self._videos[call.id] = video_link(call, f"{wishes.template}\n{request.text}", 4)
         return call.reply({"async_id": call.id, "agent_id": request.agent_id, "status": "pending"})
 
     def draw(self, call: OperationCall, request: AgentInvocation) -> PlannedReply:
@@ -197,21 +197,21 @@ class AgentHandlers:
     def result(self, call: OperationCall) -> PlannedReply:
         """Answer a poll; ``emulator.tasks.polls`` says how many it takes."""
         request = call.read(_ResultRequest)
-        require(request.async_id in self._films, "async_id not found", "400")
+        require(request.async_id in self._videos, "async_id not found", "400")
         seen = (self._polled.get(request.async_id) or 0) + 1
         self._polled[request.async_id] = seen
         head = {"agent_id": request.agent_id, "async_id": request.async_id}
         if seen < self._tasks.polls:
             return call.reply(head | {"status": "pending"})
         # Here the address is a string, and `message` a list: each agent has a shape of its own.
-        part = {"type": "video_url", "video_url": self._films[request.async_id]}
+        part = {"type": "video_url", "video_url": self._videos[request.async_id]}
         message = {"role": "assistant", "content": [part]}
         choice = {"index": 0, "finish_reason": "stop", "message": [message]}
         done = {"status": "success", "choices": [choice], "usage": {"total_tokens": 100}}
         return call.reply(head | done)
 
     def conversation(self, call: OperationCall) -> PlannedReply:
-        """List the slides of a conversation as pictures, and as a PDF when that is wanted.
+        """List the slides of a conversation as images, and as a PDF when that is wanted.
 
         ``pages`` picks slides by ``position``, counted from 1.
         """

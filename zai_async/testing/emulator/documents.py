@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from zai_async.testing.emulator.catalogue import find_model
 from zai_async.testing.emulator.files import uploaded
-from zai_async.testing.emulator.media import paper_link, picture_link
+from zai_async.testing.emulator.media import image_link, pdf_link
 from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
 from zai_async.testing.emulator.recent import RecentItems
 from zai_async.testing.emulator.reply import PlannedReply
@@ -84,7 +84,7 @@ class ParserHandlers:
         parsing.seen += 1
         if parsing.seen < self._tasks.polls:
             return call.reply(_parsed(task, "processing"))
-        link = paper_link(call, task) if kind == "download_link" else ""
+        link = pdf_link(call, task) if kind == "download_link" else ""
         return call.reply(_parsed(task, "succeeded", "" if link else parsing.content, link))
 
     def sync(self, call: OperationCall) -> PlannedReply:
@@ -94,7 +94,7 @@ class ParserHandlers:
         if request.file_type is None:
             return call.reply({"msg": _NO_TYPE, "code": 500})
         content = _text(uploaded(call))
-        return call.reply(_parsed(call.id, "succeeded", content, paper_link(call, call.id)))
+        return call.reply(_parsed(call.id, "succeeded", content, pdf_link(call, call.id)))
 
     def handwriting(self, call: OperationCall) -> PlannedReply:
         """Read the lines of a file, each below the one before."""
@@ -161,7 +161,7 @@ class LayoutHandlers:
         pages = range(request.start_page_id, last + 1)
         shown = pages if request.need_layout_visualization else ()
 
-        # A list of pages, each a list of elements, even for a single picture.
+        # A list of pages, each a list of elements, even for a single image.
         details = [elements(call, page, crop=request.return_crop_images) for page in pages]
         texts = [element["content"] for page in details for element in page]
         sheet = {"width": _WIDTH, "height": _HEIGHT}
@@ -170,7 +170,7 @@ class LayoutHandlers:
             "md_results": "\n\n".join(texts),
             "layout_details": details,
             "layout_visualization": [
-                picture_link(call, f"page {page}", (_WIDTH, _HEIGHT)) for page in shown
+                image_link(call, f"page {page}", (_WIDTH, _HEIGHT)) for page in shown
             ],
             "data_info": {"num_pages": len(pages), "pages": [sheet] * len(pages)},
             "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
@@ -180,7 +180,7 @@ class LayoutHandlers:
 
 def elements(call: OperationCall, page: int, *, crop: bool) -> list[Json]:
     """Return what is on a page: a text, a table, a formula and an image."""
-    image = picture_link(call, f"crop {page}", (64, 64)) if crop else ""
+    image = image_link(call, f"crop {page}", (64, 64)) if crop else ""
     contents = {
         "text": f"# Page {page}\n\nHello from the emulator.",
         "table": _TABLE,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from zai_async.testing.emulator.catalogue import find_model
-from zai_async.testing.emulator.media import PixelSize, film_link, picture_link
+from zai_async.testing.emulator.media import PixelSize, image_link, video_link
 from zai_async.testing.emulator.operation import OperationCall, Route, UserId, require
 from zai_async.testing.emulator.reply import PlannedReply
 from zai_async.testing.emulator.tasks import TaskHandlers
@@ -47,10 +47,10 @@ class ImageHandlers:
         ]
 
     def generate(self, call: OperationCall) -> PlannedReply:
-        """Answer with the address of a picture."""
+        """Answer with the address of an image."""
         request = call.read(ReceivedImage)
         model = find_model(request.model, "image")
-        link = picture_link(call, request.prompt, image_size(request.size, model.id))
+        link = image_link(call, request.prompt, image_size(request.size, model.id))
         document = {"created": int(time.time()), "data": [{"url": link}], "id": call.id}
         return call.reply(document | {"request_id": request.request_id or call.id}, _IMAGE_SECONDS)
 
@@ -60,7 +60,7 @@ class ImageHandlers:
         # https://docs.z.ai/api-reference/image/generate-image-async
         require(find_model(request.model, "image").id == "glm-image", "model: not here", "1212")
         require(request.quality in {None, "hd"}, "quality: only hd")
-        link = picture_link(call, request.prompt, image_size(request.size, "glm-image"))
+        link = image_link(call, request.prompt, image_size(request.size, "glm-image"))
         result = {"image_result": [{"url": link}]}
         return self._tasks.start(call, request.model, request.request_id, result)
 
@@ -135,7 +135,7 @@ _VIDEO_RULES: Mapping[str, _VideoRules] = {
 
 
 class VideoHandlers:
-    """Shoot films of one still picture."""
+    """Make videos that show one image."""
 
     def __init__(self, tasks: TaskHandlers) -> None:
         self._tasks = tasks
@@ -145,7 +145,7 @@ class VideoHandlers:
         return [Route("videos.create", "POST", "paas/v4/videos/generations", self.create)]
 
     def create(self, call: OperationCall) -> PlannedReply:
-        """Start a task that ends with a film and its cover."""
+        """Start a task that ends with a video and its cover."""
         request = call.read(ReceivedVideo)
         rules = _VIDEO_RULES[find_model(request.model, "video").id]
         images = len(request.images)
@@ -162,8 +162,8 @@ class VideoHandlers:
             legal = value is None or value in known
             require(legal, f"{name}: {value} is not one of {offered}")
         subject = "\n".join([request.prompt or "", *request.images])
-        film = film_link(call, subject, request.duration or rules.durations[0])
-        cover = picture_link(call, subject, (64, 64))
-        # A list, though there is never more than one; the cover is a picture of its own.
-        result = {"video_result": [{"url": film, "cover_image_url": cover}]}
+        video = video_link(call, subject, request.duration or rules.durations[0])
+        cover = image_link(call, subject, (64, 64))
+        # A list, though there is never more than one; the cover is an image of its own.
+        result = {"video_result": [{"url": video, "cover_image_url": cover}]}
         return self._tasks.start(call, request.model, request.request_id, result)

@@ -1,6 +1,6 @@
-"""Pictures, films, papers and sound, made in no time: what results point to, and what is spoken.
+"""Images, videos, PDFs and sound, made in no time: what results point to, and what is spoken.
 
-Pictures, films and papers are made from their address when they are fetched. Like the
+Images, videos and PDFs are made from their address when they are fetched. Like the
 platform's storage this asks for no key. Whether a client sent one all the same is to be seen in
 ``emulator.requests``: the operation is called ``cdn``, and ``headers`` are recorded.
 """
@@ -25,8 +25,8 @@ PixelSize = tuple[int, int]
 
 _MAX_PIXELS = 2**22  # 2048 x 2048
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PICTURE = re.compile(r"[0-9a-f]{64}-(\d{1,4})x(\d{1,4})\.png")
-_PAPER = re.compile(r"[0-9a-f]{64}\.pdf")
+_IMAGE = re.compile(r"[0-9a-f]{64}-(\d{1,4})x(\d{1,4})\.png")
+_PDF_NAME = re.compile(r"[0-9a-f]{64}\.pdf")
 # The smallest file that readers open: one empty page, without a table of objects.
 _PDF = (
     b"%PDF-1.4\n"
@@ -35,20 +35,20 @@ _PDF = (
     b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 960 540]>>endobj\n"
     b"trailer<</Root 1 0 R>>\n%%EOF\n"
 )
-_FILM = re.compile(r"[0-9a-f]{64}-(\d{1,3})s\.mp4")
+_VIDEO = re.compile(r"[0-9a-f]{64}-(\d{1,3})s\.mp4")
 
 
-def picture_link(call: OperationCall, prompt: str, size: PixelSize) -> str:
-    """Return the address of a picture."""
+def image_link(call: OperationCall, prompt: str, size: PixelSize) -> str:
+    """Return the address of an image."""
     return call.link(f"cdn/{_digest(prompt)}-{size[0]}x{size[1]}.png")
 
 
-def film_link(call: OperationCall, prompt: str, seconds: int) -> str:
-    """Return the address of a film."""
+def video_link(call: OperationCall, prompt: str, seconds: int) -> str:
+    """Return the address of a video."""
     return call.link(f"cdn/{_digest(prompt)}-{seconds}s.mp4")
 
 
-def paper_link(call: OperationCall, title: str) -> str:
+def pdf_link(call: OperationCall, title: str) -> str:
     """Return the address of a PDF."""
     return call.link(f"cdn/{_digest(title)}.pdf")
 
@@ -58,7 +58,7 @@ def _digest(prompt: str) -> str:
 
 
 class CdnHandlers:
-    """Serve pictures (PNG), films (MP4) and papers (an empty page as PDF)."""
+    """Serve images (PNG), videos (MP4) and PDFs (an empty page as PDF)."""
 
     def routes(self) -> list[Route]:
         """List the routes of this group."""
@@ -68,21 +68,21 @@ class CdnHandlers:
         """Answer with the bytes."""
         name = call.parameters["name"]
         color = int(name[:2], 16) if _DIGEST.match(name) else 0
-        if match := _PICTURE.fullmatch(name):
+        if match := _IMAGE.fullmatch(name):
             width, height = (max(1, int(side)) for side in match.groups())
             # Whoever writes the address chooses the size; the emulator itself offers no larger.
             if width * height <= _MAX_PIXELS:
                 return call.data(png(width, height, color), "image/png")
-        # The length is part of the name, so that a film need not be kept.
-        if match := _FILM.fullmatch(name):
+        # The length is part of the name, so that a video need not be kept.
+        if match := _VIDEO.fullmatch(name):
             return call.data(mp4(int(match[1]), color), "video/mp4")
-        if _PAPER.fullmatch(name):
+        if _PDF_NAME.fullmatch(name):
             return call.data(_PDF, "application/pdf")
         page = PAGE % (404, 404)
         return PlannedReply(pieces=(page,), log_id=call.id, status=404, content_type=HTML_TYPE)
 
 
-# Pictures: PNG (https://www.w3.org/TR/png-3/) of any size
+# Images: PNG (https://www.w3.org/TR/png-3/) of any size
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 _LEVELS = 256

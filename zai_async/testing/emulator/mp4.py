@@ -1,6 +1,6 @@
-"""Films: MP4 (ISO/IEC 14496-12) with one track that shows one picture.
+"""Videos: MP4 (ISO/IEC 14496-12) with one track that shows one image.
 
-The picture is H.264 (ITU-T H.264, baseline) in uncoded macroblocks, so nothing needs an encoder.
+The image is H.264 (ITU-T H.264, baseline) in uncoded macroblocks, so nothing needs an encoder.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from zai_async.testing.emulator.media import PixelSize, paper_link, picture_link
+from zai_async.testing.emulator.media import PixelSize, image_link, pdf_link
 from zai_async.testing.emulator.operation import OperationCall, require
 from zai_async.testing.emulator.prose import topic_of
 from zai_async.testing.emulator.recent import RecentItems
@@ -68,14 +68,14 @@ class SlideDecks:
             # Addresses are strings here, too, and tags come in two languages.
             {
                 "type": "image_url",
-                "image_url": picture_link(call, title, _SLIDE_SIZE),
+                "image_url": image_link(call, title, _SLIDE_SIZE),
                 **_tag("image"),
             }
             for position, title in enumerate(self._pages[conversation], 1)
             if not positions or position in positions
         ]
         if pdf:
-            link = paper_link(call, conversation)
+            link = pdf_link(call, conversation)
             parts.append({"type": "file_url", "file_url": link, **_tag("pdf")})
         message = {"role": "assistant", "content": parts}
         head = {"conversation_id": conversation, "agent_id": _SLIDES_AGENT}
