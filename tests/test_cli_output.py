@@ -84,6 +84,24 @@ def test_dash_is_stdout(command, capfdbinary):
     assert without_id(capfdbinary.readouterr().out) == without_id(to_dash) != b""
 
 
+def test_downloads_go_through_fifos_and_links(tmp_path, capsys):
+    """Never to a device: a fault here would replace it, for every program of the machine."""
+    fifo, link, target = (tmp_path / name for name in ("fifo", "link", "target"))
+    os.mkfifo(fifo)
+    link.symlink_to(target)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()))
+    reader.start()
+    for path in (fifo, link):
+        assert main(["image", "A cat", "-q", "--out", str(path)]) == 0
+        assert capsys.readouterr().out == f"{path.resolve()}\n"
+    reader.join()
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert link.is_symlink()
+    assert target.read_bytes() == read[0]
+    assert read[0].startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("command", [["image", "A cat"], ["video", "A cat"]])
 def test_download_needs_a_path(command, capsys, zai_emulator):
     with pytest.raises(SystemExit, match="2"):

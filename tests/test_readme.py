@@ -14,7 +14,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import get_args, get_type_hints
@@ -551,3 +551,12 @@ def test_page_about_testing_names_every_script():
     keywords = inspect.signature(emulator.chat.reply).parameters
     for name in names_of(emulator) | scripts | {*keywords}:
         assert re.search(rf"\b{name}\b", page), name
+
+
+def test_picture_of_a_terminal_is_up_to_date():
+    pytest.importorskip("pty")  # Windows has none
+    spec = spec_from_file_location("terminal", ROOT / "docs/assets/terminal.py")
+    terminal = module_from_spec(spec)
+    spec.loader.exec_module(terminal)
+    drawn = terminal.draw(terminal.shown())
+    assert terminal.PICTURE.read_text(encoding="utf-8") == drawn, "run docs/assets/terminal.py"
