@@ -115,6 +115,11 @@ class Evidence:
         self._recent.add(Rate(passed - self._counted_recently, not frontier))
         self._counted_recently = passed
 
+    def refused_for_sure(self, passed: int) -> None:
+        """Learn of a refusal that cannot be about the number in flight: it is the weather's."""
+        self.usual.add(Rate(passed - self._counted, 1))
+        self._counted = passed
+
     def take_doubts(self) -> Rate:
         """Return what led to a conclusion, and begin anew."""
         if self.doubts.accepted:

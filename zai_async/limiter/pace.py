@@ -14,6 +14,8 @@ _LEAST_LEFT, _MOST_LEFT = 0.5, 0.93
 _SLOWEST: Final = 1 / 60
 _FASTEST: Final = 1000.0
 """Requests per second; what is faster needs no pace."""
+_MEASURED_LEFT: Final = 0.7
+"""What it leaves at least of what has passed lately."""
 _FIRST_GAIN, _LARGEST_GAIN = 0.02, 0.7
 """The pace grows by this share per second: faster and faster while nothing is refused."""
 _GAIN_DOUBLES: Final = 5.0
@@ -71,14 +73,17 @@ class Pacer:
         if sent_at <= self._changed_at:
             return  # sent at a pace that has been corrected since
         before = self._rate_at(now)
+        # A burst passes at any rate: what passed within a moment says little.
+        span = max(now - self.recent[0], 1.0) if self.recent else 1.0
+        measured = max(len(self.recent), 1) / span
         if before == math.inf:
-            # A burst passes at any rate: what passed within a moment says little.
-            span = max(now - self.recent[0], 1.0) if self.recent else 1.0
-            self.rate = max(len(self.recent), 1) / span
+            self.rate = measured
         else:
             passed = sum(moment > self._changed_at for moment in self.recent)
-            share = passed / (passed + 1)
-            self.rate = max(_SLOWEST, before * max(_LEAST_LEFT, min(share, _MOST_LEFT)))
+            share = max(_LEAST_LEFT, min(passed / (passed + 1), _MOST_LEFT))
+            # An allowance that is counted in long stretches refuses everything until one ends.
+            least = min(_MEASURED_LEFT * measured, _MOST_LEFT * before)
+            self.rate = max(_SLOWEST, share * before, least)
         self._searches = before == math.inf
         self._changed_at = self._grown_at = now
 

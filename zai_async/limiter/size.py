@@ -82,7 +82,10 @@ class Size:
         if kind == "local":
             self._cut(fine, kind, now)
         elif fine < 1:
-            self.in_a_row += 1  # nobody else was in flight: it is not about how many there are
+            # Nobody else was in flight: it is not about how many there are.
+            if not self.in_a_row:
+                self.is_weather(kind)
+            self.in_a_row += 1
             self.alert = True
         elif sent_in != self.round:
             self._settle(fine)
@@ -139,6 +142,10 @@ class Size:
     def expected(self, kind: Refusal) -> float:
         """Return the share of requests that is refused in this way whatever is in flight."""
         return self._of(kind).expected
+
+    def is_weather(self, kind: Refusal) -> None:
+        """Learn of a refusal that says nothing about the window."""
+        self._of(kind).refused_for_sure(self.passed)
 
     def _of(self, kind: Refusal) -> Evidence:
         if kind not in self.evidence:

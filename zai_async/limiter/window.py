@@ -23,6 +23,7 @@ _FADING: Final = 0.9
 _PATIENCE: Final = 3
 """Who is not refused within so many times what a refusal takes has passed."""
 _AFTER_OTHERS: Final = 0.05
+_RARE: Final = math.log(0.02)
 _SUSPICIOUS: Final = 2
 _UNLIKELY: Final = 0.001
 _MOST_REFUSALS: Final = 4096
@@ -91,7 +92,7 @@ class Window:
         self._refusals = _Refusals()
         self._last_witness: QueueEntry | None = None
         self._refused_in_a_row = 0
-        self._pauses = 0
+        self._pauses = 0.0
         self._paused_until = -math.inf
         self._patience = _FIRST_PATIENCE
         self._refused_after = 0.0
@@ -195,7 +196,7 @@ class Window:
             if entry.refused_before < self._refusals.total:
                 level -= self._refusals.since(entry)
             if entry.sent_at >= self._paused_until:
-                self._pauses = self._refused_in_a_row = 0
+                self._pauses, self._refused_in_a_row = 0.0, 0
                 self._hold_back()
             size.accepted(level, entry.round)
 
@@ -236,7 +237,8 @@ class Window:
             self._last_witness = entry
             if self._pausing and not self._running:
                 self._size.collapse()
-                self._pauses += 1
+                # Where many are refused anyway, a few in a row are no reason to wait for long.
+                self._pauses += math.log(self._size.expected(kind)) / _RARE
                 pause = _backoff(self._pauses, _FIRST_PAUSE, _LONGEST_PAUSE, jitter)
                 self._paused_until = now + pause
         self._hold_back()
@@ -292,6 +294,7 @@ class Window:
 
     def mark_request_specific(self, entry: QueueEntry, kind: Refusal) -> None:
         """Hold a refusal against the request and not against the window: others have passed."""
+        self._size.is_weather(kind)
         unlikely = self._size.expected(kind) ** entry.refusals < _UNLIKELY
         if kind != "concurrency" and entry.refusals > _SUSPICIOUS and unlikely:
             entry.suspect = "request-specific"
@@ -356,6 +359,7 @@ def _size_of(limits: Limits) -> Size:
     return Size(start=fixed, least=fixed, most=fixed)
 
 
-def _backoff(tries: int, first: float, longest: float, jitter: float) -> float:
+def _backoff(tries: float, first: float, longest: float, jitter: float) -> float:
     """Return seconds that double with each try; the later half of them is jitter."""
-    return min(first * 2.0 ** min(tries - 1, 32), longest) * (1 + jitter) / 2
+    doublings = min(max(tries - 1.0, 0.0), 32.0)
+    return min(first * math.pow(2.0, doublings), longest) * (1 + jitter) / 2
