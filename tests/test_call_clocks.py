@@ -60,6 +60,7 @@ def test_reading_the_body_has_a_limit():
     error, took, _ = timed(stalled, timeout=Timeout(between_progress=40.0), retries=0)
     assert isinstance(error, RequestTimeoutError)
     assert error.attempts[0].status_code == 200
+    assert str(error) == "no whole answer for 40.0 s"
     assert took == pytest.approx(40)
 
 

@@ -64,9 +64,8 @@ class Call:
         self.settings = settings
         self.options = options
         self.operation: Operation[Any] = factory.operation
-        self.timeout = (
-            settings.timeout if options.timeout is None else settings.timeout_for(options)
-        )
+        own = options.timeout is not None
+        self.timeout = settings.timeout_for(options) if own else settings.timeout
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
         model = model_of(self.operation.name, params)
@@ -331,7 +330,9 @@ class Call:
             return DeadlineError(limit)
         since = self.record.sent_at
         waited = 0.0 if since is None else self.settings.clock.monotonic() - since
-        return RequestTimeoutError(f"no answer for {waited:.1f} s")
+        begun = any(attempt.status_code for attempt in self.attempts[-1:])
+        what = "no whole answer" if begun else "no answer"
+        return RequestTimeoutError(f"{what} for {waited:.1f} s")
 
     def _decide(self, error: ZaiError) -> None:
         """Plan to send the request again, or raise the error."""
@@ -392,9 +393,8 @@ class Call:
     async def _queue(self) -> None:
         """Wait for a permit, and say so: a line in the log, an event for the hook."""
         if not self._permit.admitted:
-            figures = self._permit.figures
             _log.debug("%s: %s; waiting", self.operation.name, self._permit.situation)
             if self.record.observer is not None:
-                await self.record.observer.queued(figures)
+                await self.record.observer.queued(self._permit.figures)
         with self.record.queueing():
             await self._permit.take()
