@@ -43,9 +43,13 @@ from zai_async import (
 MODEL = os.environ.get("MODEL", "glm-5.3")
 HOSTS = frozenset(os.environ.get("ALLOWED_HOSTS", "").split())
 PAGE = Path(__file__).with_name("fastapi_page.html").read_text(encoding="utf-8")
-# What a stranger may ask for: characters of a question, bytes of a request and seconds to send it,
-# tokens of an answer and seconds to write it, answers at a time.
-QUESTION, BODY, PATIENCE, ANSWER, DEADLINE, READERS = 20_000, 100_000, 10, 8_000, 300, 100
+# What a stranger may ask for.
+MAX_QUESTION = 20_000  # characters
+MAX_BODY = 100_000  # bytes
+BODY_TIMEOUT = 10  # seconds
+MAX_TOKENS = 8_000
+DEADLINE = 300  # seconds for an answer
+MAX_READERS = 100
 # Whatever is not listed is between this backend and the platform: 502.
 STATUSES = {"request": 400, "content": 422, "throttle": 503, "overload": 503, "timeout": 504}
 
@@ -86,7 +90,7 @@ class Guard:
             nonlocal left
             # After the body comes the news that the reader has gone, for which anyone may wait.
             try:
-                async with asyncio.timeout(None if left is None else PATIENCE):
+                async with asyncio.timeout(None if left is None else BODY_TIMEOUT):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408) from None
@@ -98,7 +102,7 @@ class Guard:
                     left = None
             return message
 
-        left: int | None = BODY
+        left: int | None = MAX_BODY
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif not is_ours(Headers(scope=scope)):
@@ -138,7 +142,7 @@ app.add_middleware(Guard)
 
 
 class Question(BaseModel):
-    text: str = Field(min_length=1, max_length=QUESTION)
+    text: str = Field(min_length=1, max_length=MAX_QUESTION)
 
 
 async def open_answer(question: Question, request: Request) -> AsyncIterator[ChatStream]:
@@ -151,7 +155,7 @@ async def open_answer(question: Question, request: Request) -> AsyncIterator[Cha
     stream = zai.chat.completions.stream(
         model=MODEL,
         messages=question.text,
-        max_tokens=ANSWER,
+        max_tokens=MAX_TOKENS,
         options=CallOptions(deadline=DEADLINE),
     )
     try:
@@ -245,7 +249,7 @@ def main() -> None:
 
             emulator = stack.enter_context(Emulator(pace=1))
             os.environ.update(ZAI_BASE_URL=emulator.url, ZAI_API_KEY="emulated")
-        uvicorn.run(app, port=arguments.port, limit_concurrency=READERS)
+        uvicorn.run(app, port=arguments.port, limit_concurrency=MAX_READERS)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ async def test_size_is_bounded_whether_it_is_announced_or_not(platform, site, qu
 
 @SITES
 async def test_slow_senders_are_sent_away(platform, site, question, monkeypatch):
-    monkeypatch.setattr(fastapi_backend, "PATIENCE", 0.05)
-    monkeypatch.setattr(chat_server, "PATIENCE", 0.05)
+    monkeypatch.setattr(fastapi_backend, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(chat_server, "BODY_TIMEOUT", 0.05)
     released = asyncio.Event()
 
     async def pieces():
@@ -224,7 +224,7 @@ async def test_conversation_has_a_length(platform):
 
 
 async def test_so_many_readers_at_a_time(platform, monkeypatch):
-    monkeypatch.setattr(chat_server, "READERS", 1)
+    monkeypatch.setattr(chat_server, "MAX_READERS", 1)
     platform.fault(delay=600)
     question = json.dumps({"messages": [{"role": "user", "content": "Hi"}]})
     async with chat_site() as url:

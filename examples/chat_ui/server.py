@@ -37,9 +37,12 @@ HOSTS = frozenset(os.environ.get("ALLOWED_HOSTS", "").split())
 PAGE = Path(__file__).with_name("page")
 ZAI = web.AppKey("zai", AsyncZai)
 SLOTS = web.AppKey("slots", asyncio.Semaphore)
-# What a stranger may ask for: bytes of a conversation and seconds to send it, tokens of an answer
-# and seconds to write it, answers at a time.
-BODY, PATIENCE, ANSWER, DEADLINE, READERS = 1_000_000, 10, 8_000, 300, 100
+# What a stranger may ask for.
+MAX_BODY = 1_000_000  # bytes
+BODY_TIMEOUT = 10  # seconds
+MAX_TOKENS = 8_000
+DEADLINE = 300  # seconds for an answer
+MAX_READERS = 100
 # Whatever is not listed is between this server and the platform: 502.
 STATUSES = {"request": 400, "content": 422, "throttle": 503, "overload": 503, "timeout": 504}
 SECURITY = {
@@ -70,7 +73,7 @@ async def client(app: web.Application) -> AsyncIterator[None]:
     """Open one client for the life of the process; its connections are shared by all requests."""
     async with AsyncZai() as zai:
         app[ZAI] = zai
-        app[SLOTS] = asyncio.Semaphore(READERS)
+        app[SLOTS] = asyncio.Semaphore(MAX_READERS)
         yield
 
 
@@ -111,7 +114,7 @@ async def read_conversation(request: web.Request) -> list[Any]:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(BODY_TIMEOUT):
             body = await request.read()
         sent = msgspec.json.decode(body, type=Conversation)
     except TimeoutError:
@@ -137,7 +140,10 @@ async def chat(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
     response.content_type = "text/event-stream"
     stream = request.app[ZAI].chat.completions.stream(
-        model=MODEL, messages=messages, max_tokens=ANSWER, options=CallOptions(deadline=DEADLINE)
+        model=MODEL,
+        messages=messages,
+        max_tokens=MAX_TOKENS,
+        options=CallOptions(deadline=DEADLINE),
     )
     try:
         async with request.app[SLOTS], stream:
@@ -181,7 +187,7 @@ async def index(_: web.Request) -> web.FileResponse:
 
 
 def make_app() -> web.Application:
-    app = web.Application(middlewares=[guard], client_max_size=BODY)
+    app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
     app.cleanup_ctx.append(client)
     app.on_response_prepare.append(secure)
     app.router.add_post("/chat", chat)

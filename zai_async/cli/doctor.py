@@ -138,7 +138,7 @@ def run_doctor(argv: Sequence[str], terminal: Terminal) -> int:
         examination.add("key", str(error))
         examination.status = NO_ACCESS
     except ConfigurationError as error:
-        # Such as a key that was pasted with its quotes, or an address that is none.
+        # Such as a key that was pasted with its quotes, or an invalid base URL.
         examination.add("settings", str(error))
         examination.status = USAGE
     findings = examination.findings
