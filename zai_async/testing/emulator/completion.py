@@ -180,7 +180,7 @@ def chunks(answer: ModelAnswer, envelope: AnswerEnvelope) -> tuple[bytes, ...]:
     ``finish_reason``, and no other chunk has that key.
     """
     quirks = answer.quirks
-    deltas = list(_deltas(answer, envelope))
+    deltas = list(deltas_of(answer, envelope))
     # The platform closes with an empty delta of its own, as recorded live.
     deltas.append({"role": "assistant", "content": ""})
     documents: list[Json] = []
@@ -211,7 +211,8 @@ def chunks(answer: ModelAnswer, envelope: AnswerEnvelope) -> tuple[bytes, ...]:
     return (*map(frame, documents), DONE)
 
 
-def _deltas(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
+def deltas_of(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
+    """Yield the deltas of a stream, all but the empty one at its end."""
     # `role` comes with every delta, not with the first one alone.
     for piece in answer.pieces(answer.thinking):
         yield {"role": "assistant", **reasoning(answer, piece)}
@@ -224,11 +225,11 @@ def _deltas(answer: ModelAnswer, envelope: AnswerEnvelope) -> Iterator[Json]:
     for call in calls:
         if "one_index" in answer.quirks:
             call["index"] = 0  # several models of one server count no further than this
-        for part in _fragments(answer, call, whole=not envelope.tool_stream):
+        for part in fragments_of(answer, call, whole=not envelope.tool_stream):
             yield {"tool_calls": [part]}
 
 
-def _fragments(answer: ModelAnswer, call: Json, *, whole: bool) -> Iterator[Json]:
+def fragments_of(answer: ModelAnswer, call: Json, *, whole: bool) -> Iterator[Json]:
     """Cut one call into the parts in which it is streamed."""
     # https://docs.z.ai/guides/tools/stream-tool: name and id come first, then the arguments in
     # pieces.

@@ -5,8 +5,7 @@ The business code decides what a client does next, and each of these hides it so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -23,58 +22,42 @@ ErrorShape = Literal[
     "error_message",
     "title",
 ]
+SHAPES: tuple[ErrorShape, ...] = get_args(ErrorShape)
 
 
 def shaped(refusal: Refusal, shape: ErrorShape) -> Json:
     """Return an error as JSON data in one of the shapes."""
-    return SHAPES[shape](refusal)
-
-
-def _flat(refusal: Refusal) -> Json:
-    # Recorded live at the file parser and the quota monitor: the code is a number here.
-    code: int | str = int(refusal.code) if refusal.code.isdecimal() else refusal.code
-    return {"code": code, "msg": refusal.message, "success": False}
-
-
-def _bracketed(refusal: Refusal) -> Json:
-    # Recorded live at the platform's surface for Anthropic's clients.
-    message = f"[{refusal.code}][{refusal.message}][20261009015456dfa744dc7c144abe]"
-    return {"type": "error", "error": {"type": "api_error", "message": message}}
-
-
-def _relayed(refusal: Refusal) -> Json:
-    # LiteLLM and relays like it put the whole answer into the text of their own error.
-    text = f"litellm.APIError: ZaiException - {_text(refusal)}"
-    own = {"message": text, "type": "api_error", "param": None, "code": str(refusal.status)}
-    return {"error": own}
-
-
-def _metadata_raw(refusal: Refusal) -> Json:
-    # OpenRouter's documentation of errors: what the provider said is text inside of the metadata.
-    metadata = {"raw": _text(refusal), "provider_name": "Z.AI"}
-    own = {"message": "Provider returned error", "code": refusal.status, "metadata": metadata}
-    return {"error": own}
-
-
-def _title(refusal: Refusal) -> Json:
-    # RFC 9457, which allows members of one's own.
-    return {"title": refusal.message, "status": refusal.status, "code": refusal.code}
-
-
-def _text(refusal: Refusal) -> str:
-    return msgspec.json.encode(refusal.document).decode()
-
-
-SHAPES: Mapping[ErrorShape, Callable[[Refusal], Json]] = {
-    "platform": lambda refusal: refusal.document,
-    "flat": _flat,
-    "bracketed": _bracketed,
-    "relayed": _relayed,
-    "metadata_raw": _metadata_raw,
-    "errors": lambda refusal: {"errors": [{"message": refusal.message, "code": refusal.code}]},
-    "error_message": lambda refusal: {
-        "errorCode": refusal.code,
-        "errorMessage": refusal.message,
-    },
-    "title": _title,
-}
+    code, message, status = refusal.code, refusal.message, refusal.status
+    whole = msgspec.json.encode(refusal.document).decode()
+    document: Json
+    own: Json
+    match shape:
+        case "platform":
+            document = refusal.document
+        case "flat":
+            # Recorded live at the file parser and the quota monitor: the code is a number here.
+            number = int(code) if code.isdecimal() else code
+            document = {"code": number, "msg": message, "success": False}
+        case "bracketed":
+            # Recorded live at the platform's surface for Anthropic's clients.
+            text = f"[{code}][{message}][20261009015456dfa744dc7c144abe]"
+            document = {"type": "error", "error": {"type": "api_error", "message": text}}
+        case "relayed":
+            # LiteLLM and relays like it put the whole answer into the text of their own error.
+            text = f"litellm.APIError: ZaiException - {whole}"
+            own = {"message": text, "type": "api_error", "param": None, "code": str(status)}
+            document = {"error": own}
+        case "metadata_raw":
+            # OpenRouter's description of errors: what the provider said is text in the metadata.
+            metadata = {"raw": whole, "provider_name": "Z.AI"}
+            own = {"message": "Provider returned error", "code": status, "metadata": metadata}
+            document = {"error": own}
+        case "errors":
+            document = {"errors": [{"message": message, "code": code}]}
+        case "error_message":
+            # Alibaba's gateways name them so.
+            document = {"errorCode": code, "errorMessage": message}
+        case "title":
+            # RFC 9457, which allows members of one's own.
+            document = {"title": message, "status": status, "code": code}
+    return document

@@ -128,15 +128,16 @@ class SchemaCheck:
         if level > MAX_LEVEL:
             return False
         return (
-            self._fits_combinations(value, schema, level + 1)
-            and self._fits_type(value, schema)
+            self.fits_combinations(value, schema, level + 1)
+            and self.fits_type(value, schema)
             and (not is_number(value) or fits_number(value, schema))
             and (not isinstance(value, str) or fits_string(value, schema))
-            and (not is_list(value) or self._fits_array(value, schema, level + 1))
-            and (not is_object(value) or self._fits_object(value, schema, level + 1))
+            and (not is_list(value) or self.fits_array(value, schema, level + 1))
+            and (not is_object(value) or self.fits_object(value, schema, level + 1))
         )
 
-    def _fits_type(self, value: Any, schema: Json) -> bool:
+    def fits_type(self, value: Any, schema: Json) -> bool:
+        """Whether a value has the type, and is one of the values, that are listed."""
         # A type that is no word of JSON Schema matches nothing, as with other validators.
         kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type")
         if kinds is not None and not any(
@@ -147,7 +148,8 @@ class SchemaCheck:
             return False
         return "enum" not in schema or any(same(value, one) for one in listed(schema["enum"]))
 
-    def _fits_combinations(self, value: Any, schema: Json, level: int) -> bool:
+    def fits_combinations(self, value: Any, schema: Json, level: int) -> bool:
+        """Whether a value satisfies what a schema says by way of other schemas."""
         parts = [*listed(schema.get("allOf"))]
         parts += [resolve(self.root, schema[key]) for key in REFERENCES if key in schema]
         if "if" in schema:
@@ -161,7 +163,8 @@ class SchemaCheck:
             and ("not" not in schema or not self.fits(value, schema["not"], level))
         )
 
-    def _fits_array(self, value: list[Any], schema: Json, level: int) -> bool:
+    def fits_array(self, value: list[Any], schema: Json, level: int) -> bool:
+        """Whether a list has the length and the items that a schema asks for."""
         first, rest = item_schemas(schema)
         if schema.get("uniqueItems") is True and any(
             same(item, other) for index, item in enumerate(value) for other in value[:index]
@@ -178,7 +181,8 @@ class SchemaCheck:
             for index, item in enumerate(value)
         )
 
-    def _fits_object(self, value: Json, schema: Json, level: int) -> bool:
+    def fits_object(self, value: Json, schema: Json, level: int) -> bool:
+        """Whether an object has the properties that a schema asks for."""
         needed = [*listed(schema.get("required"))]
         parts: list[Any] = []
         for key in ("dependentRequired", "dependentSchemas", "dependencies"):

@@ -142,7 +142,7 @@ class _Sampler:
             if parts := listed(schema.get(key)):
                 # Null is nobody's first wish; what refers to something may do so for ever.
                 deep = self._is_deep(level)
-                conditions.append(sorted(parts, key=lambda part: _weight(part, deep=deep)))
+                conditions.append(sorted(parts, key=lambda part: reluctance(part, deep=deep)))
         for key in ("dependentSchemas", "dependencies"):
             for part in named(schema.get(key)).values():
                 # Satisfied whether or not the property comes that asks for it, else without it.
@@ -309,7 +309,8 @@ def by_type(flat: Json) -> Iterator[Json]:
         yield flat | {"type": kind}
 
 
-def _weight(part: Any, *, deep: bool) -> int:
+def reluctance(part: Any, *, deep: bool) -> int:
+    """Return how late a way to satisfy a schema should be tried."""
     if part == {"type": "null"}:
         return 0 if deep else 2
     return int(deep and is_object(part) and any(key in part for key in REFERENCES))
@@ -320,7 +321,7 @@ def merged(a: Json, b: Json) -> Json:
     # What only one of them says holds for both.
     result = a | b
     for key in a.keys() & b.keys():
-        result[key] = _both(key, a[key], b[key])
+        result[key] = narrowed(key, a[key], b[key])
     if "properties" in result:
         # Each side's own rule for other properties concerns what only the other side names.
         result["properties"] = {
@@ -337,7 +338,8 @@ def _all_of(parts: list[Any]) -> Any:
     return parts[0] if len(parts) == 1 else {"allOf": parts}
 
 
-def _both(key: str, a: Any, b: Any) -> Any:
+def narrowed(key: str, a: Any, b: Any) -> Any:
+    """Return what one keyword says when it says two things."""
     match key:
         case "minimum" | "minLength" | "minItems" | "minProperties":
             both: Any = max(a, b)

@@ -26,7 +26,7 @@ class SitePolicy:
         """Return why a request is refused, ``None`` when it is not."""
         host = headers.get("Host", "")
         # HTTP/1.0 needs no Host; every browser sends one.
-        if host and not self._is_known(host):
+        if host and not self.knows(host):
             return f"Host {host!r} is not a name of this emulator; allow it with allowed_hosts"
         # Without CORS headers a page cannot read an answer, so only what changes something
         # matters. Programs send neither header.
@@ -41,7 +41,8 @@ class SitePolicy:
             return f"Sec-Fetch-Site {site!r} is another site"
         return None
 
-    def _is_known(self, host: str) -> bool:
+    def knows(self, host: str) -> bool:
+        """Whether a host is a name of this emulator, or any address."""
         try:
             name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
         except ValueError:
