@@ -1,6 +1,7 @@
 """The decoders by themselves: bytes in, items out, one outcome at the end."""
 
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -284,3 +285,43 @@ def test_speech_and_agents_that_say_nothing_are_empty():
     assert isinstance(fed(AgentDecoder(), frame(idle), DONE)[1], EmptyAnswerError)
     silence = {"type": "transcript.text.done", "text": ""}
     assert fed(TranscriptionDecoder(), frame(silence), DONE)[1] == "completed"
+
+
+# The cost of whatever is sent: counted, and never more than a share of the bytes.
+
+
+def fragments(count, **own):
+    calls = [
+        {"index": 0, "id": f"c{number}", "function": {"name": "f", "arguments": "{}"}} | own
+        for number in range(count)
+    ]
+    return b"".join(frame(chunk({"tool_calls": [call]})) for call in calls)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        fragments,
+        lambda count: b'data: {"id":"x\n\n' * count,
+        lambda count: b"data: " + b"{}" * count + b"\n\n",
+        lambda count: b"{}" * count,
+        lambda count: b"data: " + b"data: {" * count + b"\n\n",
+        lambda count: b"lost\n\n" * count + GOOD,
+    ],
+    ids=["forks", "damage", "glued", "documents", "seams", "stray"],
+)
+def test_the_cost_of_anything_grows_with_its_length(wire):
+    counts = []
+    for size in (300, 1200):
+        data, calls = wire(size), 0
+
+        def count(*_):
+            nonlocal calls
+            calls += 1
+
+        decoder = ChatDecoder()
+        sys.setprofile(count)
+        fed(decoder, data, b"")
+        sys.setprofile(None)
+        counts.append(calls)
+    assert counts[1] < 4.5 * counts[0] + 100

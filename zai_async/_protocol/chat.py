@@ -18,7 +18,7 @@ from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
 
 __all__ = ["ChatDecoder", "Generation"]
 
-_MOST_LOST: Final = 2**16
+_MOST_LOST: Final = 2**12
 # How many events are added up in one go, and kept until then.
 _BATCH: Final = 8
 _MAY_RESET: Final = frozenset({None, "completion", "events"})
@@ -225,14 +225,14 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             # Python takes this for JSON and msgspec does not, like NaN: as good as lost.
             frames, lost = (), data
         generation = self.generation
-        if lost or not frames:
-            generation.lost = b"\n".join(filter(None, (generation.lost, lost)))[:_MOST_LOST]
+        if (lost or not frames) and len(generation.lost) < _MOST_LOST:
+            generation.lost = b"\n".join(filter(None, (generation.lost, lost[:_MOST_LOST])))
         if frames and data.startswith(b"data:"):
             # Some relays write the field name twice, always; else a frame was cut behind its own.
             generation.doubled = len(frames)
         generation.suspicion = max(generation.suspicion, len(frames), 1)
         if frames:
-            self.waiting.appendleft([*frames])
+            self.waiting.extendleft(reversed(in_order([*frames], [])))
 
     def _check_after_damage(self, chunk: ChatCompletionChunk) -> None:
         """Decide what a chunk means that follows damage, or was glued to another one.

@@ -132,7 +132,7 @@ class Decoder(abc.ABC, Generic[T]):
         self.waiting: deque[bytes | list[bytes]] = deque()
         """Events that have been read but not decoded, and lines of no event, in their order."""
         # A body that is one document; of an event stream, the lines that belong to no event.
-        self._foreign = bytearray()
+        self._foreign: bytearray = bytearray()
         self.error: ZaiError | None = None
         """Why the answer did not come to a proper end."""
         self.outcome: Outcome | None = None
@@ -345,4 +345,4 @@ class Decoder(abc.ABC, Generic[T]):
         found = documents(data)
         if not found:
             self._context.raise_foreign(data)
-        self.waiting.append([*found, END_MARK])
+        self.waiting += in_order([*found, END_MARK], [])

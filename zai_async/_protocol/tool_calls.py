@@ -160,6 +160,8 @@ class ToolCallAssembler:
         self._known: dict[tuple[int | None, str], PartialToolCall] = {}
         """The calls by the index and the id of the server."""
         self._taken: set[int] = set()
+        self._free = 0
+        """A number above all that are taken."""
 
     @property
     def calls(self) -> list[PartialToolCall]:
@@ -227,8 +229,9 @@ class ToolCallAssembler:
     def _begin(self, fragment: ChunkToolCall, id: str) -> PartialToolCall:
         index = len(self._calls) if fragment.index is None else fragment.index
         if index in self._taken:  # by a fork, which the server knows nothing of
-            index = max(self._taken) + 1
+            index = self._free
         self._taken.add(index)
+        self._free = max(self._free, index + 1)
         call = PartialToolCall(index, id)
         self._calls.append(call)
         if fragment.index is not None:
