@@ -26,6 +26,8 @@ PROPER_ENDS: Final = frozenset({"completed", "tool_calls", "other"})
 _PACK_EVERY: Final = 32
 
 
+# Nothing is thrown away that a platform may want to see again: signatures of reasoning and the
+# like belong to a message, and a conversation without them is refused by the servers that sign.
 class _UnknownFields:
     """The unknown fields of the chunks of an answer, each kind at its place in the whole answer."""
 
@@ -41,6 +43,7 @@ class ChatAccumulator:
     def __init__(self) -> None:
         self.head = ChatCompletionChunk()
         """Who speaks: the latest id, and the first of everything else."""
+        # Pieces, as adding strings to each other would copy the whole answer for each token.
         self.text = ChunkedText()
         self.thinking = ChunkedText()
         self.tools = ToolCallAssembler()
@@ -84,6 +87,8 @@ class ChatAccumulator:
                     progress += self._add_choice(choice)
                     continue
                 text, thought = delta.content, delta.reasoning_content
+                # An empty text is a sign that there is an answer, and None is none: the difference
+                # is kept, as a message goes back as it came.
                 if thought:
                     add_thinking(thought)
                     progress += 1
@@ -125,6 +130,7 @@ class ChatAccumulator:
             if self.updates is not None:
                 self.updates += updates
             progress += any(update.piece or update.begins for update in updates)
+        # An empty reason is what some servers send with every chunk: it ends nothing.
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
         if choice.usage is not None:
@@ -153,6 +159,7 @@ class ChatAccumulator:
 
         Unless it has come to a proper end it holds only those tool calls whose arguments are whole.
         """
+        # Half a call is worse than none: an agent would run it with what is left of its arguments.
         proper = bool(self.finish_reason) and outcome_of(self.finish_reason) in PROPER_ENDS
         calls = [call.call() for call in self.tools.calls if proper or call.is_whole()]
         message = Message(

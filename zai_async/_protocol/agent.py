@@ -1,5 +1,6 @@
 """The decoder of agents at work: translations as they are written, slides as they are made."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -13,7 +14,6 @@ from zai_async.models import (
     AgentChunk,
     AgentMessage,
     AgentReply,
-    AgentToolUse,
     Outcome,
     Usage,
 )
@@ -95,30 +95,28 @@ class AgentDecoder(Decoder[AgentChunk]):
             last.finish_reason = choice.finish_reason or last.finish_reason
         if last.finish_reason or state_of(reply.status) == "failed":
             self._state = DecoderState.FINISHED
-        for message in chunk.messages:
-            if message.text:
-                self._say(message.phase, message.text)
-            for part in message.parts:
-                if part.object is not None:
-                    self._use(part.object)
+        self._add(chunk.messages)
         return chunk
 
-    def _say(self, phase: str, text: str) -> None:
-        self.progress += 1
-        if not self._said or self._said[-1][0] != phase:
-            self._said.append((phase, ChunkedText()))
-        pieces = self._said[-1][1]
-        pieces.append(text)
-        pieces.pack()
-
-    def _use(self, tool: AgentToolUse) -> None:
-        """Keep the slides as the tools of the agent change them."""
-        self.progress += 1
-        for position in tool.position:
-            before = self._pages.pop(position, SlidePage(position, ""))
-            if not tool.tool_name.startswith("remove"):
-                html, title = before.html + tool.output, tool.title or before.title
-                self._pages[position] = SlidePage(position, html, title)
+    def _add(self, messages: Iterable[AgentMessage]) -> None:
+        """Add what an event says and does."""
+        for message in messages:
+            if message.text:
+                self.progress += 1
+                # A message for each phase: thinking, tools and answers follow one another.
+                if not self._said or self._said[-1][0] != message.phase:
+                    self._said.append((message.phase, ChunkedText()))
+                pieces = self._said[-1][1]
+                pieces.append(message.text)
+                pieces.pack()
+            for tool in (part.object for part in message.parts if part.object is not None):
+                self.progress += 1
+                # A tool writes slides piece by piece, makes them anew, or takes them away.
+                for position in tool.position:
+                    before = self._pages.pop(position, SlidePage(position, ""))
+                    if not tool.tool_name.startswith("remove"):
+                        html, title = before.html + tool.output, tool.title or before.title
+                        self._pages[position] = SlidePage(position, html, title)
 
     def _judge(self, *, done: bool) -> Outcome:
         if self.first is None:
@@ -126,6 +124,7 @@ class AgentDecoder(Decoder[AgentChunk]):
         choice, reply = self._last
         if not (done or self._state is DecoderState.FINISHED):
             raise self.truncated("the stream ended before the agent did")
+        # The status of an agent says more than its finish reason, which may be "stop" all the same.
         outcome: Outcome = "empty"
         if state_of(reply.status) == "failed":
             outcome = "network_error"

@@ -66,6 +66,7 @@ class SpeechDecoder(Decoder[bytes]):
                 continue
             self.sample_rate = choice.delta.return_sample_rate or self.sample_rate
             text = choice.delta.content or ""
+            # Base64 of other servers' hex decodes to noise, so what it is has to be told.
             try:
                 pcm += (
                     bytes.fromhex(text)
@@ -84,6 +85,7 @@ class SpeechDecoder(Decoder[bytes]):
             self._context.raise_foreign(bytes(self._foreign))
         if not (done or self._finish_reason):
             raise self.truncated("the stream ended before the speech did")
+        # A finish reason without a sound is a failure that looks like success.
         outcome: Outcome = "empty"
         if self.progress:
             outcome = outcome_of(self._finish_reason) if self._finish_reason else "completed"
@@ -129,6 +131,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             return None
         if not event.type or event.error is not None:
             self._context.raise_fault(data)
+        # An empty text is that of a silent recording; without the field it is no transcription.
         if not (event.type or event.delta or event.text is not None):
             self._foreign += data[:_EXCERPT]  # an event of another operation
             return None
@@ -150,6 +153,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
 
         No page says whether it repeats the whole text, brings the last piece, or neither.
         """
+        # Servers of this API do each of these; text that is said twice is worse than late text.
         so_far = "".join(self._pieces)
         if event.text:
             self._whole = event.text

@@ -30,6 +30,12 @@ _choices = attrgetter("choices")
 _json: Final = msgspec.json.Decoder(ChatCompletionChunk)
 
 
+def brings_content(chunk: ChatCompletionChunk) -> bool:
+    """Tell whether a chunk adds text, reasoning or a tool call to the answer."""
+    deltas = [choice.delta for choice in chunk.choices or ()]
+    return any(delta.content or delta.reasoning_content or delta.tool_calls for delta in deltas)
+
+
 class Generation:
     """What is known about the generation that is being read, and what of it may be missing."""
 
@@ -134,6 +140,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def receive(self, data: bytes) -> ChatCompletionChunk | None:
         """Take the bytes of one read, none at the end; return a chunk that comes alone at once."""
+        # The first event, the last ones and the end of the input are rare enough for the long way.
         if self._state is not _RECEIVING or not data:
             return super().receive(data)
         payloads = self._parser.payloads(data)
@@ -147,6 +154,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             return self._accept(payloads[0])
         if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
             return self._accept_chunk(payloads[0], chunk)
+        # Kept for a moment: one loop over eight chunks costs half of eight calls.
         self._alone.append(chunk)
         if len(self._alone) >= _BATCH:
             self.settle()
@@ -199,7 +207,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         says = bool(chunk.choices or chunk.web_search or chunk.content_filter)
         if generation.suspicion and says:
             self._check_after_damage(chunk)
-        elif chunk.id not in {"", generation.id} and (not generation.id or _brings_content(chunk)):
+        elif chunk.id not in {"", generation.id} and (not generation.id or brings_content(chunk)):
             # What brings no content may be a relay's own ending, and decides nothing.
             chunks, finished = self.answer.chunks, self._state is _FINISHED
             if generation.id and not finished and generation.is_replaced_by(chunk, chunks):
@@ -220,6 +228,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def _accept_damaged(self, data: bytes) -> None:
         """Go on with the whole frames inside a damaged one."""
+        # The gateway cuts a frame where a backend fails, and goes on in the same line with the
+        # first frame of another one: https://github.com/zai-org/GLM-5/issues/66
         frames, lost = salvage(data, self._json.decode)
         if frames == (data,):
             # Python takes this for JSON and msgspec does not, like NaN: as good as lost.
@@ -247,6 +257,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         foreign = bool(old and chunk.id and chunk.id != old)
         if foreign:
             self._replace(chunk)
+        # After the finish reason only usage and the end mark can have been lost.
         missing = bool(lost) and not (finished and not foreign)
         if missing and (bool(old and not foreign) or can_belong(lost, chunk.id)):
             raise self._context.malformed(lost)
@@ -277,6 +288,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
     def _accept_stray(self, line: bytes) -> None:
         """Read also a frame of which the gateway has cut the first letters away."""
         super()._accept_stray(line)
+        # The standard ignores such a line, and with it a whole frame of the answer.
         if b"data:" in line or b'"choices"' in line or line.partition(b":")[0] in _CUT_FIELDS:
             self._accept_damaged(line)
 
@@ -291,6 +303,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 raise self._context.malformed(lost)
             if not done:
                 raise self.truncated("the stream ended before the answer did")
+        # The judge looks at whole calls only; that a call was cut is known here.
         completion, allow = self.snapshot, self._context.allow
         if judge(completion) == "empty" and answer.tools.unfinished() and "empty" not in allow:
             raise self.truncated("the answer ended")
@@ -307,8 +320,3 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             call_id=call.id,
             raw=call.arguments,
         )
-
-
-def _brings_content(chunk: ChatCompletionChunk) -> bool:
-    deltas = [choice.delta for choice in chunk.choices]
-    return any(delta.content or delta.reasoning_content or delta.tool_calls for delta in deltas)

@@ -78,7 +78,7 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     def raise_foreign(self, data: bytes) -> None:
         """Raise what came in place of an answer: an error, a page, anything else."""
         # What may be the beginning of an event that was cut off is none of that.
-        if b"data".startswith(data.strip()):
+        if b"data".startswith(data.strip()):  # also nothing at all
             return
         headers, secrets = self.headers, self.secrets
         error = error_in_body(data, status=200, headers=headers, now=self.now(), secrets=secrets)
@@ -157,6 +157,7 @@ class Decoder(abc.ABC, Generic[T]):
         if self.error is not None:
             raise self.error
         items: list[T] = []
+        # What is whole before an error has been paid for, and is handed out before it is raised.
         try:
             first = self.receive(data)
             items += () if first is None else (first,)
@@ -238,6 +239,7 @@ class Decoder(abc.ABC, Generic[T]):
 
     def conclude(self, *, done: bool) -> None:
         """End the answer, at its end mark or at the end of the input, or raise what is wrong."""
+        # An error may stand behind the end mark, in the same read, and outside of any event.
         for line in lines_of(self.waiting):
             self._accept_stray(line)
         self.outcome = self._judge(done=done)
@@ -277,6 +279,7 @@ class Decoder(abc.ABC, Generic[T]):
             return self._json.decode(data)
         except _UNREADABLE:
             data = data.strip()  # an end mark, odd types, or damage
+        # Not part of the standard, but of OpenAI's API: https://platform.openai.com/docs/api-reference
         if data.startswith(END_MARK):
             self.conclude(done=True)
             return None
@@ -312,6 +315,7 @@ class Decoder(abc.ABC, Generic[T]):
 
     def _sniff(self, data: bytes) -> bytes:
         """Hold a body back that is one document; return what is to be read as events."""
+        # Header fields cannot be trusted with this: gateways label events as JSON and the reverse.
         known = len(self._foreign)
         self._foreign += data
         if self._state is _WAITING:
@@ -320,6 +324,7 @@ class Decoder(abc.ABC, Generic[T]):
                 return b""
             if begin and begin in b"{[<":
                 self._state = DecoderState.DOCUMENT
+        # JSON has no line that begins with "data:", as line ends in its strings are escaped.
         if self._state is _WAITING or _EVENT_LINE.search(self._foreign, max(0, known - 6)):
             data, self._foreign = bytes(self._foreign), bytearray()
             self._state = DecoderState.RECEIVING

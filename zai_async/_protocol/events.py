@@ -105,6 +105,7 @@ class EventBuilder:
 
     def push(self, chunk: ChatCompletionChunk) -> Iterator[ChatEvent]:
         """Yield the events of a chunk that has just been added to the answer."""
+        # In the order in which a model works: it thinks, then it speaks, then it calls.
         if thinking := chunk.thinking:
             yield ThinkingDelta(thinking)
         if text := chunk.text:
@@ -123,14 +124,25 @@ class EventBuilder:
         self, completion: ChatCompletion, outcome: Outcome
     ) -> Iterator[ChatEvent | ZaiError]:
         """Yield what only the proper end of the stream makes certain."""
+        # Calls without arguments, whose name nothing has made certain before.
         for call, _ in tuple(self._early.values()):
             if not call.is_blank:
                 yield from self._start(call)
         for call in self.answer.tools.calls:
             if call.is_whole() or (outcome in PROPER_ENDS and not call.arguments.strip()):
                 yield call.call()
-            else:
-                yield _unusable(call, completion)
+                continue
+            # An end that asks for the calls leaves no doubt that the model wrote them like this.
+            cut = completion.finish_reason != "tool_calls"
+            what = "break off" if cut else "are not one JSON object"
+            kind = ToolCallIncompleteError if cut else ToolCallMalformedError
+            yield kind(
+                f"the arguments of the tool call {call.name!r} {what}",
+                name=call.name,
+                call_id=call.id,
+                raw=call.arguments,
+                partial=completion,
+            )
         yield Finished(outcome, completion.finish_reason, completion)
 
     def _tool_calls(self) -> Iterator[ChatEvent]:
@@ -158,16 +170,3 @@ class EventBuilder:
         yield ToolCallStarted(call.index, call.id, call.name)
         for piece in filter(None, self._early.pop(call.index)[1]):
             yield ToolCallDelta(call.index, piece)
-
-
-def _unusable(call: PartialToolCall, completion: ChatCompletion) -> ZaiError:
-    cut = completion.finish_reason != "tool_calls"
-    kind = ToolCallIncompleteError if cut else ToolCallMalformedError
-    what = "break off" if cut else "are not one JSON object"
-    return kind(
-        f"the arguments of the tool call {call.name!r} {what}",
-        name=call.name,
-        call_id=call.id,
-        raw=call.arguments,
-        partial=completion,
-    )

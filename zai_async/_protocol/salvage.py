@@ -10,6 +10,7 @@ Servers that count in UTF-16 may end one event with the first half of an emoji, 
 ``\ud83d``, and begin the next one with ``\ude00``. Neither half is a character.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -60,7 +61,11 @@ def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
         if number >= _MOST_SEAMS:
             break  # each try looks at all that follows
         tail = data[seam.end() :].strip()
-        frames = (tail,) if tail.startswith(b"{") and _decodes(tail, decodes) else documents(tail)
+        frames = documents(tail)
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # As it stands first, since text may legally contain what looks like another frame.
+            if tail.startswith(b"{") and decodes(tail) is not None:
+                frames = (tail,)
         if frames:
             return Salvaged(frames, data[: seam.end()])
     return Salvaged((), data)
@@ -113,14 +118,6 @@ def documents(data: bytes) -> tuple[bytes, ...]:
     except (ValueError, RecursionError):
         return ()
     return tuple(frames)
-
-
-def _decodes(frame: bytes, decodes: Callable[[bytes], object]) -> bool:
-    try:
-        decodes(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 class SurrogateJoiner:

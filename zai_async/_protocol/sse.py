@@ -172,7 +172,11 @@ class SSEParser:
         text = b"".join((self._held, data[:end]))
         self._held.clear()
         self._hold(data[end:])
-        self._check(text)
+        # Of many events in one read, only one that is too large by itself is refused.
+        if len(text) > self._most and any(
+            len(lines.removeprefix(b"\n")) >= self._most for lines in text.split(b"\n\n")
+        ):
+            raise self._too_large()
         return text
 
     def _end_of_events(self, data: bytes) -> int:
@@ -185,13 +189,6 @@ class SSEParser:
     def _hold(self, data: bytes) -> None:
         self._held += data
         if len(self._held) > self._most:
-            raise self._too_large()
-
-    def _check(self, text: bytes) -> None:
-        limit = self._most
-        if len(text) > limit and any(
-            len(lines.removeprefix(b"\n")) >= limit for lines in text.split(b"\n\n")
-        ):
             raise self._too_large()
 
     def _too_large(self) -> EventTooLargeError:
@@ -220,9 +217,13 @@ class SSEParser:
                 data.append(value)
             elif field == b"event":
                 event = value
-            elif field in _FIELDS:
-                self._remember(field, value)
-            else:
+            # These two outlive their event.
+            elif field == b"id" and 0 not in value:
+                self.last_event_id = _decode(value)
+            elif field == b"retry" and value.isdigit():
+                with contextlib.suppress(ValueError):  # int() takes no more than 4300 digits
+                    self.retry = int(value)
+            elif field not in _FIELDS:
                 self._ignore(line, after=bool(data))
         if not data:
             return None
@@ -230,14 +231,6 @@ class SSEParser:
             # Legal, but of JSON nobody writes it: a frame was cut behind its field name.
             self._ignore(b"data:", after=False)
         return Event(b"\n".join(data), _decode(event) or "message", self.last_event_id)
-
-    def _remember(self, field: bytes, value: bytes) -> None:
-        """Keep the two fields that outlive their event."""
-        if field == b"id" and 0 not in value:
-            self.last_event_id = _decode(value)
-        elif field == b"retry" and value.isdigit():
-            with contextlib.suppress(ValueError):  # int() takes no more than 4300 digits
-                self.retry = int(value)
 
     def _ignore(self, line: bytes, *, after: bool) -> None:
         """Keep a line that stands before or after the data of the present event."""

@@ -121,6 +121,7 @@ class PartialToolCall:
         if function is None:
             return ""
         name = function.name or ""
+        # OpenAI's clients add pieces of a name to each other; servers repeat it, or let it grow.
         if name.startswith(self.name):
             self.name = name  # the first one, a repetition, or one that grows as a whole
         elif name and not self.has_arguments:
@@ -196,6 +197,7 @@ class ToolCallAssembler:
         if current is None:
             return self._begin(fragment, call_id)
 
+        # None of these signs is enough alone: each of them is sent without meaning by some server.
         is_new_id = bool(call_id and current.id and same is None)
         begins_object = piece.lstrip().startswith("{")
         if current.nesting.is_closed:

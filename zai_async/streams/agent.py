@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from zai_async._protocol import AgentDecoder, DecoderContext, SlidePage
+from zai_async._protocol import AgentDecoder, SlidePage
 from zai_async.models import AgentChunk, AgentReply
 from zai_async.streams.event_stream import EventStream
 from zai_async.streams.interfaces import StreamCall
@@ -24,7 +24,7 @@ class AgentStream(EventStream[AgentChunk]):
     """
 
     def __init__(self, call: StreamCall) -> None:
-        super().__init__(StreamReader(call, _agent_decoder))
+        super().__init__(StreamReader(call, lambda context: AgentDecoder(context=context)))
 
     @property
     def text(self) -> AsyncIterator[str]:
@@ -58,10 +58,6 @@ class AgentStream(EventStream[AgentChunk]):
         """Read what is left and return the whole answer."""
         await self._exhaust()
         return self.snapshot
-
-
-def _agent_decoder(context: DecoderContext) -> AgentDecoder:
-    return AgentDecoder(context=context)
 
 
 def _answer(chunk: AgentChunk) -> str:

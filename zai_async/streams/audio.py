@@ -5,6 +5,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -84,12 +85,14 @@ class TranscriptionStream(EventStream[TranscriptionEvent]):
     """
 
     def __init__(self, call: StreamCall) -> None:
-        super().__init__(StreamReader(call, _transcription_decoder))
+        super().__init__(StreamReader(call, lambda context: TranscriptionDecoder(context=context)))
 
     @property
     def text(self) -> AsyncIterator[str]:
         """The text, piece by piece."""
-        return TextIterator(partial(self._claim, "text"), self._reader.__anext__, _piece)
+        return TextIterator(
+            partial(self._claim, "text"), self._reader.__anext__, attrgetter("delta")
+        )
 
     @property
     def snapshot(self) -> Transcription:
@@ -101,11 +104,3 @@ class TranscriptionStream(EventStream[TranscriptionEvent]):
         """Read what is left and return the whole transcription."""
         await self._exhaust()
         return self.snapshot
-
-
-def _transcription_decoder(context: DecoderContext) -> TranscriptionDecoder:
-    return TranscriptionDecoder(context=context)
-
-
-def _piece(event: TranscriptionEvent) -> str:
-    return event.delta

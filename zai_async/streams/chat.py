@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import cast
 
-from zai_async._protocol import ChatDecoder, DecoderContext
+from zai_async._protocol import ChatDecoder
 from zai_async._protocol.events import ChatEvent, EventBuilder
 from zai_async.errors import ZaiError
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Usage
@@ -26,7 +26,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     """
 
     def __init__(self, call: StreamCall) -> None:
-        super().__init__(StreamReader(call, _chat_decoder))
+        super().__init__(StreamReader(call, lambda context: ChatDecoder(context=context)))
         self._builder: EventBuilder | None = None
         self._finished = False
 
@@ -94,6 +94,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
             whole = self.snapshot
             builder = self._builder or EventBuilder(_decoder_of(self._reader).answer)
             return builder.finish(whole, whole.outcome)
+        # A generation that takes the place of another one is added up anew, from its first chunk.
         decoder = _decoder_of(self._reader)
         resets, decoder.generation.resets = decoder.generation.resets, []
         if self._builder is None or resets or self._builder.answer is not decoder.answer:
@@ -103,7 +104,3 @@ class ChatStream(EventStream[ChatCompletionChunk]):
 
 def _decoder_of(reader: StreamReader[ChatCompletionChunk]) -> ChatDecoder:
     return cast("ChatDecoder", reader.decoder)
-
-
-def _chat_decoder(context: DecoderContext) -> ChatDecoder:
-    return ChatDecoder(context=context)

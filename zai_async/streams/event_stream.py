@@ -73,6 +73,7 @@ class EventStream(Generic[T]):
         if self._entered:
             raise StreamConsumedError("the stream has been entered before")
         self._entered = True
+        # Whoever is cancelled here never gets into the block, so that nobody would close it.
         try:
             await self._reader.open(keeps=False)
         except BaseException:

@@ -60,6 +60,7 @@ async def open_response(
     """
     while True:
         try:
+            # The pause before a retry is a part of opening, so that no read has to outlast it.
             if error is not None:
                 await call.recover(error)
                 if _held(reader_of) is None:
@@ -109,6 +110,7 @@ async def drain(response: Response) -> None:
     """Read it, so that the connection can be used again, unless it is long or takes long."""
     size = 0
     try:
+        # The end of a chunked body comes a moment later than the end mark inside of it.
         with anyio.move_on_after(_DRAIN_SECONDS):
             while size < _DRAIN_BYTES and (piece := await response.read()):
                 size += len(piece)

@@ -118,7 +118,11 @@ class StreamReader(Generic[T]):
                         self._end_input()
                     item = decoder.receive(data)
                 if self._is_early:
-                    self._note_progress()
+                    # Before the first content the call may still be made again.
+                    decoder.settle()
+                    if decoder.progress:
+                        self._is_early = False
+                        self.call.progressed()
             except ZaiError as error:
                 await self._failed(error)
                 continue
@@ -143,13 +147,6 @@ class StreamReader(Generic[T]):
             if self.decoder.outcome is None:
                 self.decoder.conclude(done=False)
             self._finish()
-
-    def _note_progress(self) -> None:
-        """Tell the call about the first content, before which it may be made again."""
-        self.decoder.settle()
-        if self.decoder.progress:
-            self._is_early = False
-            self.call.progressed()
 
     def _broken_off(self, error: BaseException) -> bytes:
         """Say why the body broke off; after the finish reason that is an end like any other."""
@@ -267,6 +264,8 @@ class StreamReader(Generic[T]):
             raise error
         self._release()
         self.decoder.settle()
+        # Only what nobody has seen may be asked for again: else a text would be read twice, and
+        # the arguments of a tool call would be those of two answers.
         error.in_stream = True
         error.emitted = self.decoder.progress > 0
         if error.emitted:
@@ -313,6 +312,7 @@ class StreamReader(Generic[T]):
 
     def break_off(self, verdict: ZaiError | None) -> None:
         """End the read under way, whatever its transport does; what is whole stays whole."""
+        # The reader raises it: what has been read before it is handed out first.
         self._verdict = verdict
         if self._response is not None:
             self._response.close()

@@ -54,10 +54,12 @@ class StallTimer:
             reader.break_off(DeadlineError(text))
             return
 
+        # Comments and empty deltas keep a connection alive, but no answer: only content counts.
         progress = reader.decoder.progress
         if progress != self._seen:
             self._seen, self._waited = progress, 0.0
             return
+        # A consumer that takes its time is no stall of the platform.
         if not reader.is_reading:
             return
         self._waited += passed

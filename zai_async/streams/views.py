@@ -25,6 +25,7 @@ class TextIterator(Generic[T]):
         self._piece = piece
 
     def __aiter__(self) -> Self:
+        # Claimed when it is read, as looking at the attribute must not choose a view.
         claim, self._claim = self._claim, None
         if claim is not None:
             claim()
@@ -61,6 +62,7 @@ class EventIterator(Generic[T]):
             aiter(self)
         while not self._waiting:
             self._waiting.extend(await self._advance())
+        # What follows an unusable call is not lost: it comes after the error.
         event = self._waiting.popleft()
         if isinstance(event, ZaiError):
             raise event
