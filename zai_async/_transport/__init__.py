@@ -122,6 +122,7 @@ def preload() -> None:
 
 def open_transport(settings: NetworkSettings) -> Transport:
     """Open the transport for the running event loop."""
+    # aiohttp takes longer to import than all the rest together.
     from zai_async._transport._client import ClientTransport  # noqa: PLC0415 - as above
 
     try:

@@ -30,6 +30,7 @@ __all__ = ["READ_BUFFER", "ClientTransport", "SessionResponse"]
 
 READ_BUFFER: Final = 2**16
 """A consumer that stops reading holds this much, and twice as much at most, not a megabyte."""
+# The other statuses would turn a POST into a GET without its body (RFC 9110, section 15.4).
 _REDIRECTS: Final = frozenset({307, 308})
 _MOST_REDIRECTS: Final = 3
 # aiohttp hands on what it cannot unpack as if it were the text.
@@ -44,6 +45,7 @@ class SessionResponse:
         self.status = response.status
         self.headers = response.headers
         self.connection_reused = connection_reused
+        # What broke the framing of a body closed the connection too, which is told in any case.
         closed = getattr(getattr(response.connection, "protocol", None), "closed", None)
         if closed is not None:
             closed.add_done_callback(self.lost)
@@ -106,6 +108,7 @@ class ClientTransport:
         redirects = 0
         while response.status in _REDIRECTS:
             target = redirect_target(response, url)
+            # What came from a pipe went to the first address, and is gone.
             if target is None or not getattr(request.body, "replayable", True):
                 break
             response.close()
@@ -140,8 +143,11 @@ class ClientTransport:
                     data=request.body,
                     proxy=None if proxy is None or proxy.is_socks else proxy.address.reveal(),
                     ssl=self._tls,
+                    # send() follows redirects: aiohttp would take the key along to anybody.
                     allow_redirects=False,
+                    # Whatever a session of the caller's does for its owner: a status is an answer.
                     raise_for_status=False,
+                    # How long the answer may take is for the call to say, which has a deadline.
                     timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
                     read_bufsize=READ_BUFFER,
                 ),
@@ -151,7 +157,9 @@ class ClientTransport:
             failure = presentable(error, request.body, stale=info.stale)
             if proxy is not None and isinstance(failure, ProxyError):
                 failure.hint = proxy.hint
-            if not isinstance(body := request.body, bytes | None):
+            # A coroutine that is thrown away may not wait for anything any more.
+            body = request.body
+            if not isinstance(body, bytes | None) and not isinstance(error, GeneratorExit):
                 await body.aclose()
         finally:
             CONNECTION_INFO.reset(token)
@@ -192,6 +200,7 @@ class ClientTransport:
             session = aiohttp.ClientSession(
                 connector=connector,
                 connector_owner=False,
+                # A cookie would carry the state of one call, or of one user, into the next.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(),
             )
@@ -223,6 +232,7 @@ class ClientTransport:
     def detached(self) -> list[aiohttp.BaseConnector]:
         """Send nothing from now on, wake who still reads, and return the pools to be closed."""
         self._closed = True
+        # The readers first, and from a copy: closing one may let another be collected.
         for response in tuple(self._unread):
             response.close()
         for session in [*self._replaced, *(opened.session for opened in self._sessions.values())]:

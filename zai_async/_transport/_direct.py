@@ -64,6 +64,7 @@ class DirectTransport(ClientTransport):
             return await super().exchange(request, url)
 
         counted = body or request.method != "GET"
+        # Without a length a server would wait for chunks, or for the end of the connection.
         length = b"Content-Length: %d\r\n" % len(body) if counted else b""
         pool: Any = self._connectors[_USUAL[:2]]
         lent: Any = None
@@ -74,6 +75,8 @@ class DirectTransport(ClientTransport):
                 limit = aiohttp.ClientTimeout(connect=request.connect_timeout)
                 lent = await pool.connect(origin.request, _NO_TRACES, limit)
             connection = lent.protocol
+            # Nothing is awaited until the request is written: the pool has just seen that nothing
+            # waits here, and what comes from now on is the answer.
             connection.set_response_params(read_until_eof=True, read_bufsize=READ_BUFFER)
             # Nothing revealed stays in a variable here: tracebacks show them.
             self._writes.put(
@@ -84,6 +87,7 @@ class DirectTransport(ClientTransport):
             while message.code < HTTPStatus.OK:  # informational; the answer follows
                 message, content = await connection.read()
         except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
+            # The only timeout here is that of connecting; it says so nowhere.
             if lent is None and isinstance(error, TimeoutError):
                 failure: BaseException = translate(aiohttp.ConnectionTimeoutError())
             else:
@@ -93,6 +97,7 @@ class DirectTransport(ClientTransport):
             response = ReceivedResponse(
                 lent, message.code, message.headers, content, connection.reused
             )
+            # At once where the whole answer came in one read.
             content.on_eof(lent.release)
             return response
         finally:
@@ -103,6 +108,7 @@ class DirectTransport(ClientTransport):
 
     def origin_of(self, url: yarl.URL) -> Origin | None:
         """Return where to connect to directly, None if aiohttp's client has to."""
+        # Passwords in addresses, proxies and addresses without a host are more than is done here.
         origin = None
         if url.raw_user is None and url.raw_host is not None and self._proxies.find(url) is None:
             origin = Origin.of(url, asyncio.get_running_loop(), self._tls)
@@ -144,6 +150,7 @@ class WriteCoalescer:
     def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Send a request now, or at the end of this turn of the loop."""
         if self.waiting > 1:
+            # One callback for all that are put in this turn.
             if not self._pending:
                 asyncio.get_running_loop().call_soon(self.flush)
             self._pending.append((transport, data))

@@ -89,6 +89,7 @@ class HeaderCache:
         """
         place = request.method, url
         known = self._known.get(place)
+        # Compared by identity: the fields of one client are one object, made once.
         if (
             known is None
             or known.fields is not request.headers
@@ -106,6 +107,7 @@ class HeaderCache:
 
 def _written(request: Request, url: yarl.URL, origin: Origin) -> Callable[[], bytes] | None:
     """Write a head; None if it cannot be: an exception would carry this frame, and the secrets."""
+    # Host and Accept-Encoding as aiohttp writes them, so that both ways send the same.
     own = origin.request.headers
     try:
         head = CIMultiDict({"Host": own["Host"]})

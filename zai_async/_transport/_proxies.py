@@ -127,6 +127,7 @@ def is_excepted(exceptions: str, host: str, port: int | None) -> bool:
     wanted = host.rstrip(".").lower()
     address = _address(wanted)
     for entry in exceptions.replace(",", " ").lower().split():
+        # A list of names, domains, addresses and networks, as curl and Go read it.
         if entry == "*":
             return True
         found = _ENTRY.match(entry)

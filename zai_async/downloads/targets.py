@@ -95,8 +95,10 @@ class PartialFile:
             self._file.flush()
             if self._replaces and not self._through:
                 self._materialize()
+                # The caller's permissions stay, as if the old file had been written to.
                 if self.path.exists():
                     shutil.copymode(self.path, self._part)
+                # In one step: whoever opens the name gets the old file or the new one.
                 self._part.replace(self.path)
             elif not self._through:
                 wanted, number = self.path, 1
@@ -173,6 +175,7 @@ async def target_of(to: str | os.PathLike[str], name: str) -> PartialFile:
     if await path.is_dir():
         # The name is the server's choice, which may be that of something dear.
         return PartialFile(Path(path / name), replaces=False)
+    # Renaming over a link would replace the link and leave its file alone.
     real = Path(await path.resolve()) if await path.is_symlink() else Path(path)
     try:
         mode = (await anyio.Path(real).stat()).st_mode

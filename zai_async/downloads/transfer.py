@@ -85,6 +85,7 @@ async def download(
                 if transfer.received > before:  # it goes on, if slowly
                     failures, last = 0, clock.monotonic()
                 failures += 1
+                # An address that has expired answers so, too, and will for ever.
                 missing = error.status_code == 404
                 if missing and failures > _TRIES_OF_A_MISSING_FILE:
                     raise
@@ -175,6 +176,7 @@ class Transfer:
 
     async def _open(self) -> tuple[Response, str]:
         """Return the answer that is the file or the rest of it, and where it was found."""
+        # From the first address each time: signed ones in between live for some minutes only.
         url = self._url
         headers = dict(_HEADERS)
         if self.received and self._validator is not None:
@@ -212,6 +214,7 @@ class Transfer:
         """Look at the headers, and return the size of the whole file, if known, and the file."""
         headers, file = response.headers, self._file
         if file is not None and response.status == 206:
+            # Where it begins is the server's word: some send another part than was asked for.
             found = _RANGE.fullmatch(headers.get("Content-Range", ""))
             if found is None or int(found[1]) != self.received:
                 self._validator = None
@@ -219,6 +222,7 @@ class Transfer:
             return (None if found[2] == "*" else int(found[2])), file
 
         self._require_no_page(response, address, b"")
+        # A packed answer has been unpacked by now: its length and its parts are of other bytes.
         plain = headers.get("Content-Encoding", "identity") == "identity"
         length = headers.get("Content-Length", "")
         size = int(length) if plain and length.isascii() and length.isdigit() else None

@@ -183,6 +183,7 @@ class MultipartBody(CountedBody):
         limits: FileLimits,
         progress: Progress | None = None,
     ) -> None:
+        # Random, so that no file holds it by chance or by design.
         self._boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={self._boundary}"
         self._fields = b""
@@ -301,6 +302,7 @@ class JSONBody(CountedBody):
 
     def alternate(self) -> bool:
         """Write images in the other form, once, where nobody has decided on one."""
+        # For this request alone: another may have the same picture on its way.
         free = [part for part, encoding in self._encodings.items() if encoding == "auto"]
         self._encodings.update(dict.fromkeys(free, "raw"))
         return bool(free)

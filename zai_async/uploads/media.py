@@ -38,12 +38,15 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
     (0, b"GIF8", "image/gif"),
+    # RIFF, four bytes of length, and then what is inside.
     (8, b"WEBP", "image/webp"),
     (8, b"WAVE", "audio/wav"),
     (0, b"ID3", "audio/mpeg"),
+    # MP3 without a tag begins with a frame: eleven bits set, then version and layer.
     (0, b"\xff\xfb", "audio/mpeg"),
     (0, b"\xff\xf3", "audio/mpeg"),
     (0, b"\xff\xf2", "audio/mpeg"),
+    # A box of ISO 14496-12 begins with its length; the brand follows its name.
     (4, b"ftypqt", "video/quicktime"),
     (4, b"ftyp", "video/mp4"),
     (0, b"\x1aE\xdf\xa3", "video/x-matroska"),
@@ -65,6 +68,7 @@ class FileLimits(msgspec.Struct, frozen=True, kw_only=True):
         if self.types is not None and found not in self.types:
             text = f"{name} is {found or 'of an unknown type'}; accepted: {', '.join(self.types)}"
             raise InvalidFileError(text, limit="type")
+        # What comes in pieces is counted while it is sent.
         if size is None:
             return
         if not size:
@@ -90,12 +94,14 @@ def wav_seconds(head: bytes, size: int) -> float | None:
     """Return how long a WAV of this size plays, None if the head is not that of a WAV."""
     if media_type(head) != "audio/wav":
         return None
+    # The bytes per second stand eight bytes into the chunk, after format, channels and rate.
     start = head.find(b"fmt ")
     rate = struct.unpack_from("<I", head, start + 16)[0] if 0 < start <= len(head) - 24 else 0
     data = head.find(b"data")
     return (size - data - 8) / rate if rate and data > 0 else None
 
 
+# Random digits follow: no text of a caller's can be taken for a file.
 MARK: Final = "zai-media-"
 
 Encoding = Literal["auto", "raw", "data_url"]

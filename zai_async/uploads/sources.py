@@ -97,6 +97,8 @@ class ThreadedFile:
                 self._wait(self._file.fileno())
             return self._file.read(length) or b""
         finally:
+            # In this order: close() looks at them the other way round, and one of the two sees
+            # that it is its turn.
             self._busy = False
             if self._closing:
                 self._close()
@@ -163,6 +165,7 @@ class PathSource:
     async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
         """Yield the content."""
         self._taken = self._pipe is not None
+        # Opened anew for each call: they share nothing, and see what lies there now.
         file = self._pipe or ThreadedFile(self._path)
         try:
             if self._pipe is not None:
@@ -221,12 +224,14 @@ class OpenFileSource:
             return await abandonable(partial(self._read, self._start, HEAD))
         if self._taken:
             raise read_already(self.name)
+        # Asked again after a failure before anything was sent: what was read is not lost.
         self._head = self._head or await abandonable(partial(self.content.read, HEAD))
         return None, self._head
 
     def _read(self, offset: int, length: int) -> tuple[int, bytes]:
         """Return the size as it is now, and the bytes at a place."""
         file, position = self.content, cast("SharedPosition", self._position)
+        # Not pread(): what can seek need not be a file of the system.
         with position.lock:
             stood = file.tell()
             try:
@@ -325,6 +330,7 @@ class PiecesSource:
         """Take as many pieces as tell the type."""
         if self._taken:
             raise read_already("the stream of pieces")
+        # Some senders begin with a few bytes, or with none.
         while len(self._first) < _ENOUGH:
             piece = await anext(self._pieces, None)
             if piece is None:
