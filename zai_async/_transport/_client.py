@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
-from zai_async._transport._connections import CONNECTION_INFO, ConnectionInfo, keepalive_socket
+from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
 from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
 from zai_async._transport._headers import all_fields, as_written, with_secrets
 from zai_async._transport._proxies import NamedProxy, Proxies, is_ip_address
@@ -93,6 +93,8 @@ class ClientTransport:
     def __init__(self, settings: NetworkSettings) -> None:
         self._settings = settings
         self._tls = True if settings.ssl is None else settings.ssl
+        # aiohttp would look into the environment at each request.
+        self._found: dict[tuple[str, str], NamedProxy | None] = {}
         self._proxies = Proxies(settings.proxy, trust_env=settings.trust_env)
         self._connectors: dict[tuple[bool, Secret | None], aiohttp.BaseConnector] = {}
         self._sessions: dict[tuple[bool, Secret | None, bool], _Opened] = {}
@@ -126,14 +128,18 @@ class ClientTransport:
 
     async def exchange(self, request: Request, url: yarl.URL) -> Response:
         """Send a request to an address, and return its answer."""
-        proxy = self._proxies.find(url)
+        place = url.scheme, url.raw_authority
+        if place not in self._found:
+            self._found[place] = self._proxies.find(url)
+        proxy = self._found[place]
         session = self.session_for(request, proxy)
         receive = self.received
         if guarded := request.guard is not None:
             session = guarded_session(request, url, proxy)
             receive = partial(ClientTransport.received, self)
-        info = ConnectionInfo()
-        token = CONNECTION_INFO.set(info)
+        # The pool of ours puts the connection in; that of others, which cannot be asked, does not.
+        used: list[Any] = []
+        token = USED_CONNECTIONS.set(used)
         try:
             return receive(
                 await session.request(
@@ -151,10 +157,11 @@ class ClientTransport:
                     timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
                     read_bufsize=READ_BUFFER,
                 ),
-                info.reused,
+                used[0].reused if used else None,
             )
         except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
-            failure = presentable(error, request.body, stale=info.stale)
+            stale = bool(used) and used[0].reused and not used[0].head
+            failure = presentable(error, request.body, stale=stale)
             if proxy is not None and isinstance(failure, ProxyError):
                 failure.hint = proxy.hint
             # A coroutine that is thrown away may not wait for anything any more.
@@ -162,7 +169,7 @@ class ClientTransport:
             if not isinstance(body, bytes | None) and not isinstance(error, GeneratorExit):
                 await body.aclose()
         finally:
-            CONNECTION_INFO.reset(token)
+            USED_CONNECTIONS.reset(token)
             if guarded:
                 session.detach()  # its connection closes after the answer
         raise failure

@@ -4,34 +4,14 @@ import socket
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["CONNECTION_INFO", "ConnectionInfo", "keepalive_socket"]
+__all__ = ["USED_CONNECTIONS", "keepalive_socket"]
 
 # NAT gateways forget silent connections after some minutes, and models think for longer.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 
 
-class ConnectionInfo:
-    """What is known about the connection of one request."""
-
-    __slots__ = ("_connection", "reused")
-
-    def __init__(self) -> None:
-        self._connection: Any = None
-        self.reused: bool | None = None
-
-    def take(self, connection: Any) -> None:
-        """Write down which connection the request got."""
-        self._connection, self.reused = connection, connection.reused
-
-    @property
-    def stale(self) -> bool:
-        """Whether the connection had been used before, and has answered nothing since."""
-        return bool(self.reused) and self._connection is not None and not self._connection.head
-
-
-CONNECTION_INFO: ContextVar[ConnectionInfo | None] = ContextVar(
-    "zai_async_connection_info", default=None
-)
+USED_CONNECTIONS: ContextVar[list[Any] | None] = ContextVar("zai_async_connections", default=None)
+"""Where the pool writes down which connection the request of this context got."""
 
 
 def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:

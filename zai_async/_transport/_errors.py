@@ -78,8 +78,8 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
         error: What was raised.
         stale: Whether it befell a kept connection before the first byte of the answer.
     """
-    plain = _plain(error)
-    hint = _shortage(plain)
+    plain = system_error(error)
+    hint = shortage_hint(plain)
     ours, sentence = next(
         (row[1:] for row in _TRANSLATION if isinstance(error, row[0])),
         (ConnectionLostError, "the connection broke"),
@@ -119,7 +119,7 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
     if own is not None:
         # The body could not be made: nothing is wrong with the network. The frames of who made
         # it help; those of aiohttp, which called it, come first and do not.
-        return own.with_traceback(_below_aiohttp(own.__traceback__))
+        return own.with_traceback(below_aiohttp(own.__traceback__))
     if type(error).__module__.partition(".")[0] in _SOCKS_PACKAGES:
         return ProxyError(f"the proxy failed: {error}")
     if isinstance(error, AIOHTTP_ERRORS):
@@ -135,7 +135,8 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
     return error.with_traceback(None)
 
 
-def _below_aiohttp(trace: TracebackType | None) -> TracebackType | None:
+def below_aiohttp(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that was raised by what aiohttp had called."""
     frames: list[TracebackType] = []
     while trace is not None:
         frames.append(trace)
@@ -145,7 +146,7 @@ def _below_aiohttp(trace: TracebackType | None) -> TracebackType | None:
     return frames[foreign[-1] + 1] if foreign and foreign[-1] + 1 < len(frames) else None
 
 
-def _plain(error: BaseException) -> OSError | None:
+def system_error(error: BaseException) -> OSError | None:
     """Return the error of the system behind one of aiohttp's, fresh: without frames."""
     found: Any = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
     if found is None and isinstance(error, OSError):
@@ -161,7 +162,7 @@ def _plain(error: BaseException) -> OSError | None:
     return OSError(found.errno, found.strerror)
 
 
-def _shortage(plain: OSError | None) -> str | None:
+def shortage_hint(plain: OSError | None) -> str | None:
     """Return what helps where this machine, not the network, has run out of something."""
     if isinstance(plain, socket.gaierror):
         return _FILES if plain.errno in _LOCAL_NAMES else None

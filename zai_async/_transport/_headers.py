@@ -67,7 +67,7 @@ def all_fields(request: Request) -> dict[str, str]:
     return {**request.headers, **length, **secrets}
 
 
-class _Head(NamedTuple):
+class KnownHead(NamedTuple):
     """Holds a head in a closure, so that nothing that prints attributes shows its secrets."""
 
     fields: Mapping[str, str]
@@ -79,7 +79,7 @@ class HeaderCache:
     """Remembers heads by address; one is valid for the very same fields only."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, yarl.URL], _Head] = {}
+        self._known: dict[tuple[str, yarl.URL], KnownHead] = {}
 
     def reveal(self, request: Request, url: yarl.URL, origin: Origin) -> bytes:
         """Return the bytes of a request before the length of its body.
@@ -96,16 +96,16 @@ class HeaderCache:
             or known.secrets is not request.secret_headers
             or request.secret_query
         ):
-            written = _written(request, url, origin)
+            written = written_head(request, url, origin)
             if written is None:
                 raise ConfigurationError("a header field holds a line break")
-            known = _Head(request.headers, request.secret_headers, written)
+            known = KnownHead(request.headers, request.secret_headers, written)
             if place in self._known or len(self._known) < _MOST_HEADS:
                 self._known[place] = known
         return known.reveal()
 
 
-def _written(request: Request, url: yarl.URL, origin: Origin) -> Callable[[], bytes] | None:
+def written_head(request: Request, url: yarl.URL, origin: Origin) -> Callable[[], bytes] | None:
     """Write a head; None if it cannot be: an exception would carry this frame, and the secrets."""
     # Host and Accept-Encoding as aiohttp writes them, so that both ways send the same.
     own = origin.request.headers

@@ -22,7 +22,7 @@ from aiohttp import client, helpers, http_writer
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zai_async._transport._connections import CONNECTION_INFO, keepalive_socket
+from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
 from zai_async._transport._errors import translate
 
 __all__ = [
@@ -225,8 +225,8 @@ class PooledConnector(aiohttp.TCPConnector):
         if not isinstance(lent.protocol, PooledConnection):  # made by a SOCKS connector
             lent.protocol.__class__ = PooledConnection
             lent.protocol._tls_buffer = self._tls_buffer
-        if (info := CONNECTION_INFO.get()) is not None:
-            info.take(lent.protocol)
+        if (used := USED_CONNECTIONS.get()) is not None:
+            used.append(lent.protocol)
         return lent
 
     async def _get(self, key: Any, traces: list[Any]) -> Any:

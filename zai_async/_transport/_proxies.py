@@ -76,12 +76,11 @@ def scheme_of(address: Secret) -> str:
 
 
 class Proxies:
-    """Finds the proxy of an address; the answers are kept, as aiohttp would look each time."""
+    """Finds the proxy of an address."""
 
     def __init__(self, fixed: Secret | None, *, trust_env: bool) -> None:
         self._fixed = None if fixed is None else NamedProxy(fixed, "proxy")
         self._trust_env = trust_env
-        self._known: dict[tuple[str, str], NamedProxy | None] = {}
 
     def find(self, url: yarl.URL) -> NamedProxy | None:
         """Return the proxy for an address, None for a direct connection.
@@ -91,10 +90,7 @@ class Proxies:
         """
         if self._fixed is not None or not self._trust_env:
             return self._fixed
-        origin = url.scheme, url.raw_authority
-        if origin not in self._known:
-            self._known[origin] = from_environment(url)
-        return self._known[origin]
+        return from_environment(url)
 
 
 def from_environment(url: yarl.URL) -> NamedProxy | None:

@@ -144,9 +144,9 @@ class Transfer:
             TransportError: The connection failed or broke.
             ResponseError: Something else came instead of the file.
         """
-        response, address = await self._open()
+        response, address = await self.find()
         try:
-            size, file = await self._begin(response, address)
+            size, file = await self.begin(response, address)
             limit = self._limits.between_progress
             left, counted = limit, self.received
             while True:
@@ -174,7 +174,7 @@ class Transfer:
         finally:
             response.close()
 
-    async def _open(self) -> tuple[Response, str]:
+    async def find(self) -> tuple[Response, str]:
         """Return the answer that is the file or the rest of it, and where it was found."""
         # From the first address each time: signed ones in between live for some minutes only.
         url = self._url
@@ -210,7 +210,7 @@ class Transfer:
                 raise ResponseError("the file is said to lie where nothing is encrypted")
         raise ResponseError("the address redirects in circles")
 
-    async def _begin(self, response: Response, address: str) -> tuple[int | None, PartialFile]:
+    async def begin(self, response: Response, address: str) -> tuple[int | None, PartialFile]:
         """Look at the headers, and return the size of the whole file, if known, and the file."""
         headers, file = response.headers, self._file
         if file is not None and response.status == 206:

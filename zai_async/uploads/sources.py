@@ -70,8 +70,7 @@ class BytesSource:
 class ThreadedFile:
     """A file that is opened and read in threads, and closed by whoever uses it last.
 
-    A read may be left behind: the thread then closes the file when it is done with it. Where it
-    waits for a pipe it looks from time to time whether that has happened.
+    A read may be left behind: its thread closes the file when it is done, or has waited for a pipe.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,8 +92,11 @@ class ThreadedFile:
                 self._file = open(self._path, "rb", buffering=0, opener=open_at_once)  # noqa: SIM115
                 facts = os.fstat(self._file.fileno())
                 self.size = facts.st_size if stat.S_ISREG(facts.st_mode) else None
-            if self.size is None:
-                self._wait(self._file.fileno())
+            if self.size is None and hasattr(select, "poll"):  # Windows has no such pipes
+                poll = select.poll()
+                poll.register(self._file.fileno(), select.POLLIN)
+                while not (self._closing or poll.poll(_POLL_MILLISECONDS)):
+                    pass
             return self._file.read(length) or b""
         finally:
             # In this order: close() looks at them the other way round, and one of the two sees
@@ -102,13 +104,6 @@ class ThreadedFile:
             self._busy = False
             if self._closing:
                 self._close()
-
-    def _wait(self, number: int) -> None:
-        if hasattr(select, "poll"):  # Windows has neither such pipes nor this
-            poll = select.poll()
-            poll.register(number, select.POLLIN)
-            while not (self._closing or poll.poll(_POLL_MILLISECONDS)):
-                pass
 
     def close(self) -> None:
         """Close the file soon; not here, since that may wait for a disk as well."""
