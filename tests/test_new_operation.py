@@ -43,7 +43,10 @@ COMPARISONS = [
     "tests/test_models_plain.py",
     "tests/test_readme.py",
 ]
-CHOSEN = "Explanation or explain or EXPLAIN or up_to_date or reference_has or is_here or above or has_a_route"
+CHOSEN = (
+    "Explanation or explain or EXPLAIN or up_to_date or reference_has or is_here or above"
+    " or has_a_route"
+)
 
 PARAMS = '''
 
