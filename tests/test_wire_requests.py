@@ -328,3 +328,27 @@ def test_credentials_of_the_caller_win_and_are_kept_as_safe_as_the_key(name):
     secrets = {name.lower(): secret.reveal() for name, secret in request.secret_headers.items()}
     assert secrets == {"authorization": "Basic canary", "cookie": "canary=1"}
     assert "canary" not in repr(request)
+
+
+@pytest.mark.parametrize("place", ["client", "call"])
+def test_a_type_that_the_caller_names_wins_for_forms_too(place):
+    own = {"content-type": "multipart/form-data; boundary=mine"}
+    factory = RequestFactory(ep.FILE_UPLOAD, ZAI, KEY, own if place == "client" else {})
+    params = {"file": ("a.txt", b"text"), "purpose": "agent"}
+    if place == "call":
+        params["options"] = CallOptions(headers=own)
+    for _ in range(2):
+        headers = factory.build(params).headers
+        assert {name.lower(): text for name, text in headers.items()}["content-type"] == own[
+            "content-type"
+        ]
+
+
+def test_every_form_has_a_boundary_of_its_own_and_all_else_is_shared():
+    factory = RequestFactory(ep.FILE_UPLOAD, ZAI, KEY, {"X-Mine": "1"})
+    made = [factory.build({"file": ("a.txt", b"text"), "purpose": "agent"}) for _ in range(2)]
+    types = {request.headers["Content-Type"] for request in made}
+    assert len(types) == 2
+    assert types == {request.body.content_type for request in made}
+    assert {request.headers["X-Mine"] for request in made} == {"1"}
+    assert made[0].secret_headers is made[1].secret_headers

@@ -13,7 +13,6 @@ from zai_async._secrets import Secret, masked
 from zai_async._version import __version__
 from zai_async._wire.operation import Operation
 from zai_async.errors import ConfigurationError
-from zai_async.uploads import BodyStream
 
 __all__ = ["HeaderSet", "merged", "sign_token", "why_unsendable"]
 
@@ -42,16 +41,11 @@ class HeaderSet(NamedTuple):
     secrets: Mapping[str, Secret]
 
     @classmethod
-    def of(
-        cls,
-        operation: Operation[Any],
-        body: bytes | BodyStream | None,
-        secrets: Mapping[str, Secret],
-    ) -> "HeaderSet":
-        """Return the fields that an operation sets itself."""
+    def of(cls, operation: Operation[Any], secrets: Mapping[str, Secret]) -> "HeaderSet":
+        """Return the fields that an operation sets itself, with a body of JSON if it has one."""
         headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = getattr(body, "content_type", "application/json")
+        if operation.has_body:
+            headers["Content-Type"] = "application/json"
         if operation.stream:
             headers["Accept"] = "text/event-stream, application/json"
             # Compressed event streams arrive late and in lumps.

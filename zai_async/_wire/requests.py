@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from zai_async._secrets import Secret
+from zai_async._secrets import MaskedHeaders, Secret
 from zai_async._wire.headers import HeaderSet, merged, sign_token
 from zai_async._wire.keywords import misuse
 from zai_async._wire.operation import Body, Operation
@@ -105,6 +105,7 @@ class RequestFactory:
         elif key is not None and provider.key_in == "query":
             self._secret_query = {provider.key_parameter: key}
         self._usual: HeaderSet | None = None
+        self._names_type = False
         # Most addresses are the same for every call, and building one takes longer than all else.
         fixed = operation.has_body and "{" not in self._path
         self._fixed_url = self._url(self._path, {}) if fixed else None
@@ -162,11 +163,17 @@ class RequestFactory:
     def _header_set(
         self, body: bytes | BodyStream | None, options: CallOptions | None
     ) -> HeaderSet:
-        headers = HeaderSet.of(self.operation, body, self._secrets)
-        headers = headers.over(self.operation, self._headers)
-        # The transport writes the head of a request once for fields that are the same object.
-        if body is None or isinstance(body, bytes):
-            self._usual = self._usual or headers
+        if self._usual is None:
+            # Kept: the transport writes the head once for fields that are the same object.
+            usual = HeaderSet.of(self.operation, self._secrets)
+            self._usual = usual.over(self.operation, self._headers)
+            self._names_type = any(name.lower() == "content-type" for name in self._headers)
+        headers = self._usual
+        if not (body is None or isinstance(body, bytes) or self._names_type):
+            # A form has a boundary of its own each time.
+            fields = MaskedHeaders(headers.fields)
+            fields["Content-Type"] = body.content_type
+            headers = headers._replace(fields=fields)
         return headers.over(self.operation, options.headers) if options else headers
 
     def _body(self, params: Mapping[str, Any]) -> tuple[str, Body]:
