@@ -74,6 +74,10 @@ class SessionResponse:
         """Tell whether the body has been read to its end."""
         return self._response.content.at_eof()
 
+    def on_complete(self, callback: Callable[[], None]) -> None:
+        """Call back when all of the body has arrived, whether or not it has been read."""
+        self._response.content.on_eof(callback)
+
     def close(self) -> None:
         """Wake whoever reads, and drop the connection unless the body has come to its end."""
         self.wake()

@@ -11,7 +11,7 @@ import re
 import select
 import ssl
 from asyncio import AbstractEventLoop, BaseTransport, sslproto
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import FunctionType
 from typing import Any, Final, NamedTuple
@@ -352,6 +352,10 @@ class ReceivedResponse:
     def at_end(self) -> bool:
         """Tell whether the body has been read to its end."""
         return self._content.at_eof()
+
+    def on_complete(self, callback: Callable[[], None]) -> None:
+        """Call back when all of the body has arrived, whether or not it has been read."""
+        self._content.on_eof(callback)
 
     def close(self) -> None:
         """Wake whoever reads, and drop the connection unless the body has come to its end."""

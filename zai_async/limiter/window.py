@@ -258,12 +258,14 @@ class Window:
             # Not by a method of its own: each call passes here.
             del self._running[entry]
             self._unsure.pop(entry, None)
-            if tokens is not None and self._metered:
-                self._tokens.correct(tokens - entry.tokens)
-            return
-        self._waiting.pop(entry, None)
-        if entry in self._resting:
+        elif entry in self._resting:
             self._resting.remove(entry)
+        else:
+            self._waiting.pop(entry, None)
+        if tokens is not None and self._metered and entry.number:
+            # It may have been released before it was known what it used.
+            self._tokens.correct(tokens - entry.tokens)
+            entry.tokens = tokens
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""

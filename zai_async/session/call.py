@@ -285,6 +285,10 @@ class Call:
         """Note that the running task holds the permit: another one has opened the response."""
         self._permit.adopt()
 
+    def received(self) -> None:
+        """Give the permit back: the platform has sent all of the answer, and counts it no more."""
+        self._permit.received()
+
     def progressed(self) -> None:
         """Note that the first content of a stream has arrived."""
         self.record.progressed()

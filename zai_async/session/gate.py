@@ -234,6 +234,8 @@ class Permit(msgspec.Struct, eq=False):
     window: str
     """What the coordinator calls the window."""
     entry: QueueEntry | None = None
+    settling: QueueEntry | None = None
+    """A request that needs no permit any more, but has not told what it used."""
     suspect: bool = False
     """Whether this request is refused again and again while others pass."""
     nested: bool = False
@@ -326,12 +328,20 @@ class Permit(msgspec.Struct, eq=False):
         who = "the account allows" if figures.rejected else "the limit is"
         return f"{who} {figures.limit} at a time"
 
+    def received(self) -> None:
+        """Give the permit back as the answer is complete; what it used is told later."""
+        if self.entry is not None:
+            self.settling, self.entry = self.entry, None
+            self.queue.leave(self.settling)
+            self._give_share_back()
+
     def leave(self, *, tokens: int | None = None) -> None:
         """Give the permit back, and say how many tokens were used; again is harmless."""
         if self.release is not None:
             self._give_share_back()
-        entry, self.entry = self.entry, None
+        entry, self.entry = self.entry or self.settling, None
         if entry is not None:
+            self.settling = None
             self.queue.leave(entry, tokens=tokens)
 
     def _warn(self) -> None:

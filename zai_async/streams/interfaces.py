@@ -116,6 +116,10 @@ class StreamCall(Protocol):
         """Note that the running task holds the permit: another one has opened the response."""
         ...
 
+    def received(self) -> None:
+        """Note that the platform has sent all of the answer, whoever has read how much of it."""
+        ...
+
     def progressed(self) -> None:
         """Note that the first content has arrived."""
         ...

@@ -223,7 +223,13 @@ class StreamReader(Generic[T]):
         self._response, self.phase = response, _OPEN
         self._is_early, self._verdict = True, None
         self._timer = StallTimer(self)
+        if self._opening is None:
+            self._timer.owner = asyncio.current_task()  # in its `async with`
         call.session.watchdog.add(self._timer)
+        # However slowly the caller reads, the platform is done when it has sent everything.
+        on_complete = getattr(response, "on_complete", None)
+        if on_complete is not None:
+            on_complete(call.received)
 
     async def look_ahead(self) -> ZaiError | None:
         """Read until it is known whether events come, where the header names something else.

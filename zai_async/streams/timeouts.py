@@ -1,5 +1,7 @@
 """The timeouts of a stream that is being read."""
 
+import asyncio
+import logging
 import math
 import weakref
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +20,16 @@ _GRACE_SECONDS: Final = 10.0
 _DEADLINE_PATIENCE: Final = 0.8
 
 
+# How long a stream may be left alone by a task that has ended, before somebody else reads on.
+_ABANDONED_SECONDS: Final = 1.0
+
+_log = logging.getLogger("zai_async")
+
+
+def _nothing() -> None:
+    """Need no cleanup."""
+
+
 class StallTimer:
     """The time for which a stream has been read without any progress.
 
@@ -28,6 +40,9 @@ class StallTimer:
     def __init__(self, reader: "StreamReader[Any]") -> None:
         # A forgotten stream has to go at once, not when the garbage collector comes by.
         self._reader = weakref.ref(reader)
+        self.owner: asyncio.Task[Any] | None = None
+        """The task that has entered the stream by ``async with``, and leaves it as well."""
+        self._abandoned = 0.0
         self._seen = -1  # the first look only begins: a stream may have joined just before it
         self._waited = 0.0
 
@@ -57,10 +72,17 @@ class StallTimer:
         # Comments and empty deltas keep a connection alive, but no answer: only content counts.
         progress = reader.decoder.progress
         if progress != self._seen:
-            self._seen, self._waited = progress, 0.0
+            self._seen, self._waited, self._abandoned = progress, 0.0, 0.0
             return
         # A consumer that takes its time is no stall of the platform.
         if not reader.is_reading:
+            if self.owner is not None and self.owner.done():
+                self._abandoned += passed
+                if self._abandoned >= _ABANDONED_SECONDS:
+                    # A generator whose reader went away stays suspended inside its `async with`
+                    # until the garbage collector finds it; others wait for its permit meanwhile.
+                    _log.info("a stream is closed, as the task that had opened it has ended")
+                    call.session.spawn(reader.close(), _nothing)
             return
         self._waited += passed
         phase = "between_progress" if progress else "first_progress"
