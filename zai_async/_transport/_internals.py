@@ -11,7 +11,7 @@ import re
 import select
 import ssl
 from asyncio import AbstractEventLoop, BaseTransport, sslproto
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import FunctionType
 from typing import Any, Final, NamedTuple
@@ -312,7 +312,7 @@ class BodyReader(aiohttp.StreamReader):
 class ReceivedResponse:
     """An answer from its headers on."""
 
-    __slots__ = ("__weakref__", "_content", "_owner", "connection_reused", "headers", "status")
+    __slots__ = "__weakref__ _content _owner connection_reused headers on_complete status".split()  # noqa: SIM905
 
     def __init__(
         self,
@@ -329,6 +329,7 @@ class ReceivedResponse:
         self.status = status
         self.headers = headers
         self.connection_reused = connection_reused
+        self.on_complete = content.on_eof  # calls back when all has arrived, read or not
 
     async def read(self) -> bytes:
         """Return the next piece of the body as soon as there is one, ``b""`` at its end."""
@@ -352,10 +353,6 @@ class ReceivedResponse:
     def at_end(self) -> bool:
         """Tell whether the body has been read to its end."""
         return self._content.at_eof()
-
-    def on_complete(self, callback: Callable[[], None]) -> None:
-        """Call back when all of the body has arrived, whether or not it has been read."""
-        self._content.on_eof(callback)
 
     def close(self) -> None:
         """Wake whoever reads, and drop the connection unless the body has come to its end."""

@@ -81,7 +81,7 @@ class Call:
         self._sessions = sessions
         self._in_flight = InFlightCall(sessions.calls)
         queues = sessions.unlimited if nested else sessions.queues
-        self._permit = queues.permit(settings, self.record.model)
+        self.permit = queues.permit(settings, self.record.model)
         self._retry: RetryState | None = None
         self._retrying: tuple[ZaiError, float] | None = None
         self._error: BaseException | None = None
@@ -119,7 +119,7 @@ class Call:
         kept until ``leave()``, or until this fails.
         """
         settings, timeout, record = self.settings, self.timeout, self.record
-        observer, permit, in_flight = record.observer, self._permit, self._in_flight
+        observer, permit, in_flight = record.observer, self.permit, self._in_flight
         retry_budget, fresh = self._sessions.retry_budget, False
         failure: ZaiError | None = None
         try:
@@ -271,23 +271,15 @@ class Call:
         error.operation, error.attempts = self.operation.name, self.attempts
         error.timing = self.timing
         # Half-way through an answer it says nothing about how many requests are too many.
-        if self._permit.counts(error) and not error.emitted:
-            self._permit.refused(error)
+        if self.permit.counts(error) and not error.emitted:
+            self.permit.refused(error)
         hints = [error.hint, self.settings.provider.hints.get(error.kind)]
         if error.kind == "not_found":
             hints.append(f"The address was {self.request.url.partition('?')[0]}.")
-        hints.append(self._permit.hint)
+        hints.append(self.permit.hint)
         if self._retry is not None:
             hints.append(self._retry.hint)
         error.hint = " ".join(filter(None, hints)) or None
-
-    def adopt(self) -> None:
-        """Note that the running task holds the permit: another one has opened the response."""
-        self._permit.adopt()
-
-    def received(self) -> None:
-        """Give the permit back: the platform has sent all of the answer, and counts it no more."""
-        self._permit.received()
 
     def progressed(self) -> None:
         """Note that the first content of a stream has arrived."""
@@ -303,7 +295,7 @@ class Call:
         """
         # What a poll reports was used by another call.
         known = usage if self.operation.spends else None
-        self._permit.leave(tokens=None if known is None else known.total_tokens)
+        self.permit.leave(tokens=None if known is None else known.total_tokens)
         self._in_flight.leave()
         self._retrying = None
         # An error that is kept would keep, by its traceback, this call alive.
@@ -347,7 +339,7 @@ class Call:
             error,
             attempts=len(self.record.attempts),
             elapsed=self.record.elapsed(),
-            queues=self._permit.counts(error),
+            queues=self.permit.counts(error),
         )
         if wait is None:
             self.fail(error)
@@ -371,7 +363,7 @@ class Call:
 
     async def _pause(self, error: ZaiError, wait: float) -> None:
         """Wait as long as the policy says, or for a permit if there were too many requests."""
-        queues = self._permit.counts(error)
+        queues = self.permit.counts(error)
         _log.info("%s: %s", self.operation.name, describe_retry(error, None if queues else wait))
         if self.record.observer is not None:
             try:
@@ -387,18 +379,18 @@ class Call:
             left = self.settings.retry.budget - self.record.elapsed()
             self._in_flight.reschedule(self._until(left))
             with self.record.queueing():
-                await self._permit.again(error)
+                await self.permit.again(error)
         elif wait > 0:
             # Others may use the permit meanwhile.
-            self._permit.leave()
+            self.permit.leave()
             await self.settings.clock.sleep(wait)
         self._retrying = None
 
     async def _queue(self) -> None:
         """Wait for a permit, and say so: a line in the log, an event for the hook."""
-        if not self._permit.admitted:
-            _log.debug("%s: %s; waiting", self.operation.name, self._permit.situation)
+        if not self.permit.admitted:
+            _log.debug("%s: %s; waiting", self.operation.name, self.permit.situation)
             if self.record.observer is not None:
-                await self.record.observer.queued(self._permit.figures)
+                await self.record.observer.queued(self.permit.figures)
         with self.record.queueing():
-            await self._permit.take()
+            await self.permit.take()

@@ -57,6 +57,18 @@ class StreamSession(Protocol):
         ...
 
 
+class StreamPermit(Protocol):
+    """What allows the request of a stream to be in flight."""
+
+    def adopt(self) -> None:
+        """Note that the running task holds it: another one may have opened the response."""
+        ...
+
+    def received(self) -> None:
+        """Give it back, as the platform has sent all of the answer."""
+        ...
+
+
 class StreamCall(Protocol):
     """One logical call, which can open a response several times, from any task."""
 
@@ -78,6 +90,11 @@ class StreamCall(Protocol):
     @property
     def session(self) -> StreamSession:
         """What lives on the event loop of the last request."""
+        ...
+
+    @property
+    def permit(self) -> StreamPermit:
+        """What allows the request to be in flight."""
         ...
 
     @property
@@ -110,14 +127,6 @@ class StreamCall(Protocol):
 
     def fail(self, error: ZaiError) -> None:
         """Write a failure down that will not be tried again."""
-        ...
-
-    def adopt(self) -> None:
-        """Note that the running task holds the permit: another one has opened the response."""
-        ...
-
-    def received(self) -> None:
-        """Note that the platform has sent all of the answer, whoever has read how much of it."""
         ...
 
     def progressed(self) -> None:

@@ -194,7 +194,7 @@ class StreamReader(Generic[T]):
             self._task = None
         self._opening = None
         if self._response or self.decoder.outcome:
-            self.call.adopt()
+            self.call.permit.adopt()
             return
         self.phase = _OVER
         if self.error is not None:
@@ -229,7 +229,7 @@ class StreamReader(Generic[T]):
         # However slowly the caller reads, the platform is done when it has sent everything.
         on_complete = getattr(response, "on_complete", None)
         if on_complete is not None:
-            on_complete(call.received)
+            on_complete(call.permit.received)
 
     async def look_ahead(self) -> ZaiError | None:
         """Read until it is known whether events come, where the header names something else.
