@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import logging
+import math
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
@@ -52,6 +53,7 @@ from zai_async import (
     TransportError,
     ZaiError,
 )
+from zai_async.tasks import PollBackoff, PollSchedule
 from zai_async.testing import Emulator, FakeReply
 
 
@@ -325,6 +327,18 @@ def test_failures_without_end_are_raised_after_some_patience():
     failure, wire = failing(generated, RECEIPT, BUSY)
     assert type(failure) is RateLimitError
     assert wire.times == [0, 5, 15, 35, 75, 135, 195, 255]
+
+
+def test_an_outage_without_end_neither_overflows_nor_stretches_the_backoff():
+    backoff = PollBackoff(PollSchedule(5.0, 15.0))
+    broken = ServerError("no", repeat="short")
+    for now in range(2000):
+        backoff.polled(now, 0.0)
+        assert backoff.tolerates(broken, now, 0.5, math.inf)
+        assert backoff.wait(now) <= 66.0
+    backoff.answered()
+    backoff.polled(5000, 0.0)
+    assert backoff.wait(5000) == 15.0
 
 
 def test_an_answer_in_between_renews_the_patience():

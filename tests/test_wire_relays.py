@@ -237,6 +237,17 @@ def test_the_search_ends_and_may_find_nothing(value):
     assert calls(lambda: hidden_fault(value)) < 20_000
 
 
+@pytest.mark.parametrize("depth", [1, 2, 500, 900, 5000])
+@pytest.mark.parametrize("kind", ["[]", "{}"])
+def test_no_nesting_is_too_deep(depth, kind):
+    if kind == "[]":
+        body = b"[" * depth + b"]" * depth
+    else:
+        body = b'{"error":' * depth + b'"boom"' + b"}" * depth
+    error = error_of(body, 500)
+    assert type(error) is ServerError
+
+
 def test_depth_costs_nothing():
     value = "x"
     for _ in range(500):

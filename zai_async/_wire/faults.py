@@ -76,7 +76,7 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
     """Return the error that a decoded body or event reports, None when it reports none."""
     # Some frameworks put the only error into a list.
     if status >= 400 and isinstance(document, list):
-        return find_fault(next(iter(cast("list[object]", document)), None), status=status)
+        document = next(iter(cast("list[object]", document)), None)
     if not isinstance(document, dict):
         return None
     body = cast("dict[str, Any]", document)
