@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.brevity import pytest_runtest_makereport
 from tests.effort import THOROUGH
@@ -43,14 +43,15 @@ DESCRIPTORS = Path("/proc/self/fd")
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 # Repeatable by default; a thorough run looks for something new each time.
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile(
     "usual",
-    deadline=None,
+    **UNTIMED,
     derandomize=True,
     max_examples=50,
     phases=set(Phase) - {Phase.explain},  # which takes minutes
 )
-settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.register_profile("thorough", **UNTIMED, max_examples=500)
 settings.load_profile("thorough" if THOROUGH else "usual")
 
 

@@ -57,7 +57,7 @@ PATIENT = RetryPolicy()
     ids=str,
 )
 async def test_what_may_pass_is_tried_again(fault, error, billed):
-    limits = Timeout(first_byte=0.3 if "hang" in fault else 30)
+    limits = Timeout(first_byte=3 if "hang" in fault else 30)
     async with Emulator() as emulator:
         emulator.fault(times=2, **fault)
         zai = client(emulator.url, retry=PATIENT, clock=FakeClock(), timeout=limits)

@@ -295,7 +295,7 @@ async def test_silence_comes_to_an_end(tmp_path, reply):
 async def test_a_file_that_trickles_is_given_up(tmp_path):
     """A byte now and then is no progress: 16 KiB are."""
     trickle = [step for byte in b"x" * 1000 for step in (bytes([byte]), 0.005)]
-    clocks = Timeout(between_progress=0.05)
+    clocks = Timeout(between_progress=1)
     await refused(tmp_path, RequestTimeoutError, data(*trickle), clocks=clocks)
     pieces = [step for _ in range(10) for step in (0.02, bytes(2**14))]
     assert await fetch(tmp_path, data(*pieces), clocks=clocks)

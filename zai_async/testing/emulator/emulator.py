@@ -219,7 +219,7 @@ class Emulator:
         """The largest number of requests answered at once."""
         return self._log.peak_in_flight
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 1.0) -> Waiting:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 30.0) -> Waiting:
         """Wait until a condition on these figures holds, looked at after each change.
 
         ``await`` it in any event loop, or call ``.result()`` in a thread.
@@ -229,17 +229,17 @@ class Emulator:
         """
         return self._log.wait(condition, timeout, "condition")
 
-    def wait_requests(self, n: int = 1, timeout: float = 1.0) -> Waiting:
+    def wait_requests(self, n: int = 1, timeout: float = 30.0) -> Waiting:
         """Wait until ``n`` requests have arrived; see ``wait_until``."""
         log = self._log
         return log.wait(lambda: log.arrived >= n, timeout, f"{n} request(s)")
 
-    def wait_disconnected(self, n: int = 1, timeout: float = 1.0) -> Waiting:
+    def wait_disconnected(self, n: int = 1, timeout: float = 30.0) -> Waiting:
         """Wait until ``n`` clients have left before the end of their answer; see ``wait_until``."""
         log = self._log
         return log.wait(lambda: log.disconnected >= n, timeout, f"{n} disconnection(s)")
 
-    def wait_closed(self, timeout: float = 1.0) -> Waiting:
+    def wait_closed(self, timeout: float = 30.0) -> Waiting:
         """Wait until no connection is open; see ``wait_until``."""
         return self._log.wait(lambda: not self._listener.peers, timeout, "no open connection")
 
