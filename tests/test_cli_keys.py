@@ -171,9 +171,9 @@ def test_file_that_cannot_be_used(capsys, path, content, mode, said):
         ("id.secret'", "quotes"),
         ("", "empty"),
         (" \n", "empty"),
-        ("id.s\u00e9cret", "no header can carry"),
-        ("id.secret\nid.other", "no header can carry"),
-        ("<your key>", "placeholder"),
+        ("id.s\u00e9cret", "the API key"),
+        ("id.secret\nid.other", "the API key"),
+        ("<your key>", "the API key"),
     ],
 )
 def test_what_is_no_key_is_not_kept(capsys, monkeypatch, path, pasted, said):

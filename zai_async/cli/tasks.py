@@ -12,8 +12,8 @@ from zai_async.cli.arguments import Actions, place, text
 from zai_async.cli.connection import Invocation, add_options, connect
 from zai_async.cli.output import Progress, add_output
 from zai_async.cli.terminal import Terminal
-from zai_async.errors import ResponseError, ZaiError
-from zai_async.models import AgentReply, Batch, ChatResult, ImagesResponse, ParsedFile, Reply
+from zai_async.errors import ZaiError
+from zai_async.models import AgentReply, Batch, ChatResult, ParsedFile, Reply
 from zai_async.tasks import Task
 
 __all__ = ["OUT", "add_wait", "finish", "hand_over", "run_task", "task_parser", "wait"]
@@ -97,7 +97,7 @@ def hand_over(answer: Reply, call: Invocation) -> None:
     """Print the text of a result and the addresses of its files; with --out both go there.
 
     Raises:
-        ZaiError: A file cannot be fetched, or the answer holds no image.
+        ZaiError: A file cannot be fetched.
         OSError: A file cannot be written.
     """
     out: str | None = call.arguments.out
@@ -112,8 +112,7 @@ def hand_over(answer: Reply, call: Invocation) -> None:
     urls: Sequence[str] = getattr(answer, "urls", ())
 
     if not urls:
-        if isinstance(answer, ImagesResponse):
-            raise ResponseError("the answer holds no image", request_id=answer.request_id)
+        # Not an image or a video: without its file none of these is an answer at all.
         call.answer(answer, said, out)
         return
 
