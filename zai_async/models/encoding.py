@@ -15,6 +15,7 @@ __all__ = ["encode", "to_plain"]
 
 _EXTRA_MARK: Final = EXTRA_KEY.encode()
 _FINE: Final[frozenset[Any]] = frozenset({str, int, bool, NoneType})
+_TEXT: Final[frozenset[Any]] = frozenset({str})
 _BUFFERS: Final = (bytes, bytearray, memoryview)
 
 
@@ -98,11 +99,13 @@ def _is_sendable(value: object) -> bool:
         item = waiting.pop()
         kind = item.__class__
         # Almost all there is, with as few calls as possible: this runs for every request.
+        if kind in _FINE:
+            continue
         if kind is list:
-            waiting += [each for each in item if each.__class__ not in _FINE]
-        elif kind is dict and all(key.__class__ is str for key in item):
-            waiting += [each for each in item.values() if each.__class__ not in _FINE]
-        elif kind not in _FINE:
+            waiting += item
+        elif kind is dict and _TEXT.issuperset(map(type, item)):
+            waiting += item.values()
+        else:
             parts = _parts(item)
             if parts is None:
                 return False

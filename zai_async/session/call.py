@@ -83,7 +83,7 @@ class Call:
         queues = sessions.unlimited if nested else sessions.queues
         self.permit = queues.permit(settings, self.record.model)
         self._retry: RetryState | None = None
-        self._retrying: tuple[ZaiError, float] | None = None
+        self._retrying: tuple[ZaiError, float, RetryState] | None = None
         self._error: BaseException | None = None
         self._waits_for_deadline = False
 
@@ -245,10 +245,10 @@ class Call:
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again; raise the error when it may not."""
-        self._decide(error)
+        retrying = self._decide(error)
         try:
             with self._in_flight:
-                await self._pause(error, self.record.wait)
+                await self._pause(*retrying)
                 return
             failure = self._expired()
         except ZaiError as final:
@@ -260,7 +260,7 @@ class Call:
         try:
             raise failure
         finally:
-            del failure  # as in execute()
+            del failure, error, retrying  # as in execute()
 
     def fail(self, error: ZaiError) -> None:
         """Write down that the call has failed for good; again is harmless."""
@@ -320,8 +320,9 @@ class Call:
             # The call has an error already, which says more than that its time is over.
             if not self._waits_for_deadline:
                 limit = f"the {self.settings.retry.budget:g} s of the retry policy are over"
-            self._retry_state().stop(f"Not retried: {limit}.")
-            return self._retrying[0]
+            error, _, retry = self._retrying
+            retry.stop(f"Not retried: {limit}.")
+            return error
         if self._waits_for_deadline:
             return DeadlineError(limit)
         since = self.record.sent_at
@@ -330,12 +331,15 @@ class Call:
         what = "no whole answer" if begun else "no answer"
         return RequestTimeoutError(f"{what} for {waited:.1f} s")
 
-    def _decide(self, error: ZaiError) -> None:
+    def _decide(self, error: ZaiError) -> tuple[ZaiError, float, RetryState]:
         """Plan to send the request again, or raise the error."""
         if self._files is not None and isinstance(error, TransportError | APIError):
             # An answer may come while the body is still being sent, and so may the end.
             error.request_sent = error.request_sent and self._files.sent_whole
-        wait = self._retry_state().decide(
+        if self._retry is None:  # most calls need none
+            budget, how = self._sessions.retry_budget, (self.operation, self.options, self._files)
+            self._retry = RetryState(self.settings, budget, *how)
+        wait = self._retry.decide(
             error,
             attempts=len(self.record.attempts),
             elapsed=self.record.elapsed(),
@@ -349,22 +353,16 @@ class Call:
                 del error  # as in execute()
         self.record.failed(error)
         error.operation = self.operation.name
-        self._retrying = error, wait
         self.record.wait = wait
+        self._retrying = error, wait, self._retry
+        return self._retrying
 
-    def _retry_state(self) -> RetryState:
-        # Most calls need none.
-        if self._retry is None:
-            budget = self._sessions.retry_budget
-            self._retry = RetryState(
-                self.settings, budget, self.operation, self.options, self._files
-            )
-        return self._retry
-
-    async def _pause(self, error: ZaiError, wait: float) -> None:
+    async def _pause(self, error: ZaiError, wait: float, retry: RetryState) -> None:
         """Wait as long as the policy says, or for a permit if there were too many requests."""
         queues = self.permit.counts(error)
-        _log.info("%s: %s", self.operation.name, describe_retry(error, None if queues else wait))
+        if _log.isEnabledFor(logging.INFO):
+            what = describe_retry(error, None if queues else wait)
+            _log.info("%s: %s", self.operation.name, what)
         if self.record.observer is not None:
             try:
                 await self.record.observer.retrying(error, len(self.attempts), wait)
@@ -372,7 +370,7 @@ class Call:
                 # There is an error already, which a failure of the hook must not replace.
                 if failure is not error:
                     _log.exception("on_retry failed: %s is not sent again", self.operation.name)
-                self._retry_state().stop(None)
+                retry.stop(None)
                 raise error from None
 
         if queues:
