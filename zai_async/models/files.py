@@ -158,10 +158,3 @@ class Downloadable:
         if not self.url:
             raise ConfigurationError("there is nothing to download: the answer names no address")
         return await fetch(self.url, to, **options)
-
-
-def attach_downloader(answer: Downloadable, fetch: Downloader) -> None:
-    """Give an answer the network that its files are fetched through."""
-    vars(answer)["downloader"] = fetch
-    for file in answer.files:
-        attach_downloader(file, fetch)

@@ -12,7 +12,7 @@ from zai_async._wire import Operation, RequestFactory, parse_reply, shown_body
 from zai_async.downloads import download
 from zai_async.errors import ClientDrainingError, ZaiError
 from zai_async.models import BinaryReply, Reply
-from zai_async.models.files import Downloadable, DownloadOptions, attach_downloader
+from zai_async.models.files import Downloadable, DownloadOptions
 from zai_async.models.reply import attach_call
 from zai_async.session.bodies import answer_in_events, raise_error
 from zai_async.session.call import Call
@@ -79,7 +79,9 @@ class SessionManager:
                 raw=body if call.options.keep_raw else None,
             )
         if isinstance(answer, Downloadable):
-            attach_downloader(answer, self.download)
+            # No copy and no pickle takes the way to the network along.
+            for each in (answer, *answer.files):
+                vars(each)["downloader"] = self.download
         return answer
 
     async def fetch(self, operation: Operation[bytes], params: Mapping[str, Any]) -> BinaryReply:
