@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 __all__ = [
     "MASK",
+    "UNPRINTABLE",
     "MaskedHeaders",
     "Secret",
     "forms_of",

@@ -64,6 +64,9 @@ _MOST_PLACES = 200
 _LONGEST_TEXT = 16_384
 
 
+Object = Mapping[str, Any]
+
+
 class Fault(NamedTuple):
     """An error as the wire reports it."""
 
@@ -80,10 +83,13 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
     if not isinstance(document, dict):
         return None
     body = cast("dict[str, Any]", document)
-    inner = error_of(body)
+    # As the platform itself reports, which needs no search.
+    inner = body.get("error")
+    if not isinstance(inner, dict) or not inner or "error" in inner or "statusCode" in body:
+        inner = error_of(body)
     if inner is None and not is_failure(body, status):
         return None
-    fault = _read(body if inner is None or isinstance(inner, str) else inner)
+    fault = _read(body if inner is None or isinstance(inner, str) else cast("Object", inner))
     # An error without any known word for its message is quoted: better odd than silent.
     if not fault.message and inner:
         text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
-from zai_async._secrets import Secret, printable, redact
+from zai_async._secrets import UNPRINTABLE, Secret, printable, redact
 from zai_async._wire.faults import MARKUP, Fault, find_fault, hidden_fault, name_of, objects_in
 from zai_async._wire.operation import Operation
 from zai_async._wire.time_hints import parse_reset_time, parse_retry_after
@@ -72,7 +72,9 @@ def to_error(
     """Make the exception for a fault; ``now`` in seconds since the epoch."""
     secrets = tuple(secrets)
     meaning = meaning_of(fault.code, status, fault.message)
-    retry_at = parse_reset_time(fault.message, now) if meaning.kind in _TIMED else None
+    # Only what has the colon of a clock in it can tell a moment.
+    timed = meaning.kind in _TIMED and ":" in fault.message
+    retry_at = parse_reset_time(fault.message, now) if timed else None
     # A limit that tells a moment is no matter of seconds, whatever its code.
     if retry_at is not None and meaning.kind == "throttle":
         meaning = Meaning("quota", "reset")
@@ -81,7 +83,10 @@ def to_error(
     if MARKUP.search(message):
         message = _describe(message, status, headers)
     # Redacted before it is cut, which could leave the better part of a key at the end.
-    message = printable(redact(message, secrets))[:_LONGEST_MESSAGE]
+    message = redact(message, secrets)
+    if UNPRINTABLE.search(message):
+        message = printable(message)
+    message = message[:_LONGEST_MESSAGE]
     return API_ERRORS.get(meaning.kind, APIError)(
         message,
         kind=meaning.kind,
