@@ -24,6 +24,7 @@ from zai_async import (
     LimitError,
     ResponseError,
     RetryPolicy,
+    Timeout,
     TLSError,
 )
 from zai_async._transport import _internals
@@ -114,6 +115,11 @@ async def test_a_part_that_does_not_fit_is_not_used(tmp_path, odd):
     assert len(transport.requests) >= 2
     if len(transport.requests) == 3:
         assert "Range" not in transport.requests[2].headers
+
+
+async def test_a_server_may_take_its_time_where_there_is_no_limit(tmp_path):
+    path, _ = await fetch(tmp_path, data(), clocks=Timeout(between_progress=None))
+    assert path.read_bytes() == WHOLE
 
 
 async def test_a_connection_that_breaks_before_the_first_byte(tmp_path):
@@ -363,6 +369,18 @@ async def test_where_files_have_names_only_a_hidden_one_is_used(tmp_path, monkey
     assert any(name.endswith(".part") for name in seen)
     assert path.read_bytes() == WHOLE
     assert len(os.listdir(tmp_path)) == (1 if replaces else 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without names are Linux's")
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_nameless_file_is_given_its_name_and_not_copied(tmp_path, monkeypatch, named):
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("shutil.copyfileobj", refuse)
+    path, _ = await fetch(tmp_path, data(), to=tmp_path / "mine.mp4" if named else "")
+    assert path.read_bytes() == WHOLE
+    assert os.listdir(tmp_path) == [path.name]
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without names are Linux's")

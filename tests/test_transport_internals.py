@@ -269,3 +269,12 @@ async def test_a_fault_keeps_the_place_where_it_was_raised(monkeypatch):
         r"raised in .*broken, .*test_transport_internals\.py", caught.value.__notes__[0]
     )
     await transport.aclose()
+
+
+async def test_a_hint_alone_before_what_is_no_http():
+    connection = await ours()
+    connection.data_received(b"HTTP/1.1 103 Early Hints\r\n\r\n<html>")
+    message, _ = await connection.read()
+    assert message.code == 103
+    with pytest.raises(HttpProcessingError):
+        await connection.read()

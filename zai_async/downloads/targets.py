@@ -121,7 +121,9 @@ class PartialFile:
             os.link(self._part, path)
             self._part.unlink()
             return
-        os.link(f"/proc/self/fd/{self._file.fileno()}", path, follow_symlinks=True)
+        number = self._file.fileno()
+        # Python follows the link of /proc only where it is given a directory, which is ignored.
+        os.link(f"/proc/self/fd/{number}", path, src_dir_fd=number, follow_symlinks=True)
         self._named = True
 
     def _take(self, name: Path) -> bool:
