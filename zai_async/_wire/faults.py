@@ -94,8 +94,9 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
     if not fault.message and inner:
         text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
         fault = fault._replace(message=text.strip())
-    outer_id = name_of(body.get("request_id") or body.get("id")) or None
-    fault = fault._replace(request_id=fault.request_id or outer_id)
+    outer_id = body.get("request_id") or body.get("id")
+    if outer_id and not fault.request_id:
+        fault = fault._replace(request_id=name_of(outer_id) or None)
     # A relay reports under a code of its own, such as the status, which says less.
     hidden = None if fault.code in _OWN_CODES else hidden_fault(body)
     if hidden is None:
@@ -197,7 +198,9 @@ def is_failure(document: Mapping[str, Any], status: int) -> bool:
 
 def _read(error: Mapping[str, Any]) -> Fault:
     """Read an error object by whatever names it uses; without a message that is empty."""
-    told, message, code = error, error.get("message"), name_of(error.get("code"))
+    told, message, code = error, error.get("message"), error.get("code")
+    if not isinstance(code, str) or code not in CODES:
+        code = name_of(code)
     if not code or not message or not isinstance(message, str):
         # Not as the platform puts it.
         told = _plainly(error)
@@ -218,7 +221,7 @@ def _read(error: Mapping[str, Any]) -> Fault:
         own = code if code.isdigit() else bracket[1]
         return Fault(own, bracket[2].strip(), bracket[3] or None)
     request_id = told.get("request_id") or told.get("requestid")
-    return Fault(code or None, message, name_of(request_id) or None)
+    return Fault(code or None, message, (name_of(request_id) if request_id else "") or None)
 
 
 def _plainly(error: Mapping[str, Any]) -> dict[str, Any]:

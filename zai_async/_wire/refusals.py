@@ -130,8 +130,10 @@ def error_in_body(
     if isinstance(document, dict):
         # Of a long body, only the beginning is kept.
         told = cast("dict[str, object]", document)
-        error.status = redact(name_of(told.get("status")), secrets)
-        error.task_status = redact(name_of(told.get("task_status")), secrets)
+        if "status" in told:
+            error.status = redact(name_of(told["status"]), secrets)
+        if "task_status" in told:
+            error.task_status = redact(name_of(told["task_status"]), secrets)
     return error
 
 
