@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import (
@@ -147,10 +147,20 @@ class AsyncZai(Resources):
         max_event_bytes: int = Settings().max_event_bytes,
         clock: Clock | None = None,
     ) -> None:
-        # From here on no frame of a traceback shows them.
+        # From here on no frame of a traceback shows them: trackers of errors keep local variables.
         key, api_key = None if api_key is None else Secret(api_key.strip()), None
         route, proxy = Secret(proxy) if proxy else None, None
-        where = _authenticated(_resolve(provider, base_url), auth)
+
+        # Which variable may hold another address depends on the gateway.
+        where = resolve_provider(provider)
+        if base_url is None:
+            base_url = next(filter(None, map(os.environ.get, where.url_variables)), None)
+        where = resolve_provider(where, base_url)
+        if auth not in {"key", "jwt"}:
+            raise ConfigurationError(f"auth must be 'key' or 'jwt', not {auth!r}")
+        if auth == "jwt":
+            where = msgspec.structs.replace(where, key_in="jwt")
+
         settings = Settings(
             provider=where,
             key=_find_key(key, where),
@@ -170,9 +180,13 @@ class AsyncZai(Resources):
             ssl=ssl if ca_file is None else trust_file(ca_file),
             session=session,
         )
+        if transport is None:
+            preload()
+        # A client that is never closed is told of by the line that made it.
+        caller = traceback.extract_stack(limit=2)[0]
         sessions = Sessions(
-            _opener(network, transport),
-            made_at=_creation_site(),
+            lambda: open_transport(network) if transport is None else transport,
+            made_at=f"{caller.filename}:{caller.lineno}",
             limits=_limits(limits, coordinator),
             coordinator=coordinator,
             prices=prices,
@@ -268,11 +282,21 @@ class AsyncZai(Resources):
             APIError: The platform refused or failed; see the subclasses.
             ResponseError: The answer is of another type.
         """
-        operation: Operation[Any] = unlisted(method.upper(), _relative(path), into)
+        steps = path.strip("/").split("/")
+        legal = path.isascii() and path.isprintable() and " " not in path
+        if not legal or {"", ".."} & {*steps} or path.startswith("//"):
+            raise ConfigurationError(f"request(): path must be a path, not {path!r}")
+        path = path.lstrip("/")
+        # Nearly all operations are of one family; the root of the others is written out.
+        if path.startswith("api/"):
+            path = path.removeprefix("api/")
+        elif not path.startswith(("paas/", "v1/")):
+            path = f"paas/v4/{path}"
+        operation: Operation[Any] = unlisted(method.upper(), path, into)
         fields = body or {}
         # What a call is counted under stands among the keywords; a body may hold any names.
-        known = {name: fields[name] for name in ("model", "agent_id") if name in fields}
-        params = {**known, "extra": fields, "options": options}
+        counted = {name: fields[name] for name in ("model", "agent_id") if name in fields}
+        params = {**counted, "extra": fields, "options": options}
         answer: T
         if into is bytes:
             answer = cast("T", (await self._manager.fetch(operation, params)).content)
@@ -334,25 +358,6 @@ class AsyncZai(Resources):
         return f"AsyncZai(provider={self.provider.name!r}, base_url={self.provider.base_url!r})"
 
 
-def _resolve(provider: str | Provider, base_url: str | None) -> Provider:
-    known = resolve_provider(provider)
-    if base_url is None:
-        base_url = next(filter(None, map(os.environ.get, known.url_variables)), None)
-    return resolve_provider(known, base_url)
-
-
-def _relative(path: str) -> str:
-    """Return the path of an operation, in its family."""
-    if not path.isascii() or not path.isprintable() or " " in path or "//" in path:
-        raise ConfigurationError(f"request(): path must be a path, not {path!r}")
-    if ".." in path.split("/") or not path.strip("/"):
-        raise ConfigurationError(f"request(): path must be a path, not {path!r}")
-    path = path.lstrip("/")
-    if path.startswith("api/"):
-        return path.removeprefix("api/")
-    return path if path.startswith(("paas/", "v1/")) else f"paas/v4/{path}"
-
-
 def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) -> Limits:
     try:
         known = Limits.of(limits)
@@ -361,12 +366,6 @@ def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) 
     if coordinator is not None and known.mode != "fixed":
         raise ConfigurationError("a coordinator shares a number that is known: limits=...")
     return known
-
-
-def _authenticated(provider: Provider, auth: str) -> Provider:
-    if auth not in {"key", "jwt"}:
-        raise ConfigurationError(f"auth must be 'key' or 'jwt', not {auth!r}")
-    return msgspec.structs.replace(provider, key_in="jwt") if auth == "jwt" else provider
 
 
 def _find_key(key: Secret | None, provider: Provider) -> Secret:
@@ -383,15 +382,3 @@ def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:
     if timeout is None or isinstance(timeout, Timeout):
         return timeout or before
     return Timeout(before.connect, timeout, timeout, timeout)
-
-
-def _opener(network: NetworkSettings, transport: Transport | None) -> Callable[[], Transport]:
-    if transport is not None:
-        return lambda: transport
-    preload()
-    return lambda: open_transport(network)
-
-
-def _creation_site() -> str:
-    caller = traceback.extract_stack(limit=3)[0]
-    return f"{caller.filename}:{caller.lineno}"

@@ -240,7 +240,7 @@ class AgentChoice(JSONObject, kw_only=True):
 class AgentUsage(Usage, kw_only=True, gc=False):
     """Count tokens and calls."""
 
-    total_calls: int = 0
+    total_calls: Count = 0
 
 
 class AgentReply(Reply, kw_only=True):

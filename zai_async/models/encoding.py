@@ -53,8 +53,14 @@ def to_plain(value: object) -> Any:
     Raises TypeError and ValueError as :func:`encode` does, and TypeError for a file that is read
     while it is sent.
     """
+
+    def keep(part: Any) -> object:
+        # Files of a request are strings that know what is sent in their place.
+        inline = getattr(part, "inline", None)
+        return _plain(part) if inline is None else inline()
+
     try:
-        plain = msgspec.to_builtins(value, enc_hook=_stored, str_keys=True)
+        plain = msgspec.to_builtins(value, enc_hook=keep, str_keys=True)
     except TypeError:
         _refuse(value)
         raise
@@ -72,12 +78,6 @@ def _plain(value: Any) -> object:
             if isinstance(value, kind):
                 return plain(value)
     raise TypeError
-
-
-def _stored(value: Any) -> object:
-    # Files of a request are strings that know what is sent in their place.
-    inline = getattr(value, "inline", None)
-    return _plain(value) if inline is None else inline()
 
 
 # Subclasses of scalars, which msgspec refuses (numpy's float64 is one), and what acts as a
@@ -150,16 +150,13 @@ def _refuse(value: object) -> None:
         place, item = waiting.pop()
         parts = _parts(item)
         if parts is None:
-            raise _refusal(item, f" - at `{place.encode(errors='backslashreplace').decode()}`")
+            where = f" - at `{place.encode(errors='backslashreplace').decode()}`"
+            name = item.__class__.__qualname__
+            if isinstance(item, float):
+                raise ValueError(f"NaN and infinity cannot be sent as JSON{where}")
+            if isinstance(item, Mapping):
+                raise TypeError(f"{name} has a key that cannot be sent as JSON{where}")
+            hint = ": text must be a str, and files go into image(), audio_part() or file_part()"
+            hint = hint if isinstance(item, _BUFFERS) else ""
+            raise TypeError(f"{name} cannot be sent as JSON{where}{hint}")
         waiting += [(place + step, part) for step, part in reversed([*parts.items()])]
-
-
-def _refusal(value: object, where: str) -> Exception:
-    if isinstance(value, float):
-        return ValueError(f"NaN and infinity cannot be sent as JSON{where}")
-    name = value.__class__.__qualname__
-    if isinstance(value, Mapping):
-        return TypeError(f"{name} has a key that cannot be sent as JSON{where}")
-    hint = ": text must be a str, and files go into image(), audio_part() or file_part()"
-    hint = hint if isinstance(value, _BUFFERS) else ""
-    return TypeError(f"{name} cannot be sent as JSON{where}{hint}")

@@ -64,19 +64,19 @@ def extended_class(kind: Any) -> Any:
         [("extra", dict[str, Any], msgspec.field(name=EXTRA_KEY))],
         bases=(kind,),
         module=kind.__module__,
-        namespace={"is_extended": True, "__reduce__": _reduced, "__doc__": kind.__doc__},
+        namespace={"is_extended": True, "__reduce__": reduce_extended, "__doc__": kind.__doc__},
         kw_only=True,
     )
 
 
-def _reduced(self: Any) -> tuple[Any, ...]:
+def reduce_extended(self: Any) -> tuple[Any, ...]:
     # A pickle names classes, and the subclass has no name that could be imported.
     kind = plain_class(type(self))
     _, (_, fields), *state = kind.__reduce__(self)
-    return (_restored, (kind, fields), *state)
+    return (restore_extended, (kind, fields), *state)
 
 
-def _restored(kind: Any, fields: dict[str, Any]) -> Any:
+def restore_extended(kind: Any, fields: dict[str, Any]) -> Any:
     return extended_class(kind)(**fields)
 
 

@@ -32,6 +32,7 @@ _ABSENT: Final[Any] = object()
 # NaN, Infinity or 1e999: the standard library reads them, and JSON knows no such numbers.
 _NO_NUMBER: Final[Any] = object()
 _EXACT: Final[frozenset[Any]] = frozenset({str, int, float, bool, NoneType})
+_NO_TEXT: Final = "a number that JSON lacks stands in place of a text"
 _MOST_READERS: Final = 512
 
 
@@ -206,12 +207,9 @@ def _fields(kind: Any, way: _Way) -> dict[str, _Field]:
         known[each.encode_name] = _Field(each.name, exact, _reader(each.type, way))
     tag = (get_origin(kind) or kind).__struct_config__.tag_field
     if tag is not None:
-        known[tag] = _Field("", frozenset(), _as_absent)
+        read_nothing: Read = lambda _: _ABSENT  # noqa: E731 - typed, which a lambda in place is not
+        known[tag] = _Field("", frozenset(), read_nothing)
     return known
-
-
-def _as_absent(_: Any) -> Any:
-    return _ABSENT
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
@@ -264,7 +262,11 @@ def _reader_of_values(kind: Any, members: tuple[Any, ...], way: _Way) -> Read:
     """Return what reads scalars, and what msgspec converts as a whole."""
     exact = frozenset(members) & _EXACT
     counts = Count in members
-    scalars = [each for each in members if _scalar(each) in {int, float, bool}]
+    scalars = [
+        each
+        for each in members
+        if (get_args(each)[0] if get_origin(each) is Annotated else each) in {int, float, bool}
+    ]
 
     def read(value: Any) -> Any:
         if type(value) in exact or (counts and type(value) is int and value in _COUNTS):
@@ -273,22 +275,14 @@ def _reader_of_values(kind: Any, members: tuple[Any, ...], way: _Way) -> Read:
             found = msgspec.convert(value, kind, dec_hook=way.hook, str_keys=True)
             return _plain(found) if way.has_no_numbers else found
         if value is not None and str in exact:
-            return _text(value)
+            # A text that has lost a number on the way would be taken for the whole of it.
+            try:
+                return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            except TypeError:
+                raise msgspec.DecodeError(_NO_TEXT) from None
         for scalar in scalars:  # none of which reads what is no number
             with suppress(msgspec.ValidationError):
                 return msgspec.convert(value, scalar, strict=False)
         return _ABSENT
 
     return read
-
-
-def _text(value: Any) -> str:
-    """Return the JSON text of a value, which must not have lost anything."""
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    except TypeError:
-        raise msgspec.DecodeError("a number that JSON lacks stands in place of a text") from None
-
-
-def _scalar(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
