@@ -26,7 +26,7 @@ FLOORS = (
     {"_outcomes", "ledger", "structured", "uploads"},
     {"_protocol", "_wire"},
     {"_operations", "_transport"},
-    {"downloads", "serialization", "streams", "testing"},
+    {"downloads", "streams", "testing"},
     {"session", "tasks"},
     {"resources"},
     {"client"},

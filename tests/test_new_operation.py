@@ -73,8 +73,8 @@ ROW = """
 MODERATION_EXPLAIN = Operation(
     "moderations.explain",
     "paas/v4/moderations/explain",
-    Explanation,
-    ExplanationParams,
+    models.Explanation,
+    models.ExplanationParams,
     essential="reasons",
 )
 """
@@ -114,7 +114,6 @@ def add_operation(root):
     models.write_text(models.read_text("utf-8") + PARAMS, "utf-8")
 
     operations = root / "zai_async/_operations.py"
-    change(operations, (IMPORTED, IMPORTS))
     operations.write_text(operations.read_text("utf-8") + ROW, "utf-8")
 
     tools = root / "zai_async/resources/tools.py"

@@ -107,7 +107,6 @@ if TYPE_CHECKING:
     )
     from zai_async.resources.account import EndpointCheck
     from zai_async.retry import Backoff, RetryPolicy
-    from zai_async.serialization import from_dict, to_dict
     from zai_async.session import (
         Coordinator,
         FinishEvent,
@@ -121,6 +120,7 @@ if TYPE_CHECKING:
         no_retries,
     )
     from zai_async.streams import ChatStream, EventStream
+    from zai_async.streams.serialization import from_dict, to_dict
     from zai_async.tasks import Task, as_completed, wait_all
     from zai_async.uploads import audio_part, file_part, image, video_part
 
@@ -248,7 +248,7 @@ _HOMES = (
     "uploads",
     "_protocol",
     "_protocol.events",
-    "serialization",
+    "streams.serialization",
     "session",
     "streams",
     "tasks",

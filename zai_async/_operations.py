@@ -3,126 +3,71 @@
 from typing import Final
 
 from zai_async import _outcomes as outcomes
+from zai_async import models
 from zai_async._wire import Operation, requests
-from zai_async.models import (
-    AgentChunk,
-    AgentConversationParams,
-    AgentParams,
-    AgentReply,
-    AgentResultParams,
-    Batch,
-    BatchIdParams,
-    BatchListParams,
-    BatchParams,
-    CallParams,
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatParams,
-    ChatResult,
-    ClonedVoice,
-    EmbeddingParams,
-    EmbeddingResponse,
-    File,
-    FileDeletion,
-    FileIdParams,
-    FileListParams,
-    FileParserParams,
-    FileParserResultParams,
-    FileParserSubmitParams,
-    FileParserTask,
-    FileUploadParams,
-    Handwriting,
-    HandwritingParams,
-    ImageParams,
-    ImageResult,
-    ImagesResponse,
-    Layout,
-    LayoutParams,
-    Model,
-    ModerationParams,
-    ModerationResponse,
-    Page,
-    ParsedFile,
-    Quota,
-    ReaderParams,
-    ReaderResponse,
-    RerankParams,
-    RerankResponse,
-    SearchParams,
-    SearchResponse,
-    SpeechChunk,
-    SpeechParams,
-    TaskIdParams,
-    TaskStatus,
-    TokenCount,
-    TokenizerParams,
-    Transcription,
-    TranscriptionEvent,
-    TranscriptionParams,
-    Video,
-    VideoParams,
-    VoiceCloneParams,
-    VoiceDeleteParams,
-    VoiceDeletion,
-    VoiceList,
-    VoiceListParams,
-)
 from zai_async.uploads import FileLimits
 
 _MIB: Final = 2**20
+# Checked before anything is sent, not after all of it was.
 _SOUND: Final = FileLimits(types=("audio/wav", "audio/mpeg"), max_bytes=25 * _MIB, max_seconds=30)
 
+# Three rows of one operation: whole, streamed, and submitted. They share keywords and judge, so
+# that an answer that is cut is a failure in whichever way it was asked for.
 _CHAT = "chat.completions.create"
 _CHAT_PATH = "paas/v4/chat/completions"
 
 CHAT = Operation(
     _CHAT,
     _CHAT_PATH,
-    ChatCompletion,
-    ChatParams,
+    models.ChatCompletion,
+    models.ChatParams,
     prepare=requests.chat,
     judge=outcomes.ensure_proper_end,
 )
 CHAT_STREAM = Operation(
     _CHAT,
     _CHAT_PATH,
-    ChatCompletionChunk,
-    ChatParams,
+    models.ChatCompletionChunk,
+    models.ChatParams,
     stream=True,
     prepare=requests.chat_stream,
     judge=outcomes.ensure_proper_end,
 )
+# A receipt without an id is worth nothing: the task could never be asked about.
 CHAT_SUBMIT = Operation(
     "chat.completions.submit",
     "paas/v4/async/chat/completions",
-    TaskStatus,
-    ChatParams,
+    models.TaskStatus,
+    models.ChatParams,
     repeatable=False,
     prepare=requests.chat,
     essential="id",
 )
 
+# Submissions are billed when they are accepted, and there is no way to ask whether one was: a
+# request that may have arrived is not repeated.
 VIDEO_SUBMIT = Operation(
     "videos.submit",
     "paas/v4/videos/generations",
-    TaskStatus,
-    VideoParams,
+    models.TaskStatus,
+    models.VideoParams,
     repeatable=False,
     essential="id",
 )
+# HTTP 200 with an empty list is no image.
 IMAGES = Operation(
     "images.generate",
     "paas/v4/images/generations",
-    ImagesResponse,
-    ImageParams,
+    models.ImagesResponse,
+    models.ImageParams,
     essential="data",
     judge=outcomes.judge_images,
 )
 IMAGE_SUBMIT = Operation(
     "images.submit",
     "paas/v4/async/images/generations",
-    TaskStatus,
-    ImageParams,
+    models.TaskStatus,
+    models.ImageParams,
     repeatable=False,
     essential="id",
 )
@@ -131,18 +76,21 @@ IMAGE_SUBMIT = Operation(
 _TASK = "tasks.result"
 _TASK_PATH = "paas/v4/async-result/{id}"
 
-CHAT_RESULT = Operation(_TASK, _TASK_PATH, ChatResult, TaskIdParams, method="GET")
-VIDEO_RESULT = Operation(_TASK, _TASK_PATH, Video, TaskIdParams, method="GET")
-IMAGE_RESULT = Operation(_TASK, _TASK_PATH, ImageResult, TaskIdParams, method="GET")
+# Nothing is essential in them: while a task runs, an answer has little more than its status.
+CHAT_RESULT = Operation(_TASK, _TASK_PATH, models.ChatResult, models.TaskIdParams, method="GET")
+VIDEO_RESULT = Operation(_TASK, _TASK_PATH, models.Video, models.TaskIdParams, method="GET")
+IMAGE_RESULT = Operation(_TASK, _TASK_PATH, models.ImageResult, models.TaskIdParams, method="GET")
 
 _TRANSCRIBE = "audio.transcriptions.create"
 _TRANSCRIBE_PATH = "paas/v4/audio/transcriptions"
 
+# A recording in which nobody speaks has an empty text, which is there: presence decides, not truth.
+# Relays answer some formats with a bare text instead of an object.
 TRANSCRIPTION = Operation(
     _TRANSCRIBE,
     _TRANSCRIBE_PATH,
-    Transcription,
-    TranscriptionParams,
+    models.Transcription,
+    models.TranscriptionParams,
     upload=_SOUND,
     prepare=requests.recording,
     essential="text",
@@ -151,8 +99,8 @@ TRANSCRIPTION = Operation(
 TRANSCRIPTION_STREAM = Operation(
     _TRANSCRIBE,
     _TRANSCRIBE_PATH,
-    TranscriptionEvent,
-    TranscriptionParams,
+    models.TranscriptionEvent,
+    models.TranscriptionParams,
     stream=True,
     upload=_SOUND,
     prepare=requests.recording_stream,
@@ -162,24 +110,30 @@ _SPEAK = "audio.speech.create"
 _SPEAK_PATH = "paas/v4/audio/speech"
 
 # The answer is the sound itself; its type here stands for bytes that nobody decodes.
-SPEECH = Operation(_SPEAK, _SPEAK_PATH, bytes, SpeechParams, judge=outcomes.judge_sound)
+SPEECH = Operation(_SPEAK, _SPEAK_PATH, bytes, models.SpeechParams, judge=outcomes.judge_sound)
 SPEECH_STREAM = Operation(
-    _SPEAK, _SPEAK_PATH, SpeechChunk, SpeechParams, stream=True, prepare=requests.streamed
+    _SPEAK,
+    _SPEAK_PATH,
+    models.SpeechChunk,
+    models.SpeechParams,
+    stream=True,
+    prepare=requests.streamed,
 )
 
+# A second clone of one recording would be a second voice on the bill.
 VOICE_CLONE = Operation(
     "voices.clone",
     "paas/v4/voice/clone",
-    ClonedVoice,
-    VoiceCloneParams,
+    models.ClonedVoice,
+    models.VoiceCloneParams,
     repeatable=False,
     essential="voice",
 )
 VOICE_LIST = Operation(
     "voices.list",
     "paas/v4/voice/list",
-    VoiceList,
-    VoiceListParams,
+    models.VoiceList,
+    models.VoiceListParams,
     method="GET",
     prepare=requests.camel_case,
     essential="voice_list",
@@ -187,16 +141,17 @@ VOICE_LIST = Operation(
 VOICE_DELETE = Operation(
     "voices.delete",
     "paas/v4/voice/delete",
-    VoiceDeletion,
-    VoiceDeleteParams,
+    models.VoiceDeletion,
+    models.VoiceDeleteParams,
     essential="voice update_time",
 )
 
+# Counting is free, so that no budget refuses it. LowCodeAPI tells the number in words of its own.
 TOKENIZER = Operation(
     "tokenizer.count",
     "paas/v4/tokenizer",
-    TokenCount,
-    TokenizerParams,
+    models.TokenCount,
+    models.TokenizerParams,
     free=True,
     prepare=requests.conversation,
     essential="usage.total_tokens usage.prompt_tokens token_count tokens",
@@ -204,49 +159,57 @@ TOKENIZER = Operation(
 LAYOUT = Operation(
     "layout_parsing.parse",
     "paas/v4/layout_parsing",
-    Layout,
-    LayoutParams,
+    models.Layout,
+    models.LayoutParams,
     essential="md_results layout_details",
 )
+# A search may find nothing; the list is there all the same.
 SEARCH = Operation(
     "web_search.create",
     "paas/v4/web_search",
-    SearchResponse,
-    SearchParams,
+    models.SearchResponse,
+    models.SearchParams,
     essential="search_result search_intent",
 )
 READER = Operation(
-    "reader.read", "paas/v4/reader", ReaderResponse, ReaderParams, essential="reader_result.content"
+    "reader.read",
+    "paas/v4/reader",
+    models.ReaderResponse,
+    models.ReaderParams,
+    essential="reader_result.content",
 )
+# A vector less than there are texts would shift all that follow: the judge counts them.
 EMBEDDINGS = Operation(
     "embeddings.create",
     "paas/v4/embeddings",
-    EmbeddingResponse,
-    EmbeddingParams,
+    models.EmbeddingResponse,
+    models.EmbeddingParams,
     essential="data",
     judge=outcomes.judge_embeddings,
 )
 RERANK = Operation(
     "rerank.create",
     "paas/v4/rerank",
-    RerankResponse,
-    RerankParams,
+    models.RerankResponse,
+    models.RerankParams,
     essential="results",
 )
+# Without a verdict nothing may pass for harmless.
 MODERATIONS = Operation(
     "moderations.create",
     "paas/v4/moderations",
-    ModerationResponse,
-    ModerationParams,
+    models.ModerationResponse,
+    models.ModerationParams,
     essential="result_list",
     judge=outcomes.judge_moderation,
 )
 
+# 100 MB is what the platform documents for files of any purpose.
 FILE_UPLOAD = Operation(
     "files.create",
     "paas/v4/files",
-    File,
-    FileUploadParams,
+    models.File,
+    models.FileUploadParams,
     repeatable=False,
     upload=FileLimits(max_bytes=100 * _MIB),
     essential="id",
@@ -254,77 +217,82 @@ FILE_UPLOAD = Operation(
 FILE_LIST = Operation(
     "files.list",
     "paas/v4/files",
-    Page[File],
-    FileListParams,
+    models.Page[models.File],
+    models.FileListParams,
     method="GET",
     essential="data",
     judge=outcomes.judge_page,
 )
+# Deleting twice is as good as once, so it is repeated like what is only read.
 FILE_DELETE = Operation(
     "files.delete",
     "paas/v4/files/{file_id}",
-    FileDeletion,
-    FileIdParams,
+    models.FileDeletion,
+    models.FileIdParams,
     method="DELETE",
     essential="id deleted",
 )
 # The answer is the file itself; its type here stands for bytes that nobody decodes.
 FILE_CONTENT = Operation(
-    "files.content", "paas/v4/files/{file_id}/content", bytes, FileIdParams, method="GET"
+    "files.content", "paas/v4/files/{file_id}/content", bytes, models.FileIdParams, method="GET"
 )
 
+# Each parser has limits of its own, which the platform tells better than a table here would.
 FILE_PARSER_SUBMIT = Operation(
     "file_parser.submit",
     "paas/v4/files/parser/create",
-    FileParserTask,
-    FileParserSubmitParams,
+    models.FileParserTask,
+    models.FileParserSubmitParams,
     repeatable=False,
     upload=FileLimits(),
     essential="task_id",
 )
+# Two ids in the path: the form of the result is chosen when it is fetched, not when it is ordered.
 FILE_PARSER_RESULT = Operation(
     "file_parser.result",
     "paas/v4/files/parser/result/{task_id}/{format_type}",
-    ParsedFile,
-    FileParserResultParams,
+    models.ParsedFile,
+    models.FileParserResultParams,
     method="GET",
 )
 
 FILE_PARSER = Operation(
     "file_parser.parse",
     "paas/v4/files/parser/sync",
-    ParsedFile,
-    FileParserParams,
+    models.ParsedFile,
+    models.FileParserParams,
     upload=FileLimits(),
     prepare=requests.parsed_at_once,
     essential="content parsing_result_url",
     judge=outcomes.judge_document,
 )
 
+# A blank page is a result without lines.
 HANDWRITING = Operation(
     "ocr.handwriting",
     "paas/v4/files/ocr",
-    Handwriting,
-    HandwritingParams,
+    models.Handwriting,
+    models.HandwritingParams,
     upload=FileLimits(),
     prepare=requests.handwriting,
     essential="words_result",
     judge=outcomes.judge_document,
 )
 
+# A batch that was made twice would be paid for twice.
 BATCH_CREATE = Operation(
     "batches.create",
     "paas/v4/batches",
-    Batch,
-    BatchParams,
+    models.Batch,
+    models.BatchParams,
     repeatable=False,
     essential="id output_file_id",
 )
 BATCH_LIST = Operation(
     "batches.list",
     "paas/v4/batches",
-    Page[Batch],
-    BatchListParams,
+    models.Page[models.Batch],
+    models.BatchListParams,
     method="GET",
     essential="data",
     judge=outcomes.judge_page,
@@ -332,16 +300,17 @@ BATCH_LIST = Operation(
 BATCH_RETRIEVE = Operation(
     "batches.retrieve",
     "paas/v4/batches/{batch_id}",
-    Batch,
-    BatchIdParams,
+    models.Batch,
+    models.BatchIdParams,
     method="GET",
     essential="id output_file_id",
 )
+# Cancelling twice is as good as once.
 BATCH_CANCEL = Operation(
     "batches.cancel",
     "paas/v4/batches/{batch_id}/cancel",
-    Batch,
-    BatchIdParams,
+    models.Batch,
+    models.BatchIdParams,
     essential="id output_file_id",
 )
 
@@ -349,8 +318,8 @@ BATCH_CANCEL = Operation(
 AGENT = Operation(
     "agents.invoke",
     "v1/agents",
-    AgentReply,
-    AgentParams,
+    models.AgentReply,
+    models.AgentParams,
     repeatable=False,
     essential="choices async_id status",
     judge=outcomes.judge_agent,
@@ -358,38 +327,45 @@ AGENT = Operation(
 AGENT_STREAM = Operation(
     "agents.invoke",
     "v1/agents",
-    AgentChunk,
-    AgentParams,
+    models.AgentChunk,
+    models.AgentParams,
     stream=True,
     repeatable=False,
     prepare=requests.streamed,
 )
+# What the task has used was charged to the call that began it.
 AGENT_RESULT = Operation(
-    "agents.result", "v1/agents/async-result", AgentReply, AgentResultParams, free=True
+    "agents.result",
+    "v1/agents/async-result",
+    models.AgentReply,
+    models.AgentResultParams,
+    free=True,
 )
 AGENT_CONVERSATION = Operation(
     "agents.conversation",
     "v1/agents/conversation",
-    AgentReply,
-    AgentConversationParams,
+    models.AgentReply,
+    models.AgentConversationParams,
     free=True,
     essential="choices status",
 )
 
+# Not in the published description, but answered by every endpoint: the cheapest way to try a key.
 MODELS = Operation(
     "models.list",
     "paas/v4/models",
-    Page[Model],
-    CallParams,
+    models.Page[models.Model],
+    models.CallParams,
     method="GET",
     essential="data",
     judge=outcomes.judge_page,
 )
+# Belongs to the usage page of the plan, outside of the families of documented operations.
 QUOTA = Operation(
     "quota",
     "monitor/usage/quota/limit",
-    Quota,
-    CallParams,
+    models.Quota,
+    models.CallParams,
     method="GET",
     essential="data.limits data.level",
 )

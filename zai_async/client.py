@@ -116,6 +116,7 @@ class AsyncZai(Resources):
 
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Make a client; type checkers look at ``__init__``."""
+        # Here and not in __init__, whose signature lets type checkers name the closest keyword.
         unknown = settings.keys() - (AsyncZai.__init__.__kwdefaults__ or {}).keys()
         if unknown and cls.__init__ is AsyncZai.__init__:
             raise misused_client("AsyncZai", unknown)
@@ -161,6 +162,7 @@ class AsyncZai(Resources):
         if auth == "jwt":
             where = msgspec.structs.replace(where, key_in="jwt")
 
+        # What calls need is apart from what connections need: derived clients share the second.
         settings = Settings(
             provider=where,
             key=_find_key(key, where),
@@ -204,6 +206,7 @@ class AsyncZai(Resources):
             values["timeout"] = _clocks(values["timeout"], settings.timeout)
         if "headers" in values:
             values["headers"] = {**settings.headers, **values["headers"]}
+        # Without __init__: keys and variables were looked at when the first client was made.
         derived = object.__new__(type(self))
         changed = msgspec.structs.replace(settings, **values)
         derived._attach(SessionManager(changed, self._manager.sessions))
@@ -370,6 +373,7 @@ def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) 
 
 def _find_key(key: Secret | None, provider: Provider) -> Secret:
     names = provider.key_variables
+    # The first variable that is set wins; an empty one counts as unset, as in shells.
     given = [Secret(os.environ.get(name, "").strip()) for name in names] if key is None else [key]
     found = next(filter(None, given), None)
     if found is None:
@@ -381,4 +385,5 @@ def _find_key(key: Secret | None, provider: Provider) -> Secret:
 def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:
     if timeout is None or isinstance(timeout, Timeout):
         return timeout or before
+    # One number means patience with answers: waiting for a connection does not make it come.
     return Timeout(before.connect, timeout, timeout, timeout)

@@ -26,7 +26,7 @@ from zai_async.errors import (
     TaskTimeoutError,
     ZaiError,
 )
-from zai_async.serialization import to_dict
+from zai_async.streams.serialization import to_dict
 
 __all__ = ["Progress", "add_output", "report", "table", "to_json", "write_content", "write_text"]
 

@@ -39,6 +39,7 @@ class QuotaUse(JSONObject, kw_only=True, rename="camel"):
     usage: Count = 0
 
 
+# Undocumented: every field is what the usage page was seen to receive.
 class QuotaLimit(JSONObject, kw_only=True, rename="camel"):
     """Describe one limit of the plan and how much of it is used."""
 
@@ -52,6 +53,7 @@ class QuotaLimit(JSONObject, kw_only=True, rename="camel"):
     """The limit itself, where the service tells it."""
     current_value: int | None = None
     """How much is used, where the service tells it."""
+    # A difference, which may be below zero: no count.
     remaining: int | None = None
     """How much is left, where the service tells it."""
     percentage: float = 0.0

@@ -109,6 +109,7 @@ class TemplateVariables(TypedDict):
     """``french_kiss``, ``bodyshake`` or ``sexy_me``."""
 
 
+# Each agent has its own; those of bigmodel.cn are more than can be listed.
 AgentVariables = TranslationVariables | TemplateVariables | Mapping[str, Any]
 
 
@@ -206,6 +207,7 @@ class AgentMessage(JSONObject, kw_only=True):
     role: str = ""
     phase: str = ""
     """``thinking``, ``tool`` or ``answer``, where the agent tells."""
+    # A text, an object or a list of them, as the agent likes.
     content: str | AgentContent | list[AgentContent] | None = None
     """Each agent has a shape of its own: ``parts`` is the same for all."""
 
@@ -233,10 +235,12 @@ class AgentChoice(JSONObject, kw_only=True):
     message: AgentMessage | list[AgentMessage] | None = None
     delta: AgentMessage | list[AgentMessage] | None = None
 
+    # One name for three, so that no reader has to know which agent speaks.
     def __post_init__(self) -> None:
         self.messages = self.messages or _listed(self.message) or _listed(self.delta)
 
 
+# Agents are paid by the call or by the token, and tell either.
 class AgentUsage(Usage, kw_only=True, gc=False):
     """Count tokens and calls."""
 
@@ -284,6 +288,7 @@ class AgentChunk(JSONObject, kw_only=True):
     agent_id: str = ""
     conversation_id: str = ""
     status: str = ""
+    # Absent, not empty, in events that only report a status or an error.
     choices: list[AgentChoice] | None = None
     usage: AgentUsage | None = None
     """On the last event."""

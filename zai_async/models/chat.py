@@ -98,6 +98,9 @@ class FunctionCall(JSONObject, kw_only=True):
             ToolCallMalformedError: The arguments are not JSON, or do not fit the type.
         """
         try:
+            # Models write what looks like JSON: half of it, NaN, or a text around it. The text
+            # itself is kept
+            # for whoever wants to repair it.
             return msgspec.json.decode(self.arguments or "{}", type=into)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             text = f"the arguments of the tool call {self.name!r} cannot be read: {error}"
@@ -176,9 +179,11 @@ class Message(JSONObject, kw_only=True, omit_defaults=True):
 class Choice(JSONObject, kw_only=True):
     """An answer, and the reason why it ended."""
 
+    # And the other way round.
     _aliases: ClassVar = {"delta": ("message", dict)}
 
     index: Count = 0
+    # Open: servers add reasons, and an enum would lose the answers that end with a new one.
     finish_reason: str | None = None
     """``stop``, ``tool_calls``, ``length``, ``sensitive``, ``network_error``,
     ``model_context_window_exceeded``; other values may be added."""
@@ -277,6 +282,8 @@ class ChunkToolCall(JSONObject, kw_only=True, gc=False):
     function: ChunkFunction | None = None
 
 
+# Hot: one of each is made for every token, so these four are outside of the garbage collector.
+# That is safe because JSON has no cycles.
 class Delta(JSONObject, kw_only=True, gc=False):
     """What one chunk adds to the message."""
 
@@ -292,6 +299,7 @@ class Delta(JSONObject, kw_only=True, gc=False):
 class ChunkChoice(JSONObject, kw_only=True, gc=False):
     """What one chunk adds to one choice."""
 
+    # Servers that were written for whole answers stream them in this form.
     _aliases: ClassVar = {"message": ("delta", dict)}
 
     index: Count = 0
@@ -317,6 +325,7 @@ class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
     request_id: str | None = None
     web_search: list[SearchResult] | None = None
     content_filter: list[ContentFilter] | None = None
+    # Relays report a failure in the place of a chunk, with status 200 and in any shape.
     error: Any = None
     """An error object in place of a chunk; undecoded shapes included, hence any JSON value."""
 
@@ -337,6 +346,7 @@ class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
         return ""
 
 
+# Vision models answer in parts, of which a server may add kinds that hold no text.
 def text_of(content: Content) -> str:
     """Join the text parts of a content; a plain string is returned as it is."""
     if isinstance(content, list):

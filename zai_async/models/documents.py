@@ -46,6 +46,7 @@ class LayoutParams(CallParams, total=False):
     """Whether pictures in the document are cut out; default false."""
     need_layout_visualization: bool
     """Whether pages are returned with their elements framed; default false."""
+    # Counted from 1, both included.
     start_page_id: int
     """First page of a pdf, counted from 1."""
     end_page_id: int
@@ -123,6 +124,7 @@ class HandwritingParams(UploadParams, total=False):
     """Whether to tell how sure the reading is; default false."""
 
 
+# Coordinates, which may be negative, and no counts.
 class HandwritingLocation(JSONObject, kw_only=True):
     """Say where a line is, in pixels."""
 

@@ -43,6 +43,7 @@ def with_extra(struct: S, extra: Mapping[str, Any]) -> S:
     """Return the struct with these unknown fields in place of the ones it has."""
     if not extra and not extra_of(struct):
         return struct
+    # A new object: the class decides whether there is room for unknown fields.
     plain = plain_class(type(struct))
     known = {name: getattr(struct, name) for name in plain.__struct_fields__}
     made: S = extended_class(plain)(**known, extra=dict(extra)) if extra else plain(**known)
@@ -70,6 +71,7 @@ def extended_class(kind: Any) -> Any:
 
 
 def reduce_extended(self: Any) -> tuple[Any, ...]:
+    """Reduce an object with unknown fields for pickles and copies."""
     # A pickle names classes, and the subclass has no name that could be imported.
     kind = plain_class(type(self))
     _, (_, fields), *state = kind.__reduce__(self)
@@ -77,6 +79,7 @@ def reduce_extended(self: Any) -> tuple[Any, ...]:
 
 
 def restore_extended(kind: Any, fields: dict[str, Any]) -> Any:
+    """Return an object with unknown fields out of a pickle."""
     return extended_class(kind)(**fields)
 
 
@@ -141,6 +144,7 @@ class _Text(list[str]):
 
 def _merge(known: dict[str, Any], more: Mapping[str, Any]) -> None:
     for key, value in more.items():
+        # What a chunk says first decides how the rest is added: text to text, list to list.
         before = known.get(key)
         if isinstance(value, str):
             if not isinstance(before, _Text):

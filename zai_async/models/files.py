@@ -86,6 +86,7 @@ class File(Reply, kw_only=True):
 
     id: str = ""
     object: str = ""
+    # The name is the wire's; inside of this class it hides the built-in.
     bytes: Count = 0
     filename: str = ""
     purpose: str = ""
@@ -152,6 +153,7 @@ class Downloadable:
         Raises:
             ConfigurationError: There is no file yet, or the answer came from a pickle or a copy.
         """
+        # Set when the answer was fetched, and left behind by every copy: sockets cannot be pickled.
         fetch: Downloader | None = vars(self).get("downloader")
         if fetch is None:
             raise ConfigurationError("a copy has no connection: use zai.download(answer.url, to)")

@@ -74,6 +74,7 @@ class Image(Downloadable, JSONObject, kw_only=True, dict=True):
     def content(self) -> bytes | None:
         """The bytes of an image that came in base64; None where there is only an address."""
         try:
+            # What cannot be decoded is no image.
             return b64decode(self.b64_json) if self.b64_json else None
         except ValueError:
             return None
@@ -103,6 +104,7 @@ class ImagesResponse(Downloadable, Reply, kw_only=True):
         return _urls(self.data)
 
 
+# The same image in another frame: tasks answer image_result where a call answers data.
 class ImageResult(Downloadable, TaskStatus, kw_only=True):
     """The result of an image task, empty until the task is done."""
 
@@ -174,6 +176,7 @@ class VideoFile(Downloadable, JSONObject, kw_only=True, dict=True):
 class Video(Downloadable, TaskStatus, kw_only=True):
     """The result of a video task, empty until the task is done."""
 
+    # A list, as documented, although a request makes one film.
     video_result: list[VideoFile] = field(default_factory=list)
 
     @property

@@ -165,9 +165,16 @@ class CallOptions(Struct, frozen=True):
             raise ValueError(f"retries must be 0 or more, not {self.retries!r}")
         if self.on_restart not in {"raise", "reset"}:
             raise ValueError(f"on_restart must be 'raise' or 'reset', not {self.on_restart!r}")
-        _require_outcomes(self.allow)
+        # A lone string is a collection too, of its letters.
+        alone = isinstance(self.allow, str)
+        unknown = {self.allow} if alone else set(self.allow) - _OUTCOMES
+        if unknown:
+            raise ValueError(
+                f"allow must be a collection of {sorted(_OUTCOMES)}, not {self.allow!r}"
+            )
 
 
+# Nested on purpose: operations have fields of the names that other SDKs use for these.
 class CallParams(TypedDict):
     """Give every operation the two keywords that are not fields of its request body."""
 
@@ -180,10 +187,3 @@ class CallParams(TypedDict):
 def _require_positive(name: str, seconds: float | None) -> None:
     if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
         raise ValueError(f"{name} must be None or seconds above 0, not {seconds!r}")
-
-
-def _require_outcomes(names: Collection[str]) -> None:
-    # A lone string is a collection too, of its letters.
-    unknown = {names} if isinstance(names, str) else set(names) - _OUTCOMES
-    if unknown:
-        raise ValueError(f"allow must be a collection of {sorted(_OUTCOMES)}, not {names!r}")

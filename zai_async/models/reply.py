@@ -50,6 +50,7 @@ class Reply(JSONObject, kw_only=True, dict=True):
     for the way to the network.
     """
 
+    # Some answers hold it, others only have it in a header, and support asks for it either way.
     request_id: str | None = None
     """The id to quote to the support of the platform; the caller's own when one was sent."""
 
@@ -94,6 +95,7 @@ class Reply(JSONObject, kw_only=True, dict=True):
             kept["headers"] = HeaderFields(kept["headers"])
         return (*super().__reduce__(), kept)
 
+    # copy.copy() would ask __reduce_ex__, which leaves out what stands beside the fields.
     def __copy__(self) -> Self:
         rebuild, arguments, state = self.__reduce__()
         copied: Self = rebuild(*arguments)
@@ -145,6 +147,7 @@ class Page(Reply, Generic[T], kw_only=True):
         """What ``after`` has to be for the next page; None when this is the last one."""
         if not (self.has_more and self.data):
             return None
+        # Where last_id is left out, the items have it all the same.
         last: Any = self.data[-1]
         return self.last_id or last.id or None
 

@@ -114,6 +114,7 @@ class ReaderParams(CallParams, total=False):
     """
 
     url: Required[str]
+    # The body's own field: this is why a call's limits are nested in options.
     timeout: int
     """Seconds that the service waits for the page; default 20."""
     no_cache: bool
@@ -193,6 +194,7 @@ class EmbeddingParams(CallParams, total=False):
     """Your id for the end user, 6 to 128 characters."""
 
 
+# Vectors are long: no collector has to look at a million numbers.
 class Embedding(JSONObject, kw_only=True, gc=False):
     """The vector of one text."""
 
@@ -295,6 +297,7 @@ class TokenCount(Reply, kw_only=True):
     created: Count = 0
     """Unix seconds."""
     usage: TokenizerUsage = field(default_factory=TokenizerUsage)
+    # Texts at LowCodeAPI; servers of open models answer with the numbers of their vocabulary.
     tokens: list[str | int] = field(default_factory=list[str | int])
     """The tokens themselves, which only LowCodeAPI tells."""
     token_count: Count = 0
@@ -370,4 +373,5 @@ class ModerationResponse(Reply, kw_only=True):
     @property
     def flagged(self) -> bool:
         """Whether any part is to be reviewed or rejected."""
+        # A verdict that is new is no reason to let something pass.
         return any(result.risk_level != "PASS" for result in self.result_list)

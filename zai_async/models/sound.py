@@ -49,8 +49,10 @@ class TranscriptionParams(UploadParams, total=False):
     """The same in base64."""
     prompt: str
     """What was said before, best below 8000 characters."""
+    # In a form, a list is a field that is repeated.
     hotwords: Sequence[str]
     """Names and terms to expect, at most 100."""
+    # Other values are sent as they are: relays know forms that nobody documents.
     response_format: Literal["json", "text", "srt", "vtt", "verbose_json"] | str
     """The form of the answer, at LowCodeAPI and other relays; Z.AI itself documents none."""
     request_id: str
@@ -96,6 +98,7 @@ class TranscriptionEvent(JSONObject, kw_only=True, gc=False):
     """``transcript.text.delta`` or ``transcript.text.done``; other values may be added."""
     delta: str = ""
     """The next piece of the text."""
+    # None is not the empty text: only an event that has the field speaks for the whole.
     text: str | None = None
     """The whole text, which only other services send with the last event."""
     request_id: str | None = None
@@ -139,6 +142,7 @@ class SpeechDelta(JSONObject, kw_only=True, gc=False):
     role: str | None = None
     content: str | None = None
     """The next bytes, in base64 or hex as asked for."""
+    # Without it, raw samples would play at a wrong speed.
     return_sample_rate: Count | None = None
     """Hertz."""
     return_format: str | None = None

@@ -41,6 +41,8 @@ _WORDS: dict[TaskState, str] = {
     "failed": "fail failed failure error errored expired cancelled canceled rejected aborted "
     "timeout timed_out",
 }
+# Every word that a platform or a relay was seen to use. A word that is missing here is taken for
+# progress, because an end that was made up would lose a result that is paid for.
 STATES: dict[str, TaskState] = {
     word: state for state, words in _WORDS.items() for word in words.split()
 }
@@ -171,6 +173,7 @@ class Batch(Reply, kw_only=True):
     """A jsonl file of answers, not in the order of the input."""
     error_file_id: str = ""
     """A jsonl file of the requests that failed."""
+    # Absent, null and 0 mean the same of a stamp: not yet.
     created_at: Count = 0
     in_progress_at: Count = 0
     expires_at: Count = 0
@@ -181,6 +184,7 @@ class Batch(Reply, kw_only=True):
     cancelling_at: Count = 0
     cancelled_at: Count = 0
     request_counts: BatchRequestCounts = field(default_factory=BatchRequestCounts)
+    # The caller's own notes: whatever was stored.
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -204,6 +208,7 @@ class BatchResponse(JSONObject, kw_only=True):
 
     status_code: Count = 0
     request_id: str | None = None
+    # The only operation that the platform runs in batches; another would need its own type.
     body: ChatCompletion | None = None
 
 
@@ -226,16 +231,18 @@ class BatchResult(JSONObject, kw_only=True):
 
 def read_results(lines: bytes) -> list[BatchResult]:
     """Decode a jsonl file of answers; of a line that cannot be read, the result is an error."""
-    numbered = enumerate(lines.splitlines(), 1)
-    return [_read_result(line, number) for number, line in numbered if line.strip()]
-
-
-def _read_result(line: bytes, number: int) -> BatchResult:
-    try:
-        return decode(_RESULT, line)
-    except msgspec.DecodeError:
-        message = f"line {number} of the file cannot be read: it is no whole JSON object"
-        return BatchResult(error=BatchError(code="unreadable", message=message, line=number))
+    results: list[BatchResult] = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            results.append(decode(_RESULT, line))
+        except msgspec.DecodeError:
+            # One bad line must not cost the others, which are paid for.
+            message = f"line {number} of the file cannot be read: it is no whole JSON object"
+            error = BatchError(code="unreadable", message=message, line=number)
+            results.append(BatchResult(error=error))
+    return results
 
 
 _RESULT = msgspec.json.Decoder(BatchResult)

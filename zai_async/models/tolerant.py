@@ -132,6 +132,7 @@ def _reader(kind: Any, way: _Way) -> Read:
     """Return what reads plain data as this type, or as absent."""
     if kind is Any:
         return _plain if way.has_no_numbers else lambda value: value
+    # Of a union, JSON's own types decide which member is meant, so at most one list and one struct.
     members = _members(kind)
     lists = [member for member in members if get_origin(member) is list]
     structs = [member for member in members if _is_struct(member)]
@@ -207,6 +208,7 @@ def _fields(kind: Any, way: _Way) -> dict[str, _Field]:
         known[each.encode_name] = _Field(each.name, exact, _reader(each.type, way))
     tag = (get_origin(kind) or kind).__struct_config__.tag_field
     if tag is not None:
+        # It says which struct this is, which has been decided; it is no unknown field.
         read_nothing: Read = lambda _: _ABSENT  # noqa: E731 - typed, which a lambda in place is not
         known[tag] = _Field("", frozenset(), read_nothing)
     return known
@@ -280,6 +282,7 @@ def _reader_of_values(kind: Any, members: tuple[Any, ...], way: _Way) -> Read:
                 return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             except TypeError:
                 raise msgspec.DecodeError(_NO_TEXT) from None
+        # Numbers in quotes are what JavaScript servers make of long integers.
         for scalar in scalars:  # none of which reads what is no number
             with suppress(msgspec.ValidationError):
                 return msgspec.convert(value, scalar, strict=False)

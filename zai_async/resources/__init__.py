@@ -7,7 +7,7 @@ from zai_async.models import CallParams, Quota
 from zai_async.resources.account import Models
 from zai_async.resources.chat import Agents, Chat, Completions
 from zai_async.resources.files import Batches, Files
-from zai_async.resources.media import Audio, Images, Speech, Transcriptions, Videos, Voices
+from zai_async.resources.media import AudioGroup, Images, Speech, Transcriptions, Videos, Voices
 from zai_async.resources.resource import Listing, show_keywords
 from zai_async.resources.tools import (
     OCR,
@@ -18,14 +18,14 @@ from zai_async.resources.tools import (
     Reader,
     Rerank,
     Tokenizer,
-    WebSearch,
+    WebSearchGroup,
 )
 from zai_async.session import SessionManager
 
 __all__ = [
     "OCR",
     "Agents",
-    "Audio",
+    "AudioGroup",
     "Batches",
     "Chat",
     "Completions",
@@ -45,7 +45,7 @@ __all__ = [
     "Transcriptions",
     "Videos",
     "Voices",
-    "WebSearch",
+    "WebSearchGroup",
 ]
 
 
@@ -53,7 +53,7 @@ class Resources:
     """Give a client one attribute for each group of operations."""
 
     agents: Agents
-    audio: Audio
+    audio: AudioGroup
     batches: Batches
     chat: Chat
     embeddings: Embeddings
@@ -69,12 +69,13 @@ class Resources:
     tokenizer: Tokenizer
     videos: Videos
     voices: Voices
-    web_search: WebSearch
+    web_search: WebSearchGroup
 
+    # Groups hold nothing but the engine, so that a derived client costs little.
     def _attach(self, manager: SessionManager) -> None:
         self._manager = manager
         self.agents = Agents(manager)
-        self.audio = Audio(manager)
+        self.audio = AudioGroup(manager)
         self.batches = Batches(manager)
         self.chat = Chat(manager)
         self.embeddings = Embeddings(manager)
@@ -90,7 +91,7 @@ class Resources:
         self.tokenizer = Tokenizer(manager)
         self.videos = Videos(manager)
         self.voices = Voices(manager)
-        self.web_search = WebSearch(manager)
+        self.web_search = WebSearchGroup(manager)
 
     async def quota(self, **params: Unpack[CallParams]) -> Quota:
         """Ask how much of the Coding Plan is used, and when its limits are reset.

@@ -50,8 +50,15 @@ async def check_endpoints(manager: SessionManager) -> tuple[EndpointCheck, ...]:
     found: dict[str, EndpointCheck] = {}
 
     async def check(provider: Provider) -> None:
-        found[provider.name] = await _check(manager, provider)
+        settings = msgspec.structs.replace(manager.settings, provider=provider)
+        ok, detail = True, "accepted"
+        try:
+            await SessionManager(settings, manager.sessions).call(ep.MODELS, {"options": _PATIENCE})
+        except ZaiError as error:
+            ok, detail = False, str(error)
+        found[provider.name] = EndpointCheck(provider=provider.name, ok=ok, detail=detail)
 
+    # All at once: a host that is down would make the others wait for its timeout.
     async with anyio.create_task_group() as group:
         for provider in candidates:
             group.start_soon(check, provider)
@@ -62,6 +69,8 @@ def _candidates(provider: Provider) -> list[Provider]:
     """Return the platform's own endpoints, or this provider alone if it is none of them."""
     if not provider.has(ep.MODELS.name):
         raise ConfigurationError(f"provider {provider.name!r} has no list of models to ask for")
+    # A key is never sent to a host that the caller has not named: with an address of one's own,
+    # only that one is asked.
     usual = PROVIDERS.get(provider.name)
     if usual is None or (usual.base_url, usual.families) != (provider.base_url, provider.families):
         return [provider]
@@ -70,12 +79,3 @@ def _candidates(provider: Provider) -> list[Provider]:
         for each in PROVIDERS.values()
         if each.has(ep.MODELS.name)
     ]
-
-
-async def _check(manager: SessionManager, provider: Provider) -> EndpointCheck:
-    settings = msgspec.structs.replace(manager.settings, provider=provider)
-    try:
-        await SessionManager(settings, manager.sessions).call(ep.MODELS, {"options": _PATIENCE})
-    except ZaiError as error:
-        return EndpointCheck(provider=provider.name, ok=False, detail=str(error))
-    return EndpointCheck(provider=provider.name, ok=True, detail="accepted")

@@ -50,6 +50,7 @@ class Completions(Resource):
 
         Source: https://docs.z.ai/api-reference/llm/chat-completion
         """
+        # For people who come from other SDKs; here the stream has to be closed by hand.
         if stream:
             answer = self.stream(**params)
             try:

@@ -93,10 +93,12 @@ class Batches(Resource):
         has no results. ``AsyncZai(max_response_bytes=)`` limits the size of each of
         the two files.
         """
+        # The ids of its files are part of the batch, and are set when it is done.
         known = await self.retrieve(batch) if isinstance(batch, str) else batch
         results: Sequence[BatchResult] = []
         for file_id in filter(None, (known.output_file_id, known.error_file_id)):
             file = await self._manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
+            # Judged like answers of their own: files of batches hold cut and empty ones, too.
             results = [*results, *judge_results(read_results(file.content))]
         return results
 

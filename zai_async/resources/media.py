@@ -25,7 +25,7 @@ from zai_async.session import SessionManager
 from zai_async.streams import SpeechStream, TranscriptionStream
 from zai_async.tasks import IMAGES, VIDEOS, OnUpdate, Task, submit
 
-__all__ = ["Audio", "Images", "Speech", "Transcriptions", "Videos", "Voices"]
+__all__ = ["AudioGroup", "Images", "Speech", "Transcriptions", "Videos", "Voices"]
 
 
 class Images(Resource):
@@ -135,7 +135,7 @@ class Speech(Resource):
         return SpeechStream(self._manager.begin(ep.SPEECH_STREAM, params), encoding)
 
 
-class Audio:
+class AudioGroup:
     """``zai.audio``: hearing and speaking."""
 
     transcriptions: Transcriptions

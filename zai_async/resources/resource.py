@@ -81,6 +81,7 @@ class Listing(Generic[T]):
             page = await self._fetch(params)
             for item in page.data:
                 yield item
+            # Pages are fetched one after the other: nobody knows the next one's name before.
             # A service that ignores "after" answers with the same page for ever.
             if page.next_after in {None, params.get("after")}:
                 return

@@ -36,7 +36,7 @@ __all__ = [
     "Reader",
     "Rerank",
     "Tokenizer",
-    "WebSearch",
+    "WebSearchGroup",
 ]
 
 
@@ -106,7 +106,7 @@ class FileParser(Resource):
         return Task(PARSED_FILES, names, engine=self._manager)
 
 
-class WebSearch(Resource):
+class WebSearchGroup(Resource):
     """``zai.web_search``: the web, searched for programs."""
 
     async def create(self, **params: Unpack[SearchParams]) -> SearchResponse:

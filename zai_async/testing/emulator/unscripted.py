@@ -16,7 +16,7 @@ from msgspec.structs import fields
 from zai_async import _operations
 from zai_async._wire import Operation
 from zai_async.testing.emulator.operation import OperationCall, Route, require
-from zai_async.testing.emulator.reply import PlannedReply
+from zai_async.testing.emulator.reply import PlannedReply, Refusal
 from zai_async.testing.emulator.requests import is_object
 
 _DEEPEST = 4
@@ -48,7 +48,10 @@ def _answering(row: Operation[Any]) -> Any:
         if row.upload is not None:
             sent = {**sent, **call.request.form.fields, "file": b""}
         elif row.has_body:
-            sent = {**sent, **_body(call)}
+            try:
+                sent = msgspec.json.decode(call.request.body or b"{}", type=dict[str, Any])
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                raise Refusal("1210", "The request body is not a JSON object") from None
         else:
             sent = {**sent, **call.request.query}
         for name in sorted(row.required):
@@ -61,14 +64,6 @@ def _answering(row: Operation[Any]) -> Any:
         return call.reply(document)
 
     return answer
-
-
-def _body(call: OperationCall) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(call.request.body or b"{}", type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        require(legal=False, problem="The request body is not a JSON object")
-        raise
 
 
 def sample_of(kind: Any, depth: int = 0) -> Any:

@@ -35,6 +35,7 @@ def to_dict(value: object) -> Any:
         ValueError: A number is not finite.
     """
     plain: Any = to_plain(value)
+    # The whole has been checked; only token counts among the items want their type.
     if isinstance(value, list):
         return [to_dict(each) for each in cast("list[object]", value)]
     return {"type": _USAGE, **plain} if plain_class(type(value)) is Usage else plain
