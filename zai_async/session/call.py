@@ -28,7 +28,7 @@ from zai_async.session.bodies import raise_no_stream
 from zai_async.session.hooks import Hooks
 from zai_async.session.loops import InFlightCall, LoopSession, Sessions
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
-from zai_async.session.record import CallRecord, model_of, usage_of
+from zai_async.session.record import CallRecord, usage_of
 from zai_async.session.retrying import RetryState, describe_retry, retries_forbidden
 from zai_async.session.settings import Settings
 from zai_async.uploads import BodyStream
@@ -68,14 +68,14 @@ class Call:
         self.timeout = settings.timeout_for(options) if own else settings.timeout
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
-        model = model_of(self.operation.name, params)
+        # What the call is counted under: its model, its agent, or else the operation.
+        model = str(params.get("model") or params.get("agent_id") or self.operation.name)
         nested = running_hook.get() is not None and is_inside_hook(sessions)
         observer = None
         if settings.hooks != _NO_HOOKS and not nested:
             observer = CallObserver(settings, sessions, self.operation, model, params)
-        self.record = CallRecord(
-            settings, sessions.ledger, self.operation, params, options=options, observer=observer
-        )
+        facts = settings, sessions.ledger, model, self.operation, params
+        self.record = CallRecord(*facts, options=options, observer=observer)
         body = self.request.body
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions

@@ -24,7 +24,7 @@ from zai_async.session.hooks import CallEnd
 from zai_async.session.observer import CallObserver
 from zai_async.session.settings import Settings
 
-__all__ = ["CallRecord", "model_of", "usage_of"]
+__all__ = ["CallRecord", "usage_of"]
 
 
 class CallRecord:
@@ -38,13 +38,14 @@ class CallRecord:
         self,
         settings: Settings,
         ledger: Ledger,
+        model: str,
         operation: Operation[Any],
         params: Mapping[str, Any],
         *,
         options: CallOptions,
         observer: CallObserver | None,
     ) -> None:
-        self.model = model_of(operation.name, params)
+        self.model = model
         self.attempts: tuple[Attempt, ...] = ()
         """Every request so far; of the last one, what is known."""
         self.begun: float | None = None
@@ -252,11 +253,6 @@ class CallRecord:
             # No loop runs: the garbage collector ends a stream that was forgotten.
             return self._latest
         return self._latest
-
-
-def model_of(operation: str, params: Mapping[str, Any]) -> str:
-    """Return what a call is counted under: its model, its agent, or else the operation."""
-    return str(params.get("model") or params.get("agent_id") or operation)
 
 
 def usage_of(answer: object) -> Usage | None:
