@@ -589,3 +589,53 @@ async def test_a_shortage_of_this_machine_shrinks_the_window():
         permit.leave()
     await waiting
     permits[7].leave()
+
+
+async def test_what_a_call_without_a_permit_does_about_one_changes_nothing():
+    (permit,) = permits_of(LimiterQueues(Limits(mode="off")), "glm")
+    permit.adopt()
+    permit.received()
+    assert permit.figures.in_flight == 0
+    assert "one minute" in permit.situation
+
+
+async def test_after_a_fork_nothing_of_the_parent_counts(monkeypatch):
+    queue = queue_of(1)
+    entry = queue.try_enter()
+    monkeypatch.setattr(gate.os, "getpid", lambda: -1)
+    queue.leave(entry)
+    queue.abandon(asyncio.get_running_loop())
+    assert queue.snapshot().in_flight == 1  # as it was copied
+    own = queue.try_enter()
+    assert own is not None
+    assert not entry.in_flight
+    queue.leave(own)
+    assert queue.snapshot().in_flight == 0
+
+
+def test_a_loop_that_closes_at_this_very_moment():
+    queue, loop = queue_of(2), asyncio.new_event_loop()
+
+    async def take():
+        return queue.try_enter()
+
+    async def others():
+        entries = [queue.try_enter()]
+        assert len(queue._waiting.timers) == 2
+        queue._waiting.discard(entries[0])  # nobody waits, so that nothing is planned
+        loop.close()
+        assert not waiting._call_in(loop, no_warning)
+        queue.leave(entries[0])
+
+    loop.run_until_complete(take())
+    asyncio.run(others())
+
+
+def test_who_was_cancelled_in_another_thread_is_not_woken():
+    async def work():
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        waiting._resolve(future)
+        assert future.cancelled()
+
+    asyncio.run(work())

@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from zai_async.limiter import (
     Bucket,
+    Evidence,
     Limits,
+    Pacer,
     QueueEntry,
     Size,
     Snapshot,
@@ -97,10 +99,12 @@ class TestLimits:
             {"requests_per_minute": 0},
             {"tokens_per_minute": math.inf},
             {"tokens_per_minute": math.nan},
+            {"burst": -1.0},
+            {"burst": math.inf},
         ],
     )
     def test_contradictions_are_refused(self, wrong: dict[str, float]) -> None:
-        with pytest.raises(ValueError, match=r"least <= start|above 0"):
+        with pytest.raises(ValueError, match=r"least <= start|above 0|0 or more seconds"):
             Limits(**wrong)
 
     @pytest.mark.parametrize(
@@ -443,6 +447,78 @@ class TestTrouble:
         assert limit_of(window) == 9
 
 
+class TestWeather:
+    @staticmethod
+    def rain(size: Size, kind: str, every: int, rounds: int) -> None:
+        """Refuse every n-th request, however many are in flight."""
+        for number in range(1, rounds + 1):
+            now = number / 10
+            if number % every:
+                size.passed += 1
+                size.accepted(int(size.limit), size.round)
+            else:
+                size.refused(int(size.limit) - 1, kind, now, size.round)
+            size.grow(now)
+
+    @pytest.mark.parametrize("every", [2, 5, 10, 20, 50])
+    @pytest.mark.parametrize("kind", ["overload", "unknown"])
+    def test_flat_refusals_leave_the_window_alone(self, kind: str, every: int) -> None:
+        size = Size(start=40, least=1, most=100)
+        self.rain(size, kind, every, 3000)
+        assert size.limit >= 60
+        assert size.expected(kind) == pytest.approx(1 / every, abs=0.05)
+
+    def test_even_those_that_claim_to_be_about_concurrency_do_in_the_end(self) -> None:
+        size = Size(start=40, least=1, most=100)
+        self.rain(size, "concurrency", 10, 300)
+        assert size.limit < 40
+        self.rain(size, "concurrency", 10, 3000)
+        assert size.limit >= 20
+
+    def test_a_step_is_no_weather(self) -> None:
+        size = Size(start=40, least=1, most=100)
+        for number in range(3000):
+            level = int(size.limit)
+            if level <= 12:
+                size.passed += 1
+                size.accepted(level, size.round)
+            else:
+                size.refused(12, "unknown", number / 10, size.round)
+            size.grow(number / 10)
+        assert 12 <= size.limit <= 13
+        assert size.expected("unknown") < 0.05
+
+    def test_fewer_refusals_than_usual_surprise_nobody(self) -> None:
+        evidence = Evidence()
+        for _ in range(100):
+            evidence.refused_for_sure(0)
+        evidence.refused(0, frontier=True)
+        for _ in range(3):
+            evidence.doubts.accepted += 1
+        assert evidence.surprise == 0
+
+    def test_a_rate_that_is_found_is_kept_to(self) -> None:
+        pacer, now, passed, free = Pacer(), 0.0, 0, 0.0
+        while now < 100:
+            ready = max(now, pacer.ready_at(now))
+            pacer.take(ready)
+            now = ready + 0.01
+            if now >= free:
+                free, passed = now + 0.2, passed + 1
+                pacer.recent.append(ready)
+            else:
+                pacer.refused(ready, now)
+        assert 0.85 * 500 <= passed <= 500
+
+    def test_a_pace_that_nobody_needs_is_given_up(self) -> None:
+        pacer = Pacer()
+        pacer.refused(0.0, 0.0)
+        pacer.take(0.5)
+        assert 1.0 < pacer.ready_at(0.6) < 2.0
+        assert pacer.ready_at(100_000.0) == -math.inf
+        assert pacer.rate == math.inf
+
+
 class TestModes:
     def test_fixed_window_stays(self) -> None:
         window = window_with(50, mode="fixed", start=9)
@@ -481,6 +557,25 @@ class TestModes:
 
 
 class TestQueueEntries:
+    def test_another_process_has_no_requests_but_what_was_learnt(self) -> None:
+        window, running = settled_at(5)
+        window.forget_requests()
+        assert not any(entry.in_flight for entry in running)
+        assert window.snapshot() == Snapshot(
+            limit=5, in_flight=0, waiting=0, rejected=window.snapshot().rejected, paused_until=None
+        )
+
+    def test_what_was_sent_before_a_pause_does_not_end_it(self) -> None:
+        window = window_with(3, start=2)
+        first, second = window.admit(0.0)
+        window.released(first)
+        window.rejected(second, 0.1, "unknown", jitter=0.0)
+        assert window.snapshot().paused_until is not None
+        (third,) = window.admit(1.0)
+        third.sent_at = 0.0
+        window.accepted(third)
+        assert window.snapshot().paused_until is not None
+
     def test_thousand_cancelled_callers_leave_nothing(self) -> None:
         window = window_with(0)
         entries = [window.request() for _ in range(1000)]

@@ -12,6 +12,7 @@ _SEEN: Final = 32
 _LEAST_LEFT, _MOST_LEFT = 0.5, 0.93
 """What a refusal leaves of the pace: as much as passed, within these bounds."""
 _SLOWEST: Final = 1 / 60
+_ENOUGH: Final = 50.0
 _FASTEST: Final = 1000.0
 """Requests per second; what is faster needs no pace."""
 _MEASURED_LEFT: Final = 0.7
@@ -112,4 +113,5 @@ class Pacer:
         gain = min(_FIRST_GAIN * slow * 2.0 ** min(calm / _GAIN_DOUBLES, 64), _LARGEST_GAIN)
         if self._searches:
             gain = _LARGEST_GAIN  # nothing is known yet but that there is a limit
-        return self.rate * math.exp(gain * (now - self._grown_at))
+        # After an hour of silence the exponent would be beyond what a float can hold.
+        return self.rate * math.exp(min(gain * (now - self._grown_at), _ENOUGH))
