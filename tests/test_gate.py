@@ -77,6 +77,20 @@ def test_who_gives_up_leaves_no_trace(steps):
     virtual_loop.run(work())
 
 
+def test_a_permit_passes_by_a_task_that_is_being_cancelled():
+    async def work():
+        queue = queue_of(1)
+        first = await queue.enter(no_warning)
+        second = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()
+        second.cancel()
+        queue.leave(first)
+        await asyncio.wait([second])
+        assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
+
+    virtual_loop.run(work())
+
+
 def test_a_permit_that_reaches_a_cancelled_task_goes_on_to_the_next():
     async def work():
         queue = queue_of(1)
@@ -503,6 +517,7 @@ async def test_a_call_without_a_permit_has_nothing_to_report_or_to_give_back():
     (permit,) = permits_of(queues, "glm-5.3")
     busy = RateLimitError("busy")
     permit.accepted()
+    permit.refused(busy)
     await permit.again(busy)
     permit.leave()
     assert not permit.admitted
@@ -617,15 +632,19 @@ def test_a_loop_that_closes_at_this_very_moment():
     queue, loop = queue_of(2), asyncio.new_event_loop()
 
     async def take():
-        return queue.try_enter()
+        queue.leave(queue.try_enter())
 
     async def others():
         entries = [queue.try_enter()]
         assert len(queue._waiting.timers) == 2
         queue._waiting.discard(entries[0])  # nobody waits, so that nothing is planned
+        entries.append(queue.try_enter())
+        task = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()  # the other loop is told when to look
         loop.close()
         assert not waiting._call_in(loop, no_warning)
         queue.leave(entries[0])
+        queue.leave(await task)
 
     loop.run_until_complete(take())
     asyncio.run(others())

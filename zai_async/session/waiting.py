@@ -176,10 +176,7 @@ class WaitingList:
 def _call_in(
     loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object
 ) -> bool:
-    """Call a function in its event loop, now or soon; False if the loop is closed."""
-    if loop is running_loop():
-        function(*arguments)
-        return True
+    """Call a function in its event loop, soon; False if the loop is closed."""
     try:
         loop.call_soon_threadsafe(function, *arguments)
     except RuntimeError:  # closed, perhaps at this very moment
