@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from zai_async import _operations as ep
-from zai_async._outcomes import Judge, accept, ensure_proper_end, has_image
+from zai_async._outcomes import Judge, ensure_proper_end, has_image
 from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
@@ -155,8 +155,8 @@ class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     schedule: PollSchedule
     has_result: Callable[[R], bool]
     """Whether the answer about a task that succeeded holds what it was submitted for."""
-    judge: Judge = accept
-    """Raises if the result is not usable."""
+    judge: Judge | None = None
+    """Raises if the result is not usable; without one, to have a result is enough."""
     status_field: str = "status"
     fails_like_refusals: bool = False
     """Whether a poll that is refused looks like a task that failed."""

@@ -271,8 +271,10 @@ class Task(Generic[R]):
             return answer
         # Ended in any case: a result that is judged a failure would be the same at the next poll.
         self._ended = True
+        outcome = "completed"
         try:
-            outcome = task_type.judge(answer, self._allow)
+            if task_type.judge is not None:
+                outcome = task_type.judge(answer, self._allow)
         except ZaiError as error:
             self._error = error
             error.attempts, error.timing = answer.attempts, answer.timing
