@@ -356,3 +356,10 @@ def test_chat_takes_every_field_of_the_contract():
     keys = ChatParams.__required_keys__ | ChatParams.__optional_keys__
     assert keys - {"options", "extra"} == BODY_FIELDS
     assert ChatParams.__required_keys__ == {"model", "messages"}
+
+
+def test_a_chunk_of_another_choice_says_nothing_about_the_first():
+    found = decode(CHUNK, b'{"choices":[{"index":1,"delta":{"content":"a"}},{"index":0}]}')
+    assert (found.text, found.thinking) == ("", "")
+    only = decode(CHUNK, b'{"choices":[{"index":1,"delta":{"content":"a"}}]}')
+    assert (only.text, only.thinking) == ("", "")

@@ -240,6 +240,10 @@ async def test_a_client_is_copied_by_sharing_and_not_pickled():
 # --- what JSON has no form for ---------------------------------------------------------------
 
 
+class Ratio(enum.Enum):
+    HALF = 0.5
+
+
 class Colour(enum.Enum):
     RED = "red"
     ROUND = decimal.Decimal(1)
@@ -294,6 +298,11 @@ def test_what_json_has_no_form_for_is_refused_and_named(value, wrap, place, writ
 def test_numbers_that_are_not_finite_are_refused_and_named(write):
     with pytest.raises(ValueError, match=r"NaN and infinity .* at `\$\.a\[0\]`"):
         write({"a": [float("nan")]})
+
+
+def test_what_msgspec_alone_refuses_is_refused():
+    with pytest.raises(TypeError):
+        encode({"a": Ratio.HALF})
 
 
 def test_what_json_has_a_form_for_is_written():

@@ -399,3 +399,35 @@ def test_a_value_that_contains_itself_is_refused():
 @given(json_values)
 def test_encode_is_read_back_unchanged(value):
     assert json.loads(encode(value)) == value
+
+
+# --- types of a caller ----------------------------------------------------------------------
+
+
+class Cat(msgspec.Struct, tag="cat"):
+    lives: int
+
+
+class Dog(msgspec.Struct, tag="dog", forbid_unknown_fields=True):
+    name: str
+    puppies: "list[Dog]" = []
+
+
+class Zoo(msgspec.Struct):
+    first: Cat | Dog | None = None
+    dog: Dog | None = None
+    kept: str = ""
+
+
+def test_unions_of_structs_are_taken_as_a_whole_or_not_at_all():
+    decoder = msgspec.json.Decoder(Zoo)
+    document = {"first": {"type": "cat", "lives": 9}, "kept": 1}
+    assert decode(decoder, json.dumps(document).encode()) == Zoo(first=Cat(9), kept="1")
+    document = {"first": {"type": "cat", "lives": "nine"}, "kept": 1}
+    assert decode(decoder, json.dumps(document).encode()) == Zoo(kept="1")
+
+
+def test_a_tag_is_no_unknown_field():
+    document = {"dog": {"type": "dog", "name": 1, "puppies": [{"type": "dog", "name": "b"}]}}
+    found = decode(msgspec.json.Decoder(Zoo), json.dumps(document).encode())
+    assert found.dog == Dog("1", [Dog("b")])
