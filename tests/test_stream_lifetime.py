@@ -418,3 +418,10 @@ async def test_options_reach_the_stream():
             model="m", messages="hi", options=CallOptions(allow={"truncated"}, tag="t")
         )
         assert (await answer.completion()).outcome == "truncated"
+
+
+async def test_a_completion_tells_the_header_fields_of_its_stream():
+    async with client(FakeReply.stream(GOOD, X_Log_Id="log-1", X_Other="x")) as zai:
+        async with stream(zai) as answer:
+            whole = await answer.completion()
+        assert whole.headers["x-other"] == answer.headers["X-Other"] == "x"

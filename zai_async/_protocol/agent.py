@@ -85,7 +85,7 @@ class AgentDecoder(Decoder[AgentChunk]):
         if not chunk.choices or chunk.error is not None:
             self._context.raise_fault(data)
         if chunk.choices is None and not (chunk.status or chunk.usage or chunk.id):
-            self._foreign += data[:_EXCERPT]  # an event of something else
+            self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None
         self.first = self.first or chunk
         last, reply = self._last

@@ -56,7 +56,7 @@ class SpeechDecoder(Decoder[bytes]):
         if not chunk.choices or chunk.error is not None:
             self._context.raise_fault(data)
         if not chunk.choices:
-            self._foreign += data[:_EXCERPT]  # an event of another operation
+            self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None
         self._has_begun = True
         pcm = b""
@@ -133,7 +133,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             self._context.raise_fault(data)
         # An empty text is that of a silent recording; without the field it is no transcription.
         if not (event.type or event.delta or event.text is not None):
-            self._foreign += data[:_EXCERPT]  # an event of another operation
+            self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None
         self._first = self._first or event
         if event.type.endswith(".done"):

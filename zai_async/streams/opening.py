@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import weakref
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,12 +13,14 @@ from zai_async._protocol import DecoderContext
 from zai_async._transport import Response
 from zai_async._wire import open_envelope
 from zai_async.errors import TransportError, ZaiError
+from zai_async.models import Outcome, Reply
+from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import StreamCall
 
 if TYPE_CHECKING:
     from zai_async.streams.reader import StreamReader
 
-__all__ = ["Phase", "context_of", "done", "drain", "open_response"]
+__all__ = ["Phase", "context_of", "done", "drain", "open_response", "record_call"]
 
 # What may be read after the end of an answer, so that its connection can be used again.
 _DRAIN_SECONDS: Final = 0.25
@@ -47,6 +50,16 @@ def context_of(call: StreamCall, view: str | None = None) -> DecoderContext:
         now=call.settings.clock.wall,
         unwrap=partial(open_envelope, call.settings.provider, dict),
         view=view,
+    )
+
+
+def record_call(
+    answer: Reply, call: StreamCall, headers: Mapping[str, str], outcome: Outcome | None
+) -> None:
+    """Write on an answer how it was fetched."""
+    answer.request_id = answer.request_id or headers.get("X-Log-Id")
+    attach_call(
+        answer, attempts=call.attempts, timing=call.timing, outcome=outcome, headers=headers
     )
 
 

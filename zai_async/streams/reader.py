@@ -23,9 +23,8 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Outcome, Reply
-from zai_async.models.reply import attach_call
 from zai_async.streams.interfaces import StreamCall
-from zai_async.streams.opening import Phase, context_of, done, drain, open_response
+from zai_async.streams.opening import Phase, context_of, done, drain, open_response, record_call
 from zai_async.streams.timeouts import StallTimer
 
 __all__ = ["StreamReader"]
@@ -394,7 +393,5 @@ class StreamReader(Generic[T]):
         """The answer as far as it has been read, and how it was fetched."""
         answer = self.decoder.snapshot
         if isinstance(answer, Reply):
-            answer.request_id = answer.request_id or self.request_id
-            call = self.call
-            attach_call(answer, attempts=call.attempts, timing=call.timing, outcome=self.outcome)
+            record_call(answer, self.call, self.context.headers, self.outcome)
         return answer
