@@ -205,3 +205,9 @@ def test_every_event_is_plain_data_with_a_type():
     events = [event for group in told(call("{}"), chunk("stop", content="x")) for event in group]
     for event in events:
         assert msgspec.json.decode(msgspec.json.encode(event))["type"]
+
+
+def test_nothing_is_told_of_a_call_without_a_name_and_arguments():
+    *events, end = told(call("", name=None), call("{}", 1, "c1", "g"), chunk("stop"))
+    assert events == [[], [ToolCallStarted(1, "c1", "g"), ToolCallDelta(1, "{}")], []]
+    assert [type(event) for event in end] == [ToolCall, Finished]

@@ -325,3 +325,10 @@ def test_the_cost_of_anything_grows_with_its_length(wire):
         sys.setprofile(None)
         counts.append(calls)
     assert counts[1] < 4.5 * counts[0] + 100
+
+
+def test_of_many_lines_that_are_no_events_the_beginning_is_kept():
+    line = b"x" * 40_000 + b"\n"
+    error = fed(ChatDecoder(), line, b"y" * 40_000 + b"\n", line)[1]
+    assert isinstance(error, ResponseError)
+    assert "y" not in error.body

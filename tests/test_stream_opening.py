@@ -8,6 +8,7 @@ import pytest
 
 from tests.chat_wire import GOOD, GOOD_TEXT, client, stream
 from zai_async import AsyncZai, ConnectionLostError, Hooks, RetryPolicy, StreamConsumedError
+from zai_async.streams import opening
 from zai_async.testing import FakeReply, FakeTransport
 
 FAILED = FakeReply.json({"error": {"code": "500", "message": "internal"}}, status=500)
@@ -219,3 +220,99 @@ async def test_the_server_sees_that_the_opener_left(zai_emulator):
         await zai_emulator.wait_disconnected(1, timeout=100)
         with pytest.raises(StreamConsumedError):
             await opener
+
+
+class Delayed(Sleepless):
+    """A clock on which a wait ends when ``over`` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.over = anyio.Event()
+
+    async def sleep(self, seconds):
+        self.waits.set()
+        await self.over.wait()
+
+
+async def test_a_stream_that_is_forgotten_while_it_waits_to_try_again_sends_nothing():
+    clock = Delayed()
+    zai, transport = opened(BROKEN, FakeReply.stream(GOOD), clock=clock)
+    async with zai:
+        answer = stream(zai)
+        reader = asyncio.create_task(anext(answer.text))
+        await clock.waits.wait()
+        answer._reader.phase = opening.Phase.OVER  # as a close that has not cancelled it yet
+        clock.over.set()
+        with pytest.raises(StreamConsumedError):
+            await reader
+        assert len(transport.requests) == 1
+        assert idle(zai)
+
+
+async def test_a_hook_that_raises_while_a_stream_opens_is_told():
+    def broken(event):
+        raise KeyError("mine")
+
+    zai, _ = opened(FakeReply.stream(GOOD), hooks=Hooks(on_request=broken))
+    async with zai:
+        with pytest.raises(KeyError, match="mine"):
+            await stream(zai).open()
+        with pytest.raises(KeyError, match="mine"):
+            async with stream(zai):
+                pytest.fail("it was not opened")
+        assert idle(zai)
+
+
+async def test_a_stream_that_fails_to_open_after_it_was_closed_is_over():
+    async def close(event):
+        await answer.aclose()
+
+    zai, _ = opened(FAILED, hooks=Hooks(on_response=close), retry=RetryPolicy(retries=0))
+    async with zai:
+        answer = stream(zai)
+        with pytest.raises(StreamConsumedError):
+            await answer.open()
+        assert idle(zai)
+
+
+async def test_a_document_that_is_closed_while_it_is_read_is_no_failure():
+    slow = FakeReply(headers={"Content-Type": "application/json"}, steps=(b"{", 3600.0, b"}"))
+    zai, transport = opened(slow)
+    async with zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(answer.open())
+        await until(lambda: transport.responses and len(transport.responses[0]._steps) == 2)
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError):
+            await opener
+        assert transport.open_responses == 0
+
+
+async def test_an_opening_that_is_over_before_anybody_waits_for_it():
+    zai, transport = opened(FakeReply.stream(GOOD))
+    async with zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(answer.open())
+        await until(lambda: answer._reader._opening is not None)
+        opener.cancel()
+        await until(answer._reader._opening.done)
+        await answer.open()
+        await answer.aclose()
+        assert transport.open_responses == 0
+        again = stream(zai)
+        opener = asyncio.create_task(again.open())
+        await until(lambda: again._reader._opening is not None)
+        opener.cancel()
+        await until(again._reader._opening.done)
+        await again.aclose()
+        assert transport.open_responses == 0
+
+
+async def test_the_timer_of_a_stream_that_is_gone_does_nothing():
+    async with client(GOOD) as zai:
+        async with stream(zai) as answer:
+            timer = answer._reader._timer
+        del answer
+        timer.look(0.0, 1.0)
+        timer.interrupt()
+        assert timer.shortest_timeout == float("inf")

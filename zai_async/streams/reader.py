@@ -361,6 +361,8 @@ class StreamReader(Generic[T]):
             # A hook that closes its own stream is a part of the opening, and ends with it.
             opening.cancel()
             await done(opening)
+            if self._response is not None:  # its headers had come, and it was being looked at
+                self._leave(completed=False)
 
     def __del__(self) -> None:
         opening = self.__dict__.get("_opening")
