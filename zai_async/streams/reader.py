@@ -192,7 +192,7 @@ class StreamReader(Generic[T]):
         finally:
             self._task = None
         self._opening = None
-        if self._response or self.decoder.outcome:
+        if self.decoder.outcome or (self._response and self.phase is not _OVER):
             self.call.permit.adopt()
             return
         self.phase = _OVER
