@@ -425,3 +425,13 @@ async def test_a_completion_tells_the_header_fields_of_its_stream():
         async with stream(zai) as answer:
             whole = await answer.completion()
         assert whole.headers["x-other"] == answer.headers["X-Other"] == "x"
+
+
+async def test_a_view_is_claimed_by_its_first_read_or_iteration():
+    async with client(GOOD) as zai, stream(zai) as answer:
+        events = answer.events
+        assert await anext(events) is not None
+        assert aiter(aiter(events)) is events
+        with pytest.raises(StreamConsumedError, match="already read as events"):
+            await anext(answer.text)
+        assert [event async for event in events]

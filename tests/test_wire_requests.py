@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zai_async import CallOptions, ConfigurationError, Message, ToolCall
+from zai_async import CallOptions, ConfigurationError, Message, ToolCall, image
 from zai_async import _operations as ep
 from zai_async._secrets import Secret
 from zai_async._version import __version__
@@ -352,3 +352,9 @@ def test_every_form_has_a_boundary_of_its_own_and_all_else_is_shared():
     assert types == {request.body.content_type for request in made}
     assert {request.headers["X-Mine"] for request in made} == {"1"}
     assert made[0].secret_headers is made[1].secret_headers
+
+
+def test_files_inside_of_structs_are_found():
+    content = [image(b"\x89PNG\r\n\x1a\n" + bytes(99))]
+    body = build(model="glm-5.3", messages=[Message(role="user", content=content)]).body
+    assert not isinstance(body, bytes)  # it is sent while the picture is read

@@ -57,7 +57,7 @@ def shaped(refusal: Refusal, shape: ErrorShape) -> Json:
         case "error_message":
             # Alibaba's gateways name them so.
             document = {"errorCode": code, "errorMessage": message}
-        case "title":
+        case _:
             # RFC 9457, which allows members of one's own.
             document = {"title": message, "status": status, "code": code}
     return document
