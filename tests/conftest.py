@@ -180,6 +180,11 @@ class Eavesdropper(logging.Filter):
 @pytest.fixture(autouse=True, scope="session")
 def eavesdropper() -> Iterator[Eavesdropper]:
     """Read along wherever a secret could be told: logs, and whatever errors are made of."""
+    # The fixture stands in two places, here and beside the benchmarks: one of them listens.
+    listening = logging.getLogger(LOGGERS[0]).filters
+    if listening:
+        yield listening[0]
+        return
     reader = Eavesdropper()
     with pytest.MonkeyPatch.context() as patch:
         for logger in map(logging.getLogger, LOGGERS):
