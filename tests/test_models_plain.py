@@ -300,11 +300,6 @@ def test_numbers_that_are_not_finite_are_refused_and_named(write):
         write({"a": [float("nan")]})
 
 
-def test_what_msgspec_alone_refuses_is_refused():
-    with pytest.raises(TypeError):
-        encode({"a": Ratio.HALF})
-
-
 def test_what_json_has_a_form_for_is_written():
     value = {
         "a": Colour.RED,

@@ -316,3 +316,56 @@ async def test_the_timer_of_a_stream_that_is_gone_does_nothing():
         timer.look(0.0, 1.0)
         timer.interrupt()
         assert timer.shortest_timeout == float("inf")
+
+
+async def entered(answer):
+    async with answer:
+        return await answer.completion()
+
+
+async def test_a_stream_is_closed_while_its_context_is_entered():
+    zai, transport = opened(NEVER)
+    async with zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(entered(answer))
+        await until(lambda: transport.requests)
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError, match="closed while it waited"):
+            await opener
+        assert opener.cancelling() == 0
+        assert idle(zai)
+
+
+async def test_a_document_is_closed_while_its_context_is_entered():
+    slow = FakeReply(headers={"Content-Type": "application/json"}, steps=(b"{", 3600.0, b"}"))
+    zai, transport = opened(slow)
+    async with zai:
+        answer = stream(zai)
+        opener = asyncio.create_task(entered(answer))
+        await until(lambda: transport.responses and len(transport.responses[0]._steps) == 2)
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError, match="closed while it waited"):
+            await opener
+        assert transport.open_responses == 0
+        assert idle(zai)
+
+
+async def test_a_stream_whose_opener_has_ended_is_left_open_for_a_moment():
+    slow = FakeReply.stream(GOOD[:300], 3600.0)
+    zai, transport = opened(slow)
+    async with zai:
+        answer = await asyncio.create_task(stream(zai).open())
+        timer = answer._reader._timer
+        for _ in range(3):
+            timer.look(0.0, 0.1)
+        await asyncio.sleep(0)
+        assert transport.open_responses == 1
+        await answer.aclose()
+
+
+async def test_the_iterator_of_a_stream_is_an_iterator():
+    zai, _ = opened(FakeReply.stream(GOOD))
+    async with zai, stream(zai) as answer:
+        chunks = aiter(answer)
+        assert aiter(chunks) is chunks
+        assert "".join([chunk.text async for chunk in chunks]) == GOOD_TEXT

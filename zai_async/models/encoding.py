@@ -33,7 +33,7 @@ def encode(value: object) -> bytes:
         body = _EXTRA_MARK  # the long way has to be gone
     except TypeError:
         _refuse(value)
-        raise
+        raise  # pragma: no cover - what msgspec refuses and the walk does not is not known
     except RecursionError:
         raise ValueError("the body contains itself or is nested too deeply") from None
     if not _is_sendable(value):

@@ -107,8 +107,6 @@ def _held(reader_of: "weakref.ref[StreamReader[Any]]") -> "StreamReader[Any] | N
 
 async def done(task: "asyncio.Task[None]") -> None:
     """Wait until a task is over, in whichever way; to give the wait up does not end the task."""
-    if task.done():
-        return
     over: asyncio.Future[None] = task.get_loop().create_future()
 
     def wake(_: object) -> None:
