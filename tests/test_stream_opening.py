@@ -354,7 +354,8 @@ async def test_a_stream_whose_opener_has_ended_is_left_open_for_a_moment():
     slow = FakeReply.stream(GOOD[:300], 3600.0)
     zai, transport = opened(slow)
     async with zai:
-        answer = await asyncio.create_task(stream(zai).open())
+        answer = stream(zai)
+        await asyncio.create_task(answer.__aenter__())
         timer = answer._reader._timer
         for _ in range(3):
             timer.look(0.0, 0.1)
