@@ -161,13 +161,15 @@ def play(scenario: Scenario, make: Maker, *, every: float | None = None) -> Resu
 
 
 def watch(world: World, policy: Policy, result: Result, every: float) -> None:
-    """Write down window, requests in flight and refusals now and again."""
+    """Write down window, requests in flight and refusals now and again, until all rows have ended."""
 
     def look() -> None:
         seen = result.moments
         done = sum(row.done for row in result.rows)
         seen.append(Moment(world.now, policy.window, policy.running, len(result.refused), done))
-        world.after(every, look)
+        # Where users ask again and again, one row is always under way.
+        if not all(row.ended for row in result.rows):
+            world.after(every, look)
 
     look()
 
