@@ -161,7 +161,7 @@ def play(scenario: Scenario, make: Maker, *, every: float | None = None) -> Resu
 
 
 def watch(world: World, policy: Policy, result: Result, every: float) -> None:
-    """Write down window, requests in flight and refusals now and again, until all rows have ended."""
+    """Write down window, requests in flight and refusals until all rows have ended."""
 
     def look() -> None:
         seen = result.moments
