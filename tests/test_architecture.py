@@ -28,9 +28,9 @@ FLOORS = (
     {"_operations", "_transport"},
     {"downloads", "streams", "testing"},
     {"session", "tasks"},
-    {"resources"},
+    {"batch", "resources"},
     {"client"},
-    {"__init__", "batch", "tools", "web"},
+    {"__init__", "tools", "web"},
     {"__main__", "cli", "integrations"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

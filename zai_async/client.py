@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession  # noqa: TID251 - for the type checker only
 
+    from zai_async.batch import Batching
+
 __all__ = ["AsyncZai"]
 
 R = TypeVar("R", bound=Reply)
@@ -216,6 +218,13 @@ class AsyncZai(Resources):
     def provider(self) -> Provider:
         """The gateway that this client talks to."""
         return self._manager.settings.provider
+
+    @property
+    def batch(self) -> "Batching":
+        """Many rows, each answered once: ``zai.batch.run(rows, out="answers.jsonl")``."""
+        from zai_async.batch import Batching  # noqa: PLC0415 - most programs need none of it
+
+        return Batching(self._manager)
 
     @property
     def limits(self) -> LimitsView:

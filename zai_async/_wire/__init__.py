@@ -4,6 +4,7 @@ from zai_async._wire.batches import judge_results
 from zai_async._wire.faults import Fault, find_fault
 from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
+from zai_async._wire.raw_requests import RawRequestFactory, with_raw_body
 from zai_async._wire.refusals import (
     error_in_body,
     meaning_of,
@@ -17,6 +18,7 @@ from zai_async._wire.requests import Request, RequestFactory, authorized
 __all__ = [
     "Fault",
     "Operation",
+    "RawRequestFactory",
     "Request",
     "RequestFactory",
     "authorized",
@@ -31,4 +33,5 @@ __all__ = [
     "shown_body",
     "to_error",
     "unlisted",
+    "with_raw_body",
 ]

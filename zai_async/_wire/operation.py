@@ -37,6 +37,7 @@ class Operation(Generic[T]):
         judge: Judge = accept,
         bare_text: str | None = None,
         listed: bool = True,
+        raw_of: "Operation[T] | None" = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -66,6 +67,8 @@ class Operation(Generic[T]):
         """The field that an answer fills which is a text and no JSON."""
         self.listed = listed
         """Whether its keywords, and the gateways that have it, are known."""
+        self.raw_of = raw_of
+        """The operation of which this is the variant whose body is JSON already."""
 
     # Made when first used: building all of them takes longer than importing the package.
     @cached_property

@@ -8,7 +8,13 @@ from typing import Any, TypeVar, Unpack, cast
 
 from zai_async._clock import Clock
 from zai_async._transport import Response
-from zai_async._wire import Operation, RequestFactory, parse_reply, shown_body
+from zai_async._wire import (
+    Operation,
+    RawRequestFactory,
+    RequestFactory,
+    parse_reply,
+    shown_body,
+)
 from zai_async.downloads import download
 from zai_async.errors import ClientDrainingError, ZaiError
 from zai_async.models import BinaryReply, Reply
@@ -150,7 +156,8 @@ class SessionManager:
 
     def _factory(self, operation: Operation[Any]) -> RequestFactory:
         own = self.settings
-        factory = RequestFactory(operation, own.provider, own.key, own.headers)
+        make = RequestFactory if operation.raw_of is None else RawRequestFactory
+        factory = make(operation, own.provider, own.key, own.headers)
         if operation.listed:  # of others there may be one for each address
             self._factories[operation] = factory
         return factory

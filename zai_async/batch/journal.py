@@ -1,0 +1,342 @@
+"""The output of a run, which is its journal: locked, repaired, appended to, and never rewritten.
+
+A line that ``os.write`` has taken survives the death of the process; ``fdatasync``, once for many
+lines, is for the death of the machine. Both happen in a thread, and a result is handed out when
+its line is on the disk.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from zai_async._threads import to_the_end
+from zai_async.batch.keys import KeyIndex, digest_of
+from zai_async.batch.lines import LineHead, head_of
+from zai_async.batch.results import RunState
+from zai_async.errors import ConfigurationError
+
+__all__ = ["Journal", "JournalError", "Manifest", "Recovery", "manifest_path", "recover"]
+
+T = TypeVar("T")
+
+_MOST_ROWS: Final = 64
+_LONGEST_DELAY: Final = 0.05
+"""Rows, and seconds, after which what has come together is written."""
+_START: Final = b'{"custom_id":'
+
+
+class JournalError(ConfigurationError):
+    """The output cannot be used; not a byte of it was changed, and nothing was sent."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal["foreign", "locked", "changed", "unusable"] = "unusable",
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.reason = reason
+        """``"changed"``: it belongs to a run with other settings."""
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What stands beside an output, in ``<out>.run.json``."""
+
+    version: int = 1
+    config: str = ""
+    """The hash of what changes answers."""
+    settings: dict[str, Any] = {}
+    """The same for people."""
+    state: RunState = "running"
+    reason: str | None = None
+    message: str | None = None
+    retry_at: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    done: int = 0
+    failed: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class Recovery:
+    """What the lines of an output say.
+
+    Args:
+        known: Whether a manifest says that the output is one of ours.
+    """
+
+    def __init__(self, *, known: bool = False) -> None:
+        self.index = KeyIndex()
+        self.end = 0
+        """Where the next line begins."""
+        self.damaged = 0
+        """Lines that cannot be read."""
+        self.lacks_line_end = False
+        """Whether the last line is whole, but for its end."""
+        self._known = known
+        self._results = 0
+
+    def read(self, lines: Iterator[bytes]) -> Iterator[tuple[LineHead, int, bytes]]:
+        """Take in the lines from the first on; yield each result, where it is, and its line.
+
+        Raises:
+            JournalError: This is no output of a batch.
+        """
+        for line in lines:
+            whole = line.endswith(b"\n")
+            head = head_of(line, torn=not whole)
+            if head is not None:
+                self._results += 1
+                self.index.record(digest_of(head.key), self.end, failed=head.failed)
+                yield head, self.end, line
+                self.end += len(line)
+                self.lacks_line_end = not whole
+            elif whole:
+                self._refuse_foreign(line)
+                self.damaged += 1
+                self.end += len(line)
+            else:
+                self._refuse_tail(line)
+
+    def _refuse_foreign(self, line: bytes) -> None:
+        # One line that a disk has spoilt is no reason to buy the others again; a file of which
+        # nothing is a result belongs to somebody else.
+        somebody_elses = line.startswith(b"{") and not line.startswith(_START)
+        if somebody_elses or not self._results:
+            raise foreign(f"line {self.damaged + self._results + 1} is no result of a batch")
+
+    def _refuse_tail(self, line: bytes) -> None:
+        start = line[: len(_START)]
+        ours = _START.startswith(start) or not line.strip(b"\0")
+        if not (self._results or (self._known and ours)):
+            raise foreign("it holds no result of a batch")
+
+
+def foreign(why: str) -> JournalError:
+    """Return the refusal of a file that is not ours."""
+    return JournalError(f"the output is not written to: {why}", reason="foreign")
+
+
+def recover(path: str | os.PathLike[str]) -> Recovery:
+    """Read an output that nobody has to be kept from; blocking."""
+    recovery = Recovery(known=manifest_path(path).exists())
+    with Path(path).open("rb") as file:
+        for _ in recovery.read(iter(file)):
+            pass
+    return recovery
+
+
+def manifest_path(out: str | os.PathLike[str]) -> Path:
+    """Return where the manifest of an output is."""
+    return Path(f"{os.fspath(out)}.run.json")
+
+
+class Journal(Generic[T]):
+    """An output that is open: no other process writes to it meanwhile.
+
+    Args:
+        deliver: Called with what was appended, when that is on the disk.
+    """
+
+    def __init__(self, path: str, deliver: Callable[[list[T]], None]) -> None:
+        self.path = path
+        self.recovery: Recovery
+        self.manifest = Manifest()
+        self._deliver = deliver
+        self._fd = -1
+        self._lines: list[bytes] = []
+        self._items: list[tuple[T, bytes, bool]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+
+    def open(self, source: str | None, config: str, *, force: bool) -> None:
+        """Lock the output, read what is there, and repair its end; blocking.
+
+        ``source`` is the input, ``config`` the hash of what changes answers.
+
+        Raises:
+            JournalError: It cannot be used.
+        """
+        self._fd = _open_regular(self.path, source)
+        try:
+            _lock(self._fd)
+            before = _read_manifest(self.path)
+            self.recovery = Recovery(known=before is not None)
+            with open(self._fd, "rb", closefd=False) as file:
+                for _ in self.recovery.read(iter(file)):
+                    pass
+            if before is not None and not force:
+                _require_same(before, config, self.path)
+            # Nothing was changed so far. From here on it is ours.
+            self.manifest = before or Manifest()
+            if os.fstat(self._fd).st_size > self.recovery.end:
+                os.ftruncate(self._fd, self.recovery.end)
+            os.lseek(self._fd, 0, os.SEEK_END)
+            if self.recovery.lacks_line_end:
+                self._write(b"\n")
+                self.recovery.end += 1
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def pending(self) -> int:
+        """Rows that are not on the disk yet."""
+        return len(self._items)
+
+    def append(self, line: bytes, item: T, key: bytes, *, failed: bool) -> None:
+        """Write a line soon, and deliver the item when it is on the disk."""
+        self._lines.append(line)
+        self._items.append((item, key, failed))
+        if len(self._items) >= _MOST_ROWS:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LONGEST_DELAY, self.flush)
+
+    def flush(self) -> None:
+        """Begin to write what has come together, unless that is being done."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines and self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._commit())
+
+    async def _commit(self) -> None:
+        try:
+            while self._lines and self._failure is None:
+                lines, self._lines = self._lines, []
+                count = len(lines)
+                try:
+                    await to_the_end(partial(self._write, b"".join(lines)))
+                except OSError as error:
+                    self._failure = error
+                    return
+                taken, self._items = self._items[:count], self._items[count:]
+                recovery = self.recovery
+                for line, (_, key, failed) in zip(lines, taken, strict=True):
+                    recovery.index.record(key, recovery.end, failed=failed)
+                    recovery.end += len(line)
+                self._deliver([item for item, _, _ in taken])
+        finally:
+            self._writing = None
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        _sync(self._fd)
+
+    async def settle(self) -> None:
+        """Wait until everything is on the disk.
+
+        Raises OSError if it cannot be written.
+        """
+        while self._items and self._failure is None:
+            self.flush()
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+        if self._failure is not None:
+            raise self._failure
+
+    def save(self, **changes: Any) -> None:
+        """Replace the manifest; blocking."""
+        index = self.recovery.index
+        self.manifest = msgspec.structs.replace(
+            self.manifest, done=index.done, failed=index.failed, **changes
+        )
+        target = manifest_path(self.path)
+        beside = target.with_name(f".{target.name}.part")
+        data = msgspec.json.format(msgspec.json.encode(self.manifest))
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+
+    def close(self) -> None:
+        """Close the output and let others have it; blocking."""
+        os.close(self._fd)
+
+
+def _open_regular(path: str, source: str | None) -> int:
+    """Open a file for reading and writing, if it is one and not the input."""
+    try:
+        with suppress(FileNotFoundError):
+            there = Path(path).stat()
+            if not stat.S_ISREG(there.st_mode):
+                raise JournalError(f"{path!r} is no regular file", reason="foreign")
+            if source is not None and os.path.samestat(there, Path(source).stat()):
+                raise JournalError(f"{path!r} is the input", reason="foreign")
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    except (OSError, ValueError) as error:
+        if isinstance(error, JournalError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise JournalError(f"{path!r} cannot be written: {reason}") from None
+
+
+def _read_manifest(out: str) -> Manifest | None:
+    try:
+        return msgspec.json.decode(manifest_path(out).read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeError) as error:
+        text = f"{str(manifest_path(out))!r} cannot be read: {error}"
+        raise JournalError(text, reason="foreign") from None
+
+
+def _require_same(before: Manifest, config: str, path: str) -> None:
+    """Raise unless an output belongs to a run with the same settings."""
+    if before.config not in {"", config}:
+        text = (
+            f"{path!r} belongs to a run with other settings, such as another model or system "
+            "prompt: choose another output, or go on with force_resume=True"
+        )
+        raise JournalError(text, reason="changed")
+
+
+def _lock(fd: int) -> None:
+    if find_spec("fcntl") is None:  # pragma: no cover - Windows keeps no locks of this kind
+        return
+    import fcntl  # noqa: PLC0415 - Windows has none
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise JournalError("another run writes to the output", reason="locked") from None
+
+
+def _sync(fd: int) -> None:
+    # macOS and Windows lack fdatasync.
+    getattr(os, "fdatasync", os.fsync)(fd)
+
+
+def is_locked(path: str) -> bool:
+    """Tell whether a run writes to an output; blocking."""
+    if find_spec("fcntl") is None:  # pragma: no cover - as above
+        return False
+    import fcntl  # noqa: PLC0415 - as above
+
+    with Path(path).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def now() -> datetime:
+    """Return the time, as manifests have it."""
+    return datetime.now(UTC)

@@ -1,0 +1,63 @@
+"""What an output says about its rows."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from zai_async.batch.journal import (
+    JournalError,
+    Manifest,
+    Recovery,
+    is_locked,
+    manifest_path,
+)
+from zai_async.batch.keys import digest_of
+from zai_async.batch.lines import parse_line
+from zai_async.batch.results import Failed, Report
+
+__all__ = ["read_report"]
+
+
+def read_report(out: str | os.PathLike[str]) -> Report:
+    """Return what became of the rows of an output; blocking.
+
+    Raises:
+        JournalError: There is no such file, or it is no output of a batch.
+    """
+    path = os.fspath(out)
+    known = manifest_path(path).exists()
+    recovery, kinds, tokens = Recovery(known=known), dict[bytes, str](), 0
+    try:
+        manifest = Manifest()
+        if known:
+            manifest = msgspec.json.decode(manifest_path(path).read_bytes(), type=Manifest)
+        with Path(path).open("rb") as file:
+            for head, _, line in recovery.read(iter(file)):
+                if head.failed:
+                    result = parse_line(line)
+                    kinds[digest_of(head.key)] = result.kind if isinstance(result, Failed) else ""
+                elif kinds:
+                    kinds.pop(digest_of(head.key), None)
+        active = is_locked(path)
+    except OSError as error:
+        raise JournalError(f"{path!r} cannot be read: {error.strerror}") from None
+    failed: dict[str, int] = {}
+    for kind in kinds.values():
+        failed[kind] = failed.get(kind, 0) + 1
+    return Report(
+        out=path,
+        state=manifest.state,
+        active=active,
+        done=recovery.index.done,
+        failed=failed,
+        damaged=recovery.damaged,
+        reason=manifest.reason,
+        message=manifest.message,
+        retry_at=manifest.retry_at,
+        started=manifest.started,
+        ended=manifest.ended,
+        tokens=tokens,
+        cost=manifest.cost,
+        model=manifest.settings.get("model"),
+    )
