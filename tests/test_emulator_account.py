@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.counting import calls
 from tests.emulator_wire import error_of, wire
 from zai_async.testing import Emulator
-from zai_async.testing.emulator.account import KeyCheck
+from zai_async.testing.emulator.account import EmulatedAccount, KeyCheck
 from zai_async.testing.emulator.media import pcm, wav
 from zai_async.testing.emulator.reply import Refusal
+from zai_async.testing.emulator.requests import RecordedRequest
 
 CHAT = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hello"}]}
 PATH = "/paas/v4/chat/completions"
@@ -223,3 +225,26 @@ async def test_any_token_does_where_any_key_does(emulator):
 async def test_what_is_not_a_key_is_refused(emulator, header):
     async with wire(emulator, {"Authorization": header}) as client:
         assert error_of(await chat(client)) == (401, "1000")
+
+
+def test_a_request_costs_the_same_however_many_are_in_flight():
+    account = EmulatedAccount()
+    account.limit(concurrency=200)
+
+    def admitted():
+        one = RecordedRequest(
+            method="POST",
+            path="/",
+            query={},
+            headers={},
+            connection=1,
+            reused=False,
+            received_at=0,
+            body=b'{"model": "glm-5.2"}',
+        )
+        return calls(lambda: account.admit(one, one))
+
+    _, first, *_, last = [admitted() for _ in range(200)]
+    assert first == last
+    with pytest.raises(Refusal):
+        admitted()

@@ -122,6 +122,14 @@ def test_a_name_can_be_allowed_on_the_command_line():
     assert parser("emulator").parse_args([]).allowed_hosts == []
 
 
+def test_what_is_kept_can_be_said_on_the_command_line(capsys):
+    assert parser("emulator").parse_args(["--keep", "7"]).keep == 7
+    for wrong in ("0", "-1", "many"):
+        with pytest.raises(SystemExit):
+            parser("emulator").parse_args(["--keep", wrong])
+        assert "is not a whole number from 1" in capsys.readouterr().err
+
+
 # Addresses and versions
 
 
@@ -396,13 +404,18 @@ async def test_a_search_for_a_schema_ends(client):
     assert asyncio.get_running_loop().time() - started < 10
 
 
-async def test_requests_are_kept_in_a_ring(emulator, client, monkeypatch):
-    monkeypatch.setattr(requests, "MAX_REQUESTS", 3)
-    for _ in range(5):
-        await client.get("/paas/v4/models")
-    assert len(emulator.requests) == 3
-    await emulator.wait_requests(5)
-    assert emulator.connections == 1
+async def test_requests_are_kept_in_a_ring():
+    async with Emulator(keep=3) as emulator, wire(emulator) as client:
+        for _ in range(5):
+            await client.get("/paas/v4/models")
+        assert len(emulator.requests) == 3
+        await emulator.wait_requests(5)
+        assert emulator.connections == 1
+
+
+def test_nothing_to_keep_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        Emulator(keep=0)
 
 
 async def test_bodies_are_kept_in_a_ring(emulator, client, monkeypatch):
@@ -414,9 +427,8 @@ async def test_bodies_are_kept_in_a_ring(emulator, client, monkeypatch):
     assert [len(request.body) for request in emulator.requests] == [9000]
 
 
-def test_a_request_dropped_before_its_body_came_is_not_counted(monkeypatch):
-    monkeypatch.setattr(requests, "MAX_REQUESTS", 1)
-    log = requests.RequestLog()
+def test_a_request_dropped_before_its_body_came_is_not_counted():
+    log = requests.RequestLog(keep=1)
     first, second = (
         RecordedRequest(
             method="GET", path="/", query={}, headers={}, connection=1, reused=False, received_at=0

@@ -9,7 +9,7 @@ from tests import virtual_loop
 if not Path("/proc/self/statm").exists():
     pytest.skip("the benchmarks count with /proc", allow_module_level=True)
 
-from benchmarks import leak, many_streams, storm
+from benchmarks import emulator, leak, many_streams, storm
 
 
 def test_a_storm_is_weathered():
@@ -40,3 +40,8 @@ async def test_no_frame_of_many_streams_is_lost():
     with many_streams.server() as port:
         figures = await many_streams.run(port, count=50, seconds=1)
     assert (figures["frames"], figures["lost"]) == (50, 0)
+
+
+def test_the_emulator_answers_every_row():
+    figures = emulator.measure(rows=200, at_once=20, keep=10)
+    assert figures["statuses"] == {"200": 400}

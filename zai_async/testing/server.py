@@ -37,7 +37,25 @@ def parser(prog: str) -> argparse.ArgumentParser:
         default=[],
         help="a name by which clients may call it; default: localhost and addresses",
     )
+    result.add_argument(
+        "--keep",
+        type=kept,
+        default=10_000,
+        metavar="N",
+        help="remember the latest N requests; default: 10000",
+    )
     return result
+
+
+def kept(word: str) -> int:
+    """Parse how many requests to remember.
+
+    Raises:
+        ArgumentTypeError: It is not a whole number from 1.
+    """
+    if word.isascii() and word.isdigit() and len(word) <= 9 and int(word):
+        return int(word)
+    raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 1")
 
 
 def port(word: str) -> int:

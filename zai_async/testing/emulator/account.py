@@ -7,6 +7,7 @@ import hmac
 import math
 import time
 from base64 import urlsafe_b64decode
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -140,6 +141,7 @@ class EmulatedAccount:
         """Lift all limits."""
         self._limits: dict[str | None, int] = {}
         self._active: dict[RecordedRequest, str] = {}
+        self._active_of = Counter[str]()
         self._overloads: list[_Overload] = []
         self._quota: _Quota | None = None
         self._balance = math.inf
@@ -209,15 +211,22 @@ class EmulatedAccount:
                 overload.left -= 1
                 raise Refusal("1305")
         # Both limits hold: the one for all requests together, and the model's own.
-        for model in (None, model_of(request)):
-            counted = [one for one in self._active.values() if model in {None, one}]
-            if len(counted) >= self._limits.get(model, math.inf):
+        model = model_of(request)
+        for name, active in ((None, len(self._active)), (model, self._active_of[model])):
+            if active >= self._limits.get(name, math.inf):
                 raise Refusal("1302")
-        self._active[holder] = model_of(request)
+        self._active[holder] = model
+        self._active_of[model] += 1
 
     def leave(self, holder: RecordedRequest) -> None:
         """Note that a request has been answered."""
-        self._active.pop(holder, None)
+        model = self._active.pop(holder, None)
+        if model is None:
+            return
+        self._active_of[model] -= 1
+        # Names come from clients, who may think of any number of them.
+        if not self._active_of[model]:
+            del self._active_of[model]
 
     # The quota monitor
 

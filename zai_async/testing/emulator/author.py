@@ -101,8 +101,10 @@ def source(prompt: str, number: int) -> dict[str, str]:
 
 def shortened(answer: ModelAnswer, limit: int | None) -> ModelAnswer:
     """Cut after ``max_tokens`` tokens; reasoning counts too."""
+    if limit is None:
+        return answer
     thinking, text = prose.tokens(answer.thinking or ""), prose.tokens(answer.text)
-    if limit is None or len(thinking) + len(text) <= limit:
+    if len(thinking) + len(text) <= limit:
         return answer
     return replace(
         answer,

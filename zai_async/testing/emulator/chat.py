@@ -20,7 +20,7 @@ from zai_async.testing.emulator.completion import (
     completion,
 )
 from zai_async.testing.emulator.operation import OperationCall, Route
-from zai_async.testing.emulator.prose import tokens
+from zai_async.testing.emulator.prose import token_count
 from zai_async.testing.emulator.reply import STREAM_TYPE, PlannedReply
 from zai_async.testing.emulator.requests import Json
 from zai_async.testing.emulator.tasks import TaskHandlers
@@ -124,7 +124,7 @@ class ChatHandlers:
                 pause=_TOKEN,
             )
         # A whole answer comes when its last token would have come in a stream.
-        written = len(tokens(answer.text)) + len(tokens(answer.thinking or ""))
+        written = token_count(answer.text) + token_count(answer.thinking or "")
         return call.reply(completion(answer, envelope), _FIRST_TOKEN + written * _TOKEN)
 
     def complete_later(self, call: OperationCall) -> PlannedReply:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict, get_args
 
-from zai_async.testing.emulator.prose import tokens
+from zai_async.testing.emulator.prose import token_count, tokens
 from zai_async.testing.emulator.reply import DONE, frame
 from zai_async.testing.emulator.requests import Json
 
@@ -129,8 +129,8 @@ def ending(answer: ModelAnswer, envelope: AnswerEnvelope) -> Json:
     # prompt.
     if answer.usage == "counted":
         called = (call["name"] + arguments_text(call) for call in answer.tool_calls)
-        thought = len(tokens(answer.thinking or ""))
-        written = thought + len(tokens(answer.text)) + sum(len(tokens(text)) for text in called)
+        thought = token_count(answer.thinking or "")
+        written = thought + token_count(answer.text) + sum(map(token_count, called))
         fields["usage"] = {
             "prompt_tokens": envelope.prompt_tokens,
             "completion_tokens": written,

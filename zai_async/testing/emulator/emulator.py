@@ -16,7 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from zai_async.testing.emulator.connection import Listener, Peer
 from zai_async.testing.emulator.delivery import ReplyDelivery
-from zai_async.testing.emulator.faults import InjectedFault
+from zai_async.testing.emulator.faults import NO_FAULT, InjectedFault
 from zai_async.testing.emulator.platform import Platform
 from zai_async.testing.emulator.reply import HTML_TYPE, PAGE, PlannedReply, Refusal
 from zai_async.testing.emulator.requests import RecordedRequest, RequestLog, Waiting
@@ -63,6 +63,8 @@ class Emulator:
         host: The address to listen on.
         allowed_hosts: Names by which clients may call the emulator, besides ``localhost``, ``host``
             and every IP address. Other names are refused with 403, as are requests of web pages.
+        keep: How many of the latest requests ``requests`` shows, at least 1. Each takes about
+            4 KiB and its body, all bodies together at most 64 MiB.
 
     ``chat`` scripts answers; without a script the emulator writes its own. ``tasks`` scripts how
     videos, images and asynchronous chats end, ``audio`` what is heard in recordings, ``files``
@@ -83,6 +85,7 @@ class Emulator:
         port: int = 0,
         host: str = "127.0.0.1",
         allowed_hosts: Sequence[str] = (),
+        keep: int = 10_000,
     ) -> None:
         self._platform = Platform(api_key, seed)
         self.account = self._platform.account
@@ -92,13 +95,16 @@ class Emulator:
         self.lowcodeapi = self._platform.lowcodeapi
         self.truto = self._platform.truto
         self.audio = self._platform.audio
+        if keep < 1:
+            raise ValueError("keep must be at least 1")
+        self._keep = keep
         self._pace = pace
         self._address = host, port
         self._site_policy = SitePolicy(host, allowed_hosts)
         self._listener = Listener(self._serve, lambda: self._log)
         self.faults: list[InjectedFault] = []
         self._thread: tuple[BlockingPortal, ExitStack] | None = None
-        self._log = RequestLog()
+        self._log = RequestLog(self._keep)
 
     # Lifetime
 
@@ -174,7 +180,7 @@ class Emulator:
         # state.
         self.faults.clear()
         self._platform.reset()
-        self._log = RequestLog()
+        self._log = RequestLog(self._keep)
         if self._thread is None:
             self._listener.reset()
             return
@@ -195,7 +201,7 @@ class Emulator:
     def requests(self) -> list[RecordedRequest]:
         """The requests so far, in order of arrival.
 
-        The last 10,000 are kept, and of their bodies the last 64 MiB.
+        The last ``keep`` are kept, and of their bodies the last 64 MiB.
         """
         return self._log.requests
 
@@ -280,7 +286,7 @@ class Emulator:
     ) -> web.StreamResponse:
         # Before the body and before any fault: whoever it is gets no influence on a test.
         refusal = self._site_policy.refusal(request.method, request.headers)
-        fault = InjectedFault()
+        fault = NO_FAULT
         if refusal is not None:
             reply = Refusal("1220", refusal).reply(self._platform.new_id())
         elif (damage := await self._receive(request, peer, record)) is not None:
@@ -326,7 +332,7 @@ class Emulator:
 
     def _plan(self, record: RecordedRequest) -> tuple[InjectedFault, PlannedReply]:
         """Choose the fault and the reply; nothing here waits, so nothing comes in between."""
-        fault = InjectedFault()
+        fault = NO_FAULT
         try:
             record.operation = self._platform.name(record)
             for armed in list(self.faults):

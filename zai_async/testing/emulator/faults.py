@@ -192,3 +192,7 @@ class InjectedFault:
         if self.no_done:
             pieces = tuple(piece for piece in pieces if piece != DONE)
         return self.relabelled(replace(reply, pieces=pieces))
+
+
+NO_FAULT = InjectedFault()
+"""What hits every request that no armed fault hits; it changes nothing."""

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -31,13 +32,19 @@ def read_body(body: bytes, shape: type[_S]) -> _S:
     if is_object(document):
         # Where a field may be left out it may be null: the official clients send one for each
         # that is not set.
-        optional = {field.encode_name for field in fields(shape) if not field.required}
+        optional = optional_fields(shape)
         document = {
             name: value
             for name, value in document.items()
             if value is not None or name not in optional
         }
     return _converted(document, shape, strict=True)
+
+
+@cache
+def optional_fields(shape: type[Struct]) -> frozenset[str]:
+    """Return the names of the fields that may be left out."""
+    return frozenset(field.encode_name for field in fields(shape) if not field.required)
 
 
 def read_fields(texts: Mapping[str, Any], shape: type[_S]) -> _S:

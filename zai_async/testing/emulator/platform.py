@@ -15,7 +15,7 @@ from zai_async.testing.emulator.batches import BatchHandlers
 from zai_async.testing.emulator.catalogue import ModelListHandlers
 from zai_async.testing.emulator.chat import ChatHandlers
 from zai_async.testing.emulator.documents import LayoutHandlers, ParserHandlers
-from zai_async.testing.emulator.faults import InjectedFault
+from zai_async.testing.emulator.faults import NO_FAULT, InjectedFault
 from zai_async.testing.emulator.files import FileStore
 from zai_async.testing.emulator.gateways import (
     GatewayRefusal,
@@ -150,7 +150,9 @@ class Platform:
                 reply = route.answer(call)
             except Refusal as refusal:
                 reply = route.refused(call, refusal)
-        return gateway.wrap(request, fault.changed(reply, self.new_id()))
+        if fault is not NO_FAULT:
+            reply = fault.changed(reply, self.new_id())
+        return gateway.wrap(request, reply)
 
     def failure(self, request: RecordedRequest) -> PlannedReply:
         """Answer in the platform's shape when answering raised, and tell it on stderr.

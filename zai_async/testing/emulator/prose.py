@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from random import Random
 
 # Characters that are read and quoted: neither work nor answers grow with what a client sends.
@@ -82,6 +83,12 @@ _CHINESE_THOUGHTS = ("用户问的是{topic}。", "回答应该简短而实用�
 def tokens(text: str) -> list[str]:
     """Cut a text into token-sized pieces that join back to it exactly."""
     return _TOKEN.findall(text)
+
+
+@lru_cache(maxsize=256)
+def token_count(text: str) -> int:
+    """Return how many of these pieces a text has; answers are counted for their time and usage."""
+    return len(tokens(text))
 
 
 def random_for(seed: int, *parts: str) -> Random:

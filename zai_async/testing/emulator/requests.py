@@ -17,7 +17,6 @@ import msgspec
 
 Json = dict[str, Any]
 
-MAX_REQUESTS = 10_000
 MAX_REQUEST_BYTES = 64 * 2**20
 
 
@@ -172,11 +171,12 @@ class Waiting:
 class RequestLog:
     """The requests and figures of one test; ``reset()`` of the emulator starts a new one.
 
-    The requests form a ring: beyond ``MAX_REQUESTS`` requests, or ``MAX_REQUEST_BYTES`` of their
-    bodies, the oldest are dropped. The counts go on.
+    The requests form a ring: beyond ``keep`` requests, or ``MAX_REQUEST_BYTES`` of their bodies,
+    the oldest are dropped. The counts go on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
         # Each request with the bytes of its body that were counted.
         self._kept: OrderedDict[RecordedRequest, int] = OrderedDict()
         self._body_bytes = 0
@@ -218,7 +218,7 @@ class RequestLog:
     def _trim(self) -> None:
         # The newest request stays whatever it weighs: a test that uploads 100 MB looks at it.
         while len(self._kept) > 1 and (
-            len(self._kept) > MAX_REQUESTS or self._body_bytes > MAX_REQUEST_BYTES
+            len(self._kept) > self._keep or self._body_bytes > MAX_REQUEST_BYTES
         ):
             _, size = self._kept.popitem(last=False)
             self._body_bytes -= size

@@ -7,9 +7,11 @@ A page that a developer opens can send requests to loopback. By a name of its ow
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+ANY_ADDRESS = "*"  # no character of a name
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -43,15 +45,23 @@ class SitePolicy:
 
     def knows(self, host: str) -> bool:
         """Whether a host is a name of this emulator, or any address."""
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
-        except ValueError:
-            return False
-        try:
-            ip_address(name)
-        except ValueError:
-            return name in self._names or name.endswith(".localhost")
-        return True  # rebinding needs a name: nobody can make an address mean another machine
+        name = name_of(host)
+        # Rebinding needs a name: nobody can make an address mean another machine.
+        return name == ANY_ADDRESS or name in self._names or name.endswith(".localhost")
+
+
+@lru_cache(maxsize=64)
+def name_of(host: str) -> str:
+    """Return the name in a ``Host`` header: empty for a damaged one, one word for all addresses."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return ""
+    try:
+        ip_address(name)
+    except ValueError:
+        return name
+    return ANY_ADDRESS
 
 
 def urlsplit_netloc(origin: str) -> str | None:
