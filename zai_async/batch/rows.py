@@ -44,7 +44,7 @@ _ENVELOPE: Final = frozenset({"custom_id", "id", "method", "url", "body"})
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything: Final = msgspec.json.Decoder()
-_talks: Final = msgspec.json.Decoder(str | list[dict[str, Any]])
+_turns: Final = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 class RowFaultError(Exception):
@@ -232,12 +232,13 @@ class RowParser:
         if self._template is not None:
             content: Any = self._filled(self._template, fields)
         elif _told(fields, "messages"):
-            content = _talk(fields["messages"])
-            if isinstance(content, list):
-                if self._system is None or _has_system(content):
+            content = _anything.decode(fields["messages"])
+            if not isinstance(content, str):
+                turns = _turns_of(fields["messages"])
+                if self._system is None or (turns and turns[0].get("role") == "system"):
                     return fields["messages"]
-                system = {"role": "system", "content": self._system}
-                return msgspec.Raw(msgspec.json.encode([system, *content]))
+                turns.insert(0, {"role": "system", "content": self._system})
+                return msgspec.Raw(msgspec.json.encode(turns))
         elif _told(fields, "prompt"):
             content = _anything.decode(fields["prompt"])
         else:
@@ -321,12 +322,8 @@ def _object(data: bytes, name: str) -> dict[str, msgspec.Raw]:
         raise RowFaultError(f"{name} must be an object: {error}") from None
 
 
-def _talk(messages: msgspec.Raw) -> str | list[dict[str, Any]]:
+def _turns_of(messages: msgspec.Raw) -> list[dict[str, Any]]:
     try:
-        return _talks.decode(messages)
+        return _turns.decode(messages)
     except _UNREADABLE as error:
         raise RowFaultError(f"messages must be a list of messages: {error}") from None
-
-
-def _has_system(messages: list[dict[str, Any]]) -> bool:
-    return bool(messages) and messages[0].get("role") == "system"
