@@ -16,6 +16,8 @@ install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/p
 
 # Written by npm; without npm the contestants in Node are left out.
 NODE := benchmarks/node/node_modules/.package-lock.json
+# The readers of web pages, as npm has them; without npm their tests are skipped.
+PAGES := tests/node/node_modules/.package-lock.json
 
 # Seconds for each target.
 FUZZ ?= 60
@@ -34,14 +36,14 @@ all: check test
 demo: $(VENV)/.demo
 	$(BIN)/zai chat --emulate "Explain SSE in two sentences, with a code sample." </dev/null
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(PAGES)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # Everything of which `make test` tries a sample; coverage was measured there.
-test-thorough: $(VENV)/.test
+test-thorough: $(VENV)/.test $(PAGES)
 	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # Every interpreter at hand, each with a virtual environment of its own.
@@ -100,7 +102,7 @@ docs: $(VENV)/.docs
 clean:
 	rm -rf dist site .fuzz .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(NODE): benchmarks/node/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	if command -v npm >/dev/null; then cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund || true; fi
 
 # pip 25.1 is the first that knows dependency groups.

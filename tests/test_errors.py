@@ -1,4 +1,5 @@
 import copy
+import json
 import multiprocessing
 import pickle
 import re
@@ -96,9 +97,12 @@ def test_the_docstring_draws_the_tree():
 
 
 def test_every_class_is_exported_and_described():
-    assert {cls.__name__ for cls in CLASSES} | {"Attempt", "Timing", "API_ERRORS"} == set(
-        errors.__all__
-    )
+    assert {cls.__name__ for cls in CLASSES} | {
+        "Attempt",
+        "HTTPAnswer",
+        "Timing",
+        "API_ERRORS",
+    } == set(errors.__all__)
     for cls in CLASSES:
         assert cls.__doc__
         assert cls.__doc__ != (cls.__bases__[0].__doc__ or "")
@@ -232,3 +236,53 @@ def test_a_request_that_was_not_sent_cannot_have_been_billed():
         "ProxyError",
         "TLSError",
     }
+
+
+# What a web backend says
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_has_an_answer_for_strangers(kind):
+    error = ZaiError("balance of acme is 0", kind=kind, hint="call acme", body="acme", code="1")
+    status, headers, body = error.to_http()
+    assert 400 <= status < 600
+    assert headers == {"Content-Type": "application/json"}
+    assert "acme" not in json.dumps(body)
+    assert error.to_http().message == body["error"]["message"]
+    assert json.loads(error.to_http().content) == body
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.RateLimitError("x"), 429),
+        (errors.RateLimitError("x", kind="overload"), 503),
+        (errors.BudgetExceededError("x"), 429),
+        (errors.LimitError("x"), 502),
+        (errors.ClientDrainingError("x"), 503),
+        (errors.MissingKeyError("x"), 502),
+        (errors.ConfigurationError("x"), 500),
+        (errors.InvalidFileError("x"), 400),
+        (errors.DeadlineError("x"), 504),
+        (errors.EmptyAnswerError("x"), 502),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, ZaiError) else None,
+)
+def test_status_says_whose_fault_it_is(error, status):
+    assert error.to_http().status == status
+
+
+@pytest.mark.parametrize(
+    ("facts", "wait"),
+    [
+        ({"retry_after": 2.2}, "3"),
+        ({"retry_at": datetime.fromtimestamp(1060, UTC)}, "60"),
+        ({"retry_at": datetime.fromtimestamp(10, UTC)}, None),
+        ({"retry_after": 0.0}, None),
+        ({}, None),
+    ],
+)
+def test_pause_is_told_in_whole_seconds(monkeypatch, facts, wait):
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    headers = errors.QuotaError("x", **facts).to_http().headers
+    assert headers.get("Retry-After") == wait

@@ -133,7 +133,9 @@ def test_a_new_operation_touches_the_files_that_the_guide_names(tmp_path):
     for name in COPIED:
         source, target = ROOT / name, tmp_path / name
         if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "interop", "fuzz_corpus")
+            ignored = shutil.ignore_patterns(
+                "__pycache__", "interop", "fuzz_corpus", "node_modules"
+            )
             shutil.copytree(source, target, ignore=ignored)
         else:
             shutil.copy(source, target)

@@ -22,13 +22,23 @@ from typing import get_args, get_type_hints
 import aiohttp
 import pytest
 import zai.core
-from aiohttp import web
+from aiohttp.web import Application
 from msgspec import Struct
 
 import zai_async
 from tests.calls import FakeClock
 from tests.test_examples import served_by_aiohttp, served_by_uvicorn
-from zai_async import AsyncZai, Outcome, RetryPolicy, ZaiError, cli, models, resources, streams
+from zai_async import (
+    AsyncZai,
+    Outcome,
+    RetryPolicy,
+    ZaiError,
+    cli,
+    models,
+    resources,
+    streams,
+    web,
+)
 from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import API_ERRORS, APIError
 from zai_async.resources import Resources
@@ -116,7 +126,7 @@ async def executed(code: CodeType, names: dict) -> None:
 
 async def visit(app):
     """Ask for what the page about web frameworks serves: one of these."""
-    served = served_by_aiohttp if isinstance(app, web.Application) else served_by_uvicorn
+    served = served_by_aiohttp if isinstance(app, Application) else served_by_uvicorn
     requests = [
         ("GET", "/colour", {}),
         ("POST", "/chat", {"json": {"text": "Hi"}}),
@@ -488,6 +498,10 @@ def page_of(kind):
         pages,
         key=lambda page: sum(f"models.{name}\n" in page.read_text("utf-8") for name in siblings),
     )
+
+
+def test_reference_has_every_name_for_web_backends():
+    assert in_reference("zai_async.web") == set(web.__all__)
 
 
 def test_reference_has_every_stream():

@@ -48,7 +48,7 @@ class ChatAccumulator:
         self.thinking = ChunkedText()
         self.tools = ToolCallAssembler()
         self.updates: list[ToolCallUpdate] | None = None
-        """What fragments have changed, where somebody reads and empties it after each chunk."""
+        """What fragments have changed, where somebody may read it after each chunk."""
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.web_search: list[SearchResult] = []

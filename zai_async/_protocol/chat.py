@@ -22,6 +22,8 @@ _MOST_LOST: Final = 2**12
 # How many events are added up in one go, and kept until then.
 _BATCH: Final = 8
 _MAY_RESET: Final = frozenset({None, "completion", "events"})
+# The first chunk can be read before it is known through which view.
+_MAY_TELL_EVENTS: Final = frozenset({None, "events"})
 _CUT_FIELDS: Final = frozenset({b"d", b"da", b"dat"})
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _RECEIVING: Final = DecoderState.RECEIVING
@@ -108,6 +110,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self.generation.lost, self.generation.suspicion = b"", 0
         self.generation.adopt(id, created, 0)
         self._sum = ChatAccumulator()
+        if self._context.view in _MAY_TELL_EVENTS:
+            self._sum.updates = []
         # What was read and not added up yet: alone, and in one go with others.
         self._alone: list[ChatCompletionChunk] = []
         self._batch: list[ChatCompletionChunk] = []

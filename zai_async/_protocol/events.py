@@ -98,7 +98,9 @@ class EventBuilder:
 
     def __init__(self, answer: ChatAccumulator) -> None:
         self.answer = answer
-        answer.updates = []
+        # What a first chunk has changed is there already.
+        if answer.updates is None:
+            answer.updates = []
         self._started: set[int] = set()
         # What a call has said before its name was certain.
         self._early: dict[int, tuple[PartialToolCall, list[str]]] = {}

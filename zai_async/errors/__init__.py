@@ -5,6 +5,7 @@
     ZaiError
     ├── ConfigurationError (ValueError)           an argument is wrong; nothing was sent
     │   ├── MissingKeyError                       no API key was given or found
+    │   ├── InvalidBodyError                      a web client posted something else
     │   └── InvalidFileError                      a file breaks a documented limit
     ├── BudgetExceededError                       a budget is used up; nothing was sent
     ├── ClientClosedError (RuntimeError)          the client has been closed
@@ -67,6 +68,7 @@ from zai_async.errors.generations import (
     ToolCallIncompleteError,
     ToolCallMalformedError,
 )
+from zai_async.errors.http import HTTPAnswer
 from zai_async.errors.root import (
     Attempt,
     BudgetExceededError,
@@ -74,6 +76,7 @@ from zai_async.errors.root import (
     ClientDrainingError,
     ConfigurationError,
     DeadlineError,
+    InvalidBodyError,
     InvalidFileError,
     MissingKeyError,
     StreamConsumedError,
@@ -126,7 +129,9 @@ __all__ = [
     "EmptyAnswerError",
     "EventTooLargeError",
     "GenerationFailedError",
+    "HTTPAnswer",
     "IncompleteError",
+    "InvalidBodyError",
     "InvalidFileError",
     "LimitError",
     "LocalResourceError",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zai_async._codes import Kind, Repeat
+from zai_async.errors.http import HTTPAnswer, to_http
 
 if TYPE_CHECKING:
     from zai_async.models import Reply
@@ -17,6 +18,7 @@ __all__ = [
     "ClientDrainingError",
     "ConfigurationError",
     "DeadlineError",
+    "InvalidBodyError",
     "InvalidFileError",
     "MissingKeyError",
     "StreamConsumedError",
@@ -69,6 +71,9 @@ class ZaiError(Exception):
     """Whether the same call may succeed when it is made again later."""
     repeat: Repeat = "never"
     """How this package retries the request on its own, while nothing has been handed out."""
+    http_status: int | None = None
+    """What ``to_http()`` says in place of what it says about errors of this kind."""
+    http_message: str | None = None
 
     def __init__(
         self,
@@ -113,6 +118,14 @@ class ZaiError(Exception):
         if repeat is not None:
             self.repeat = repeat
 
+    def to_http(self) -> HTTPAnswer:
+        """Return how a web backend tells a stranger of this error: status, headers and body.
+
+        ``Retry-After`` is in seconds. The body names kind, code and request id, and says one
+        sentence for people; nothing of it is about the key, the account or the network.
+        """
+        return to_http(self)
+
     def __str__(self) -> str:
         facts = {
             "code": self.code,
@@ -138,11 +151,26 @@ class MissingKeyError(ConfigurationError):
     kind: Kind = "auth"
 
 
+class InvalidBodyError(ConfigurationError):
+    """What a web client posted is not what it should be; nothing was sent."""
+
+    kind: Kind = "request"
+
+    def to_http(self) -> HTTPAnswer:
+        """Return a 400 whose sentence names the place: it is the client's own body."""
+        answer = super().to_http()
+        answer.body["error"]["message"] = self.message
+        return answer
+
+
 class InvalidFileError(ConfigurationError):
     """A file breaks a documented limit; ``limit`` names it.
 
     Nothing was sent, or only a part of what comes in pieces and told no size.
     """
+
+    http_status = 400
+    http_message = "The file cannot be used."
 
     def __init__(self, message: str, *, limit: str = "", **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -153,12 +181,16 @@ class BudgetExceededError(ZaiError):
     """A budget is used up; the request was not sent."""
 
     kind: Kind = "limit"
+    http_status = 429
+    http_message = "The budget for this is used up."
 
 
 class ClientClosedError(ZaiError, RuntimeError):
     """The client has been closed."""
 
     kind: Kind = "config"
+    http_status = 503
+    http_message = "This service is shutting down. Please try again."
 
 
 class ClientDrainingError(ClientClosedError):

@@ -27,8 +27,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
 
     def __init__(self, call: StreamCall) -> None:
         super().__init__(StreamReader(call, lambda context: ChatDecoder(context=context)))
-        self._builder: EventBuilder | None = None
-        self._finished = False
+        self._event_source = _EventSource(self._reader)
 
     @property
     def text(self) -> AsyncIterator[str]:
@@ -46,7 +45,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     @property
     def events(self) -> AsyncIterator[ChatEvent]:
         """Everything that happens, as a closed union of structs to match on."""
-        return EventIterator(partial(self._claim, "events"), self._next_events)
+        return EventIterator(partial(self._claim, "events"), self._event_source.advance)
 
     @property
     def snapshot(self) -> ChatCompletion:
@@ -83,7 +82,21 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         await self._exhaust()
         return self.snapshot
 
-    async def _next_events(self) -> Iterable[ChatEvent | ZaiError]:
+    def _claim(self, view: str) -> None:
+        super()._claim(view)
+        if view != "events":
+            _decoder_of(self._reader).answer.updates = None
+
+
+class _EventSource:
+    """Makes events of the chunks of a stream, from its first read to its end."""
+
+    def __init__(self, reader: StreamReader[ChatCompletionChunk]) -> None:
+        self._reader = reader
+        self._builder: EventBuilder | None = None
+        self._finished = False
+
+    async def advance(self) -> Iterable[ChatEvent | ZaiError]:
         """Return what the next chunk changed; at the end, what only the end makes certain."""
         try:
             chunk = await self._reader.__anext__()
@@ -91,7 +104,7 @@ class ChatStream(EventStream[ChatCompletionChunk]):
             if self._finished:
                 raise
             self._finished = True
-            whole = self.snapshot
+            whole: ChatCompletion = self._reader.snapshot
             builder = self._builder or EventBuilder(_decoder_of(self._reader).answer)
             return builder.finish(whole, whole.outcome)
         # A generation that takes the place of another one is added up anew, from its first chunk.

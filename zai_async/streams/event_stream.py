@@ -1,8 +1,11 @@
 """What all streams have in common: opening, closing, and being read through one view."""
 
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+import anyio
 
 from zai_async.errors import Attempt, StreamConsumedError, Timing
 from zai_async.models import Outcome
@@ -63,6 +66,29 @@ class EventStream(Generic[T]):
         A wait that is cancelled does not end the opening: the next one goes on with it.
         """
         await self._reader.open()
+        return self
+
+    async def prime(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - never raised
+        """Wait for the first content, or for the error in its place, and read none of it.
+
+        For web backends: what fails before the first content still gets a status of its own, and
+        the answer begins when there is something to send. After ``timeout`` seconds it returns
+        without content; reading goes on where it waited.
+
+        Raises:
+            ZaiError: As reading does; the stream is closed then.
+        """
+        items: list[T] = []
+        reader = self._reader
+        try:
+            with anyio.move_on_after(timeout), suppress(StopAsyncIteration):
+                while not reader.decoder.progress:
+                    items.append(await reader.__anext__())
+        except BaseException:
+            await self.aclose()
+            raise
+        # Until there is content, items are decoded one by one: at most these can be ready.
+        reader.decoder.ready = iter([*items, *reader.decoder.ready])
         return self
 
     async def aclose(self) -> None:

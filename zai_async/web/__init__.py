@@ -1,0 +1,60 @@
+"""Web backends: answers relayed to browsers, in the protocols that front ends speak.
+
+ASGI is a calling convention, so nothing but the package itself is needed. Names are imported when
+first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zai_async.web.encoders import AnswerEncoder, Protocol, TextEncoder
+    from zai_async.web.openai_stream import OpenAIEncoder
+    from zai_async.web.parts import (
+        DataPart,
+        DocumentSource,
+        MetadataPart,
+        RelayedFile,
+        ToolApprovalRequest,
+        ToolFailure,
+        ToolOutput,
+        UrlSource,
+    )
+    from zai_async.web.ui_messages import UIMessageEncoder
+    from zai_async.web.ui_requests import (
+        ToolApproval,
+        UIRequest,
+        parse_ui_messages,
+        parse_ui_request,
+    )
+
+__all__ = [
+    "AnswerEncoder",
+    "DataPart",
+    "DocumentSource",
+    "MetadataPart",
+    "OpenAIEncoder",
+    "Protocol",
+    "RelayedFile",
+    "TextEncoder",
+    "ToolApproval",
+    "ToolApprovalRequest",
+    "ToolFailure",
+    "ToolOutput",
+    "UIMessageEncoder",
+    "UIRequest",
+    "UrlSource",
+    "parse_ui_messages",
+    "parse_ui_request",
+]
+
+_HOMES = ("encoders", "parts", "ui_messages", "ui_requests", "openai_stream")
+
+
+def __getattr__(name: str) -> Any:
+    for home in _HOMES if name in __all__ else ():
+        module = import_module(f"{__name__}.{home}")
+        if name in module.__all__:
+            value = globals()[name] = getattr(module, name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

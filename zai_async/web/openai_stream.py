@@ -1,0 +1,135 @@
+"""Chunks as the API of OpenAI streams them, for clients that were written for it.
+
+https://platform.openai.com/docs/api-reference/chat-streaming
+
+Its clients need ``object`` and a list of ``choices`` in every chunk. They read an error only where
+it is an event without a name, and ``[DONE]`` ends the answer.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from zai_async._protocol.events import (
+    Finished,
+    Reset,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    WebSearch,
+)
+from zai_async.errors import StreamRestartedError, ZaiError
+from zai_async.models import ChatCompletion, Outcome, Usage
+from zai_async.web.encoders import AnswerEncoder
+from zai_async.web.frames import DONE, data_frame
+from zai_async.web.parts import RelayedEvent
+
+__all__ = ["OPENAI_REASONS", "OpenAIEncoder"]
+
+OPENAI_REASONS: Final[dict[Outcome, str]] = {
+    "completed": "stop",
+    "length": "length",
+    "context_exceeded": "length",
+    "tool_calls": "tool_calls",
+    "sensitive": "content_filter",
+}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class OpenAIEncoder(AnswerEncoder):
+    """Encodes for clients of OpenAI.
+
+    Args:
+        model: The name of the model that every chunk repeats.
+        head: Tells what is known of the answer, asked once at its first event.
+        include_usage: Whether a last chunk without choices tells the token counts.
+    """
+
+    def __init__(
+        self,
+        model: str = "",
+        *,
+        head: Callable[[], ChatCompletion | None] = lambda: None,
+        include_usage: bool = True,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._head = head
+        self._include_usage = include_usage
+        self._usage: Usage | None = None
+        # Of every chunk, what stands before its choices; none before the first one.
+        self._prefix = b""
+
+    def encode(self, event: RelayedEvent) -> bytes:
+        """Return the chunk of an event, the first one with the role before it."""
+        match event:
+            case TextDelta(text):
+                return self._delta(b'{"content":%b}' % _encode(text))
+            case ThinkingDelta(text):
+                return self._delta(b'{"reasoning_content":%b}' % _encode(text))
+            case ToolCallStarted(index, id, name):
+                function = {"name": name, "arguments": ""}
+                call = {"index": index, "id": id, "type": "function", "function": function}
+                return self._delta(_encode({"tool_calls": [call]}))
+            case ToolCallDelta(index, text):
+                call = {"index": index, "function": {"arguments": text}}
+                return self._delta(_encode({"tool_calls": [call]}))
+            case WebSearch(results):
+                return self._chunk(b'[],"web_search":%b' % _encode(results))
+            case Usage():
+                self._usage = event
+            case Finished():
+                self.finished = event
+                usage = event.completion.usage
+                self._usage = usage if usage.total_tokens else self._usage
+            case Reset(old, new):
+                text = "the platform began its answer anew after a part of it had been sent"
+                raise StreamRestartedError(text, old_id=old, new_id=new)
+            case _:
+                pass
+        return b""
+
+    def _delta(self, delta: bytes) -> bytes:
+        before = b""
+        if not self._prefix:
+            before = self._chunk(_choice(b'{"role":"assistant","content":""}'))
+        return before + self._chunk(_choice(delta))
+
+    def _chunk(self, choices: bytes) -> bytes:
+        if not self._prefix:
+            self._prefix = self._begin()
+        return b"%b%b}\n\n" % (self._prefix, choices)
+
+    def _begin(self) -> bytes:
+        answer = self._head() or ChatCompletion()
+        head: dict[str, Any] = {
+            "id": answer.id or f"chatcmpl-{uuid4().hex}",
+            "object": "chat.completion.chunk",
+            "created": answer.created or int(time.time()),
+            "model": answer.model or self._model,
+        }
+        return b'data: %b,"choices":' % _encode(head)[:-1]
+
+    def _finish(self, finished: Finished) -> bytes:
+        reason = OPENAI_REASONS.get(finished.outcome, "stop")
+        end = self._chunk(_choice(b"{}", _encode(reason)))
+        if self._include_usage:
+            end += self._chunk(b'[],"usage":%b' % _encode(self._usage or Usage()))
+        return end + DONE
+
+    def fail(self, error: ZaiError) -> bytes:
+        """Return the error in the form that clients raise, and the end."""
+        return data_frame(error.to_http().body) + DONE
+
+    def abort(self, reason: str) -> bytes:
+        """Return an error: a finish reason would say that the answer is whole."""
+        body = {"message": reason, "type": "aborted", "param": None, "code": "aborted"}
+        return data_frame({"error": body}) + DONE
+
+
+def _choice(delta: bytes, reason: bytes = b"null") -> bytes:
+    return b'[{"index":0,"delta":%b,"finish_reason":%b}]' % (delta, reason)
