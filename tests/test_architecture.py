@@ -27,10 +27,10 @@ FLOORS = (
     {"_protocol", "_wire"},
     {"_operations", "_transport"},
     {"downloads", "streams", "testing"},
-    {"session", "tasks"},
+    {"session", "tasks", "tools"},
     {"batch", "resources"},
     {"client"},
-    {"__init__", "tools", "web"},
+    {"__init__", "conversation", "web"},
     {"__main__", "cli", "integrations"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

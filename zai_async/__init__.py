@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     from zai_async.streams import ChatStream, EventStream
     from zai_async.streams.serialization import from_dict, to_dict
     from zai_async.tasks import Task, as_completed, wait_all
+    from zai_async.tools import Tool, ToolError, tool
     from zai_async.uploads import audio_part, file_part, image, video_part
 
 __all__ = [
@@ -216,12 +217,14 @@ __all__ = [
     "ThinkingDelta",
     "Timeout",
     "Timing",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
     "ToolCallError",
     "ToolCallIncompleteError",
     "ToolCallMalformedError",
     "ToolCallStarted",
+    "ToolError",
     "TranscriptionDecoder",
     "TransportError",
     "Usage",
@@ -235,6 +238,7 @@ __all__ = [
     "image",
     "no_retries",
     "to_dict",
+    "tool",
     "truto",
     "video_part",
     "wait_all",
@@ -256,6 +260,7 @@ _HOMES = (
     "session",
     "streams",
     "tasks",
+    "tools",
     "resources.account",
     "client",
 )

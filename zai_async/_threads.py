@@ -34,8 +34,11 @@ class DaemonThreads:
     would stop all connecting.
     """
 
-    def __init__(self, most: int, idle_seconds: float = _IDLE_SECONDS) -> None:
+    def __init__(
+        self, most: int, idle_seconds: float = _IDLE_SECONDS, *, name: str = "zai-async-files"
+    ) -> None:
         self._most = most
+        self._name = name
         self._idle_seconds = idle_seconds
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         # One token for each thread that waits; taking one promises it work. No lock: the event
@@ -52,7 +55,7 @@ class DaemonThreads:
         # A fork leaves the child the list of its parent's threads, and none of them.
         alive = {thread for thread in self._threads if thread.is_alive()}
         if len(alive) < self._most:
-            thread = threading.Thread(target=self._serve, name="zai-async-files", daemon=True)
+            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._threads = alive | {thread}
             thread.start()
 
@@ -77,7 +80,9 @@ FILE_THREADS: Final = DaemonThreads(_MOST_THREADS)
 """Reads the files of callers, which may be pipes or lie on a disk that does not answer."""
 
 
-def abandonable(work: Callable[[], T]) -> "asyncio.Future[T]":
+def abandonable(
+    work: Callable[[], T], threads: DaemonThreads = FILE_THREADS
+) -> "asyncio.Future[T]":
     """Do blocking work in a thread; who is cancelled while it awaits this leaves it behind."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -95,7 +100,7 @@ def abandonable(work: Callable[[], T]) -> "asyncio.Future[T]":
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(lambda: None if done.done() else tell())
 
-    FILE_THREADS.submit(run)
+    threads.submit(run)
     return done
 
 
