@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "zai_async"
 FLOORS = (
     {"_clock", "_codes", "_json", "_secrets", "_threads", "_version", "limiter"},
     {"errors"},
-    {"options", "providers", "retry"},
+    {"_files", "options", "providers", "retry"},
     {"models"},
     {"_outcomes", "ledger", "structured", "uploads"},
     {"_protocol", "_wire"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -90,10 +91,19 @@ def strike(error):
     raise error
 
 
-def test_file_in_no_directory_is_a_usage_error(capsys, tmp_path, zai_emulator):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no/page.md", "there is no directory"),
+        ("a\0b", "no file can be called so"),
+        ("\0/a", "no file can be called so"),
+        ("x" * 300, os.strerror(errno.ENAMETOOLONG)),
+    ],
+)
+def test_path_that_takes_no_file_is_a_usage_error(capsys, tmp_path, zai_emulator, name, said):
     with pytest.raises(SystemExit, match="2"):
-        main(["read", "https://a.example", "--out", str(tmp_path / "no" / "page.md")])
-    assert "there is no directory" in capsys.readouterr().err
+        main(["read", "https://a.example", "--out", f"{tmp_path}/{name}"])
+    assert said in capsys.readouterr().err
     assert zai_emulator.requests == []
 
 

@@ -17,6 +17,7 @@ from zai_async import (
     AsyncZai,
     ConfigurationError,
     ConnectionLostError,
+    InvalidFileError,
     LimitError,
     RequestTimeoutError,
     ResponseError,
@@ -294,8 +295,8 @@ async def test_silence_comes_to_an_end(tmp_path, reply):
 
 async def test_a_file_that_trickles_is_given_up(tmp_path):
     """A byte now and then is no progress: 16 KiB are."""
-    trickle = [step for byte in b"x" * 1000 for step in (bytes([byte]), 0.005)]
-    clocks = Timeout(between_progress=1)
+    trickle = [step for _ in range(100) for step in (b"x", 0.1)]
+    clocks = Timeout(between_progress=0.5)
     await refused(tmp_path, RequestTimeoutError, data(*trickle), clocks=clocks)
     pieces = [step for _ in range(10) for step in (0.02, bytes(2**14))]
     assert await fetch(tmp_path, data(*pieces), clocks=clocks)
@@ -508,3 +509,40 @@ async def test_a_task_that_runs_has_nothing_to_download(emulator, tmp_path):
         task = await zai.videos.submit(model="cogvideox-3", prompt="A lighthouse")
         with pytest.raises(ConfigurationError, match="nothing to download"):
             await (await task.fetch()).download(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("absent/film.mp4", FileNotFoundError),
+        ("absent/deeper/film.mp4", FileNotFoundError),
+        ("x" * 300, OSError),
+        ("file/film.mp4", NotADirectoryError),
+        ("file/", NotADirectoryError),
+        ("loop", OSError),
+        ("dangling", FileNotFoundError),
+        ("a\0b", InvalidFileError),
+    ],
+)
+async def test_a_place_that_takes_no_file_is_told_before_anything_is_sent(tmp_path, place, kind):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent/film.mp4")
+    transport = FakeTransport()
+    with pytest.raises(kind):
+        async with client(transport) as zai:
+            await zai.download(URL, f"{tmp_path}/{place}")
+    assert not transport.requests
+
+
+@pytest.mark.parametrize("place", ["film.mp4", "kept.mp4", ""])
+async def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_sent(
+    tmp_path, place, monkeypatch
+):
+    (tmp_path / "kept.mp4").write_bytes(b"")
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    transport = FakeTransport()
+    with pytest.raises(PermissionError):
+        async with client(transport) as zai:
+            await zai.download(URL, tmp_path / place)
+    assert not transport.requests

@@ -90,7 +90,12 @@ def abandonable(
     def run() -> None:
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+        except StopIteration as error:
+            # No future takes one: where it is awaited it would end the coroutine (PEP 479).
+            failure = RuntimeError("a thread raised StopIteration")
+            failure.__cause__ = error
+            finish(partial(done.set_exception, failure))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
             finish(partial(done.set_exception, error))
         else:
             finish(partial(done.set_result, result))
@@ -104,19 +109,22 @@ def abandonable(
     return done
 
 
-async def to_the_end(work: Callable[[], T]) -> T:
+async def to_the_end(work: Callable[[], T], give_up: Callable[[], object] | None = None) -> T:
     """Run blocking work in a thread, to its end also when this task is cancelled meanwhile.
 
     Left behind, the thread would open a file that nobody knows of, or write to one that is gone.
+    ``give_up`` is called by a cancel, and makes work end that could take for ever.
     """
     doing = abandonable(work)
-    with anyio.CancelScope(shield=True):
-        try:
-            await asyncio.shield(doing)
-        except asyncio.CancelledError:
-            # A cancel() of asyncio's own, which no shield keeps out.
+    try:
+        await asyncio.wait([doing])
+    except asyncio.CancelledError:
+        if give_up is not None:
+            give_up()
+        with anyio.CancelScope(shield=True):
             await asyncio.wait([doing])
-            raise
+        doing.exception()  # has been seen
+        raise
     return doing.result()
 
 

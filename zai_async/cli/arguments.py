@@ -7,9 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
+from zai_async._files import file_path
+from zai_async.errors import InvalidFileError
 from zai_async.uploads import Media
 
 __all__ = [
@@ -167,13 +169,21 @@ def place(word: str) -> str:
     """Accept a path to download to.
 
     Raises:
-        ArgumentTypeError: Its directory does not exist.
+        ArgumentTypeError: Its directory does not exist, or no file can be called so.
     """
     if word == STDIN:
         raise argparse.ArgumentTypeError("a download needs the path of a file or a directory")
     # Checked here, because what is written there later has been paid for by then.
-    if not word.endswith(("/", os.sep)) and not Path(word).parent.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no directory {str(Path(word).parent)!r}")
+    try:
+        path = file_path(word)
+        if not word.endswith(("/", os.sep)) and not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no directory {str(path.parent)!r}")
+        with suppress(FileNotFoundError):
+            path.lstat()
+    except InvalidFileError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{word!r}: {error.strerror}") from None
     return word
 
 

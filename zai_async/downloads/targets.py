@@ -4,6 +4,7 @@ On Linux an unfinished file has no name, so that nothing of it is left behind ho
 ends. Elsewhere it has a hidden one, which only a killed process leaves.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -16,9 +17,10 @@ from typing import Any, Final, Self
 
 import anyio
 
-from zai_async._threads import abandonable, to_the_end
+from zai_async._files import OutputFile, file_path
+from zai_async._threads import to_the_end
 
-__all__ = ["PartialFile", "target_of"]
+__all__ = ["PartialFile", "require_place", "target_of"]
 
 _NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0)
 
@@ -29,20 +31,17 @@ class PartialFile:
     What has that name already is replaced, or else the new file gets a number.
     """
 
-    def __init__(self, target: Path, *, replaces: bool = True, through: bool = False) -> None:
+    def __init__(self, target: Path, *, replaces: bool = True) -> None:
         self.path = target
         """Where the file lies, once the block has ended."""
         self._replaces = replaces
-        self._through = through
         self._part = target.with_name(f".{secrets.token_hex(8)}.part")
-        self._named = self._dropped = False
-        # A pipe may wait for its reader for ever; a file must not be left half written.
-        self._in_thread = abandonable if through else to_the_end
+        self._named = False
         self._file: Any = None
 
     async def __aenter__(self) -> Self:
         try:
-            await self._in_thread(self._open)
+            await to_the_end(self._open)
         except BaseException:
             await to_the_end(self._drop)
             raise
@@ -56,14 +55,9 @@ class PartialFile:
     ) -> None:
         await to_the_end(self._keep if kind is None else self._drop)
 
-    @property
-    def rewinds(self) -> bool:
-        """Whether what was written can be taken back."""
-        return not self._through
-
     async def write(self, piece: bytes) -> None:
         """Append a piece."""
-        await self._in_thread(partial(self._file.write, piece))
+        await to_the_end(partial(self._file.write, piece))
 
     async def restart(self) -> None:
         """Forget what was written."""
@@ -75,12 +69,6 @@ class PartialFile:
         await to_the_end(empty)
 
     def _open(self) -> None:
-        if self._through:
-            file = self.path.open("wb", buffering=0)
-            if self._dropped:  # nobody waits any more for a pipe that has found its reader now
-                file.close()
-            self._file = file
-            return
         if _NAMELESS:
             # Not every file system knows files without a name.
             with suppress(OSError):
@@ -93,14 +81,14 @@ class PartialFile:
     def _keep(self) -> None:
         try:
             self._file.flush()
-            if self._replaces and not self._through:
+            if self._replaces:
                 self._materialize()
                 # The caller's permissions stay, as if the old file had been written to.
                 if self.path.exists():
                     shutil.copymode(self.path, self._part)
                 # In one step: whoever opens the name gets the old file or the new one.
                 self._part.replace(self.path)
-            elif not self._through:
+            else:
                 wanted, number = self.path, 1
                 # image.png or, as far as these are taken, image-2.png, image-3.png ...
                 while not self._take(self.path):
@@ -156,7 +144,6 @@ class PartialFile:
                 shutil.copyfileobj(self._file, copy)
 
     def _drop(self) -> None:
-        self._dropped = True
         try:
             if self._file is not None:
                 self._file.close()
@@ -165,14 +152,39 @@ class PartialFile:
                 self._part.unlink(missing_ok=True)
 
 
-async def target_of(to: str | os.PathLike[str], name: str) -> PartialFile:
+def require_place(to: str | os.PathLike[str]) -> None:
+    """Look whether a file can be written there, before anybody sends it.
+
+    Raises:
+        InvalidFileError: It is the path of no file.
+        OSError: There is no such directory, or none that can be written to.
+    """
+    path = file_path(to)
+    made = os.fsdecode(to).endswith(("/", os.sep))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if made:
+            return
+        directory = path.resolve().parent
+        directory.stat()
+    else:
+        if made and not stat.S_ISDIR(mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        # Devices and pipes are written to; what is replaced is an entry of its directory.
+        directory = path.resolve().parent if stat.S_ISREG(mode) else path
+    if not os.access(directory, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+
+
+async def target_of(to: str | os.PathLike[str], name: str) -> PartialFile | OutputFile:
     """Return the file to be: in a directory under a name of its own, or as the caller names it.
 
     What the caller names may be a link, whose file is meant, or a device or pipe, which is
     written to and not replaced.
     """
-    path = anyio.Path(to)
-    if os.fspath(to).endswith(("/", os.sep)):
+    path = anyio.Path(os.fsdecode(to))
+    if os.fsdecode(to).endswith(("/", os.sep)):
         await path.mkdir(parents=True, exist_ok=True)
     if await path.is_dir():
         # The name is the server's choice, which may be that of something dear.
@@ -183,4 +195,4 @@ async def target_of(to: str | os.PathLike[str], name: str) -> PartialFile:
         mode = (await anyio.Path(real).stat()).st_mode
     except OSError:
         return PartialFile(real)
-    return PartialFile(real, through=not stat.S_ISREG(mode))
+    return PartialFile(real) if stat.S_ISREG(mode) else OutputFile(real)

@@ -13,10 +13,12 @@ from urllib.parse import urljoin, urlsplit
 import anyio
 
 from zai_async._clock import Clock
+from zai_async._files import OutputFile
+from zai_async._threads import abandonable
 from zai_async._transport import Request, Response, Transport
 from zai_async._version import __version__
 from zai_async.downloads.names import file_name, guessed_type
-from zai_async.downloads.targets import PartialFile, target_of
+from zai_async.downloads.targets import PartialFile, require_place, target_of
 from zai_async.errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -64,6 +66,7 @@ async def download(
     """Fetch a file and return where it lies; see ``AsyncZai.download``."""
     if not is_web(url):
         raise ConfigurationError("only http:// and https:// addresses can be downloaded")
+    await abandonable(partial(require_place, to))
     async with AsyncExitStack() as files:
         transfer = Transfer(
             transport,
@@ -120,7 +123,7 @@ class Transfer:
         self._max_bytes = max_bytes
         self._on_progress = on_progress
         self._allow = allow
-        self._file: PartialFile | None = None
+        self._file: PartialFile | OutputFile | None = None
         self._validator: str | None = None
         self.received = 0
         """Bytes of the file so far."""
@@ -128,14 +131,14 @@ class Transfer:
     @property
     def path(self) -> Path:
         """Where the file lies when it is whole."""
-        return self._file.path if self._file is not None else Path(self._to)
+        return self._file.path if self._file is not None else Path(os.fsdecode(self._to))
 
     @property
     def can_repeat(self) -> bool:
         """Whether another try may help: what a pipe was given cannot be taken back."""
         if self._file is None or not self.received:
             return True
-        return self._file.rewinds or self._validator is not None
+        return isinstance(self._file, PartialFile) or self._validator is not None
 
     async def go_on(self) -> None:
         """Fetch the rest of the file.
@@ -210,7 +213,9 @@ class Transfer:
                 raise ResponseError("the file is said to lie where nothing is encrypted")
         raise ResponseError("the address redirects in circles")
 
-    async def begin(self, response: Response, address: str) -> tuple[int | None, PartialFile]:
+    async def begin(
+        self, response: Response, address: str
+    ) -> tuple[int | None, PartialFile | OutputFile]:
         """Look at the headers, and return the size of the whole file, if known, and the file."""
         headers, file = response.headers, self._file
         if file is not None and response.status == 206:
@@ -234,10 +239,11 @@ class Transfer:
         ranges = plain and headers.get("Accept-Ranges", "bytes") == "bytes"
         self._validator = validator if ranges else None
         if file is None:
-            target = await target_of(self._to, file_name(address, headers))
-            file = self._file = await self._files.enter_async_context(target)
+            file = await target_of(self._to, file_name(address, headers))
+            await self._files.enter_async_context(file)
+            self._file = file
         elif self.received:
-            if not file.rewinds:
+            if not isinstance(file, PartialFile):
                 raise ConnectionLostError("the rest of the file cannot be had")
             await file.restart()
         self.received = 0
@@ -251,7 +257,7 @@ class Transfer:
     def _require_no_page(self, response: Response, address: str, piece: bytes) -> None:
         """Refuse a page of an error or of a login in place of a picture, film or sound."""
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        wanted = guessed_type(os.fspath(self._to)) or guessed_type(urlsplit(address).path) or ""
+        wanted = guessed_type(os.fsdecode(self._to)) or guessed_type(urlsplit(address).path) or ""
         beginning = piece[:200].lstrip().lower()
         page = kind in _PAGES or beginning.startswith((b"<!doctype html", b"<html"))
         media = wanted.partition("/")[0] in _MEDIA

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import anyio
 from msgspec import field
 
 from zai_async._codes import Outcome
+from zai_async._files import OutputFile, file_path
 from zai_async.errors import Attempt, Timing
 from zai_async.models.extra import NO_EXTRA
 from zai_async.models.json_object import JSONObject
@@ -129,7 +129,9 @@ class BinaryReply(Reply, kw_only=True):
 
     async def save(self, path: str | os.PathLike[str]) -> int:
         """Write the content to a file and return its length in bytes."""
-        return await anyio.Path(path).write_bytes(self.content)
+        async with OutputFile(file_path(path)) as file:
+            await file.write(self.content)
+        return len(self.content)
 
 
 class Page(Reply, Generic[T], kw_only=True):

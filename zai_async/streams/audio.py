@@ -3,14 +3,12 @@
 import os
 import struct
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Final, Literal
 
+from zai_async._files import OutputFile, file_path
 from zai_async._protocol import DecoderContext, SpeechDecoder, TranscriptionDecoder
-from zai_async._threads import to_the_end
 from zai_async.models import Transcription, TranscriptionEvent
 from zai_async.streams.event_stream import EventStream
 from zai_async.streams.interfaces import StreamCall
@@ -53,16 +51,13 @@ class SpeechStream(EventStream[bytes]):
         Into a FIFO or a pipe the header says that the sound goes on to the end of the file.
         """
         size = 0
-        with ExitStack() as files:
-            file = await to_the_end(lambda: files.enter_context(Path(path).open("wb")))
-            await to_the_end(partial(file.write, wav_header(_ENDLESS, self.sample_rate)))
+        async with OutputFile(file_path(path)) as file:
+            await file.write(wav_header(_ENDLESS, self.sample_rate))
             async for piece in self:
-                size += await to_the_end(partial(file.write, piece))
+                await file.write(piece)
+                size += len(piece)
             # The length is known now, but a FIFO cannot go back to its beginning.
-            if file.seekable():
-                await to_the_end(partial(file.seek, 0))
-                await to_the_end(partial(file.write, wav_header(size, self.sample_rate)))
-            await to_the_end(file.close)
+            await file.overwrite(wav_header(size, self.sample_rate))
         return size + len(wav_header(size, self.sample_rate))
 
 

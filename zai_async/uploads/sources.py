@@ -4,29 +4,34 @@ Files are read in worker threads or by await, a piece at a time; nothing is ever
 file may be read by several calls at once: what belongs to a call is not kept here.
 """
 
-import asyncio
 import inspect
 import io
 import os
 import select
 import stat
-import threading
 from collections.abc import AsyncGenerator, AsyncIterable
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, ClassVar, Final, Protocol, cast
-from weakref import WeakKeyDictionary
+from typing import Any, Final, Protocol, cast
 
+from zai_async._files import POLL_MILLISECONDS, file_path, open_at_once
 from zai_async._threads import FILE_THREADS, abandonable
 from zai_async.errors import ConfigurationError
+from zai_async.uploads.open_files import (
+    HEAD,
+    AsyncFileSource,
+    OpenFileSource,
+    as_bytes,
+    read_already,
+    readable,
+)
 
 __all__ = ["HEAD", "Source", "ThreadedFile", "kept", "open_source"]
 
-HEAD: Final = 2**12
 # The first bytes of a file tell its type, also when they come one by one.
 _ENOUGH: Final = 16
+_END: Final = object()
 _TEXT_MODE: Final = "a file must be opened in binary mode ('rb')"
-_POLL_MILLISECONDS: Final = 200
 
 
 class Source(Protocol):
@@ -55,7 +60,9 @@ class BytesSource:
 
     def __init__(self, content: Any) -> None:
         self.content = content
-        self._data = memoryview(content).cast("B")
+        view = memoryview(content)
+        # A view with gaps has no bytes in a row.
+        self._data = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
     async def inspect(self) -> tuple[int | None, bytes]:
         """Return the size and the first bytes."""
@@ -95,7 +102,7 @@ class ThreadedFile:
             if self.size is None and hasattr(select, "poll"):  # Windows has no such pipes
                 poll = select.poll()
                 poll.register(self._file.fileno(), select.POLLIN)
-                while not (self._closing or poll.poll(_POLL_MILLISECONDS)):
+                while not (self._closing or poll.poll(POLL_MILLISECONDS)):
                     pass
             return self._file.read(length) or b""
         finally:
@@ -119,17 +126,12 @@ class ThreadedFile:
     __del__ = _close
 
 
-def open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for anything."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 class PathSource:
     """A path: of a regular file, or of a pipe or device, which can be read once."""
 
     def __init__(self, content: str | os.PathLike[str]) -> None:
         self.content = content
-        self._path = Path(content)
+        self._path = file_path(content)
         self.name = self._path.name
         self.replayable = True
         self._pipe: ThreadedFile | None = None
@@ -144,12 +146,10 @@ class PathSource:
             return None, self._head
         file = ThreadedFile(self._path)
         try:
-            head = await file.read(HEAD)
-        except BaseException as error:
+            with readable(str(self._path)):
+                head = await file.read(HEAD)
+        except BaseException:
             file.close()
-            if isinstance(error, OSError):
-                text = f"{self._path}: {error.strerror or error}"
-                raise ConfigurationError(text) from error
             raise
         if file.size is None:
             self.replayable, self._pipe, self._head = False, file, head
@@ -165,148 +165,14 @@ class PathSource:
         try:
             if self._pipe is not None:
                 yield self._head
-            while piece := await file.read(length):
-                yield piece
+            piece = b"-"
+            while piece:
+                with readable(str(self._path)):
+                    piece = await file.read(length)
+                if piece:
+                    yield piece
         finally:
             file.close()
-
-
-class SharedPosition:
-    """Where an open file of the caller's stands; several threads may read it, one after the other.
-
-    Each read puts the file back to where it stood, so that every call finds it at its start.
-    """
-
-    known: ClassVar[WeakKeyDictionary[Any, "SharedPosition"]] = WeakKeyDictionary()
-
-    def __init__(self, file: Any) -> None:
-        self.lock = threading.Lock()
-        self.start: int = file.tell()
-
-    @classmethod
-    def of(cls, file: Any) -> "SharedPosition":
-        """Return the position of a file, the same for all who read it."""
-        try:
-            position = cls.known.get(file)
-            if position is None:
-                position = cls.known[file] = cls(file)
-        except TypeError:  # no weak reference, or no hash
-            return cls(file)
-        # While a thread reads, the file stands anywhere.
-        if position.lock.acquire(blocking=False):
-            try:
-                position.start = file.tell()
-            finally:
-                position.lock.release()
-        return position
-
-
-class OpenFileSource:
-    """An open file, from where it stands."""
-
-    def __init__(self, content: IO[bytes], name: object = None) -> None:
-        self.content = content
-        self.name = file_name(name or getattr(content, "name", None))
-        self.replayable = content.seekable()
-        self._position = SharedPosition.of(content) if self.replayable else None
-        self._start = self._position.start if self._position else 0
-        self._head = b""
-        self._taken = False
-
-    async def inspect(self) -> tuple[int | None, bytes]:
-        """Measure the file, or look at its beginning where it can be read once."""
-        if self._position is not None:
-            return await abandonable(partial(self._read, self._start, HEAD))
-        if self._taken:
-            raise read_already(self.name)
-        # Asked again after a failure before anything was sent: what was read is not lost.
-        self._head = self._head or await abandonable(partial(self.content.read, HEAD))
-        return None, self._head
-
-    def _read(self, offset: int, length: int) -> tuple[int, bytes]:
-        """Return the size as it is now, and the bytes at a place."""
-        file, position = self.content, cast("SharedPosition", self._position)
-        # Not pread(): what can seek need not be a file of the system.
-        with position.lock:
-            stood = file.tell()
-            try:
-                file.seek(0, io.SEEK_END)
-                size = file.tell() - self._start
-                file.seek(offset)
-                return size, file.read(length)
-            finally:
-                file.seek(stood)
-
-    async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
-        """Yield the content."""
-        if self._position is None:
-            self._taken = True
-            yield self._head
-            while piece := await abandonable(partial(self.content.read, length)):
-                yield piece
-            return
-        offset = self._start
-        while piece := (await abandonable(partial(self._read, offset, length)))[1]:
-            yield piece
-            offset += len(piece)
-
-
-class AsyncFileSource:
-    """An open file that is read by await, from where it stands; one that cannot tell, only once."""
-
-    locks: ClassVar[WeakKeyDictionary[Any, asyncio.Lock]] = WeakKeyDictionary()
-
-    def __init__(self, content: Any) -> None:
-        self.content = content
-        self.name = file_name(getattr(content, "filename", None) or getattr(content, "name", None))
-        self.replayable = True
-        self._start: int | None = None
-        self._head = b""
-        self._taken = False
-        try:
-            self._lock = self.locks.setdefault(content, asyncio.Lock())
-        except TypeError:
-            self._lock = asyncio.Lock()
-
-    async def inspect(self) -> tuple[int | None, bytes]:
-        """Measure the file, or look at its beginning where it can be read once."""
-        if self._taken:
-            raise read_already(self.name)
-        size = None
-        async with self._lock:
-            if self._start is None and self.replayable:
-                try:
-                    self._start = await self.content.tell()
-                except (AttributeError, OSError):
-                    self.replayable = False
-            if self._start is not None:
-                size = int(await self.content.seek(0, io.SEEK_END)) - self._start
-                await self.content.seek(self._start)
-                self._head = await self.content.read(HEAD)
-                await self.content.seek(self._start)
-            else:
-                self._head = self._head or await self.content.read(HEAD)
-        if isinstance(self._head, str):
-            raise ConfigurationError(_TEXT_MODE)
-        return size, self._head
-
-    async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
-        """Yield the content."""
-        if self._start is None:
-            self._taken = True
-            yield self._head
-            while piece := await self.content.read(length):
-                yield piece
-            return
-        offset, piece = self._start, b"-"
-        while piece:
-            async with self._lock:
-                await self.content.seek(offset)
-                piece = await self.content.read(length)
-                await self.content.seek(self._start)
-            if piece:
-                yield piece
-            offset += len(piece)
 
 
 class PiecesSource:
@@ -327,10 +193,10 @@ class PiecesSource:
             raise read_already("the stream of pieces")
         # Some senders begin with a few bytes, or with none.
         while len(self._first) < _ENOUGH:
-            piece = await anext(self._pieces, None)
-            if piece is None:
+            piece = await anext(self._pieces, _END)
+            if piece is _END:
                 break
-            self._first += piece
+            self._first += as_bytes(piece)
         return None, self._first[:HEAD]
 
     async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
@@ -339,7 +205,7 @@ class PiecesSource:
         self._taken = True
         yield self._first
         async for piece in self._pieces:
-            yield piece
+            yield as_bytes(piece)
 
 
 def kept(source: Source) -> bytes | Path:
@@ -355,14 +221,6 @@ def kept(source: Source) -> bytes | Path:
     raise TypeError(
         f"{source.name} is an open file or a stream and cannot be copied or stored by zai_async: "
         "give its path or its bytes instead"
-    )
-
-
-def read_already(name: str) -> ConfigurationError:
-    """Return the error for what can be read once and has been."""
-    return ConfigurationError(
-        f"{name} can be read only once, and another request has read it",
-        hint="Give a path, bytes or a file that can be rewound.",
     )
 
 
@@ -391,8 +249,3 @@ def open_source(content: object) -> Source:
     raise ConfigurationError(
         f"a file must be a path, bytes, a binary file or an async iterator, not {kind}"
     )
-
-
-def file_name(given: object) -> str:
-    """Return the last part of a path that may be the path of a file."""
-    return Path(str(given or "file")).name
