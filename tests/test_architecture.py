@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PACKAGE = Path(__file__).parents[1] / "zai_async"
 
@@ -53,13 +54,14 @@ def name_of(path: Path) -> str:
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node below, without what only type checkers see."""
+    """Yield every statement below, without what only type checkers see."""
     children = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
         children = iter(node.orelse)
     for child in children:
-        yield child
-        yield from statements(child)
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield child
+            yield from statements(child)
 
 
 def imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
@@ -73,14 +75,15 @@ def imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
-def rooms_in(names: Iterator[str], rooms: set[str]) -> set[str]:
+def rooms_in(names: Iterable[str], rooms: set[str]) -> set[str]:
     """Return the rooms that the names lie in; a name of the package itself lies in `__init__`."""
     inner = [name.split(".")[1:2] for name in names if name.split(".")[0] == "zai_async"]
     return {room[0] if room and room[0] in rooms else "__init__" for room in inner}
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    return imported(ast.parse(path.read_text()), ("zai_async", *parts_of(path)[:-1]))
+@functools.cache
+def imports_of(path: Path) -> list[str]:
+    return list(imported(ast.parse(path.read_text()), ("zai_async", *parts_of(path)[:-1])))
 
 
 def arrows(files: list[Path]) -> dict[str, set[str]]:

@@ -307,8 +307,6 @@ def test_batch_goes_on_where_it_was_stopped(batch, zai_emulator, stop, status):
 
 
 with_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
-# Starting a browser takes its time on a busy machine.
-patient = pytest.mark.timeout(120)
 ANSWERED = "document.querySelector('.answer:not(.busy)')"
 SHOWN_BUTTONS = (
     "[...document.querySelectorAll('form button:not([hidden])')].map((b) => b.ariaLabel)"
@@ -325,7 +323,6 @@ async def chat_page():
 
 
 @with_chromium
-@patient
 async def test_page_shows_thinking_apart_and_sends_the_conversation_back(platform):
     platform.chat.reply("**Bold** and `code`\n\n- <b>one</b>\n- two", thinking="Let me think.")
     platform.chat.reply("Again")
@@ -349,7 +346,6 @@ async def test_page_shows_thinking_apart_and_sends_the_conversation_back(platfor
 
 
 @with_chromium
-@patient
 async def test_stop_button_ends_the_generation(platform):
     platform.chat.reply("The beginning and the end", chunk_size=13)
     platform.fault(silence_after=(300, 600))
@@ -366,7 +362,6 @@ async def test_stop_button_ends_the_generation(platform):
 
 
 @with_chromium
-@patient
 async def test_new_chat_ends_the_old_one_and_forgets_it(platform):
     platform.fault(silence_after=(1000, 600))
     async with chat_page() as page:
@@ -382,7 +377,6 @@ async def test_new_chat_ends_the_old_one_and_forgets_it(platform):
 
 
 @with_chromium
-@patient
 async def test_page_shows_an_error_and_tries_again(platform):
     platform.fault(code="1301")
     platform.chat.reply("Better now")
@@ -398,7 +392,6 @@ async def test_page_shows_an_error_and_tries_again(platform):
 
 
 @with_chromium
-@patient
 async def test_page_fits_a_phone_and_follows_the_colour_scheme(platform):
     async with chat_page() as page:
         await page.click(".suggestion")
@@ -413,7 +406,6 @@ async def test_page_fits_a_phone_and_follows_the_colour_scheme(platform):
 
 
 @with_chromium
-@patient
 async def test_fastapi_page_shows_the_answer(platform):
     platform.chat.reply("Good day", thinking="Greet them. ")
     async with fastapi_site() as url, chromium_page() as page:

@@ -137,7 +137,6 @@ def test_a_client_shows_no_key():
     assert repr(client) == "AsyncZai(provider='zai', base_url='https://api.z.ai/api')"
 
 
-@pytest.mark.timeout(120)  # where mypy has no cache yet
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy belongs to the group lint")
 def test_type_checkers_see_misuse(tmp_path):
     path = tmp_path / "misuse.py"

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 import zai_async
 from tests.calls import FakeClock
+from tests.effort import times
 from tests.test_examples import served_by_aiohttp, served_by_uvicorn
 from zai_async import (
     AsyncZai,
@@ -216,7 +217,7 @@ def typed(source):
         # Tests are untyped, as in most projects.
         ("mypy", ["--strict", "--allow-untyped-defs", "--allow-untyped-calls"]),
         ("basedpyright", ["--level", "error", "--pythonpath", sys.executable]),
-    ],
+    ][: times(2, 1)],
 )
 def test_snippets_are_typed(checker, options, tmp_path):
     """One run for all of them, because starting takes longer than checking."""

@@ -342,7 +342,7 @@ def seam_ids(seam):
 @pytest.mark.parametrize("before", [[], [chunk({})]], ids=["nothing", "role"])
 async def test_no_text_is_lost_silently_whatever_follows_a_cut(seam, before):
     frames = [frame(each) for each in [*texts("one ", "two ", "three"), last()]]
-    for cut in range(1, len(frames[0]) - 1):
+    for cut in sample(range(1, len(frames[0]) - 1), 24):
         wire = body(before, done=False) + frames[0][:cut] + seam + b"".join(frames[1:]) + DONE
         events, error, _ = await read(wire)
         if frames[0][:cut] in {b"data", b"data:", b"data: "} and b"\n\n" in seam:
@@ -357,7 +357,7 @@ async def test_no_text_is_lost_silently_whatever_follows_a_cut(seam, before):
 async def test_a_second_generation_is_whole_or_not_at_all(seam):
     first = frame(texts("one ")[0])
     rest = body([*texts("uno ", "dos", id=SECOND), last(id=SECOND)])
-    for cut in range(1, len(first) - 2):
+    for cut in sample(range(1, len(first) - 2), 24):
         events, error, _ = await read(first[:cut] + seam + rest)
         assert error is not None or told(events)[0] == "uno dos", cut
         if cut > len('data: {"id":"20261120101112aaaaaaaaaaaaaa"'):

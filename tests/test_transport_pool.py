@@ -1,6 +1,7 @@
 """Connections of the pool: none is used on which anything waits that nobody asked for."""
 
 import asyncio
+import itertools
 import json
 import select
 import socket
@@ -9,6 +10,7 @@ import pytest
 
 from tests.calls import BODY, raw_request
 from tests.certificates import certify
+from tests.effort import sample
 from tests.fault_server import FaultServer, answer
 from tests.test_transport_framing import run, secured  # noqa: F401 - fixtures
 from zai_async import ConnectionLostError
@@ -25,6 +27,7 @@ PIECES = {
     "an early hint": b"HTTP/1.1 103 Early Hints\r\n\r\n",
     "a hint and a half": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200",
 }
+PAUSES = {"together": None, "after it": 0.0, "late": 0.002}
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +72,20 @@ class Numbering(FaultServer):
                 writer.write(more)
 
 
-@pytest.mark.parametrize("pause", [None, 0.0, 0.002], ids=["together", "after it", "late"])
-@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize(
+    ("name", "pause"),
+    [
+        pytest.param(name, pause, id=f"{name} {when}")
+        for name, (when, pause) in sample(itertools.product(PIECES, PAUSES.items()), 9)
+    ],
+)
 def test_no_request_gets_the_answer_of_another(run, secured, name, pause):  # noqa: F811
     tls, context = secured
 
     async def test():
         transport = open_transport(NetworkSettings(ssl=context, trust_env=False))
         async with Numbering(3, PIECES[name], pause=pause, tls=tls) as server:
-            for number in range(10):
+            for number in range(7):
                 sent = json.dumps({"number": number}).encode()
                 response = await transport.send(raw_request(server.url, body=sent))
                 assert (response.status, await body_of(response)) == (200, sent)

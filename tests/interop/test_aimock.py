@@ -18,7 +18,7 @@ from zai_async import (
     StreamTruncatedError,
 )
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 # Only of the basic plane: it cuts other letters in two, as JavaScript counts them.
 LONG = "Ein Leuchtturm, 灯台, stands on the cliff, and nobody knows who lit it. " * 8

@@ -12,7 +12,7 @@ from tests.interop.programs import free_port, running
 from zai_async import AsyncZai, RetryPolicy, ServerError, StreamTruncatedError
 from zai_async.testing import Emulator
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 TEXT = "word " * 400
 CONFIG = """

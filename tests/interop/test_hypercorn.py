@@ -11,7 +11,7 @@ from tests.interop.asgi_platform import WORDS
 from tests.interop.programs import free_port, running
 from zai_async import AsyncZai, RetryPolicy, StreamTruncatedError
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 TEXT = "".join(WORDS)
 

@@ -19,7 +19,7 @@ from zai_async import (
 )
 from zai_async.testing import Emulator
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.interop
 
 KEY = "sk-interop-0123456789"
 TEXT = "Grüße, 世界 🌍! " * 40

@@ -11,7 +11,7 @@ from tests.interop.programs import free_port, running
 from zai_async import AsyncZai, RetryPolicy, StreamTruncatedError, ZaiError
 from zai_async.testing import Emulator
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 TEXT = "word " * 400
 # Whole bodies or piece by piece, and every second event without its beginning.

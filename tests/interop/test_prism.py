@@ -13,7 +13,7 @@ import pytest
 from tests.interop.programs import free_port, running
 from zai_async import APIError, AsyncZai, RetryPolicy
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 SAY = [{"role": "user", "content": "Hi"}]
 ASK_AGENT = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]

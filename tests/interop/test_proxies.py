@@ -16,7 +16,7 @@ from zai_async import (
 )
 from zai_async.testing import Emulator
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 TEXT = "word " * 400
 
