@@ -250,7 +250,7 @@ async def test_a_session_that_raises_for_its_owner_does_not_for_us():
 @keeps_connections
 async def test_no_more_origins_are_remembered_than_needed(transport, monkeypatch):
     monkeypatch.setattr(_direct, "_MOST_ORIGINS", 1)
-    monkeypatch.setattr("zai_async._transport._headers._MOST_HEADS", 1)
+    monkeypatch.setattr("zai_async._transport._direct._MOST_HEADS", 1)
     async with FaultServer([OK]) as server, FaultServer([OK]) as other:
         for patience, each in enumerate((server, other, server, other), 1):
             request = raw_request(each.url, connect_timeout=float(patience))

@@ -2,31 +2,43 @@
 
 Only documented parts of aiohttp are used here. Where its inside is not what ``_internals`` knows,
 this is all there is.
+
+What holds revealed secrets must not be kept in a variable: a traceback with local variables, as
+error trackers send it, shows whatever a variable holds.
 """
 
-import importlib
-import socket
+import re
 from asyncio import Future
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 from weakref import WeakSet
 
 import aiohttp
 import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
-from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
+from zai_async._transport._connections import (
+    USED_CONNECTIONS,
+    guarded_session,
+    keepalive_socket,
+    socks_connector,
+)
 from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
-from zai_async._transport._headers import all_fields, as_written, with_secrets
-from zai_async._transport._proxies import NamedProxy, Proxies, is_ip_address
-from zai_async.errors import ClientClosedError, ConfigurationError, ProxyError, ResponseError
+from zai_async._transport._proxies import NamedProxy, Proxies
+from zai_async.errors import ClientClosedError, ProxyError, ResponseError
 
-__all__ = ["READ_BUFFER", "ClientTransport", "SessionResponse"]
+__all__ = [
+    "READ_BUFFER",
+    "ClientTransport",
+    "SessionResponse",
+    "all_fields",
+    "as_written",
+    "with_secrets",
+]
 
 READ_BUFFER: Final = 2**16
 """A consumer that stops reading holds this much, and twice as much at most, not a megabyte."""
@@ -35,6 +47,9 @@ _REDIRECTS: Final = frozenset({307, 308})
 _MOST_REDIRECTS: Final = 3
 # aiohttp hands on what it cannot unpack as if it were the text.
 _CODINGS: Final = frozenset({"", "br", "deflate", "gzip", "identity", "zstd"})
+# All that an address may hold as it is (RFC 3986, appendix A), "%" included.
+_PLAIN_URL: Final = re.compile(r"[A-Za-z0-9%:/?#\[\]@!$&'()*+,;=._~-]*\Z")
+_SAFE: Final = "%:/?#[]@!$&'()*+,;=._~-"
 
 
 class SessionResponse:
@@ -263,86 +278,6 @@ class ClientTransport:
         closing.close()
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names, and leaves out the addresses that must not be connected to.
-
-    What was checked is what is connected to: a name that resolves otherwise the next time (DNS
-    rebinding) gains nothing.
-    """
-
-    def __init__(self, guard: Callable[[str], bool]) -> None:
-        self._guard = guard
-        self._resolver = aiohttp.DefaultResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses of a host that are allowed."""
-        found = await self._resolver.resolve(host, port, family)
-        allowed = [each for each in found if self._guard(each["host"])]
-        if not allowed:
-            raise not_allowed(host)
-        return allowed
-
-    async def close(self) -> None:
-        """Close what resolves."""
-        await self._resolver.close()
-
-
-def not_allowed(host: str) -> ResponseError:
-    """Return the error for a host whose addresses were all refused."""
-    return ResponseError(f"the address of {host} is not allowed")
-
-
-def guarded_session(
-    request: Request, url: yarl.URL, proxy: NamedProxy | None
-) -> aiohttp.ClientSession:
-    """Return a session for one request that connects only to addresses that are allowed.
-
-    Raises:
-        ConfigurationError: A proxy would resolve the name, which nobody here could check.
-        ResponseError: The host is an address that is not allowed.
-    """
-    if proxy is not None:
-        text = "addresses cannot be checked through a proxy: leave out 'allow' or the proxy"
-        raise ConfigurationError(text, hint=proxy.hint)
-    guard = request.guard or bool
-    host = url.host or ""
-    # Nobody is asked to resolve what is an address already.
-    if (":" in host or is_ip_address(host)) and not guard(host):
-        raise not_allowed(host)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            resolver=GuardedResolver(guard),
-            force_close=True,
-            use_dns_cache=False,
-            socket_factory=keepalive_socket,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(),
-    )
-
-
-def socks_connector(
-    proxy: Secret, arguments: Mapping[str, Any], *pools: type[aiohttp.TCPConnector]
-) -> aiohttp.BaseConnector:
-    """Make a pool of connections, of a kind of ours if need be, through a SOCKS proxy."""
-    socks = importlib.import_module("aiohttp_socks")
-    parts = urlsplit(proxy.reveal())
-    kind = socks.ProxyType.SOCKS4 if parts.scheme.startswith("socks4") else socks.ProxyType.SOCKS5
-    # The methods of ours come first, the way of connecting is the other's.
-    both: Any = type("SocksConnector", (*pools, socks.ProxyConnector), {})
-    connector: aiohttp.BaseConnector = both(
-        **arguments,
-        host=parts.hostname,
-        port=parts.port or 1080,
-        proxy_type=kind,
-        username=unquote(parts.username or "") or None,
-        password=unquote(parts.password or "") or None,
-    )
-    return connector
-
-
 def redirect_target(response: Response, url: yarl.URL) -> yarl.URL | None:
     """Return where a redirect leads if that is the same origin: secrets go nowhere else."""
     if "Location" not in response.headers:
@@ -352,3 +287,45 @@ def redirect_target(response: Response, url: yarl.URL) -> yarl.URL | None:
         return target if target.origin() == url.origin() else None
     except ValueError:  # not an address, or not one that has an origin
         return None
+
+
+def as_written(url: str) -> yarl.URL:
+    """Return an address that is asked for exactly as it was written.
+
+    Signatures cover the escapes, too: ``%2F`` and ``/`` are the same file and different texts.
+
+    Raises:
+        ValueError: It is not an address.
+    """
+    if _PLAIN_URL.match(url):
+        return yarl.URL(url, encoded=True)
+    parts = urlsplit(url)
+    # Only what no address may hold is escaped; the host has rules of its own (IDNA).
+    place = yarl.URL(f"{parts.scheme}://{parts.netloc}").raw_authority
+    rest = quote(
+        url.partition("://")[2].removeprefix(parts.netloc), safe=_SAFE, errors="surrogateescape"
+    )
+    return yarl.URL(f"{parts.scheme}://{place}{rest}", encoded=True)
+
+
+def with_secrets(request: Request, url: yarl.URL) -> yarl.URL:
+    """Return the address with its secrets; not to be kept in a variable."""
+    if not request.secret_query:
+        return url
+    return yarl.URL(
+        f"{url}{'&' if url.raw_query_string else '?'}"
+        + "&".join(
+            f"{quote_plus(name)}={quote_plus(secret.reveal())}"
+            for name, secret in request.secret_query.items()
+        ),
+        encoded=True,
+    )
+
+
+def all_fields(request: Request) -> dict[str, str]:
+    """Return all header fields that were set, secrets revealed; not to be kept in a variable."""
+    size = getattr(request.body, "size", None)
+    # Without it aiohttp would send a body that it cannot measure in chunks.
+    length = {} if size is None else {"Content-Length": str(size)}
+    secrets = {name: secret.reveal() for name, secret in request.secret_headers.items()}
+    return {**request.headers, **length, **secrets}

@@ -3,33 +3,43 @@
 The client of aiohttp makes a request, a writer, a task and a response for each call, which costs
 more than all the rest of a call. What stays aiohttp's is the hard part: connecting, the pool, TLS,
 and the parser of the answer. Where a request needs more than this, or somebody watches aiohttp's
-client, it goes through that.
+client, it goes through that. Heads are written once for all requests that share them.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import yarl
+from multidict import CIMultiDict
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
-from zai_async._transport._client import READ_BUFFER, ClientTransport, socks_connector
+from zai_async._transport._client import (
+    READ_BUFFER,
+    ClientTransport,
+    all_fields,
+    with_secrets,
+)
+from zai_async._transport._connections import socks_connector
 from zai_async._transport._errors import presentable, translate
-from zai_async._transport._headers import HeaderCache
 from zai_async._transport._internals import (
     Origin,
     PooledConnector,
     ReceivedResponse,
     is_watched,
+    serialize_head,
 )
+from zai_async.errors import ConfigurationError
 
-__all__ = ["DirectTransport", "WriteCoalescer"]
+__all__ = ["DirectTransport", "HeaderCache", "WriteCoalescer"]
 
 # A larger body has to wait for the socket.
 _MOST_BODY: Final = 2**16
 _MOST_ORIGINS: Final = 64
+_MOST_HEADS: Final = 64
 _USUAL: Final = (False, None, False)
 """The place of the session that is neither fresh, nor behind SOCKS, nor on the caller's pool."""
 _NO_TRACES: Final[list[Any]] = []
@@ -163,3 +173,56 @@ class WriteCoalescer:
         for transport, data in pending:
             if not transport.is_closing():
                 transport.write(data)
+
+
+class KnownHead(NamedTuple):
+    """Holds a head in a closure, so that nothing that prints attributes shows its secrets."""
+
+    fields: Mapping[str, str]
+    secrets: Mapping[str, Secret]
+    reveal: Callable[[], bytes]
+
+
+class HeaderCache:
+    """Remembers heads by address; one is valid for the very same fields only."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, yarl.URL], KnownHead] = {}
+
+    def reveal(self, request: Request, url: yarl.URL, origin: Origin) -> bytes:
+        """Return the bytes of a request before the length of its body.
+
+        Raises:
+            ConfigurationError: A header field holds a line break.
+        """
+        place = request.method, url
+        known = self._known.get(place)
+        # Compared by identity: the fields of one client are one object, made once.
+        if (
+            known is None
+            or known.fields is not request.headers
+            or known.secrets is not request.secret_headers
+            or request.secret_query
+        ):
+            written = written_head(request, url, origin)
+            if written is None:
+                raise ConfigurationError("a header field holds a line break")
+            known = KnownHead(request.headers, request.secret_headers, written)
+            if place in self._known or len(self._known) < _MOST_HEADS:
+                self._known[place] = known
+        return known.reveal()
+
+
+def written_head(request: Request, url: yarl.URL, origin: Origin) -> Callable[[], bytes] | None:
+    """Write a head; None if it cannot be: an exception would carry this frame, and the secrets."""
+    # Host and Accept-Encoding as aiohttp writes them, so that both ways send the same.
+    own = origin.request.headers
+    try:
+        head = CIMultiDict({"Host": own["Host"]})
+        head.update(all_fields(request))
+        head.setdefault("Accept-Encoding", own["Accept-Encoding"])
+        line = f"{request.method} {with_secrets(request, url).raw_path_qs} HTTP/1.1"
+        written = serialize_head(line, head).removesuffix(b"\r\n")
+    except ValueError:
+        return None
+    return lambda: written
