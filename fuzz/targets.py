@@ -10,7 +10,7 @@ from tests.sse_reference import Interpretation
 from zai_async._codes import Kind, Repeat
 from zai_async._protocol.sse import SSEParser
 from zai_async._secrets import Secret
-from zai_async._wire.refusals import error_in_body
+from zai_async._wire.replies import error_in_body
 from zai_async.errors import APIError
 from zai_async.models import ChatCompletion, ChatCompletionChunk
 from zai_async.models.encoding import encode

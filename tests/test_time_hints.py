@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zai_async._wire.time_hints import BEIJING, parse_reset_time, parse_retry_after
+from zai_async._wire.faults import BEIJING, parse_reset_time, parse_retry_after
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=BEIJING).timestamp()
 

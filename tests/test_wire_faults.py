@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS
 from zai_async._secrets import MASK, Secret
 from zai_async._wire import error_in_body, find_fault, meaning_of, not_the_api, to_error
-from zai_async._wire.faults import Fault
-from zai_async._wire.time_hints import BEIJING
+from zai_async._wire.faults import BEIJING, Fault
 from zai_async.errors import (
     API_ERRORS,
     APIError,

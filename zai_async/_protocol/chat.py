@@ -15,6 +15,7 @@ from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async.errors import StreamRestartedError, ToolCallIncompleteError, ZaiError
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
+from zai_async.models.tolerant import UNREADABLE
 
 __all__ = ["ChatDecoder", "Generation"]
 
@@ -25,7 +26,6 @@ _MAY_RESET: Final = frozenset({None, "completion", "events"})
 # The first chunk can be read before it is known through which view.
 _MAY_TELL_EVENTS: Final = frozenset({None, "events"})
 _CUT_FIELDS: Final = frozenset({b"d", b"da", b"dat"})
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _RECEIVING: Final = DecoderState.RECEIVING
 _FINISHED: Final = DecoderState.FINISHED
 _choices = attrgetter("choices")
@@ -154,7 +154,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             return None
         try:
             chunk: ChatCompletionChunk = self._json.decode(payloads[0])
-        except _UNREADABLE:
+        except UNREADABLE:
             return self._accept(payloads[0])
         if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
             return self._accept_chunk(payloads[0], chunk)
@@ -173,7 +173,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self.settle()
         try:
             batch = list(map(self._json.decode, run))
-        except _UNREADABLE:
+        except UNREADABLE:
             return super().advance()
         # A generation that takes the place of another one goes on: the last id tells of any change.
         if batch[-1].id != generation.id or not all(map(_choices, batch)):

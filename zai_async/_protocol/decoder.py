@@ -23,7 +23,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Outcome, Usage
-from zai_async.models.tolerant import decode
+from zai_async.models.tolerant import UNREADABLE, decode
 
 __all__ = ["Decoder", "DecoderContext", "EventDecoder"]
 
@@ -38,7 +38,6 @@ _MOST_FOREIGN: Final = 2**15
 _PAGE: Final = 2**13
 """Bytes of a page, or of an error, after which to wait for no more."""
 _EVENT_LINE: Final = re.compile(rb"[\r\n]data:")
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class DecoderContext(msgspec.Struct, kw_only=True):
@@ -63,7 +62,7 @@ class DecoderContext(msgspec.Struct, kw_only=True):
         """Raise the error that an event reports, if it reports one."""
         try:
             fault = find_fault(msgspec.json.decode(data))
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         if fault is not None:
             raise to_error(
@@ -277,7 +276,7 @@ class Decoder(abc.ABC, Generic[T]):
         """Decode an event; None for one that says nothing, and for the end mark."""
         try:
             return self._json.decode(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             data = data.strip()  # an end mark, odd types, or damage
         # Not part of the standard, but of OpenAI's API: https://platform.openai.com/docs/api-reference
         if data.startswith(END_MARK):

@@ -1,18 +1,19 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.batches import judge_results
+from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import Fault, find_fault
 from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
 from zai_async._wire.raw_requests import RawRequestFactory, with_raw_body
-from zai_async._wire.refusals import (
+from zai_async._wire.replies import (
     error_in_body,
     meaning_of,
     not_the_api,
+    parse_reply,
     shown_body,
     to_error,
 )
-from zai_async._wire.replies import open_envelope, parse_reply
 from zai_async._wire.requests import Request, RequestFactory, authorized
 
 __all__ = [

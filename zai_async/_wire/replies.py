@@ -1,41 +1,62 @@
-"""From the bytes of an answer, out of the envelope of a gateway, to its struct or its error."""
+"""From the bytes of an answer to its struct, or to the error that a refused one is raised as."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, TypeVar, cast, get_origin
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
 from zai_async._outcomes import accept
-from zai_async._secrets import Secret
-from zai_async._wire.operation import Operation
-from zai_async._wire.refusals import (
-    NO_SIGN,
-    UNREADABLE,
-    error_in_body,
-    not_the_api,
-    shown_body,
-    signs_of,
+from zai_async._secrets import UNPRINTABLE, Secret, printable, redact
+from zai_async._wire.envelopes import open_envelope
+from zai_async._wire.faults import (
+    MARKUP,
+    Fault,
+    find_fault,
+    hidden_fault,
+    name_of,
+    objects_in,
+    parse_reset_time,
+    parse_retry_after,
 )
-from zai_async.errors import ZaiError
+from zai_async._wire.operation import Operation
+from zai_async.errors import API_ERRORS, APIError, ResponseError, ZaiError
 from zai_async.models import Reply
 from zai_async.models.tasks import state_of
-from zai_async.models.tolerant import decode, decode_tolerantly
+from zai_async.models.tolerant import UNREADABLE, decode, decode_tolerantly
 from zai_async.providers import ZAI, Provider
 
 __all__ = [
     "bare_text",
+    "error_in_body",
     "may_report",
-    "native_task",
-    "open_envelope",
+    "meaning_of",
+    "not_the_api",
     "parse_reply",
-    "peeled",
+    "shown_body",
+    "to_error",
 ]
 
 T = TypeVar("T")
 
-_NATIVE_TO_ALL = frozenset(Reply.__struct_encode_fields__)
 # What gateways put around an answer, tried when nothing of the answer stands outside.
 _ENVELOPES = ("data", "result", "output", "response")
+_LONGEST_MESSAGE = 500
+_LONGEST_BODY = 2000
+_LONGEST_SNIPPET = 200
+# Of a larger body not even the beginning of what redaction leaves of this much is shown.
+_LONGEST_READ = 2**20
+_NOT_FOUND = re.compile(r"\b404\W{0,3}NOT[_ ]?FOUND", re.IGNORECASE)
+# The framework below the platform reports requests that it cannot map as code 500, with HTTP 200.
+_CALLERS_FAULT = re.compile(
+    r"Required \w+ (?:\w+ )?'?[\w.]*'? ?(?:for method|is (?:missing|not present))"
+    r"|Required request \w+|JSON parse error|is not supported|Failed to convert"
+    r"|must not be (?:null|empty|blank)|\u4e0d\u80fd\u4e3a\u7a7a|\u53c2\u6570",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d{3,4}", re.ASCII)
+_TIMED = frozenset({"quota", "throttle"})
 
 
 def parse_reply(
@@ -88,13 +109,13 @@ def parse_reply(
 def may_report(data: bytes) -> bool:
     """Tell whether a body has any sign of a fault; costs a fraction of decoding it."""
     try:
-        signs = signs_of(data)
+        signs = _signs_of(data)
     except UNREADABLE:
         return True
     # Every poll tells how far a task is, which is a sign only of those that failed.
     if signs.task_status is not None and str(signs.task_status).upper() != "FAIL":
         signs.task_status = None
-    return bool(signs != NO_SIGN)
+    return bool(signs != _NO_SIGN)
 
 
 def _decoded(
@@ -174,56 +195,151 @@ def bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]
     return msgspec.json.encode({operation.bare_text: text})
 
 
-def open_envelope(provider: Provider, result: type[Any], data: bytes) -> bytes:
-    """Return a body as the platform would have sent it; ``result`` is what it will be decoded to.
-
-    A body is taken out of an envelope only if it lacks every field of the result itself.
-    """
-    if provider.envelope:
-        data = peeled(data, provider.envelope, _fields(result))
-    if provider.statuses and "task_status" in _fields(result):
-        data = native_task(data, provider.statuses)
-    return data
-
-
-def _fields(result: type[Any]) -> frozenset[str]:
-    struct = get_origin(result) or result
-    return frozenset(getattr(struct, "__struct_encode_fields__", ())) - _NATIVE_TO_ALL
-
-
-def peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
-    """Return what lies in the envelope of a gateway, or the body itself if it is none."""
-    document = _raw_object(data)
-    found = [key for key in keys if key in document]
-    if len(found) != 1 or (fields - {*keys}) & document.keys():
-        return data
-    inner = bytes(document[found[0]])
-    if inner.startswith(b"{"):
-        return inner
-    # A list that has lost its frame on the way.
-    whole = inner.startswith(b"[") and "data" in fields and found != ["data"]
-    return b'{"data":' + inner + b"}" if whole else data
+def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
+    """Classify by business code first, by HTTP status second."""
+    if code == "500" and _NOT_FOUND.search(message):
+        return STATUSES[404]
+    if code == "500" and _CALLERS_FAULT.search(message):
+        return STATUSES[400]
+    # The code decides: with HTTP 429 come a busy model, an empty purse and an expired plan.
+    known = CODES.get(code) if code else None
+    if known is None and code and _NUMBER.fullmatch(code):
+        # A status that stands in the place of a code, or a member of a band that is not listed.
+        # Most of 13xx is about limits, but a status of its own says more than that.
+        limits = code.startswith("13") and status < 400
+        known = STATUSES[429] if limits else BAND.get(code[:2])
+        if len(code) == 3:
+            known = STATUSES.get(int(code))
+    return known or STATUSES.get(status) or UNKNOWN_STATUS.get(status // 100) or UNKNOWN_STATUS[2]
 
 
-def native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:
-    """Translate the ``status`` and ``url`` of a task into what the platform says."""
-    document = _raw_object(data)
-    told = bytes(document.pop("status", b"")).strip(b'"')
-    status = statuses.get(told.decode("utf-8", "replace").lower())
-    if status is None or "task_status" in document:
-        return data
-    task: dict[str, Any] = {**document, "task_status": status}
-    if "url" in document:
-        task.setdefault("video_result", [{"url": document["url"]}])
-    return msgspec.json.encode(task)
+def to_error(
+    fault: Fault,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    now: float,
+    body: str = "",
+    secrets: Iterable[Secret] = (),
+) -> APIError:
+    """Make the exception for a fault; ``now`` in seconds since the epoch."""
+    secrets = tuple(secrets)
+    meaning = meaning_of(fault.code, status, fault.message)
+    # Only what has the colon of a clock in it can tell a moment.
+    timed = meaning.kind in _TIMED and ":" in fault.message
+    retry_at = parse_reset_time(fault.message, now) if timed else None
+    # A limit that tells a moment is no matter of seconds, whatever its code.
+    if retry_at is not None and meaning.kind == "throttle":
+        meaning = Meaning("quota", "reset")
+    # Some gateways wrap a whole page in JSON.
+    message = fault.message or f"the API answered HTTP {status}"
+    if MARKUP.search(message):
+        message = _describe(message, status, headers)
+    # Redacted before it is cut, which could leave the better part of a key at the end.
+    message = redact(message, secrets)
+    if UNPRINTABLE.search(message):
+        message = printable(message)
+    message = message[:_LONGEST_MESSAGE]
+    return API_ERRORS.get(meaning.kind, APIError)(
+        message,
+        kind=meaning.kind,
+        code=redact(fault.code or "", secrets) or None,
+        status_code=status,
+        request_id=redact(fault.request_id or headers.get("X-Log-Id") or "", secrets) or None,
+        hint=meaning.hint,
+        retryable=meaning.repeat not in {"never", "reset"},
+        repeat=meaning.repeat,
+        retry_at=retry_at,
+        retry_after=parse_retry_after(headers, now),
+        body=redact(body, secrets)[:_LONGEST_BODY],
+    )
 
 
-def _raw_object(data: bytes) -> dict[str, msgspec.Raw]:
+def error_in_body(
+    data: bytes,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    now: float,
+    secrets: Iterable[Secret] = (),
+) -> ZaiError | None:
+    """Return the error that a whole body reports, None when it is no error."""
     try:
-        return _objects.decode(data)
+        document = msgspec.json.decode(data)
     except UNREADABLE:
-        return {}
+        document = data.decode("utf-8-sig", "replace") if status >= 400 else None
+    if isinstance(document, str) and not MARKUP.search(document):
+        # Encoded twice, or behind the first words of a relay.
+        document = next(objects_in(document), None)
+    fault = find_fault(document, status=status)
+    if fault is None and status < 400:
+        return None
+    secrets = tuple(secrets)
+    text = shown_body(data, secrets)
+    if fault is None:
+        hidden = None if MARKUP.search(text) else hidden_fault(text)
+        fault = Fault(hidden and hidden.code, _describe(text, status, headers))
+    error = to_error(fault, status=status, headers=headers, now=now, body=text, secrets=secrets)
+    if isinstance(document, dict):
+        # Of a long body, only the beginning is kept.
+        told = cast("dict[str, object]", document)
+        if "status" in told:
+            error.status = redact(name_of(told["status"]), secrets)
+        if "task_status" in told:
+            error.task_status = redact(name_of(told["task_status"]), secrets)
+    return error
 
 
-_objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+def not_the_api(
+    data: bytes,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    secrets: Iterable[Secret] = (),
+    operation: Operation[Any] | None = None,
+) -> ResponseError:
+    """Make the exception for what is no answer of the API, or none of this ``operation``."""
+    what = "not an API answer"
+    if operation is not None:
+        fields = " or ".join(operation.essential)
+        what = f"not an answer of {operation.name}, which has {fields}"
+    secrets = tuple(secrets)
+    text = shown_body(data, secrets)
+    return ResponseError(
+        f"{what}: {_describe(text, status, headers)}",
+        status_code=status,
+        request_id=redact(headers.get("X-Log-Id", ""), secrets) or None,
+        body=text,
+        hint="Check the base URL; a proxy or another server may have answered.",
+    )
+
+
+def shown_body(data: bytes, secrets: Iterable[Secret]) -> str:
+    """Return the beginning of a body for an error; redacted before it is cut."""
+    return redact(data[:_LONGEST_READ].decode("utf-8", "replace"), secrets)[:_LONGEST_BODY]
+
+
+def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
+    """Say in one line what came instead of an error object; never quote markup."""
+    kind = printable(headers.get("Content-Type", "no content type").partition(";")[0])
+    plain = " ".join(text.split())
+    if not plain:
+        return f"HTTP {status} with an empty body"
+    if plain.startswith("<") or MARKUP.search(plain):
+        return f"HTTP {status} with a page ({kind}) instead of an API answer"
+    return f"HTTP {status} ({kind}): {printable(plain)[:_LONGEST_SNIPPET]}"
+
+
 _documents = msgspec.json.Decoder(dict[str, Any])
+
+# Most answers have none of the keys without which a body reports no fault, and to see that costs
+# a fraction of decoding them.
+_SIGNS: Final = (
+    *("error", "errors", "code", "success", "task_status", "agent_id", "statusCode", "errcode"),
+    *("errorCode", "error_code", "errorMessage", "error_message", "errorMsg", "error_msg"),
+    *("errmsg", "message", "msg"),
+)
+_Signs = msgspec.defstruct("_Signs", [(name, Any, None) for name in _SIGNS], gc=False)
+_NO_SIGN: Final[Any] = _Signs()
+_signs_of: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(_Signs).decode
+"""Returns what a body has of the keys that errors have, to be compared with ``_NO_SIGN``."""

@@ -1,0 +1,68 @@
+"""The envelopes of gateways, and the words in which they tell how far a task is."""
+
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+import msgspec
+
+from zai_async.models import Reply
+from zai_async.models.tolerant import UNREADABLE
+from zai_async.providers import Provider
+
+__all__ = ["native_task", "open_envelope", "peeled"]
+
+_NATIVE_TO_ALL = frozenset(Reply.__struct_encode_fields__)
+
+
+def open_envelope(provider: Provider, result: type[Any], data: bytes) -> bytes:
+    """Return a body as the platform would have sent it; ``result`` is what it will be decoded to.
+
+    A body is taken out of an envelope only if it lacks every field of the result itself.
+    """
+    if provider.envelope:
+        data = peeled(data, provider.envelope, _fields(result))
+    if provider.statuses and "task_status" in _fields(result):
+        data = native_task(data, provider.statuses)
+    return data
+
+
+def _fields(result: type[Any]) -> frozenset[str]:
+    struct = get_origin(result) or result
+    return frozenset(getattr(struct, "__struct_encode_fields__", ())) - _NATIVE_TO_ALL
+
+
+def peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
+    """Return what lies in the envelope of a gateway, or the body itself if it is none."""
+    document = _raw_object(data)
+    found = [key for key in keys if key in document]
+    if len(found) != 1 or (fields - {*keys}) & document.keys():
+        return data
+    inner = bytes(document[found[0]])
+    if inner.startswith(b"{"):
+        return inner
+    # A list that has lost its frame on the way.
+    whole = inner.startswith(b"[") and "data" in fields and found != ["data"]
+    return b'{"data":' + inner + b"}" if whole else data
+
+
+def native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:
+    """Translate the ``status`` and ``url`` of a task into what the platform says."""
+    document = _raw_object(data)
+    told = bytes(document.pop("status", b"")).strip(b'"')
+    status = statuses.get(told.decode("utf-8", "replace").lower())
+    if status is None or "task_status" in document:
+        return data
+    task: dict[str, Any] = {**document, "task_status": status}
+    if "url" in document:
+        task.setdefault("video_result", [{"url": document["url"]}])
+    return msgspec.json.encode(task)
+
+
+def _raw_object(data: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _objects.decode(data)
+    except UNREADABLE:
+        return {}
+
+
+_objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
