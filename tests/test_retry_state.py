@@ -9,26 +9,29 @@ from zai_async import (
     BadRequestError,
     CallOptions,
     ConnectionLostError,
-    Provider,
     QuotaError,
     RateLimitError,
     RetryPolicy,
     ServerError,
 )
 from zai_async._operations import CHAT, FILE_UPLOAD
-from zai_async.retry import RetryBudget
-from zai_async.session import Settings
-from zai_async.session.retrying import RetryState, describe_retry
+from zai_async.retry import RetryBudget, RetryState, describe_retry
 
 CLOCK = FakeClock()
+POLICY = RetryPolicy()
 NOW = datetime.fromtimestamp(CLOCK.wall(), UTC)
 
 
-def state(operation=CHAT, *, budget=None, files=None, **options):
-    names = ("retry", "wait_for_quota", "provider")
-    changes = {name: options.pop(name) for name in names if name in options}
-    settings = Settings(clock=CLOCK, **changes)
-    return RetryState(settings, budget or RetryBudget(), operation, CallOptions(**options), files)
+def state(operation=CHAT, *, policy=POLICY, budget=None, files=None, signs=False, **options):
+    return RetryState(
+        policy,
+        budget or RetryBudget(),
+        CLOCK,
+        CallOptions(**options),
+        repeatable=operation.repeatable,
+        files=files,
+        signs=signs,
+    )
 
 
 def decide(retry, error, *, attempts=1, elapsed=0.0, queues=False):
@@ -58,10 +61,10 @@ def test_the_policy_says_how_long():
 
 def test_a_call_may_have_retries_of_its_own():
     patient = RetryPolicy(retries=9)
-    assert decide(state(retry=patient, retries=1), busy()) == 1.0
-    assert decide(state(retry=patient, retries=1), busy(), attempts=2) is None
-    assert decide(state(retry=patient, retries=0), busy()) is None
-    assert decide(state(retry=RetryPolicy(retries=0)), busy()) is None
+    assert decide(state(policy=patient, retries=1), busy()) == 1.0
+    assert decide(state(policy=patient, retries=1), busy(), attempts=2) is None
+    assert decide(state(policy=patient, retries=0), busy()) is None
+    assert decide(state(policy=RetryPolicy(retries=0)), busy()) is None
 
 
 def test_what_must_not_happen_twice_is_sent_again_only_if_it_was_refused():
@@ -139,12 +142,11 @@ def refused(code, message="no", status=400):
 
 @pytest.mark.parametrize("code", ["1003", "1004"])
 def test_a_token_is_signed_again_once(code):
-    signed = {"provider": Provider(name="x", base_url="https://x.example", key_in="jwt")}
-    retry = state(**signed, retries=1)
+    retry = state(signs=True, retries=1)
     assert decide(retry, refused(code, status=401)) == 0.0
     assert decide(retry, refused(code, status=401), attempts=2) is None
-    assert decide(state(**signed), refused("1000", status=401)) is None
-    assert decide(state(**signed, retries=0), refused(code, status=401)) is None
+    assert decide(state(signs=True), refused("1000", status=401)) is None
+    assert decide(state(signs=True, retries=0), refused(code, status=401)) is None
     assert decide(state(), refused(code, status=401)) is None
 
 

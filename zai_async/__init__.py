@@ -108,7 +108,7 @@ if TYPE_CHECKING:
         truto,
     )
     from zai_async.resources.account import EndpointCheck
-    from zai_async.retry import Backoff, RetryPolicy
+    from zai_async.retry import Backoff, RetryPolicy, no_retries
     from zai_async.session import (
         Coordinator,
         FinishEvent,
@@ -119,7 +119,6 @@ if TYPE_CHECKING:
         ResponseEvent,
         RetryEvent,
         StartEvent,
-        no_retries,
     )
     from zai_async.streams import ChatStream, EventStream
     from zai_async.streams.serialization import from_dict, to_dict

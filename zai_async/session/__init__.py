@@ -15,7 +15,6 @@ from zai_async.session.hooks import (
 )
 from zai_async.session.loops import LoopSession, Sessions
 from zai_async.session.manager import SessionManager
-from zai_async.session.retrying import no_retries
 from zai_async.session.settings import Settings
 
 __all__ = [
@@ -35,5 +34,4 @@ __all__ = [
     "Sessions",
     "Settings",
     "StartEvent",
-    "no_retries",
 ]

@@ -24,12 +24,12 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import CallOptions, Usage
+from zai_async.retry import RetryState, describe_retry, retries_forbidden
 from zai_async.session.bodies import raise_no_stream
 from zai_async.session.hooks import Hooks
 from zai_async.session.loops import InFlightCall, LoopSession, Sessions
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
 from zai_async.session.record import CallRecord, usage_of
-from zai_async.session.retrying import RetryState, describe_retry, retries_forbidden
 from zai_async.session.settings import Settings
 from zai_async.uploads import BodyStream
 
@@ -64,8 +64,7 @@ class Call:
         self.settings = settings
         self.options = options
         self.operation: Operation[Any] = factory.operation
-        own = options.timeout is not None
-        self.timeout = settings.timeout_for(options) if own else settings.timeout
+        self.timeout = settings.timeout_for(options) if options.timeout else settings.timeout
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
         # What the call is counted under: its model, its agent, or else the operation.
@@ -80,8 +79,7 @@ class Call:
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions
         self._in_flight = InFlightCall(sessions.calls)
-        queues = sessions.unlimited if nested else sessions.queues
-        self.permit = queues.permit(settings, self.record.model)
+        self.permit = (sessions.unlimited if nested else sessions.queues).permit(settings, model)
         self._retry: RetryState | None = None
         self._retrying: tuple[ZaiError, float, RetryState] | None = None
         self._error: BaseException | None = None
@@ -276,9 +274,7 @@ class Call:
         hints = [error.hint, self.settings.provider.hints.get(error.kind)]
         if error.kind == "not_found":
             hints.append(f"The address was {self.request.url.partition('?')[0]}.")
-        hints.append(self.permit.hint)
-        if self._retry is not None:
-            hints.append(self._retry.hint)
+        hints += [self.permit.hint, self._retry.hint if self._retry else None]
         error.hint = " ".join(filter(None, hints)) or None
 
     def progressed(self) -> None:
@@ -337,8 +333,17 @@ class Call:
             # An answer may come while the body is still being sent, and so may the end.
             error.request_sent = error.request_sent and self._files.sent_whole
         if self._retry is None:  # most calls need none
-            budget, how = self._sessions.retry_budget, (self.operation, self.options, self._files)
-            self._retry = RetryState(self.settings, budget, *how)
+            settings = self.settings
+            self._retry = RetryState(
+                settings.retry,
+                self._sessions.retry_budget,
+                settings.clock,
+                self.options,
+                repeatable=self.operation.repeatable,
+                files=self._files,
+                waits_for_quota=settings.wait_for_quota,
+                signs=settings.provider.key_in == "jwt",
+            )
         wait = self._retry.decide(
             error,
             attempts=len(self.record.attempts),
