@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from zai_async.limiter import (
+    SEEN,
     Bucket,
     Evidence,
     Limits,
@@ -498,7 +499,7 @@ class TestWeather:
         assert evidence.surprise == 0
 
     def test_a_rate_that_is_found_is_kept_to(self) -> None:
-        pacer, now, passed, free = Pacer(), 0.0, 0, 0.0
+        pacer, now, passed, free = Pacer(deque(maxlen=SEEN)), 0.0, 0, 0.0
         while now < 100:
             ready = max(now, pacer.ready_at(now))
             pacer.take(ready)
@@ -511,7 +512,7 @@ class TestWeather:
         assert 0.85 * 500 <= passed <= 500
 
     def test_a_pace_that_nobody_needs_is_given_up(self) -> None:
-        pacer = Pacer()
+        pacer = Pacer(deque(maxlen=SEEN))
         pacer.refused(0.0, 0.0)
         pacer.take(0.5)
         assert 1.0 < pacer.ready_at(0.6) < 2.0

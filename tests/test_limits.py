@@ -119,7 +119,8 @@ def test_a_refused_call_waits_for_a_slot_within_the_budget_only():
         async with client(FakeTransport(BUSY), retry=retry) as zai:
             with pytest.raises(RateLimitError) as caught:
                 await ask(zai)
-            assert 3 <= len(caught.value.attempts) <= 12
+            # By chance, each of its pauses may be half as long as it usually is.
+            assert 3 <= len(caught.value.attempts) <= 16
             assert zai.limits.snapshot()["glm-5.3"].in_flight == 0
         return anyio.current_time()
 

@@ -12,9 +12,9 @@ for other reasons, too: a model may be busy for everybody, or the requests of a 
 * **Weather is flat.** Refusals at a size at which others pass, at the rate that is usual, leave
   the window alone, and only the refused call waits. What is usual is learnt, for each kind of
   refusal: codes say what it claims to be about, which is where belief begins
-  (``evidence.Evidence``).
+  (``size.Evidence``).
 * **A cut is a trial.** If refusals go on at the same rate in the smaller window, it was the
-  weather: the window gets back what it lost (``evidence.Trial``).
+  weather: the window gets back what it lost (``trials.Trial``).
 * Single requests probe for more room, when those that were refused have been paid for by 20 to 40
   that pass, or after a few seconds if the limit is not certain. A probe that passes starts a
   search; up to what has worked before, the window doubles.
@@ -35,13 +35,14 @@ refused for a while, or was sent before one that has been, is taken to have pass
 
 from typing import NamedTuple
 
-from zai_async.limiter.evidence import Evidence, Rate, Refusal, Trial
-from zai_async.limiter.pace import Bucket, Pacer
+from zai_async.limiter.pace import SEEN, Bucket, Pacer
 from zai_async.limiter.settings import Limits
-from zai_async.limiter.size import Size
+from zai_async.limiter.size import Evidence, Rate, Size
+from zai_async.limiter.trials import Refusal, Trial
 from zai_async.limiter.window import QueueEntry, Snapshot, Window
 
 __all__ = [
+    "SEEN",
     "Bucket",
     "Evidence",
     "Limits",

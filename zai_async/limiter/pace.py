@@ -4,10 +4,10 @@ import math
 from collections import deque
 from typing import Final
 
-__all__ = ["Bucket", "Pacer"]
+__all__ = ["SEEN", "Bucket", "Pacer", "Rates"]
 
 _MINUTE: Final = 60.0
-_SEEN: Final = 32
+SEEN: Final = 32
 """Requests that passed lately, by which a rate is measured."""
 _LEAST_LEFT, _MOST_LEFT = 0.5, 0.93
 """What a refusal leaves of the pace: as much as passed, within these bounds."""
@@ -57,12 +57,15 @@ class Pacer:
     A refusal sets the pace to a little less than what has passed lately; then it grows again, at
     first slowly, so that the limit is met now and then only. Requests go evenly: how many may go at
     once is not known.
+
+    Args:
+        recent: When those were sent that passed lately, the last ``SEEN``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recent: deque[float]) -> None:
         self.rate = math.inf
         """Requests per second; infinite until one is refused for its rate."""
-        self.recent: deque[float] = deque(maxlen=_SEEN)
+        self.recent = recent
         """When those were sent that passed lately."""
         self._last = -math.inf
         self._grown_at = 0.0
@@ -115,3 +118,29 @@ class Pacer:
             gain = _LARGEST_GAIN  # nothing is known yet but that there is a limit
         # After an hour of silence the exponent would be beyond what a float can hold.
         return self.rate * math.exp(min(gain * (now - self._grown_at), _ENOUGH))
+
+
+class Rates:
+    """What bounds the requests of a window in time: what is known, and what is found out.
+
+    Args:
+        requests: Those that may be sent.
+        tokens: Those that they may use.
+        recent: When requests were sent that passed lately.
+    """
+
+    def __init__(self, requests: Bucket, tokens: Bucket, recent: deque[float]) -> None:
+        self.requests = requests
+        self.tokens = tokens
+        self.pacer = Pacer(recent)
+
+    def ready_at(self, tokens: float, now: float) -> float:
+        """Return when a request may go that is expected to use so many tokens."""
+        known = max(self.requests.ready_at(1), self.tokens.ready_at(tokens))
+        return max(known, self.pacer.ready_at(now))
+
+    def take(self, tokens: float, now: float) -> None:
+        """Note that such a request goes."""
+        self.requests.take(1, now)
+        self.tokens.take(tokens, now)
+        self.pacer.take(now)

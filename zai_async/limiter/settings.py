@@ -1,11 +1,12 @@
 """What a user may say about limits."""
 
 import math
+from collections import deque
 from typing import Final, Literal
 
 import msgspec
 
-from zai_async.limiter.pace import Bucket
+from zai_async.limiter.pace import Bucket, Rates
 
 __all__ = ["Limits"]
 
@@ -46,7 +47,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             usual = int(self.start)
             nearest = max(self.least, min(usual, self.most or usual))
             msgspec.structs.force_setattr(self, "start", nearest)
-        if not 1 <= self.least <= self.start <= self.ceiling:
+        ceiling = math.inf if self.most is None else self.most
+        if not 1 <= self.least <= self.start <= ceiling:
             raise ValueError("limits must satisfy 1 <= least <= start <= most")
         for name in ("requests_per_minute", "tokens_per_minute"):
             rate = getattr(self, name)
@@ -55,13 +57,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         if self.burst is not None and not 0 <= self.burst < math.inf:
             raise ValueError(f"burst must be None or 0 or more seconds, not {self.burst!r}")
 
-    @property
-    def ceiling(self) -> float:
-        """The largest window: ``most``, or infinity."""
-        return math.inf if self.most is None else self.most
+    def rates(self, recent: deque[float]) -> Rates:
+        """Return what keeps to the rates, and finds the one that nobody told.
 
-    def bucket(self, per_minute: float | None, *, at_once: int) -> Bucket:
-        """Return what keeps to a rate; ``at_once`` units are no burst worth speaking of."""
+        ``recent`` tells when requests were sent that passed lately.
+        """
+        # 30 requests at once are no burst worth speaking of.
+        requests = self._bucket(self.requests_per_minute, at_once=30)
+        return Rates(requests, self._bucket(self.tokens_per_minute, at_once=0), recent)
+
+    def _bucket(self, per_minute: float | None, *, at_once: int) -> Bucket:
         rate = math.inf if per_minute is None else per_minute
         usual = min(max(_BURST, at_once * _MINUTE / rate), _MINUTE)
         return Bucket(rate, usual if self.burst is None else self.burst)

@@ -1,11 +1,18 @@
-"""How large a window is: the search for a limit that nobody tells, in whatever weather."""
+"""How large a window is: the search for a limit that nobody tells, in whatever weather.
+
+One refusal looks like a limit and like bad weather. ``Evidence`` compares what happens since the
+first refusal in doubt with what is usual: it takes a refusal where nothing has passed before for a
+limit soon, and one where others pass for weather. A ``Trial`` looks what a smaller window changes.
+"""
 
 import math
 from typing import Final
 
-from zai_async.limiter.evidence import Evidence, Refusal, Trial
+import msgspec
 
-__all__ = ["Size"]
+from zai_async.limiter.trials import Probes, Refusal, Trial
+
+__all__ = ["Evidence", "Rate", "Size"]
 
 _DOUBT: Final = {"concurrency": 1.5, "unknown": 3.0, "overload": 8.0}
 """The surprise from which on refusals are taken for a limit; a busy model is believed first."""
@@ -20,10 +27,142 @@ _MIXED: Final = 0.8
 _HALF: Final = 0.5
 _CAREFUL: Final = 5
 """The window grows by one up to here: a job of twenty calls must not be refused three times."""
-_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 200
-"""Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
-_WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
-"""Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
+_MEMORY: Final = 200.0
+"""Requests after which the usual share of refusals is forgotten."""
+_LEAST_EXPECTED: Final = 0.02
+"""The weather is never so fine that a single refusal would prove anything."""
+_NOTICEABLE: Final = 0.05
+"""A share of refusals that is higher by no more than this is not worth a smaller window."""
+_ENOUGH, _LASTING = 3, 0.03
+_CHECKED_AFTER: Final = 300
+"""Requests after which weather that lasts is questioned: perhaps a smaller window helps."""
+
+
+class Rate(msgspec.Struct):
+    """How many requests passed and how many were refused, under some condition."""
+
+    accepted: float = 0.0
+    refused: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """How many there were."""
+        return self.accepted + self.refused
+
+    @property
+    def share(self) -> float:
+        """The share that was refused; 0 if there was nothing."""
+        return self.refused / self.total if self.refused else 0.0
+
+    def add(self, other: "Rate", *, memory: float = _MEMORY) -> None:
+        """Count what another has seen, too, and let the past fade beyond ``memory`` requests."""
+        self.accepted += other.accepted
+        self.refused += other.refused
+        self.fade(memory)
+
+    def fade(self, memory: float) -> None:
+        """Keep the share, but give it the weight of no more than ``memory`` requests."""
+        weight = min(1.0, memory / self.total) if self.total else 1.0
+        self.accepted *= weight
+        self.refused *= weight
+
+
+class Evidence:
+    """What is known about the refusals of one kind.
+
+    Args:
+        steady: Whether such refusals are hardly ever weather: only a trial can tell that they are.
+    """
+
+    def __init__(self, *, steady: bool = False) -> None:
+        self._steady = steady
+        self.usual = Rate(9.75, 0.25)
+        """How many are refused whatever is in flight."""
+        self.doubts = Rate()
+        """What happened since a refusal that is not explained yet."""
+        self._recent = Rate()  # whatever it was about
+        self._counted = self._counted_recently = 0
+        self._checked_at = 0
+
+    @property
+    def expected(self) -> float:
+        """The share of requests that is refused whatever is in flight."""
+        return _LEAST_EXPECTED if self._steady else max(self.usual.share, _LEAST_EXPECTED)
+
+    @property
+    def surprise(self) -> float:
+        """How much better a higher rate explains the doubts than the usual one does.
+
+        It is the logarithm of a likelihood ratio: 3 is a hint, one in twenty; 5 is nearly a proof.
+        """
+        share, usual = self.doubts.share, self.expected
+        if share <= usual:
+            return 0.0
+        gain = self.doubts.refused * math.log(share / usual)
+        if share < 1:
+            gain += self.doubts.accepted * math.log((1 - share) / (1 - usual))
+        return gain
+
+    def accepted(self) -> None:
+        """Learn that a request passed while there were doubts."""
+        self.doubts.accepted += 1
+        self._counted += 1
+        if self.doubts.share <= self.expected + _NOTICEABLE:
+            self.usual.add(self.doubts)
+            self.doubts = Rate()
+
+    def refused(self, passed: int, *, frontier: bool) -> None:
+        """Learn that a request was refused, after ``passed`` that passed since the beginning.
+
+        At the ``frontier``, nothing of this size has passed before.
+        """
+        if not self.doubts.refused:
+            self.usual.add(Rate(passed - self._counted))
+            self._counted = passed
+        self.doubts.refused += 1
+        self._recent.add(Rate(passed - self._counted_recently, not frontier))
+        self._counted_recently = passed
+
+    def refused_for_sure(self, passed: int) -> None:
+        """Learn of a refusal that cannot be about the number in flight: it is the weather's."""
+        self.usual.add(Rate(passed - self._counted, 1))
+        self._counted = passed
+
+    def take_doubts(self) -> Rate:
+        """Return what led to a conclusion, and begin anew."""
+        if self.doubts.accepted:
+            self.usual.add(self.doubts)  # it was no step, or some of it was not
+        taken, self.doubts = self.doubts, Rate()
+        return taken
+
+    @property
+    def lasts(self) -> bool:
+        """Whether refusals go on and on, however often the window shrinks."""
+        enough = self._recent.refused >= _ENOUGH and self._recent.total >= 10 * _ENOUGH
+        return enough and self._recent.share > _LASTING
+
+    def give_up(self) -> None:
+        """Learn that no window was small enough for refusals to stop."""
+        self.is_weather(self._recent)
+        self.forget_recent()
+        self.doubts = Rate()
+
+    def forget_recent(self) -> None:
+        """Begin anew to look whether refusals go on."""
+        self._recent = Rate()
+
+    def is_weather(self, seen: Rate) -> None:
+        """Learn that what was seen had nothing to do with the number in flight."""
+        self._steady = False
+        self.usual.fade(10)
+        self.usual.add(seen)
+
+    def questions(self, passed: int) -> bool:
+        """Tell now and then that weather that lasts has to be told from a limit again."""
+        due = passed >= self._checked_at + _CHECKED_AFTER
+        if due:
+            self._checked_at = passed
+        return due and self.expected > _LEAST_EXPECTED + _NOTICEABLE
 
 
 class Size:
@@ -195,6 +334,7 @@ class Size:
         if trial is not None and trial.kind == kind:
             if trial.refused():
                 self._undo(max(self.limit, trial.limit), trial.proven)
+                evidence.is_weather(Rate(*trial.seen))
                 evidence.take_doubts()
                 return
             if self.in_a_row < _IN_A_ROW and kind != "concurrency":
@@ -222,7 +362,15 @@ class Size:
         self._cut(min(fine, int(self.limit * _MIXED)) if mixed else fine, kind, now)
         seen = evidence.take_doubts()
         # A trial that is under way goes on, for the window that it began with.
-        self._trial = trial or Trial(evidence, kind, seen, limit=before, proven=proven, mixed=mixed)
+        self._trial = trial or Trial(
+            kind,
+            passed=seen.accepted,
+            refused=seen.refused,
+            expected=evidence.expected,
+            limit=before,
+            proven=proven,
+            mixed=mixed,
+        )
 
     def _undo(self, limit: float, proven: float) -> None:
         """Give back what was lost to bad weather."""
@@ -245,40 +393,3 @@ class Size:
         self.proven = min(self.proven, self.limit)
         self._risen = 0
         self._step = 1.0
-
-
-class Probes:
-    """When to try one request more than the ceiling allows: a matter of passes, or of time."""
-
-    def __init__(self) -> None:
-        self.kind: Refusal = "concurrency"
-        """What the refusals were about that led to the ceiling."""
-        self._failed = 0
-        self._paid_at = 0
-        self.due_at = 0.0
-        """When the next one may go, however few have passed."""
-
-    def cut(self, kind: Refusal, now: float, passed: int) -> None:
-        """Begin anew under a new ceiling, after ``passed`` requests that passed so far."""
-        self.kind = kind
-        self._failed = 0
-        if self._paid_at:
-            self.cost(passed)
-        else:
-            self._paid_at = passed + _FIRST_PRICE
-        self.due_at = now + _WAIT[kind]
-
-    def cost(self, passed: int) -> None:
-        """Note that a request was refused which the ceiling would not have allowed."""
-        self._paid_at = min(max(self._paid_at, passed) + _PRICE, passed + _LARGEST_DEBT)
-
-    def refused(self, now: float, passed: int) -> bool:
-        """Note that a probe was refused; tell whether the ceiling is to be believed now."""
-        self._failed += 1
-        self.cost(passed)
-        self.due_at = now + _WAIT[self.kind] * 2.0 ** min(self._failed - 1, 9)
-        return self._failed > 1
-
-    def paid(self, passed: int) -> bool:
-        """Tell whether enough have passed for the next one."""
-        return passed >= self._paid_at

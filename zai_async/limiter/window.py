@@ -2,16 +2,16 @@
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from operator import attrgetter
 from typing import Final, Literal
 
 import msgspec
 
-from zai_async.limiter.evidence import Refusal
-from zai_async.limiter.pace import Pacer
+from zai_async.limiter.pace import SEEN
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
+from zai_async.limiter.trials import Refusal
 
 __all__ = ["QueueEntry", "Snapshot", "Window"]
 
@@ -80,10 +80,11 @@ class Window:
     def __init__(self, limits: Limits, size: Size | None = None) -> None:
         self._size = size or _size_of(limits)
         self._pausing = limits.mode != "off"
-        self._requests = limits.bucket(limits.requests_per_minute, at_once=30)
-        self._tokens = limits.bucket(limits.tokens_per_minute, at_once=0)
-        self._pacer = Pacer()
+        self._limits = limits
+        self._recent: deque[float] = deque(maxlen=SEEN)
         self._metered = bool(limits.requests_per_minute or limits.tokens_per_minute)
+        # Most windows never learn of any.
+        self._rates = limits.rates(self._recent) if self._metered else None
         self._waiting: OrderedDict[QueueEntry, None] = OrderedDict()
         self._resting: list[QueueEntry] = []  # by the end of their rest
         self._running: dict[QueueEntry, None] = {}
@@ -190,7 +191,7 @@ class Window:
             return
         size = self._size
         size.passed += 1
-        self._pacer.recent.append(entry.sent_at)
+        self._recent.append(entry.sent_at)
         if entry.level > size.proven or self._refused_in_a_row or size.alert:
             level = entry.level
             if entry.refused_before < self._refusals.total:
@@ -219,15 +220,16 @@ class Window:
         entry.in_flight = False
         del self._running[entry]
         self._unsure.pop(entry, None)
-        if self._metered:
-            self._tokens.correct(-entry.tokens)
+        if self._rates is not None:
+            self._rates.tokens.correct(-entry.tokens)
         entry.refusals += 1
         # Of those in flight with it, some have been refused since: they were not fine.
         fine = entry.level - 1 - self._refusals.add(entry)
         again, self._refused_in_a_row = not self._refused_in_a_row, self._refused_in_a_row + 1
         if kind == "rate":
             # It says nothing about the number in flight: a smaller window would only be slower.
-            self._pacer.refused(entry.sent_at, now)
+            self._rates = self._rates or self._limits.rates(self._recent)
+            self._rates.pacer.refused(entry.sent_at, now)
         elif entry.refusals > 1 and again:
             self.mark_request_specific(entry, kind)
         else:
@@ -262,9 +264,9 @@ class Window:
             self._resting.remove(entry)
         else:
             self._waiting.pop(entry, None)
-        if tokens is not None and self._metered and entry.number:
+        if tokens is not None and self._metered and self._rates is not None and entry.number:
             # It may have been released before it was known what it used.
-            self._tokens.correct(tokens - entry.tokens)
+            self._rates.tokens.correct(tokens - entry.tokens)
             entry.tokens = tokens
 
     def snapshot(self) -> Snapshot:
@@ -303,24 +305,20 @@ class Window:
 
     def _funded_at(self, entry: QueueEntry, now: float) -> float:
         """Return when the rates, those that are known and that which was found, let it go."""
-        if not self._metered:
-            return self._pacer.ready_at(now)
-        known = max(self._requests.ready_at(1), self._tokens.ready_at(entry.tokens))
-        return max(known, self._pacer.ready_at(now))
+        return -math.inf if self._rates is None else self._rates.ready_at(entry.tokens, now)
 
     def _is_full(self) -> bool:
         return len(self._running) >= (1 if self._pauses else self._size.limit)
 
     def _hold_back(self) -> None:
         # Two flags in place of four questions, which each call would have to ask.
-        self._is_metered = self._metered or self._pacer.rate < math.inf
+        rates = self._rates
+        self._is_metered = rates is not None and (self._metered or rates.pacer.rate < math.inf)
         self._held_back = self._is_metered or self._pauses > 0
 
     def _send(self, entry: QueueEntry, now: float) -> None:
-        if self._is_metered:
-            self._requests.take(1, now)
-            self._tokens.take(entry.tokens, now)
-            self._pacer.take(now)
+        if self._is_metered and self._rates is not None:
+            self._rates.take(entry.tokens, now)
         self._running[entry] = self._unsure[entry] = None
         entry.in_flight = True
         entry.sent_at = now
@@ -356,7 +354,8 @@ class _Refusals:
 
 def _size_of(limits: Limits) -> Size:
     if limits.mode == "adaptive":
-        return Size(limits.start, limits.least, limits.ceiling)
+        most = math.inf if limits.most is None else limits.most
+        return Size(limits.start, limits.least, most)
     fixed = limits.start if limits.mode == "fixed" else math.inf
     return Size(start=fixed, least=fixed, most=fixed)
 

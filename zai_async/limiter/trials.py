@@ -1,0 +1,129 @@
+"""What a window tries out: a smaller size after refusals, and one request more than before.
+
+A limit is a step: below it requests pass, above it they are refused. Weather is flat: a busy model
+refuses the same share whatever is in flight. A smaller window tells which it was: if there is a
+limit, refusals stop; if there is none, they go on as before, and the window gets back what it lost.
+"""
+
+import math
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+__all__ = ["Probes", "Refusal", "Trial"]
+
+Refusal: TypeAlias = Literal["concurrency", "rate", "overload", "unknown", "local"]
+"""What a refusal claims to be about, by its code."""
+
+
+_UNDONE: Final = {"concurrency": 8.0, "unknown": 3.0, "overload": 2.0}
+"""The likelihood from which on a cut is taken back; a refusal for concurrency is hardly weather."""
+_CONFIRMED: Final = -3.0
+_ENOUGH_AFTER: Final = 12
+_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 200
+"""Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
+_WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
+"""Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
+
+
+class Trial:
+    """Whether a cut has helped: a sequential test of two rates, by what is sent after the cut.
+
+    Args:
+        kind: What the refusals were about.
+        passed: How many had passed, of what led to the cut.
+        refused: How many had been refused.
+        expected: The share that is refused whatever is in flight.
+        limit: The window before.
+        proven: How much of it had been proven.
+        mixed: Whether some passed in the larger window, so that those that still do tell nothing.
+    """
+
+    def __init__(
+        self,
+        kind: Refusal,
+        *,
+        passed: float,
+        refused: float,
+        expected: float,
+        limit: float,
+        proven: float,
+        mixed: bool,
+    ) -> None:
+        self.kind = kind
+        self.limit = limit
+        self.proven = proven
+        self.mixed = mixed
+        self.seen = passed, refused
+        """How many have passed and been refused so far, before the cut and after it."""
+        # How many are refused if the cut was wrong, and if it was right.
+        wrong = (refused + 0.5) / (passed + refused + 4)
+        right = min(expected, wrong / 3)
+        self._worse = math.log(wrong / right)
+        self._better = math.log((1 - wrong) / (1 - right))
+        self._score = 0.0
+        self._after = 0
+        self._passed = False
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the cut has helped."""
+        return self._score <= _CONFIRMED
+
+    @property
+    def young(self) -> bool:
+        """Whether it is worth waiting for more to happen; some trials are never decided."""
+        return self._after < _ENOUGH_AFTER
+
+    def accepted(self) -> None:
+        """Learn that a request passed that was sent after the cut."""
+        self._passed = True
+        self.seen = self.seen[0] + 1, self.seen[1]
+        self._after += 1
+        self._score += self._better
+
+    def refused(self) -> bool:
+        """Learn that one was refused; tell whether the cut was wrong."""
+        self.seen = self.seen[0], self.seen[1] + 1
+        self._after += 1
+        self._score += self._worse
+        # While nothing passes, the window is still too large, or there is an outage.
+        return self._passed and self._score >= _UNDONE.get(self.kind, math.inf)
+
+
+class Probes(msgspec.Struct):
+    """When to try one request more than the ceiling allows: a matter of passes, or of time."""
+
+    kind: Refusal = "concurrency"
+    """What the refusals were about that led to the ceiling."""
+    due_at: float = 0.0
+    """When the next one may go, however few have passed."""
+    failed: int = 0
+    """How many were refused under this ceiling."""
+    paid_at: int = 0
+    """How many must have passed before the next one, since the beginning."""
+
+    def cut(self, kind: Refusal, now: float, passed: int) -> None:
+        """Begin anew under a new ceiling, after ``passed`` requests that passed so far."""
+        self.kind = kind
+        self.failed = 0
+        if self.paid_at:
+            self.cost(passed)
+        else:
+            self.paid_at = passed + _FIRST_PRICE
+        self.due_at = now + _WAIT[kind]
+
+    def cost(self, passed: int) -> None:
+        """Note that a request was refused which the ceiling would not have allowed."""
+        self.paid_at = min(max(self.paid_at, passed) + _PRICE, passed + _LARGEST_DEBT)
+
+    def refused(self, now: float, passed: int) -> bool:
+        """Note that a probe was refused; tell whether the ceiling is to be believed now."""
+        self.failed += 1
+        self.cost(passed)
+        self.due_at = now + _WAIT[self.kind] * 2.0 ** min(self.failed - 1, 9)
+        return self.failed > 1
+
+    def paid(self, passed: int) -> bool:
+        """Tell whether enough have passed for the next one."""
+        return passed >= self.paid_at
