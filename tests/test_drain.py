@@ -13,7 +13,7 @@ from tests.chat_wire import body, frame, last, texts
 from tests.virtual_loop import run
 from zai_async import CallOptions, ClientClosedError, ClientDrainingError, RetryPolicy, ZaiError
 from zai_async._threads import call_in
-from zai_async.session.loops import InFlightCall, InFlightCalls
+from zai_async.session.in_flight import InFlightCall, InFlightCalls
 from zai_async.testing import FakeReply, FakeTransport
 
 WORD = frame(texts("word ")[0])

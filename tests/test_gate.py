@@ -16,10 +16,10 @@ from zai_async import CallOptions, DeadlineError
 from zai_async._clock import SystemClock
 from zai_async.errors import LocalResourceError, RateLimitError
 from zai_async.limiter import Limits, Window
-from zai_async.session import gate, waiting
-from zai_async.session.gate import LimiterQueue, LimiterQueues, LimitsView
+from zai_async.session import queueing
+from zai_async.session.in_flight import LimitsView, Permit
+from zai_async.session.queueing import LimiterQueue, LimiterQueues, WaitingList
 from zai_async.session.settings import Settings
-from zai_async.session.waiting import WaitingList
 from zai_async.testing import FakeReply, FakeTransport
 
 
@@ -319,7 +319,7 @@ def test_a_loop_that_has_closed_holds_nothing(loop_of):
 
 @pytest.mark.parametrize("told", [True, False])
 def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told, monkeypatch):
-    monkeypatch.setattr(waiting, "_CHECK", 0.02)
+    monkeypatch.setattr(queueing, "_CHECK", 0.02)
     queue, holding, asked = queue_of(1), threading.Event(), threading.Event()
 
     async def hold():
@@ -413,7 +413,8 @@ def test_the_share_of_a_parent_is_not_given_back_by_its_child():
     released = []
 
     async def work():
-        permit = LimiterQueues(Limits(), Shares(released)).permit(Settings(), "glm")
+        queues = LimiterQueues(Limits(), Shares(released))
+        permit = Permit(queues, *queues.place_of(Settings(), "glm"))
         await permit.take()
         permit.process -= 1  # as in the child of a fork
         permit.leave()
@@ -497,7 +498,7 @@ def test_a_permit_that_is_adopted_again_is_not_its_own_outer_one():
         queue = queue_of(9)
         first, second = queue.try_enter(), queue.try_enter()
         for entry in (first, second, first):
-            gate.nest(entry)
+            queueing.nest(entry)
         assert (second.outer, first.outer) == (first, None)
         for entry in (first, second):
             queue.leave(entry)
@@ -509,7 +510,7 @@ def test_a_permit_that_is_adopted_again_is_not_its_own_outer_one():
 
 
 def permits_of(queues, *models):
-    return [queues.permit(Settings(), model) for model in models]
+    return [Permit(queues, *queues.place_of(Settings(), model)) for model in models]
 
 
 async def test_a_call_without_a_permit_has_nothing_to_report_or_to_give_back():
@@ -546,7 +547,7 @@ async def test_what_the_limiter_knows_is_told_by_model():
 
 
 async def test_models_that_were_used_least_recently_are_forgotten(monkeypatch):
-    monkeypatch.setattr(gate, "_MOST_WINDOWS", 20)
+    monkeypatch.setattr(queueing, "_MOST_WINDOWS", 20)
     queues = LimiterQueues(Limits())
     busy, idle = permits_of(queues, "busy", "idle")
     assert busy.try_take()
@@ -617,7 +618,7 @@ async def test_what_a_call_without_a_permit_does_about_one_changes_nothing():
 async def test_after_a_fork_nothing_of_the_parent_counts(monkeypatch):
     queue = queue_of(1)
     entry = queue.try_enter()
-    monkeypatch.setattr(gate.os, "getpid", lambda: -1)
+    monkeypatch.setattr(queueing.os, "getpid", lambda: -1)
     queue.leave(entry)
     queue.abandon(asyncio.get_running_loop())
     assert queue.snapshot().in_flight == 1  # as it was copied
@@ -642,7 +643,7 @@ def test_a_loop_that_closes_at_this_very_moment():
         task = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()  # the other loop is told when to look
         loop.close()
-        assert not waiting._call_in(loop, no_warning)
+        assert not queueing._call_in(loop, no_warning)
         queue.leave(entries[0])
         queue.leave(await task)
 
@@ -654,7 +655,7 @@ def test_who_was_cancelled_in_another_thread_is_not_woken():
     async def work():
         future = asyncio.get_running_loop().create_future()
         future.cancel()
-        waiting._resolve(future)
+        queueing._resolve(future)
         assert future.cancelled()
 
     asyncio.run(work())

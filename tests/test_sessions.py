@@ -16,8 +16,8 @@ import pytest
 
 from tests.calls import COMPLETION, ask, client
 from zai_async import AsyncZai, ClientClosedError
-from zai_async.session import loops
-from zai_async.session.loops import LoopSession, Sessions
+from zai_async.session import manager
+from zai_async.session.manager import LoopSession, Sessions
 from zai_async.testing import Emulator, FakeReply, FakeTransport
 
 try:
@@ -303,7 +303,7 @@ def test_a_loop_that_closes_at_that_moment_is_no_matter():
 
 
 async def test_after_a_fork_the_sessions_of_the_parent_are_left_alone(monkeypatch):
-    monkeypatch.setattr(loops, "_INHERITED", inherited := [])
+    monkeypatch.setattr(manager, "_INHERITED", inherited := [])
     sessions = Sessions(FakeTransport, made_at="here")
     parents = await sessions.current()
     monkeypatch.setattr(os, "getpid", lambda: -1)

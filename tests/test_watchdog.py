@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from zai_async.session.watchdog import Watchdog
+from zai_async.session.in_flight import Watchdog
 
 
 class Timer:

@@ -5,7 +5,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -41,11 +41,12 @@ _NOT_ONE_LINE = re.compile(f"[{_CONTROLS}\t\n]")
 class Secret:
     """A string that shows up masked wherever it is printed, formatted or inspected."""
 
-    __slots__ = ("_read", "identity")
+    __slots__ = ("_forms", "_read", "identity")
 
     def __init__(self, value: str) -> None:
         # A bound method of the text: tools that print the attributes of an object see none of it.
         self._read = value.__str__
+        self._forms: Callable[[], Iterator[str]] | None = None
         self.identity = hash((Secret, value))
         """Tells this secret from others within this process, and nothing about it."""
 
@@ -63,6 +64,14 @@ class Secret:
             if len(part) < _SHORTEST:
                 del found[part]
         return tuple(found)
+
+    def forms(self) -> Iterator[str]:
+        """Yield what a text may hold of this secret, its parts as they are and encoded."""
+        if self._forms is None:
+            # Worked out by the first error: a storm of them must not cost more than the calls.
+            found = dict.fromkeys(form for part in self.parts() for form in forms_of(part))
+            self._forms = tuple(found).__iter__
+        return self._forms()
 
     def fingerprint(self) -> str:
         """Return what tells this secret from another one, too short to tell what it is."""
@@ -124,11 +133,10 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     Echoes are masked as well that a server has encoded: for addresses, JSON, HTML, or as base64.
     """
     for secret in secrets if text else ():
-        part = ""
-        for part in secret.parts():
-            for form in forms_of(part):
-                text = text.replace(form, MASK)
+        for form in secret.forms():
+            text = text.replace(form, MASK)
         # A text that was cut may end inside a secret; the last part is what must not be told.
+        part = next(reversed(secret.parts()), "")
         for size in range(min(len(part) - 1, len(text)), _SHORTEST - 1, -1):
             if text.endswith(part[:size]):
                 text = text[:-size] + MASK

@@ -2,7 +2,6 @@
 
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator, MachineSlots
-from zai_async.session.gate import LimitsView
 from zai_async.session.hooks import (
     CallEnd,
     FinishEvent,
@@ -13,8 +12,8 @@ from zai_async.session.hooks import (
     RetryEvent,
     StartEvent,
 )
-from zai_async.session.loops import LoopSession, Sessions
-from zai_async.session.manager import SessionManager
+from zai_async.session.in_flight import LimitsView
+from zai_async.session.manager import LoopSession, SessionManager, Sessions
 from zai_async.session.settings import Settings
 
 __all__ = [

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -27,16 +27,18 @@ from zai_async.models import CallOptions, Usage
 from zai_async.retry import RetryState, describe_retry, retries_forbidden
 from zai_async.session.bodies import raise_no_stream
 from zai_async.session.hooks import Hooks
-from zai_async.session.loops import InFlightCall, LoopSession, Sessions
+from zai_async.session.in_flight import InFlightCall, Permit
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
 from zai_async.session.record import CallRecord, usage_of
 from zai_async.session.settings import Settings
 from zai_async.uploads import BodyStream
 
+if TYPE_CHECKING:  # it makes the calls
+    from zai_async.session.manager import LoopSession, Sessions
+
 __all__ = ["Call"]
 
 T = TypeVar("T")
-
 _log = logging.getLogger("zai_async")
 
 _NO_OPTIONS: Final = CallOptions()
@@ -54,7 +56,7 @@ class Call:
     def __init__(
         self,
         settings: Settings,
-        sessions: Sessions,
+        sessions: "Sessions",
         factory: RequestFactory,
         params: Mapping[str, Any],
     ) -> None:
@@ -79,7 +81,8 @@ class Call:
         self._files: BodyStream | None = None if isinstance(body, bytes | None) else body
         self._sessions = sessions
         self._in_flight = InFlightCall(sessions.calls)
-        self.permit = (sessions.unlimited if nested else sessions.queues).permit(settings, model)
+        queues = sessions.unlimited if nested else sessions.queues
+        self.permit = Permit(queues, *queues.place_of(settings, model))
         self._retry: RetryState | None = None
         self._retrying: tuple[ZaiError, float, RetryState] | None = None
         self._error: BaseException | None = None
@@ -266,8 +269,7 @@ class Call:
             return
         self._error = error
         self.record.failed(error)
-        error.operation, error.attempts = self.operation.name, self.attempts
-        error.timing = self.timing
+        error.attempts, error.timing = self.attempts, self.timing
         # Half-way through an answer it says nothing about how many requests are too many.
         if self.permit.counts(error) and not error.emitted:
             self.permit.refused(error)
@@ -357,7 +359,6 @@ class Call:
             finally:
                 del error  # as in execute()
         self.record.failed(error)
-        error.operation = self.operation.name
         self.record.wait = wait
         self._retrying = error, wait, self._retry
         return self._retrying

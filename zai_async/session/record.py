@@ -129,11 +129,12 @@ class CallRecord:
         return self.attempts[-1]
 
     def failed(self, error: ZaiError) -> None:
-        """Note how the last request failed; what its headers told stays.
+        """Note how the last request failed, and in which operation; what its headers told stays.
 
         Nothing is noted if none was sent, or if its end is known: an error that passed while the
         call waited for its next request is not that of the last one.
         """
+        error.operation = self._operation.name
         if self.sent_at is None:
             return
         last = self.attempts[-1]

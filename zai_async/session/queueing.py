@@ -1,4 +1,4 @@
-"""Permits of calls: an async queue in front of each window of the limiter.
+"""The queue for the permits of one window: futures and timers on any number of event loops.
 
 A permit belongs to a process, an event loop and a call, and ends with whichever ends first: the
 child of a fork starts with none, and a loop that closes gives back what its calls still held.
@@ -6,22 +6,20 @@ child of a fork starts with none, and a loop that closes gives back what its cal
 
 import asyncio
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 from zai_async._clock import Clock
-from zai_async.errors import RateLimitError, ZaiError
+from zai_async._threads import running_loop
 from zai_async.limiter import Limits, QueueEntry, Refusal, Snapshot, Window, WindowKey
 from zai_async.session.coordination import Coordinator, window_name
 from zai_async.session.settings import Settings
-from zai_async.session.waiting import WaitingList
 
-__all__ = ["LimiterQueue", "LimiterQueues", "LimitsView", "Permit"]
+__all__ = ["NESTED", "LimiterQueue", "LimiterQueues", "WaitingList", "nest"]
 
 _log = logging.getLogger("zai_async")
 
@@ -29,14 +27,13 @@ _MEMORY: Final = 8
 """Calls after which most of what was known about their size is forgotten."""
 _MOST_WINDOWS: Final = 1000
 """Models whose windows are remembered; a service may pass names of its users' choice on."""
-_NESTED: Final = (
+NESTED: Final = (
     "The call waits for a permit while only streams of its own task hold permits:"
     " close the open stream before calling, or allow more requests in flight (limits=...)."
 )
-_SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
-# What a refusal claims to be about: https://docs.z.ai/api-reference/api-code says it of the codes.
-_CODES: Final[Mapping[str | None, Refusal]] = {"1302": "concurrency", "1303": "rate"}
-_KINDS: Final[Mapping[str, Refusal]] = {"overload": "overload", "local": "local"}
+"""What a call is told that waits for its own task."""
+_CHECK: Final = 1.0
+"""Seconds between two looks for loops that were closed by hand, while several are in use."""
 
 # The last request that this task, or one that it stems from, got a permit for.
 _innermost: ContextVar[QueueEntry | None] = ContextVar("zai_async.innermost_permit", default=None)
@@ -171,8 +168,8 @@ class LimiterQueues:
         self._by_model: dict[tuple[str, int, str], LimiterQueue] = {}
         self._warned = False
 
-    def permit(self, settings: Settings, model: str) -> "Permit":
-        """Return the permit of a call, which it does not hold yet."""
+    def place_of(self, settings: Settings, model: str) -> tuple[LimiterQueue, str]:
+        """Return where the calls of a model queue, and the name of that for the coordinator."""
         account = 0 if settings.key is None else settings.key.identity
         place = settings.provider.base_url, account, model
         queue = self._by_model.get(place)
@@ -181,12 +178,11 @@ class LimiterQueues:
                 self._forget_idle()
             queue = LimiterQueue(Window(self._limits), settings.clock)
             queue = self._by_model.setdefault(place, queue)
-        window = ""
-        if self.coordinator is not None:
-            # Unlike a hash of Python's, this is the same in every process.
-            key = settings.key.reveal() if settings.key else ""
-            window = window_name(settings.provider.base_url, key, model)
-        return Permit(self, queue, window)
+        if self.coordinator is None:
+            return queue, ""
+        # Unlike a hash of Python's, this is the same in every process.
+        key = settings.key.reveal() if settings.key else ""
+        return queue, window_name(settings.provider.base_url, key, model)
 
     def _forget_idle(self) -> None:
         """Forget the models that were used least recently, a tenth of them at once."""
@@ -205,7 +201,7 @@ class LimiterQueues:
         """Write to the log, once for a client, that a call waits for its own task."""
         if not self._warned:
             self._warned = True
-            _log.warning("%s Now %d of them are in flight.", _NESTED, window.in_flight)
+            _log.warning("%s Now %d of them are in flight.", NESTED, window.in_flight)
 
     def snapshot(self) -> Mapping[WindowKey, Snapshot]:
         """Return the figures of every window."""
@@ -215,153 +211,175 @@ class LimiterQueues:
         }
 
 
-class LimitsView:
-    """``zai.limits``: what the limiter has found out."""
+class Waiter(NamedTuple):
+    """A task that waits."""
 
-    def __init__(self, queues: LimiterQueues) -> None:
-        self._queues = queues
-
-    def snapshot(self) -> Mapping[str, Snapshot]:
-        """Return for each model how many requests may be, are, and wait to be in flight."""
-        return {key.model: figures for key, figures in self._queues.snapshot().items()}
+    future: asyncio.Future[None]
+    innermost: QueueEntry | None
+    """The last permit that the task got, in any window."""
+    warn: Callable[[], None]
 
 
-class Permit(msgspec.Struct, eq=False):
-    """Allows a call to be in flight, from before a request until its answer is complete."""
+class Timer(NamedTuple):
+    """When an event loop looks again who may go."""
 
-    queues: LimiterQueues
-    queue: LimiterQueue
-    window: str
-    """What the coordinator calls the window."""
-    entry: QueueEntry | None = None
-    settling: QueueEntry | None = None
-    """A request that needs no permit any more, but has not told what it used."""
-    suspect: bool = False
-    """Whether this request is refused again and again while others pass."""
-    nested: bool = False
-    """Whether it has waited for permits that its own task holds."""
-    release: Callable[[], None] | None = None
-    """Gives a slot back that several processes share."""
-    process: int = 0
-    """Where that slot was taken."""
+    moment: float
+    handle: asyncio.TimerHandle
 
-    def try_take(self) -> bool:
-        """Take a permit if one is free, or if this call has one already."""
-        if self.entry is None:
-            self.entry = self.queue.try_enter()
-        if self.entry is None:
-            return False
-        return self.queues.coordinator is None or self.release is not None
 
-    @property
-    def admitted(self) -> bool:
-        """Whether the limiter of this process lets the call go."""
-        return self.entry is not None
+class WaitingList:
+    """The tasks that wait for the permits of one window.
 
-    async def take(self) -> None:
-        """Wait for a permit."""
-        if self.entry is None:
-            self.entry = await self.queue.enter(self._warn)
-        await self._take_share()
+    Whoever calls its methods holds the lock of the queue.
+    """
 
-    def accepted(self) -> None:
-        """Report that the request was not refused."""
-        if self.entry is not None:
-            with self.queue.lock:
-                self.queue.window.accepted(self.entry)
+    def __init__(self, window: Window, clock: Clock, lock: threading.RLock) -> None:
+        self.waiters: dict[QueueEntry, Waiter] = {}
+        self.timers: dict[asyncio.AbstractEventLoop, Timer | None] = {}
+        """The event loops that use the window; each has a timer of its own."""
+        self._window = window
+        self._clock = clock
+        self._lock = lock
+        self._admitting = self._once_more = False
+        self._stubborn = False  # somebody was refused more than once
 
-    def adopt(self) -> None:
-        """Note that it is the running task that holds the permit now."""
-        if self.entry is not None:
-            nest(self.entry)
+    def register(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that an event loop uses the window, and forget those that have closed."""
+        self._forget_closed_loops()
+        self.timers[loop] = None
 
-    def counts(self, error: ZaiError) -> bool:
-        """Tell whether an error says something about the number of requests in flight."""
-        about_load = isinstance(error, RateLimitError) or error.kind == "local"
-        return about_load and self.queues.queues and self.entry is not None
+    def add(
+        self, entry: QueueEntry, innermost: QueueEntry | None, warn: Callable[[], None]
+    ) -> asyncio.Future[None]:
+        """Return a future that is done once the request may go.
 
-    async def again(self, error: ZaiError) -> None:
-        """Give the permit of a refused request back, and wait at the head of the queue.
-
-        What the server asks to wait (``Retry-After``) is waited without a permit.
+        ``warn`` is called if all permits are held by the task that waits, whose ``innermost`` one
+        leads to the others.
         """
-        if self.release is not None:
-            self._give_share_back()
-        entry, self.entry = self.entry, None
-        if entry is None:
+        if len(self.timers) > 1:
+            self._forget_closed_loops()
+        future = asyncio.get_running_loop().create_future()
+        self.waiters[entry] = Waiter(future, innermost, warn)
+        self._stubborn = self._stubborn or entry.refusals > 1
+        self._admit()
+        return future
+
+    def discard(self, entry: QueueEntry) -> None:
+        """Note that a request waits no more, or that its permit is free."""
+        self.waiters.pop(entry, None)
+        if running_loop() is not None:
+            self._admit()
+        else:
+            # Nobody's task: the garbage collector gives back what was forgotten.
+            self._look_elsewhere()
+
+    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give back what the calls of an event loop hold, and let others have it."""
+        self._forget(loop)
+        self._look_elsewhere()
+
+    def _admit(self) -> None:
+        """Let those in who may go now, and come back when time alone may let others in."""
+        if self._admitting:
+            # The garbage collector gave something back in the middle of this very method.
+            self._once_more = True
             return
-        rest = error.retry_after or 0.0
-        await self.queue.return_to(entry, _meaning_of(error), self._warn, rest)
-        self.entry = entry
-        self.suspect = entry.suspect is not None
-        if self.queues.coordinator is not None:
-            await self._take_share()
+        here = asyncio.get_running_loop()
+        now, self._admitting, self._once_more = self._clock.monotonic(), True, True
+        while self._once_more:
+            admitted = self._window.admit(now)
+            self._once_more = bool(admitted)
+            for entry in admitted:
+                future = self.waiters.pop(entry).future
+                loop = future.get_loop()
+                if loop is here:
+                    # A cancelled waiter gives its permit back itself.
+                    if not future.done():
+                        future.set_result(None)
+                elif not _call_in(loop, _resolve, future):
+                    self._window.released(entry)
+        self._admitting = False
 
-    def refused(self, error: ZaiError) -> None:
-        """Give the permit of a request back that was refused and is not sent again.
+        moment = self._window.next_at(now)
+        # Time alone helps unless the window is full; but a request that was refused twice while
+        # nobody else sends anything is refused because of the stream around it.
+        if moment is None or self._stubborn:
+            self._warn_of_nesting()
+        if len(self.timers) == 1:
+            self._arm(here, moment)
+        else:
+            check = now + _CHECK if self.waiters else math.inf
+            soonest = min(math.inf if moment is None else moment, check)
+            self._arm_all(here, None if soonest == math.inf else soonest)
 
-        Whoever retries on their own shares a limit as well, which is found by refusals only.
+    def _arm_all(self, here: asyncio.AbstractEventLoop, moment: float | None) -> None:
+        """Let each event loop look again in time, as any other one may end before it does.
+
+        A loop that is closed by hand tells nobody that its permits are free.
         """
-        self._give_share_back()
-        entry, self.entry = self.entry, None
-        if entry is not None:
-            self.queue.refused(entry, _meaning_of(error))
+        self._arm(here, moment)
+        if moment is None:
+            return
+        for loop, timer in tuple(self.timers.items()):
+            if loop is not here and (timer is None or timer.moment > moment):
+                _call_in(loop, self._arm, loop, moment)
 
-    @property
-    def hint(self) -> str | None:
-        """Why a call may have waited in vain, where the limiter knows."""
-        if self.nested:
-            return _NESTED
-        return _SUSPECT if self.suspect else None
+    def _arm(self, loop: asyncio.AbstractEventLoop, moment: float | None) -> None:
+        with self._lock:
+            timer = self.timers.get(loop)
+            if timer is not None:
+                timer.handle.cancel()
+            self.timers[loop] = None
+            if moment is not None:
+                wait = max(0.0, moment - self._clock.monotonic())
+                self.timers[loop] = Timer(moment, loop.call_later(wait, self._look))
 
-    @property
-    def figures(self) -> Snapshot:
-        """The window of the model, as it is now."""
-        return self.queue.snapshot()
+    def _look(self) -> None:
+        with self._lock:
+            self._forget_closed_loops()
+            self._admit()
 
-    @property
-    def situation(self) -> str:
-        """What a call waits for, in words for people."""
-        figures = self.figures
-        if figures.limit is None:
-            return "as much as one minute allows has been sent"
-        who = "the account allows" if figures.rejected else "the limit is"
-        return f"{who} {figures.limit} at a time"
+    def _look_elsewhere(self) -> None:
+        """Look who may go now, on the loop of somebody who waits."""
+        any(_call_in(one.future.get_loop(), self._look) for one in tuple(self.waiters.values()))
 
-    def received(self) -> None:
-        """Give the permit back as the answer is complete; what it used is told later."""
-        if self.entry is not None:
-            self.settling, self.entry = self.entry, None
-            self.queue.leave(self.settling)
-            self._give_share_back()
+    def _warn_of_nesting(self) -> None:
+        """Warn the first that waits if it waits for permits which it holds itself."""
+        entry = self._window.first
+        waiter = None if entry is None else self.waiters.get(entry)
+        self._stubborn = entry is not None and entry.refusals > 1
+        if waiter is None:
+            return
+        held, holder = 0, waiter.innermost
+        while holder is not None:
+            held += self._window.sends(holder)
+            holder = holder.outer
+        if 0 < held == self._window.in_flight:
+            waiter.warn()
 
-    def leave(self, *, tokens: int | None = None) -> None:
-        """Give the permit back, and say how many tokens were used; again is harmless."""
-        if self.release is not None:
-            self._give_share_back()
-        entry, self.entry = self.entry or self.settling, None
-        if entry is not None:
-            self.settling = None
-            self.queue.leave(entry, tokens=tokens)
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self.timers if loop.is_closed()]:
+            self._forget(loop)
 
-    def _warn(self) -> None:
-        self.nested = True
-        self.queues.warn_of_nesting(self.figures)
-
-    async def _take_share(self) -> None:
-        """Wait for a slot of those that several processes have together."""
-        coordinator = self.queues.coordinator
-        if coordinator is not None and self.release is None:
-            self.release = await coordinator.acquire(self.window, self.queues.slots)
-            self.process = os.getpid()
-
-    def _give_share_back(self) -> None:
-        release, self.release = self.release, None
-        # The child of a fork must not free what its parent still uses.
-        if release is not None and self.process == os.getpid():
-            release()
+    def _forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.timers.pop(loop, None)
+        for entry in self._window.owned_by(loop):
+            self.waiters.pop(entry, None)
+            self._window.released(entry)
 
 
-def _meaning_of(error: ZaiError) -> Refusal:
-    """Return what a refusal says about the number of requests in flight."""
-    return _CODES.get(error.code) or _KINDS.get(error.kind, "unknown")
+def _call_in(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object
+) -> bool:
+    """Call a function in its event loop, soon; False if the loop is closed."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:  # closed, perhaps at this very moment
+        return False
+    return True
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    # A cancelled waiter gives its permit back itself.
+    if not future.done():
+        future.set_result(None)
