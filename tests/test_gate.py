@@ -16,10 +16,11 @@ from zai_async import CallOptions, DeadlineError
 from zai_async._clock import SystemClock
 from zai_async.errors import LocalResourceError, RateLimitError
 from zai_async.limiter import Limits, Window
-from zai_async.session import queueing
+from zai_async.session import queueing, sharing
 from zai_async.session.in_flight import LimitsView, Permit
-from zai_async.session.queueing import LimiterQueue, LimiterQueues, WaitingList
+from zai_async.session.queueing import LimiterQueue, WaitingList
 from zai_async.session.settings import Settings
+from zai_async.session.sharing import LimiterQueues
 from zai_async.testing import FakeReply, FakeTransport
 
 
@@ -232,8 +233,8 @@ def test_a_permit_can_be_given_back_outside_a_loop():
 def test_however_many_leave_there_is_one_timer(monkeypatch):
     async def work():
         queue, looks = queue_of(10), []
-        look = WaitingList._look
-        monkeypatch.setattr(WaitingList, "_look", lambda one: looks.append(1) or look(one))
+        look = WaitingList.look
+        monkeypatch.setattr(WaitingList, "look", lambda one: looks.append(1) or look(one))
         entries = [await queue.enter(no_warning) for _ in range(10)]
         resting = asyncio.create_task(queue.return_to(entries.pop(), "unknown", no_warning, 0.0))
         await anyio.lowlevel.checkpoint()
@@ -380,7 +381,7 @@ def test_thousand_loops_leave_no_trace():
 
     for _ in range(50):
         asyncio.run(call())
-    assert len(queue._waiting.timers) <= 1
+    assert len(queue.waiting.timers) <= 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
@@ -407,28 +408,6 @@ def test_the_child_of_a_fork_starts_without_permits():
         queue.leave(entry)
 
     asyncio.run(parent())
-
-
-def test_the_share_of_a_parent_is_not_given_back_by_its_child():
-    released = []
-
-    async def work():
-        queues = LimiterQueues(Limits(), Shares(released))
-        permit = Permit(queues, *queues.place_of(Settings(), "glm"))
-        await permit.take()
-        permit.process -= 1  # as in the child of a fork
-        permit.leave()
-
-    asyncio.run(work())
-    assert released == []
-
-
-class Shares:
-    def __init__(self, released):
-        self.released = released
-
-    async def acquire(self, window, permits):
-        return lambda: self.released.append(window)
 
 
 # Calls inside the stream that holds the last permit
@@ -510,7 +489,7 @@ def test_a_permit_that_is_adopted_again_is_not_its_own_outer_one():
 
 
 def permits_of(queues, *models):
-    return [Permit(queues, *queues.place_of(Settings(), model)) for model in models]
+    return [Permit(queues, queues.queue_of(Settings(), model)) for model in models]
 
 
 async def test_a_call_without_a_permit_has_nothing_to_report_or_to_give_back():
@@ -521,7 +500,6 @@ async def test_a_call_without_a_permit_has_nothing_to_report_or_to_give_back():
     permit.refused(busy)
     await permit.again(busy)
     permit.leave()
-    assert not permit.admitted
     assert not permit.counts(busy)
     assert permit.figures == queues.snapshot().popitem()[1]
     assert (permit.figures.in_flight, permit.figures.rejected) == (0, 0)
@@ -547,7 +525,7 @@ async def test_what_the_limiter_knows_is_told_by_model():
 
 
 async def test_models_that_were_used_least_recently_are_forgotten(monkeypatch):
-    monkeypatch.setattr(queueing, "_MOST_WINDOWS", 20)
+    monkeypatch.setattr(sharing, "_MOST_WINDOWS", 20)
     queues = LimiterQueues(Limits())
     busy, idle = permits_of(queues, "busy", "idle")
     assert busy.try_take()
@@ -637,8 +615,8 @@ def test_a_loop_that_closes_at_this_very_moment():
 
     async def others():
         entries = [queue.try_enter()]
-        assert len(queue._waiting.timers) == 2
-        queue._waiting.discard(entries[0])  # nobody waits, so that nothing is planned
+        assert len(queue.waiting.timers) == 2
+        queue.waiting.discard(entries[0])  # nobody waits, so that nothing is planned
         entries.append(queue.try_enter())
         task = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()  # the other loop is told when to look

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
         ZaiError,
     )
     from zai_async.ledger import Ledger, Spending
-    from zai_async.limiter import Limits
+    from zai_async.limiter import Limits, SharedWindow, WindowReply, WindowReport
     from zai_async.models import (
         Budget,
         CallOptions,
@@ -198,6 +198,7 @@ __all__ = [
     "RetryEvent",
     "RetryPolicy",
     "ServerError",
+    "SharedWindow",
     "SpeechDecoder",
     "Spending",
     "StartEvent",
@@ -228,6 +229,8 @@ __all__ = [
     "TransportError",
     "Usage",
     "WebSearch",
+    "WindowReply",
+    "WindowReport",
     "ZaiError",
     "__version__",
     "as_completed",

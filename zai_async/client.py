@@ -97,7 +97,7 @@ class AsyncZai(Resources):
         hooks: Functions that watch every call.
         limits: How many requests of a model may be in flight: found out by default, a number, or
             ``"off"``; see ``Limits``.
-        coordinator: Shares a number of requests in flight, ``limits=n``, between processes.
+        coordinator: Shares the limits with the clients of other processes.
         budget: Refuses calls when so much is spent.
         prices: What models cost, for ``zai.usage`` and for budgets in money.
         wait_for_quota: Whether to wait, within the deadline, until a plan allows calls again.
@@ -375,8 +375,8 @@ def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) 
         known = Limits.of(limits)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    if coordinator is not None and known.mode != "fixed":
-        raise ConfigurationError("a coordinator shares a number that is known: limits=...")
+    if coordinator is not None and known.mode == "off":
+        raise ConfigurationError("a coordinator shares limits, and limits='off' has none")
     return known
 
 

@@ -26,6 +26,7 @@ from zai_async import (
     IncompleteError,
     Ledger,
     LimitError,
+    Limits,
     MachineSlots,
     Message,
     Outcome,
@@ -36,6 +37,7 @@ from zai_async import (
     ResponseEvent,
     RetryEvent,
     RetryPolicy,
+    SharedWindow,
     Spending,
     StartEvent,
     StreamRestartedError,
@@ -52,6 +54,8 @@ from zai_async import (
     ToolCallStarted,
     Usage,
     WebSearch,
+    WindowReply,
+    WindowReport,
     ZaiError,
     as_completed,
     no_retries,
@@ -316,8 +320,10 @@ def hooks_are_plain_or_asynchronous() -> None:
     Hooks(around=around)
 
 
-async def money_is_counted() -> None:
+async def money_is_counted(report: WindowReport) -> None:
     coordinator: Coordinator = MachineSlots("/run/lock")
+    assert_type(await coordinator.exchange("w", report), WindowReply)
+    assert_type(SharedWindow(Limits()).exchange(report, 0.0), WindowReply)
     async with AsyncZai(
         limits=10,
         coordinator=coordinator,

@@ -27,6 +27,9 @@ for other reasons, too: a model may be busy for everybody, or the requests of a 
 
 `benchmarks/limiter.py` compares this with AIMD, CUBIC, a gradient, fixed numbers, and no limiter.
 
+Several processes share one window through ``exchange.SharedWindow``, to which each has a
+``link.WindowLink``.
+
 Nothing here waits or reads a clock. Whoever sends the requests reports what happened, asks
 ``admit()`` after each report who may go now, and ``next_at()`` when to ask although nothing
 happened. One fact is not reported: refusals come at once and in order, so whoever has not been
@@ -35,6 +38,8 @@ refused for a while, or was sent before one that has been, is taken to have pass
 
 from typing import NamedTuple
 
+from zai_async.limiter.exchange import SharedWindow, WindowEvent, WindowReply, WindowReport
+from zai_async.limiter.link import WindowLink
 from zai_async.limiter.pace import SEEN, Bucket, Pacer
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Evidence, Rate, Size
@@ -50,11 +55,16 @@ __all__ = [
     "QueueEntry",
     "Rate",
     "Refusal",
+    "SharedWindow",
     "Size",
     "Snapshot",
     "Trial",
     "Window",
+    "WindowEvent",
     "WindowKey",
+    "WindowLink",
+    "WindowReply",
+    "WindowReport",
 ]
 
 

@@ -147,6 +147,12 @@ class Window:
         self._waiting[entry] = None
         return entry
 
+    def adopt(self, now: float) -> QueueEntry:
+        """Count a request that is in flight already, whatever the window allows."""
+        entry = QueueEntry()
+        self._send(entry, now)
+        return entry
+
     def admit(self, now: float) -> list[QueueEntry]:
         """Return the requests to be sent now, in their order; they are in flight from here on."""
         if self._unsure:
@@ -220,8 +226,7 @@ class Window:
         entry.in_flight = False
         del self._running[entry]
         self._unsure.pop(entry, None)
-        if self._rates is not None:
-            self._rates.tokens.correct(-entry.tokens)
+        self.correct_tokens(-entry.tokens)
         entry.refusals += 1
         # Of those in flight with it, some have been refused since: they were not fine.
         fine = entry.level - 1 - self._refusals.add(entry)
@@ -264,10 +269,15 @@ class Window:
             self._resting.remove(entry)
         else:
             self._waiting.pop(entry, None)
-        if tokens is not None and self._metered and self._rates is not None and entry.number:
+        if tokens is not None and entry.number:
             # It may have been released before it was known what it used.
-            self._rates.tokens.correct(tokens - entry.tokens)
+            self.correct_tokens(tokens - entry.tokens)
             entry.tokens = tokens
+
+    def correct_tokens(self, more: float) -> None:
+        """Learn that so many more tokens were used than had been expected, or fewer."""
+        if self._metered and self._rates is not None:
+            self._rates.tokens.correct(more)
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""

@@ -82,7 +82,7 @@ class Call:
         self._sessions = sessions
         self._in_flight = InFlightCall(sessions.calls)
         queues = sessions.unlimited if nested else sessions.queues
-        self.permit = Permit(queues, *queues.place_of(settings, model))
+        self.permit = Permit(queues, queues.queue_of(settings, model))
         self._retry: RetryState | None = None
         self._retrying: tuple[ZaiError, float, RetryState] | None = None
         self._error: BaseException | None = None
@@ -392,7 +392,7 @@ class Call:
 
     async def _queue(self) -> None:
         """Wait for a permit, and say so: a line in the log, an event for the hook."""
-        if not self.permit.admitted:
+        if self.permit.queue.is_full:
             _log.debug("%s: %s; waiting", self.operation.name, self.permit.situation)
             if self.record.observer is not None:
                 await self.record.observer.queued(self.permit.figures)

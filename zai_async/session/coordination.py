@@ -1,46 +1,62 @@
-"""Slots that several processes share.
+"""One limit for several processes.
 
 Each process of a service has a client, and the platform counts the requests of all of them
-together. Where the number is known, a coordinator hands its slots out one by one.
+together. A coordinator keeps one window for all.
 """
 
 import hashlib
 import os
 import random
-from collections.abc import Callable
+import secrets
+import threading
+import time
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from weakref import finalize
 
 import anyio
-import anyio.to_thread
+import msgspec
 
+from zai_async._threads import to_the_end
+from zai_async._version import __version__
 from zai_async.errors import ConfigurationError
+from zai_async.limiter import SharedWindow, WindowReply, WindowReport
 
 __all__ = ["Coordinator", "MachineSlots", "window_name"]
 
-_SHORTEST, _LONGEST = 0.005, 0.05
+_PAUSE: Final = 0.002
+"""Seconds, about, until a file is tried again that another process is writing."""
+_FLAGS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+"""A link in place of a file would let somebody choose what is opened."""
 
 
 class Coordinator(Protocol):
-    """Share the slots of a window with other processes, or with other machines."""
+    """Keeps the windows that several processes share, on one machine or on many.
 
-    async def acquire(self, window: str, slots: int) -> Callable[[], None]:
-        """Wait for one of ``slots`` slots; return what gives it back.
+    For each window it keeps a ``SharedWindow``, made with the limits of the first report, passes
+    every report to ``SharedWindow.exchange()``, one after the other, with the time of one clock,
+    and returns the reply.
+    """
+
+    async def exchange(self, window: str, report: WindowReport) -> WindowReply:
+        """Report what has happened in a process; return what the window replies.
 
         ``window`` names what the platform counts together, the same in every process, and holds
-        no secret. What is returned is called once, from any thread; it must not block, nor fail.
+        no secret. A client has one exchange under way for each window and event after event in
+        its reports; one that fails is repeated, and what it raises is raised by the calls that
+        wait.
         """
         ...
 
 
 class MachineSlots:
-    """Share slots between the processes of one machine, through locks on files.
+    """Share limits between the processes of one machine, through files.
 
-    The operating system frees the slots of a process that ends, however it ends.
+    Known limits and those that are found out, and rates, too. The requests of a process that ends
+    are over at once, however it ends; what was learnt stays until the machine is started again.
 
     The files lie in a folder of their own that nobody else may enter or replace, so that the
     directory may be one that everybody writes to.
@@ -57,70 +73,128 @@ class MachineSlots:
         if find_spec("fcntl") is None:
             raise ConfigurationError("MachineSlots needs the file locks of Unix")
         self._directory = Path(directory)
-        self._folder: int | None = None
-        self._held: set[int] = set()
-        self._process = os.getpid()
+        self._presence: _Presence | None = None
+        self._opening = threading.Lock()  # several loops may begin at once
 
-    async def acquire(self, window: str, slots: int) -> Callable[[], None]:
-        """Wait for a slot; nobody who waits is preferred.
+    async def exchange(self, window: str, report: WindowReport) -> WindowReply:
+        """Report to the window in the file of that name.
 
         Raises:
             ConfigurationError: The directory cannot be used.
         """
-        pause = _SHORTEST
-        if self._folder is None:
-            self._folder = await anyio.to_thread.run_sync(self._open_folder)
-            # Kept open, so that nobody can put another folder in its place.
-            finalize(self, os.close, self._folder)
         while True:
-            release = self._try(window, slots, self._folder)
-            if release is not None:
-                return release
-            await anyio.sleep(pause * (0.5 + _jitter()))
-            pause = min(2 * pause, _LONGEST)
+            reply = await to_the_end(partial(self._try, f"{window}.{__version__}.window", report))
+            if reply is not None:
+                return reply
+            await anyio.sleep(_PAUSE * (0.5 + random.random()))  # noqa: S311 - no cryptography
 
-    def _try(self, window: str, slots: int, folder: int) -> Callable[[], None] | None:
-        if self._process != os.getpid():
-            # What a fork brought along would keep the slots of a parent that crashes.
-            for file in self._held:
-                os.close(file)
-            self._held, self._process = set(), os.getpid()
+    def _try(self, name: str, report: WindowReport) -> WindowReply | None:
         try:
-            first = int(_jitter() * slots)  # not all at the same file
-            for number in (*range(first, slots), *range(first)):
-                # A link in place of a file would let somebody choose what is opened.
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-                file = os.open(f"{window}.{number}", flags, 0o600, dir_fd=folder)
-                if _lock(file):
-                    self._held.add(file)
-                    return partial(self._unlock, file)
+            presence = self._presence
+            if presence is None or presence.process != os.getpid():
+                presence = self._enter()
+            me, folder = presence.name, presence.folder
+            file = os.open(name, _FLAGS | os.O_CREAT, 0o600, dir_fd=folder)
+            try:
+                if not _lock(file):
+                    return None
+                window = _read(file) or SharedWindow(report.limits)
+                for member in window.members:
+                    process = member.partition(".")[0]
+                    if process != me and not _lives(process, folder):
+                        window.drop(member)
+                report = msgspec.structs.replace(report, member=f"{me}.{report.member}")
+                reply = window.exchange(report, time.monotonic())
+                _write(file, window)
+            finally:
                 os.close(file)
         except OSError as error:
-            raise ConfigurationError(f"cannot share slots in {self._directory}: {error}") from None
-        return None
+            raise ConfigurationError(f"cannot share limits in {self._directory}: {error}") from None
+        return reply
+
+    def _enter(self) -> "_Presence":
+        """Make this process known in the folder, once; after a fork, the child as well."""
+        with self._opening:
+            before = self._presence
+            if before is not None and before.process == os.getpid():
+                return before
+            if before is not None:
+                before.leave()
+            presence = self._presence = _Presence(self._open_folder())
+            finalize(self, presence.leave)
+            return presence
 
     def _open_folder(self) -> int:
         """Open the folder of this user, making it at first; it must be ours, and ours alone."""
         name = self._directory / f"zai-slots-{os.getuid()}"
-        try:
-            with suppress(FileExistsError):
-                name.mkdir(0o700)
-            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError as error:
-            raise ConfigurationError(f"cannot share slots in {self._directory}: {error}") from None
+        with suppress(FileExistsError):
+            name.mkdir(0o700)
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         status = os.fstat(folder)
         if status.st_uid != os.getuid() or status.st_mode & 0o077:
             os.close(folder)
             raise ConfigurationError(f"{name} is open to others; remove it, or take another place")
         return folder
 
-    def _unlock(self, file: int) -> None:
-        import fcntl  # noqa: PLC0415 - Windows has none
 
-        self._held.discard(file)
-        # A child that was forked meanwhile holds the file open, too: closing alone would not do.
-        fcntl.flock(file, fcntl.LOCK_UN)
+class _Presence:
+    """A file that a process keeps locked while it lives; the system unlocks it, come what may.
+
+    Args:
+        folder: Kept open, so that nobody can put another folder in its place.
+    """
+
+    def __init__(self, folder: int) -> None:
+        self.folder = folder
+        self.process = os.getpid()
+        for entry in os.scandir(folder):
+            if entry.name.endswith(".process"):
+                _lives(entry.name.removesuffix(".process"), folder)  # else it would stay for good
+        while True:
+            self.name = secrets.token_hex(8)
+            path = f"{self.name}.process"
+            self._file = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+            # Somebody may have found it before it was locked, and removed it.
+            if _lock(self._file) and os.fstat(self._file).st_nlink:
+                return
+            os.close(self._file)
+
+    def leave(self) -> None:
+        """Be gone; again is harmless. Who comes next removes the file."""
+        if self.folder >= 0:
+            # In the child of a fork, too: open there, the file would keep the parent alive.
+            os.close(self._file)
+            os.close(self.folder)
+            self.folder = -1
+
+
+def _lives(process: str, folder: int) -> bool:
+    """Tell whether a process still holds its lock; what a dead one has left is removed."""
+    path = f"{process}.process"
+    try:
+        file = os.open(path, _FLAGS, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    try:
+        dead = _lock(file)
+        if dead:
+            with suppress(FileNotFoundError):
+                os.unlink(path, dir_fd=folder)
+    finally:
         os.close(file)
+    return not dead
+
+
+def _read(file: int) -> SharedWindow | None:
+    # A process may have been killed while it wrote, and then all begin anew.
+    with suppress(ValueError):
+        return SharedWindow.from_bytes(os.pread(file, os.fstat(file).st_size, 0))
+    return None
+
+
+def _write(file: int, window: SharedWindow) -> None:
+    data = window.to_bytes()
+    os.ftruncate(file, os.pwrite(file, data, 0))
 
 
 def _lock(file: int) -> bool:
@@ -131,10 +205,6 @@ def _lock(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _jitter() -> float:
-    return random.random()  # noqa: S311 - which file first, not cryptography
 
 
 def window_name(*parts: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -19,7 +19,8 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.limiter import QueueEntry, Refusal, Snapshot
-from zai_async.session.queueing import NESTED, LimiterQueue, LimiterQueues, nest
+from zai_async.session.queueing import LimiterQueue, nest
+from zai_async.session.sharing import NESTED, LimiterQueues
 
 __all__ = [
     "InFlightCall",
@@ -139,8 +140,6 @@ class Permit(msgspec.Struct, eq=False):
 
     queues: LimiterQueues
     queue: LimiterQueue
-    window: str
-    """What the coordinator calls the window."""
     entry: QueueEntry | None = None
     settling: QueueEntry | None = None
     """A request that needs no permit any more, but has not told what it used."""
@@ -148,29 +147,17 @@ class Permit(msgspec.Struct, eq=False):
     """Whether this request is refused again and again while others pass."""
     nested: bool = False
     """Whether it has waited for permits that its own task holds."""
-    release: Callable[[], None] | None = None
-    """Gives a slot back that several processes share."""
-    process: int = 0
-    """Where that slot was taken."""
 
     def try_take(self) -> bool:
         """Take a permit if one is free, or if this call has one already."""
         if self.entry is None:
             self.entry = self.queue.try_enter()
-        if self.entry is None:
-            return False
-        return self.queues.coordinator is None or self.release is not None
-
-    @property
-    def admitted(self) -> bool:
-        """Whether the limiter of this process lets the call go."""
         return self.entry is not None
 
     async def take(self) -> None:
-        """Wait for a permit."""
+        """Wait for a permit, unless there is one already."""
         if self.entry is None:
             self.entry = await self.queue.enter(self._warn)
-        await self._take_share()
 
     def accepted(self) -> None:
         """Report that the request was not refused."""
@@ -193,8 +180,6 @@ class Permit(msgspec.Struct, eq=False):
 
         What the server asks to wait (``Retry-After``) is waited without a permit.
         """
-        if self.release is not None:
-            self._give_share_back()
         entry, self.entry = self.entry, None
         if entry is None:
             return
@@ -202,15 +187,12 @@ class Permit(msgspec.Struct, eq=False):
         await self.queue.return_to(entry, _meaning_of(error), self._warn, rest)
         self.entry = entry
         self.suspect = entry.suspect is not None
-        if self.queues.coordinator is not None:
-            await self._take_share()
 
     def refused(self, error: ZaiError) -> None:
         """Give the permit of a request back that was refused and is not sent again.
 
         Whoever retries on their own shares a limit as well, which is found by refusals only.
         """
-        self._give_share_back()
         entry, self.entry = self.entry, None
         if entry is not None:
             self.queue.refused(entry, _meaning_of(error))
@@ -241,12 +223,9 @@ class Permit(msgspec.Struct, eq=False):
         if self.entry is not None:
             self.settling, self.entry = self.entry, None
             self.queue.leave(self.settling)
-            self._give_share_back()
 
     def leave(self, *, tokens: int | None = None) -> None:
         """Give the permit back, and say how many tokens were used; again is harmless."""
-        if self.release is not None:
-            self._give_share_back()
         entry, self.entry = self.entry or self.settling, None
         if entry is not None:
             self.settling = None
@@ -255,19 +234,6 @@ class Permit(msgspec.Struct, eq=False):
     def _warn(self) -> None:
         self.nested = True
         self.queues.warn_of_nesting(self.figures)
-
-    async def _take_share(self) -> None:
-        """Wait for a slot of those that several processes have together."""
-        coordinator = self.queues.coordinator
-        if coordinator is not None and self.release is None:
-            self.release = await coordinator.acquire(self.window, self.queues.slots)
-            self.process = os.getpid()
-
-    def _give_share_back(self) -> None:
-        release, self.release = self.release, None
-        # The child of a fork must not free what its parent still uses.
-        if release is not None and self.process == os.getpid():
-            release()
 
 
 def _meaning_of(error: ZaiError) -> Refusal:

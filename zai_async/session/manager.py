@@ -38,9 +38,9 @@ from zai_async.session.bodies import answer_in_events, raise_error
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator
 from zai_async.session.in_flight import InFlightCall, InFlightCalls, Watchdog
-from zai_async.session.queueing import LimiterQueues
 from zai_async.session.record import usage_of
 from zai_async.session.settings import Settings
+from zai_async.session.sharing import LimiterQueues
 
 __all__ = ["LoopSession", "SessionManager", "Sessions"]
 
@@ -188,6 +188,7 @@ class Sessions:
                 await session.aclose()
             else:
                 session.close_now()
+        await self.queues.aclose()
 
 
 def _drop_unusable(sessions: _Open) -> None:

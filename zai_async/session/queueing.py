@@ -5,33 +5,21 @@ child of a fork starts with none, and a loop that closes gives back what its cal
 """
 
 import asyncio
-import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from zai_async._clock import Clock
 from zai_async._threads import running_loop
-from zai_async.limiter import Limits, QueueEntry, Refusal, Snapshot, Window, WindowKey
-from zai_async.session.coordination import Coordinator, window_name
-from zai_async.session.settings import Settings
+from zai_async.limiter import QueueEntry, Refusal, Snapshot, Window, WindowLink
 
-__all__ = ["NESTED", "LimiterQueue", "LimiterQueues", "WaitingList", "nest"]
-
-_log = logging.getLogger("zai_async")
+__all__ = ["LimiterQueue", "WaitingList", "nest"]
 
 _MEMORY: Final = 8
 """Calls after which most of what was known about their size is forgotten."""
-_MOST_WINDOWS: Final = 1000
-"""Models whose windows are remembered; a service may pass names of its users' choice on."""
-NESTED: Final = (
-    "The call waits for a permit while only streams of its own task hold permits:"
-    " close the open stream before calling, or allow more requests in flight (limits=...)."
-)
-"""What a call is told that waits for its own task."""
 _CHECK: Final = 1.0
 """Seconds between two looks for loops that were closed by hand, while several are in use."""
 
@@ -59,32 +47,32 @@ def nest(entry: QueueEntry) -> None:
 class LimiterQueue:
     """The way to the permits of one window, for the tasks of any number of event loops."""
 
-    def __init__(self, window: Window, clock: Clock) -> None:
+    def __init__(self, window: Window | WindowLink, clock: Clock) -> None:
         self.window = window
         self.used_at = 0.0
-        self._clock = clock
+        self.clock = clock
         self._usual_tokens = 0.0
         self._counted = 0
-        self._start_clean()
+        self.start_clean()
 
-    def _start_clean(self) -> None:
+    def start_clean(self) -> None:
         """Begin without requests: after a fork they are the parent's, and so is the lock."""
         # A client may be used by several threads; nothing is awaited while it is held. The garbage
         # collector may run inside, and gives back what was forgotten.
         self.lock = threading.RLock()
         self._process = os.getpid()
-        self._waiting = WaitingList(self.window, self._clock, self.lock)
+        self.waiting = WaitingList(self.window, self.clock, self.lock)
         self.window.forget_requests()
 
     def try_enter(self) -> QueueEntry | None:
         """Take a permit if one is free and nobody waits for it."""
         if self._process != os.getpid():
-            self._start_clean()
+            self.start_clean()
         loop = asyncio.get_running_loop()
         with self.lock:
-            if loop not in self._waiting.timers:
-                self._waiting.register(loop)
-            self.used_at = self._clock.monotonic()
+            if loop not in self.waiting.timers:
+                self.waiting.register(loop)
+            self.used_at = self.clock.monotonic()
             entry = self.window.try_admit(self.used_at, self._usual_tokens, loop)
         if entry is not None:
             nest(entry)
@@ -95,7 +83,7 @@ class LimiterQueue:
         with self.lock:
             loop = asyncio.get_running_loop()
             entry = self.window.request(tokens=self._usual_tokens, owner=loop)
-            waiter = self._waiting.add(entry, _innermost.get(), warn)
+            waiter = self.waiting.add(entry, _innermost.get(), warn)
         await self._until_admitted(entry, waiter)
         nest(entry)
         return entry
@@ -108,15 +96,15 @@ class LimiterQueue:
         ``rest`` is how many seconds the server asks to wait; others may go in the meantime.
         """
         with self.lock:
-            now, jitter = self._clock.monotonic(), self._clock.random()
+            now, jitter = self.clock.monotonic(), self.clock.random()
             self.window.rejected(entry, now, kind, jitter=jitter, rest=rest)
-            waiter = self._waiting.add(entry, _innermost.get(), warn)
+            waiter = self.waiting.add(entry, _innermost.get(), warn)
         await self._until_admitted(entry, waiter)
 
     def refused(self, entry: QueueEntry, kind: Refusal) -> None:
         """Report a refusal after which nothing is tried again, and take the permit back."""
         with self.lock:
-            now, jitter = self._clock.monotonic(), self._clock.random()
+            now, jitter = self.clock.monotonic(), self.clock.random()
             self.window.rejected(entry, now, kind, jitter=jitter)
         self.leave(entry)
 
@@ -140,75 +128,24 @@ class LimiterQueue:
             if tokens is not None:
                 self._counted = min(self._counted + 1, _MEMORY)
                 self._usual_tokens += (tokens - self._usual_tokens) / self._counted
-            if self._waiting.waiters:
-                self._waiting.discard(entry)
+            if self.waiting.waiters:
+                self.waiting.discard(entry)
 
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what the calls of an event loop hold that is about to close."""
         if self._process == os.getpid():
             with self.lock:
-                self._waiting.forget(loop)
+                self.waiting.forget(loop)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request has to wait, now that it has got no permit at once."""
+        return True
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
         with self.lock:
             return self.window.snapshot()
-
-
-class LimiterQueues:
-    """The queues of a client: one for each gateway, account and model."""
-
-    def __init__(self, limits: Limits, coordinator: Coordinator | None = None) -> None:
-        self.coordinator = coordinator
-        """Who else hands out slots; each window has ``slots`` of them."""
-        self.slots = limits.start
-        self.queues = limits.mode != "off"
-        """Whether a refused request waits for a permit; else it waits as the retry policy says."""
-        self._limits = limits
-        self._by_model: dict[tuple[str, int, str], LimiterQueue] = {}
-        self._warned = False
-
-    def place_of(self, settings: Settings, model: str) -> tuple[LimiterQueue, str]:
-        """Return where the calls of a model queue, and the name of that for the coordinator."""
-        account = 0 if settings.key is None else settings.key.identity
-        place = settings.provider.base_url, account, model
-        queue = self._by_model.get(place)
-        if queue is None:
-            if len(self._by_model) >= _MOST_WINDOWS:
-                self._forget_idle()
-            queue = LimiterQueue(Window(self._limits), settings.clock)
-            queue = self._by_model.setdefault(place, queue)
-        if self.coordinator is None:
-            return queue, ""
-        # Unlike a hash of Python's, this is the same in every process.
-        key = settings.key.reveal() if settings.key else ""
-        return queue, window_name(settings.provider.base_url, key, model)
-
-    def _forget_idle(self) -> None:
-        """Forget the models that were used least recently, a tenth of them at once."""
-        places = sorted(self._by_model, key=lambda place: self._by_model[place].used_at)
-        for place in places[: _MOST_WINDOWS // 10]:
-            figures = self._by_model[place].snapshot()
-            if not (figures.in_flight or figures.waiting):
-                self._by_model.pop(place, None)
-
-    def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give back the permits of an event loop that is about to close."""
-        for queue in tuple(self._by_model.values()):
-            queue.abandon(loop)
-
-    def warn_of_nesting(self, window: Snapshot) -> None:
-        """Write to the log, once for a client, that a call waits for its own task."""
-        if not self._warned:
-            self._warned = True
-            _log.warning("%s Now %d of them are in flight.", NESTED, window.in_flight)
-
-    def snapshot(self) -> Mapping[WindowKey, Snapshot]:
-        """Return the figures of every window."""
-        return {
-            WindowKey(url, f"{account:x}", model): queue.snapshot()
-            for (url, account, model), queue in tuple(self._by_model.items())
-        }
 
 
 class Waiter(NamedTuple):
@@ -233,7 +170,7 @@ class WaitingList:
     Whoever calls its methods holds the lock of the queue.
     """
 
-    def __init__(self, window: Window, clock: Clock, lock: threading.RLock) -> None:
+    def __init__(self, window: Window | WindowLink, clock: Clock, lock: threading.RLock) -> None:
         self.waiters: dict[QueueEntry, Waiter] = {}
         self.timers: dict[asyncio.AbstractEventLoop, Timer | None] = {}
         """The event loops that use the window; each has a timer of its own."""
@@ -272,6 +209,11 @@ class WaitingList:
         else:
             # Nobody's task: the garbage collector gives back what was forgotten.
             self._look_elsewhere()
+
+    def fail(self, error: Exception) -> None:
+        """Let all that wait fail."""
+        for waiter in tuple(self.waiters.values()):
+            _call_in(waiter.future.get_loop(), _reject, waiter.future, error)
 
     def forget(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what the calls of an event loop hold, and let others have it."""
@@ -332,16 +274,17 @@ class WaitingList:
             self.timers[loop] = None
             if moment is not None:
                 wait = max(0.0, moment - self._clock.monotonic())
-                self.timers[loop] = Timer(moment, loop.call_later(wait, self._look))
+                self.timers[loop] = Timer(moment, loop.call_later(wait, self.look))
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Let those in who may go now; on one of the loops that use the window."""
         with self._lock:
             self._forget_closed_loops()
             self._admit()
 
     def _look_elsewhere(self) -> None:
         """Look who may go now, on the loop of somebody who waits."""
-        any(_call_in(one.future.get_loop(), self._look) for one in tuple(self.waiters.values()))
+        any(_call_in(one.future.get_loop(), self.look) for one in tuple(self.waiters.values()))
 
     def _warn_of_nesting(self) -> None:
         """Warn the first that waits if it waits for permits which it holds itself."""
@@ -383,3 +326,8 @@ def _resolve(future: asyncio.Future[None]) -> None:
     # A cancelled waiter gives its permit back itself.
     if not future.done():
         future.set_result(None)
+
+
+def _reject(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,188 @@
+"""The queues of a client, also those whose windows a coordinator keeps for several processes."""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from zai_async._clock import Clock
+from zai_async._threads import call_in, running_loop
+from zai_async.limiter import Limits, Snapshot, Window, WindowKey, WindowLink
+from zai_async.session.coordination import Coordinator, window_name
+from zai_async.session.queueing import LimiterQueue
+from zai_async.session.settings import Settings
+
+__all__ = ["NESTED", "LimiterQueues", "SharedQueue"]
+
+_log = logging.getLogger("zai_async")
+
+_MOST_WINDOWS: Final = 1000
+"""Models whose windows are remembered; a service may pass names of its users' choice on."""
+NESTED: Final = (
+    "The call waits for a permit while only streams of its own task hold permits:"
+    " close the open stream before calling, or allow more requests in flight (limits=...)."
+)
+"""What a call is told that waits for its own task."""
+_FAREWELL: Final = 1.0
+"""Seconds in which a client that is closed tells the coordinator what it gives back."""
+
+
+class LimiterQueues:
+    """The queues of a client: one for each gateway, account and model."""
+
+    def __init__(self, limits: Limits, coordinator: Coordinator | None = None) -> None:
+        self.queues = limits.mode != "off"
+        """Whether a refused request waits for a permit; else it waits as the retry policy says."""
+        self._limits = limits
+        self._coordinator = coordinator
+        self._by_model: dict[tuple[str, int, str], LimiterQueue] = {}
+        self._warned = False
+
+    def queue_of(self, settings: Settings, model: str) -> LimiterQueue:
+        """Return where the calls of a model queue."""
+        account = 0 if settings.key is None else settings.key.identity
+        place = settings.provider.base_url, account, model
+        queue = self._by_model.get(place)
+        if queue is None:
+            if len(self._by_model) >= _MOST_WINDOWS:
+                self._forget_idle()
+            queue = self._by_model.setdefault(place, self._make(settings, model))
+        return queue
+
+    def _make(self, settings: Settings, model: str) -> LimiterQueue:
+        if self._coordinator is None:
+            return LimiterQueue(Window(self._limits), settings.clock)
+        # Unlike a hash of Python's, this is the same in every process.
+        key = settings.key.reveal() if settings.key else ""
+        name = window_name(settings.provider.base_url, key, model)
+        return SharedQueue(self._limits, settings.clock, self._coordinator, name)
+
+    def _forget_idle(self) -> None:
+        """Forget the models that were used least recently, a tenth of them at once."""
+        places = sorted(self._by_model, key=lambda place: self._by_model[place].used_at)
+        for place in places[: _MOST_WINDOWS // 10]:
+            figures = self._by_model[place].snapshot()
+            if not (figures.in_flight or figures.waiting):
+                self._by_model.pop(place, None)
+
+    def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give back the permits of an event loop that is about to close."""
+        for queue in tuple(self._by_model.values()):
+            queue.abandon(loop)
+
+    async def aclose(self) -> None:
+        """Tell the coordinator what has been given back."""
+        for queue in tuple(self._by_model.values()):
+            if isinstance(queue, SharedQueue):
+                await queue.aclose()
+
+    def warn_of_nesting(self, window: Snapshot) -> None:
+        """Write to the log, once for a client, that a call waits for its own task."""
+        if not self._warned:
+            self._warned = True
+            _log.warning("%s Now %d of them are in flight.", NESTED, window.in_flight)
+
+    def snapshot(self) -> Mapping[WindowKey, Snapshot]:
+        """Return the figures of every window."""
+        return {
+            WindowKey(url, f"{account:x}", model): queue.snapshot()
+            for (url, account, model), queue in tuple(self._by_model.items())
+        }
+
+
+class SharedQueue(LimiterQueue):
+    """The way to the permits of a shared window.
+
+    One task at a time talks to the coordinator, on one of the event loops that use the window; what
+    happens meanwhile is told in the next report, so that a busy process does not ask more often.
+    It ends when there is nothing to say, nor to be heard.
+    """
+
+    def __init__(self, limits: Limits, clock: Clock, coordinator: Coordinator, name: str) -> None:
+        self._coordinator = coordinator
+        self._name = name
+        self._link = WindowLink(limits, self._notify)
+        super().__init__(self._link, clock)
+
+    def start_clean(self) -> None:
+        """Begin without requests, and without the task that talks."""
+        self._talking: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        super().start_clean()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request is likely to wait for others."""
+        return self._link.is_full
+
+    async def aclose(self) -> None:
+        """Tell what has been given back; what is still in flight elsewhere is told elsewhere."""
+        task = self._talking
+        if task is not None and task.get_loop() is running_loop():
+            await asyncio.wait({task}, timeout=_FAREWELL)
+            task.cancel()
+
+    def _notify(self) -> None:
+        """Have the task report soon, on an event loop that lives; the lock is held."""
+        task = self._talking
+        if task is not None and not task.get_loop().is_closed():
+            call_in(task.get_loop(), self._news.set)
+            return
+        self._talking = None
+        here = running_loop()
+        loops = sorted(self.waiting.timers, key=lambda loop: loop is not here)
+        for loop in loops:
+            if not loop.is_closed():
+                call_in(loop, self._start)
+                return
+
+    def _start(self) -> None:
+        with self.lock:
+            if self._talking is None:
+                # What somebody has in the context of a call must not live as long as this.
+                nothing = contextvars.Context()
+                self._news = asyncio.Event()
+                loop = asyncio.get_running_loop()
+                self._talking = loop.create_task(self._talk(self._news), context=nothing)
+
+    async def _talk(self, news: asyncio.Event) -> None:
+        task = asyncio.current_task()
+        try:
+            while await self._report(news):
+                pass
+        finally:
+            # Cancelled, because its loop ends: others may go on on theirs.
+            with self.lock:
+                if self._talking is task:
+                    self.waiting.timers.pop(asyncio.get_running_loop(), None)
+                    self._talking = None
+                    if self._link.report_at() is not None:
+                        self._notify()
+
+    async def _report(self, news: asyncio.Event) -> bool:
+        """Report what there is, or wait until there is something; False when all is said."""
+        news.clear()
+        with self.lock:
+            now, moment = self.clock.monotonic(), self._link.report_at()
+            if moment is None:
+                self._talking = None
+                return False
+            report = self._link.report() if moment <= now else None
+        if report is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(moment - now):
+                    await news.wait()
+            return True
+        try:
+            reply = await self._coordinator.exchange(self._name, report)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where a call waits
+            with self.lock:
+                self._link.failed(self.clock.monotonic())
+                self.waiting.fail(error)
+        else:
+            with self.lock:
+                self._link.heard(reply, self.clock.monotonic())
+                self.waiting.look()
+        return True
