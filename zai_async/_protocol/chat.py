@@ -116,6 +116,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self._alone: list[ChatCompletionChunk] = []
         self._batch: list[ChatCompletionChunk] = []
         self.ready = iter(())
+        if self.json.payloads:
+            del self.json.payloads[:-1]  # the last one is the first of what comes instead
 
     @property
     def answer(self) -> ChatAccumulator:
@@ -149,11 +151,11 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             return super().receive(data)
         payloads = self._parser.payloads(data)
         if len(payloads) != 1 or self._parser.stray:
-            self.waiting += in_order(payloads, self._parser.stray)
+            self.waiting += in_order(payloads, self._parser.stray, self.json.run)
             self._parser.stray.clear()
             return None
         try:
-            chunk: ChatCompletionChunk = self._json.decode(payloads[0])
+            chunk: ChatCompletionChunk = self.json.decode(payloads[0])
         except UNREADABLE:
             return self._accept(payloads[0])
         if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
@@ -172,7 +174,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             return super().advance()
         self.settle()
         try:
-            batch = list(map(self._json.decode, run))
+            batch = list(map(self.json.decode, run))
         except UNREADABLE:
             return super().advance()
         # A generation that takes the place of another one goes on: the last id tells of any change.
@@ -234,7 +236,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         """Go on with the whole frames inside a damaged one."""
         # The gateway cuts a frame where a backend fails, and goes on in the same line with the
         # first frame of another one: https://github.com/zai-org/GLM-5/issues/66
-        frames, lost = salvage(data, self._json.decode)
+        frames, lost = salvage(data, self.json.strictly)
         if frames == (data,):
             # Python takes this for JSON and msgspec does not, like NaN: as good as lost.
             frames, lost = (), data
@@ -246,7 +248,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             generation.doubled = len(frames)
         generation.suspicion = max(generation.suspicion, len(frames), 1)
         if frames:
-            self.waiting.extendleft(reversed(in_order([*frames], [])))
+            self.waiting.extendleft(reversed(in_order([*frames], [], self.json.run)))
 
     def _check_after_damage(self, chunk: ChatCompletionChunk) -> None:
         """Decide what a chunk means that follows damage, or was glued to another one.

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 
 from zai_async._protocol.salvage import END_MARK, SurrogateJoiner, documents, is_prose
-from zai_async._protocol.sse import SSEParser, in_order, lines_of
+from zai_async._protocol.sse import RUN, SSEParser, in_order, lines_of
 from zai_async._protocol.state import DecoderState
 from zai_async._secrets import Secret, redact
 from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
@@ -57,6 +57,8 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     """Takes a document out of the envelope of a gateway."""
     view: str | None = None
     """What the caller reads, where that is known."""
+    keeps_payloads: bool = False
+    """Whether the caller wants, or may still want, the bytes of the events."""
 
     def raise_fault(self, data: bytes) -> None:
         """Raise the error that an event reports, if it reports one."""
@@ -96,7 +98,12 @@ class EventDecoder:
     """Decodes the JSON of events, quickly where it is as it should be, and else leniently."""
 
     def __init__(self, decoder: msgspec.json.Decoder[Any]) -> None:
-        self.decode = decoder.decode
+        self.strictly: Callable[[bytes], Any] = decoder.decode
+        self.decode: Callable[[bytes], Any] = decoder.decode
+        self.run = RUN
+        """How many events may be decoded in one go, before it is known what they are."""
+        self.payloads: list[bytes] | None = None
+        """What has been decoded lately, byte for byte, for a caller who forwards it."""
         self._decoder = decoder
         self._joiner = SurrogateJoiner()
 
@@ -107,7 +114,27 @@ class EventDecoder:
             msgspec.ValidationError: It is JSON, but no event.
             msgspec.DecodeError: It is no JSON.
         """
-        return decode(self._decoder, self._joiner.join(data))
+        event = decode(self._decoder, self._joiner.join(data))
+        if self.payloads is not None:
+            self.payloads.append(data)
+        return event
+
+    def keep_payloads(self) -> None:
+        """Keep the bytes of each event from now on; who wants none of them pays nothing."""
+        payloads = self.payloads = []
+
+        def kept(data: bytes) -> Any:
+            event = self.strictly(data)
+            payloads.append(data)
+            return event
+
+        # One by one: of events that are decoded in one go, some may have to be decoded again.
+        self.decode, self.run = kept, 1
+
+    def forget_payloads(self) -> None:
+        """Keep them no longer."""
+        self.payloads = None
+        self.decode, self.run = self.strictly, RUN
 
 
 class Decoder(abc.ABC, Generic[T]):
@@ -123,7 +150,9 @@ class Decoder(abc.ABC, Generic[T]):
 
     def __init__(self, json: EventDecoder, context: DecoderContext) -> None:
         self._context = context
-        self._json = json
+        self.json = json
+        if context.keeps_payloads:
+            json.keep_payloads()
         self._parser = SSEParser(max_event_bytes=context.max_event_bytes)
         self._state = DecoderState.WAITING
         self.ready: Iterator[T] = iter(())
@@ -217,7 +246,7 @@ class Decoder(abc.ABC, Generic[T]):
             payloads += [last.data] if last is not None and last.data else []
         elif len(payloads) == 1 and not self._parser.stray:
             return self._accept(payloads[0])
-        self.waiting += in_order(payloads, self._parser.stray)
+        self.waiting += in_order(payloads, self._parser.stray, self.json.run)
         self._parser.stray.clear()
         return None
 
@@ -275,7 +304,7 @@ class Decoder(abc.ABC, Generic[T]):
     def _event(self, data: bytes) -> Any:
         """Decode an event; None for one that says nothing, and for the end mark."""
         try:
-            return self._json.decode(data)
+            return self.json.decode(data)
         except UNREADABLE:
             data = data.strip()  # an end mark, odd types, or damage
         # Not part of the standard, but of OpenAI's API: https://platform.openai.com/docs/api-reference
@@ -286,7 +315,7 @@ class Decoder(abc.ABC, Generic[T]):
             self.skipped += 1
             return None
         try:
-            return self._json.leniently(data)
+            return self.json.leniently(data)
         except msgspec.ValidationError:
             raise self._context.malformed(data) from None
         except msgspec.DecodeError:
@@ -349,4 +378,4 @@ class Decoder(abc.ABC, Generic[T]):
         found = documents(data)
         if not found:
             self._context.raise_foreign(data)
-        self.waiting += in_order([*found, END_MARK], [])
+        self.waiting += in_order([*found, END_MARK], [], self.json.run)

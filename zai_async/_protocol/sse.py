@@ -15,14 +15,14 @@ import msgspec
 
 from zai_async.errors import EventTooLargeError
 
-__all__ = ["Event", "SSEParser", "in_order", "lines_of"]
+__all__ = ["RUN", "Event", "SSEParser", "in_order", "lines_of"]
 
 _BOM = b"\xef\xbb\xbf"
 _CR = 13  # a number, because `13 in data` takes a fifth of the time of `b"\r" in data`
 _LF = 10
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})  # a comment has no name
 _MOST_STRAY, _LONGEST_STRAY = 32, 2**15
-_RUN = 64  # events that may be decoded in one go
+RUN = 64  # events that may be decoded in one go
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -242,17 +242,19 @@ def _decode(value: bytes) -> str:
     return value.decode(errors="replace")
 
 
-def in_order(payloads: list[bytes], stray: list[tuple[int, bytes]]) -> list[bytes | list[bytes]]:
-    """Return the events in runs, none of them empty, and each line by itself."""
-    if not stray and 0 < len(payloads) <= _RUN:
+def in_order(
+    payloads: list[bytes], stray: list[tuple[int, bytes]], run: int = RUN
+) -> list[bytes | list[bytes]]:
+    """Return the events in runs of so many at most, none of them empty, and each line by itself."""
+    if not stray and 0 < len(payloads) <= run:
         return [payloads]
     entries: list[bytes | list[bytes]] = []
     done = 0
     for place, line in stray:
-        entries += _runs(payloads[done:place])
+        entries += _runs(payloads[done:place], run)
         entries.append(line)
         done = place
-    return entries + _runs(payloads[done:])
+    return entries + _runs(payloads[done:], run)
 
 
 def lines_of(entries: Iterable[bytes | list[bytes]]) -> list[bytes]:
@@ -260,5 +262,5 @@ def lines_of(entries: Iterable[bytes | list[bytes]]) -> list[bytes]:
     return [entry for entry in entries if isinstance(entry, bytes)]
 
 
-def _runs(payloads: list[bytes]) -> list[bytes | list[bytes]]:
-    return [payloads[start : start + _RUN] for start in range(0, len(payloads), _RUN)]
+def _runs(payloads: list[bytes], run: int) -> list[bytes | list[bytes]]:
+    return [payloads[start : start + run] for start in range(0, len(payloads), run)]

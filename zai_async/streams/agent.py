@@ -9,7 +9,7 @@ from zai_async.models import AgentChunk, AgentReply
 from zai_async.streams.event_stream import EventStream
 from zai_async.streams.interfaces import StreamCall
 from zai_async.streams.reader import StreamReader
-from zai_async.streams.views import TextIterator
+from zai_async.streams.views import TextIterator, claim
 
 __all__ = ["AgentStream", "SlidePage"]
 
@@ -29,12 +29,14 @@ class AgentStream(EventStream[AgentChunk]):
     @property
     def text(self) -> AsyncIterator[str]:
         """What the agent answers, piece by piece."""
-        return TextIterator(partial(self._claim, "text"), self._reader.__anext__, _answer)
+        return TextIterator(partial(claim, self._reader, "text"), self._reader.__anext__, _answer)
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """What the agent thinks, piece by piece."""
-        return TextIterator(partial(self._claim, "thinking"), self._reader.__anext__, _thinking)
+        return TextIterator(
+            partial(claim, self._reader, "thinking"), self._reader.__anext__, _thinking
+        )
 
     @property
     def pages(self) -> list[SlidePage]:

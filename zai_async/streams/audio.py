@@ -13,7 +13,7 @@ from zai_async.models import Transcription, TranscriptionEvent
 from zai_async.streams.event_stream import EventStream
 from zai_async.streams.interfaces import StreamCall
 from zai_async.streams.reader import StreamReader
-from zai_async.streams.views import TextIterator
+from zai_async.streams.views import TextIterator, claim
 
 __all__ = ["SpeechStream", "TranscriptionStream", "wav_header"]
 
@@ -86,7 +86,7 @@ class TranscriptionStream(EventStream[TranscriptionEvent]):
     def text(self) -> AsyncIterator[str]:
         """The text, piece by piece."""
         return TextIterator(
-            partial(self._claim, "text"), self._reader.__anext__, attrgetter("delta")
+            partial(claim, self._reader, "text"), self._reader.__anext__, attrgetter("delta")
         )
 
     @property

@@ -11,7 +11,7 @@ from zai_async.models import ChatCompletion, ChatCompletionChunk, Usage
 from zai_async.streams.event_stream import EventStream
 from zai_async.streams.interfaces import StreamCall
 from zai_async.streams.reader import StreamReader
-from zai_async.streams.views import EventIterator, TextIterator
+from zai_async.streams.views import EventIterator, TextIterator, claim
 
 __all__ = ["ChatStream"]
 
@@ -33,19 +33,22 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     def text(self) -> AsyncIterator[str]:
         """The answer, piece by piece, without the reasoning."""
         return TextIterator(
-            partial(self._claim, "text"), self._reader.__anext__, lambda chunk: chunk.text
+            partial(claim, self._reader, "text"), self._reader.__anext__, lambda chunk: chunk.text
         )
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """The reasoning, piece by piece, without the answer."""
-        claim = partial(self._claim, "thinking")
-        return TextIterator(claim, self._reader.__anext__, lambda chunk: chunk.thinking)
+        return TextIterator(
+            partial(claim, self._reader, "thinking"),
+            self._reader.__anext__,
+            lambda chunk: chunk.thinking,
+        )
 
     @property
     def events(self) -> AsyncIterator[ChatEvent]:
         """Everything that happens, as a closed union of structs to match on."""
-        return EventIterator(partial(self._claim, "events"), self._event_source.advance)
+        return EventIterator(partial(claim, self._reader, "events"), self._event_source.advance)
 
     @property
     def snapshot(self) -> ChatCompletion:
@@ -81,11 +84,6 @@ class ChatStream(EventStream[ChatCompletionChunk]):
         """
         await self._exhaust()
         return self.snapshot
-
-    def _claim(self, view: str) -> None:
-        super()._claim(view)
-        if view != "events":
-            _decoder_of(self._reader).answer.updates = None
 
 
 class _EventSource:

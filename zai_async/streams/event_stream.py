@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -9,7 +10,9 @@ import anyio
 
 from zai_async.errors import Attempt, StreamConsumedError, Timing
 from zai_async.models import Outcome
+from zai_async.streams.opening import keep_payloads
 from zai_async.streams.reader import StreamReader
+from zai_async.streams.views import PayloadIterator, claim
 
 __all__ = ["EventStream"]
 
@@ -60,6 +63,16 @@ class EventStream(Generic[T]):
         """How long everything took so far."""
         return self._reader.call.timing
 
+    @property
+    def raw(self) -> AsyncIterator[bytes]:
+        """The JSON of each event, byte for byte as it came, for relays and journals.
+
+        The answer is judged as it always is: a bad end, or an event that reports an error, raises.
+        The end mark is no event; comments and frames that are lost have no bytes here either.
+        Where the service wrote an event in several ``data`` lines, line feeds stand between them.
+        """
+        return PayloadIterator(partial(claim, self._reader, "raw"), self._reader)
+
     async def open(self) -> Self:
         """Send the request and wait for the headers; entering the context does the same.
 
@@ -80,6 +93,8 @@ class EventStream(Generic[T]):
         """
         items: list[T] = []
         reader = self._reader
+        if reader.context.view is None:
+            keep_payloads(reader, wanted=True)  # what is read here, ``raw`` hands out later
         try:
             with anyio.move_on_after(timeout), suppress(StopAsyncIteration):
                 while not reader.decoder.progress:
@@ -116,27 +131,19 @@ class EventStream(Generic[T]):
         await self.aclose()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        self._claim("chunks")
+        claim(self._reader, "chunks")
         return self._reader  # itself, as each item passes through what iterates
 
     def __anext__(self) -> Coroutine[Any, Any, T]:
         if self._reader.context.view is None:
-            self._claim("chunks")
+            claim(self._reader, "chunks")
         return self._reader.__anext__()
-
-    def _claim(self, view: str) -> None:
-        """Read through one view only, of a stream that has not been read to its end."""
-        context = self._reader.context
-        if context.view not in {None, view}:
-            raise StreamConsumedError(f"the stream is already read as {context.view}")
-        if context.view is not None and self._reader.decoder.outcome is not None:
-            raise StreamConsumedError("the stream has been read to its end")
-        context.view = view
 
     async def _exhaust(self) -> None:
         """Read what is left through whatever view the stream is read."""
         if self._reader.context.view is None:
-            self._claim("completion")
+            claim(self._reader, "completion")
+        keep_payloads(self._reader, wanted=False)
         try:
             while True:
                 await self._reader.__anext__()

@@ -20,7 +20,15 @@ from zai_async.streams.interfaces import StreamCall
 if TYPE_CHECKING:
     from zai_async.streams.reader import StreamReader
 
-__all__ = ["Phase", "context_of", "done", "drain", "open_response", "record_call"]
+__all__ = [
+    "Phase",
+    "context_of",
+    "done",
+    "drain",
+    "keep_payloads",
+    "open_response",
+    "record_call",
+]
 
 # What may be read after the end of an answer, so that its connection can be used again.
 _DRAIN_SECONDS: Final = 0.25
@@ -40,8 +48,11 @@ class Phase(enum.Enum):
     """The stream has come to its end, has failed, or was closed."""
 
 
-def context_of(call: StreamCall, view: str | None = None) -> DecoderContext:
-    """Return what a decoder has to know of the call that it reads the answer of."""
+def context_of(call: StreamCall, before: DecoderContext | None = None) -> DecoderContext:
+    """Return what a decoder has to know of the call that it reads the answer of.
+
+    ``before`` is the context of the answer that this one takes the place of.
+    """
     return DecoderContext(
         allow=call.options.allow,
         on_restart=call.options.on_restart,
@@ -49,8 +60,21 @@ def context_of(call: StreamCall, view: str | None = None) -> DecoderContext:
         secrets=call.secrets,
         now=call.settings.clock.wall,
         unwrap=partial(open_envelope, call.settings.provider, dict),
-        view=view,
+        view=None if before is None else before.view,
+        keeps_payloads=before is not None and before.keeps_payloads,
     )
+
+
+def keep_payloads(reader: "StreamReader[Any]", *, wanted: bool) -> None:
+    """Keep the bytes of events from now on, or no longer."""
+    if reader.context.keeps_payloads is wanted:
+        return
+    reader.context.keeps_payloads = wanted
+    json = reader.decoder.json
+    if wanted:
+        json.keep_payloads()
+    else:
+        json.forget_payloads()
 
 
 def record_call(
@@ -93,7 +117,12 @@ async def open_response(
             call.leave()
             return
         reader.opened(response)
-        error = await reader.look_ahead()
+        kind = response.headers.get("Content-Type", "").lower()
+        if not ("json" in kind or "html" in kind):
+            return
+        if reader.context.view is None:
+            keep_payloads(reader, wanted=True)  # ``raw`` hands out what is read here
+        error = await reader.look_ahead(response)
         if error is None:
             return
         del reader

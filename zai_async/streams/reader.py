@@ -216,7 +216,7 @@ class StreamReader(Generic[T]):
         """Begin to read a response."""
         call = self.call
         if self._used:
-            self.context = context_of(call, self.context.view)
+            self.context = context_of(call, self.context)
             self.decoder = self._make_decoder(self.context)
         self.context.headers, self._used = response.headers, True
         self._response, self.phase = response, _OPEN
@@ -230,23 +230,18 @@ class StreamReader(Generic[T]):
         if on_complete is not None:
             on_complete(call.permit.received)
 
-    async def look_ahead(self) -> ZaiError | None:
-        """Read until it is known whether events come, where the header names something else.
+    async def look_ahead(self, response: Response) -> ZaiError | None:
+        """Read until it is known whether events come.
 
         Returns the error that came in their place, which may be one to try again after.
         """
-        kind = self.context.headers.get("Content-Type", "").lower()
-        response = self._response
-        if response is None or not ("json" in kind or "html" in kind):
-            return None
         decoder = self.decoder
         try:
             while decoder.state in _UNDECIDED and self.phase is _OPEN:
                 data = await response.read()
                 if not data:
                     self._end_input()
-                item = decoder.receive(data)
-                items = [] if item is None else [item]
+                items = [] if (item := decoder.receive(data)) is None else [item]
                 while not data and decoder.waiting:
                     # A document has been read to its end, and says now what it is.
                     item = decoder.advance()
