@@ -121,6 +121,7 @@ if TYPE_CHECKING:
         StartEvent,
     )
     from zai_async.streams import ChatStream, EventStream
+    from zai_async.streams.combinators import broadcast, coalesce, merge
     from zai_async.streams.serialization import from_dict, to_dict
     from zai_async.tasks import Task, as_completed, wait_all
     from zai_async.tools import Tool, ToolError, tool
@@ -235,9 +236,12 @@ __all__ = [
     "__version__",
     "as_completed",
     "audio_part",
+    "broadcast",
+    "coalesce",
     "file_part",
     "from_dict",
     "image",
+    "merge",
     "no_retries",
     "to_dict",
     "tool",
@@ -261,6 +265,7 @@ _HOMES = (
     "streams.serialization",
     "session",
     "streams",
+    "streams.combinators",
     "tasks",
     "tools",
     "resources.account",

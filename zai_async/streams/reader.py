@@ -38,7 +38,6 @@ _LARGE: Final = 2**16
 # As long as the first byte of a body, or the whole of a document, has not come.
 _UNDECIDED: Final = (DecoderState.WAITING, DecoderState.DOCUMENT)
 
-
 # Members of an enum are looked up by a function of its own before Python 3.12.
 _NEW, _OPEN, _READ, _OVER = Phase
 
@@ -49,6 +48,8 @@ class StreamReader(Generic[T]):
     Opening belongs to the stream and not to the read that happens to wait for it: it runs in a task
     that ends with the headers. A read that is cancelled loses nothing and sends nothing again.
     """
+
+    cancel_safe = True
 
     def __init__(
         self, call: StreamCall, make_decoder: Callable[[DecoderContext], Decoder[T]]

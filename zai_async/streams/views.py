@@ -31,6 +31,9 @@ def claim(reader: StreamReader[Any], view: str) -> None:
 class TextIterator(Generic[T]):
     """One kind of text of a stream."""
 
+    cancel_safe = True
+    """A read that is cancelled loses nothing, which no generator can say."""
+
     def __init__(
         self,
         claim: Callable[[], None],
@@ -58,6 +61,8 @@ class TextIterator(Generic[T]):
 
 class EventIterator(Generic[T]):
     """All events of a stream; ``advance`` returns those of the next chunk, none at its end."""
+
+    cancel_safe = True
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zai_async.web.aiohttp_server import aiohttp_response
     from zai_async.web.encoders import AnswerEncoder, Protocol, TextEncoder
     from zai_async.web.openai_stream import OpenAIEncoder
     from zai_async.web.parts import (
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         ToolOutput,
         UrlSource,
     )
+    from zai_async.web.responses import EventResponse, sse_response
     from zai_async.web.ui_messages import UIMessageEncoder
     from zai_async.web.ui_requests import (
         ToolApproval,
@@ -32,6 +34,7 @@ __all__ = [
     "AnswerEncoder",
     "DataPart",
     "DocumentSource",
+    "EventResponse",
     "MetadataPart",
     "OpenAIEncoder",
     "Protocol",
@@ -44,11 +47,21 @@ __all__ = [
     "UIMessageEncoder",
     "UIRequest",
     "UrlSource",
+    "aiohttp_response",
     "parse_ui_messages",
     "parse_ui_request",
+    "sse_response",
 ]
 
-_HOMES = ("encoders", "parts", "ui_messages", "ui_requests", "openai_stream")
+_HOMES = (
+    "encoders",
+    "parts",
+    "ui_messages",
+    "ui_requests",
+    "openai_stream",
+    "responses",
+    "aiohttp_server",
+)
 
 
 def __getattr__(name: str) -> Any:

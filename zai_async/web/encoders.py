@@ -31,6 +31,8 @@ class AnswerEncoder(abc.ABC):
     def __init__(self) -> None:
         self.finished: Finished | None = None
         """The last end of a step that nothing has followed yet."""
+        self.is_cut = False
+        """Whether the answer failed in a way that only a connection that breaks can tell."""
 
     @abc.abstractmethod
     def encode(self, event: RelayedEvent) -> bytes:
@@ -78,8 +80,10 @@ class TextEncoder(AnswerEncoder):
 
     def fail(self, error: ZaiError) -> bytes:  # noqa: ARG002 - as every encoder
         """Return nothing: the connection tells it."""
+        self.is_cut = True
         return b""
 
     def abort(self, reason: str) -> bytes:  # noqa: ARG002 - as every encoder
         """Return nothing: the connection tells it."""
+        self.is_cut = True
         return b""
