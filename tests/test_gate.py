@@ -16,11 +16,10 @@ from zai_async import CallOptions, DeadlineError
 from zai_async._clock import SystemClock
 from zai_async.errors import LocalResourceError, RateLimitError
 from zai_async.limiter import Limits, Window
-from zai_async.session import queueing, sharing
-from zai_async.session.in_flight import LimitsView, Permit
+from zai_async.session import in_flight, queueing
+from zai_async.session.in_flight import LimiterQueues, LimitsView, Permit
 from zai_async.session.queueing import LimiterQueue, WaitingList
 from zai_async.session.settings import Settings
-from zai_async.session.sharing import LimiterQueues
 from zai_async.testing import FakeReply, FakeTransport
 
 
@@ -525,7 +524,7 @@ async def test_what_the_limiter_knows_is_told_by_model():
 
 
 async def test_models_that_were_used_least_recently_are_forgotten(monkeypatch):
-    monkeypatch.setattr(sharing, "_MOST_WINDOWS", 20)
+    monkeypatch.setattr(in_flight, "_MOST_WINDOWS", 20)
     queues = LimiterQueues(Limits())
     busy, idle = permits_of(queues, "busy", "idle")
     assert busy.try_take()

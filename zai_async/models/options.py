@@ -173,6 +173,14 @@ class CallOptions(Struct, frozen=True):
                 f"allow must be a collection of {sorted(_OUTCOMES)}, not {self.allow!r}"
             )
 
+    def timeout_over(self, usual: Timeout) -> Timeout:
+        """Return the timeouts of the call, where ``usual`` are those of its client."""
+        if self.timeout is None or isinstance(self.timeout, Timeout):
+            return self.timeout or usual
+        # A number is about the answer; how long a connection may take has nothing to do with it.
+        seconds = float(self.timeout)
+        return Timeout(usual.connect, seconds, seconds, seconds)
+
 
 # Nested on purpose: operations have fields of the names that other SDKs use for these.
 class CallParams(TypedDict):

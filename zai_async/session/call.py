@@ -66,7 +66,9 @@ class Call:
         self.settings = settings
         self.options = options
         self.operation: Operation[Any] = factory.operation
-        self.timeout = settings.timeout_for(options) if options.timeout else settings.timeout
+        self.timeout = (
+            options.timeout_over(settings.timeout) if options.timeout else settings.timeout
+        )
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
         # What the call is counted under: its model, its agent, or else the operation.

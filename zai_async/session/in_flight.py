@@ -18,13 +18,16 @@ from zai_async.errors import (
     RateLimitError,
     ZaiError,
 )
-from zai_async.limiter import QueueEntry, Refusal, Snapshot
+from zai_async.limiter import Limits, QueueEntry, Refusal, Snapshot, Window, WindowKey
+from zai_async.session.coordination import Coordinator, window_name
 from zai_async.session.queueing import LimiterQueue, nest
-from zai_async.session.sharing import NESTED, LimiterQueues
+from zai_async.session.settings import Settings
+from zai_async.session.sharing import SharedQueue
 
 __all__ = [
     "InFlightCall",
     "InFlightCalls",
+    "LimiterQueues",
     "LimitsView",
     "Permit",
     "Watchdog",
@@ -33,6 +36,13 @@ __all__ = [
 
 _log = logging.getLogger("zai_async")
 
+_MOST_WINDOWS: Final = 1000
+"""Models whose windows are remembered; a service may pass names of its users' choice on."""
+_NESTED: Final = (
+    "The call waits for a permit while only streams of its own task hold permits:"
+    " close the open stream before calling, or allow more requests in flight (limits=...)."
+)
+"""What a call is told that waits for its own task."""
 _SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
 # What a refusal claims to be about: https://docs.z.ai/api-reference/api-code says it of the codes.
 _CODES: Final[Mapping[str | None, Refusal]] = {"1302": "concurrency", "1303": "rate"}
@@ -124,6 +134,69 @@ class InFlightCall(RescheduleTimeout):
                 call_in(loop, event.set)
 
 
+class LimiterQueues:
+    """The queues of a client: one for each gateway, account and model."""
+
+    def __init__(self, limits: Limits, coordinator: Coordinator | None = None) -> None:
+        self.queues = limits.mode != "off"
+        """Whether a refused request waits for a permit; else it waits as the retry policy says."""
+        self._limits = limits
+        self._coordinator = coordinator
+        self._by_model: dict[tuple[str, int, str], LimiterQueue] = {}
+        self._warned = False
+
+    def queue_of(self, settings: Settings, model: str) -> LimiterQueue:
+        """Return where the calls of a model queue."""
+        account = 0 if settings.key is None else settings.key.identity
+        place = settings.provider.base_url, account, model
+        queue = self._by_model.get(place)
+        if queue is None:
+            if len(self._by_model) >= _MOST_WINDOWS:
+                self._forget_idle()
+            queue = self._by_model.setdefault(place, self._make(settings, model))
+        return queue
+
+    def _make(self, settings: Settings, model: str) -> LimiterQueue:
+        if self._coordinator is None:
+            return LimiterQueue(Window(self._limits), settings.clock)
+        # Unlike a hash of Python's, this is the same in every process.
+        key = settings.key.reveal() if settings.key else ""
+        name = window_name(settings.provider.base_url, key, model)
+        return SharedQueue(self._limits, settings.clock, self._coordinator, name)
+
+    def _forget_idle(self) -> None:
+        """Forget the models that were used least recently, a tenth of them at once."""
+        places = sorted(self._by_model, key=lambda place: self._by_model[place].used_at)
+        for place in places[: _MOST_WINDOWS // 10]:
+            figures = self._by_model[place].snapshot()
+            if not (figures.in_flight or figures.waiting):
+                self._by_model.pop(place, None)
+
+    def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give back the permits of an event loop that is about to close."""
+        for queue in tuple(self._by_model.values()):
+            queue.abandon(loop)
+
+    async def aclose(self) -> None:
+        """Tell the coordinator what has been given back."""
+        for queue in tuple(self._by_model.values()):
+            if isinstance(queue, SharedQueue):
+                await queue.aclose()
+
+    def warn_of_nesting(self, window: Snapshot) -> None:
+        """Write to the log, once for a client, that a call waits for its own task."""
+        if not self._warned:
+            self._warned = True
+            _log.warning("%s Now %d of them are in flight.", _NESTED, window.in_flight)
+
+    def snapshot(self) -> Mapping[WindowKey, Snapshot]:
+        """Return the figures of every window."""
+        return {
+            WindowKey(url, f"{account:x}", model): queue.snapshot()
+            for (url, account, model), queue in tuple(self._by_model.items())
+        }
+
+
 class LimitsView:
     """``zai.limits``: what the limiter has found out."""
 
@@ -201,7 +274,7 @@ class Permit(msgspec.Struct, eq=False):
     def hint(self) -> str | None:
         """Why a call may have waited in vain, where the limiter knows."""
         if self.nested:
-            return NESTED
+            return _NESTED
         return _SUSPECT if self.suspect else None
 
     @property

@@ -37,10 +37,14 @@ from zai_async.retry import RetryBudget
 from zai_async.session.bodies import answer_in_events, raise_error
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator
-from zai_async.session.in_flight import InFlightCall, InFlightCalls, Watchdog
+from zai_async.session.in_flight import (
+    InFlightCall,
+    InFlightCalls,
+    LimiterQueues,
+    Watchdog,
+)
 from zai_async.session.record import usage_of
 from zai_async.session.settings import Settings
-from zai_async.session.sharing import LimiterQueues
 
 __all__ = ["LoopSession", "SessionManager", "Sessions"]
 

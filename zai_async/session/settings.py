@@ -7,7 +7,7 @@ from msgspec.structs import force_setattr
 
 from zai_async._clock import Clock, SystemClock
 from zai_async._secrets import Secret, masked
-from zai_async.models import Budget, CallOptions, Timeout
+from zai_async.models import Budget, Timeout
 from zai_async.providers import ZAI, Provider
 from zai_async.retry import RetryPolicy
 from zai_async.session.hooks import Hooks
@@ -39,11 +39,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         # Any header of the caller's own may be a secret.
         force_setattr(self, "headers", masked(self.headers))
-
-    def timeout_for(self, options: CallOptions) -> Timeout:
-        """Return the timeouts for a call with these options."""
-        if options.timeout is None or isinstance(options.timeout, Timeout):
-            return options.timeout or self.timeout
-        # A number is about the answer; how long a connection may take has nothing to do with it.
-        seconds = float(options.timeout)
-        return Timeout(self.timeout.connect, seconds, seconds, seconds)
