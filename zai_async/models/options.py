@@ -173,7 +173,7 @@ class CallOptions(Struct, frozen=True):
                 f"allow must be a collection of {sorted(_OUTCOMES)}, not {self.allow!r}"
             )
 
-    def timeout_over(self, usual: Timeout) -> Timeout:
+    def timeouts(self, usual: Timeout) -> Timeout:
         """Return the timeouts of the call, where ``usual`` are those of its client."""
         if self.timeout is None or isinstance(self.timeout, Timeout):
             return self.timeout or usual

@@ -66,9 +66,7 @@ class Call:
         self.settings = settings
         self.options = options
         self.operation: Operation[Any] = factory.operation
-        self.timeout = (
-            options.timeout_over(settings.timeout) if options.timeout else settings.timeout
-        )
+        self.timeout = options.timeouts(settings.timeout) if options.timeout else settings.timeout
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
         self.session: LoopSession
         # What the call is counted under: its model, its agent, or else the operation.
