@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zai_async.models import ChatCompletion, ChatCompletionChunk, Message
+from zai_async.models import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    EmbeddingResponse,
+    Message,
+    RerankResponse,
+)
 from zai_async.models.encoding import encode
 from zai_async.models.tolerant import decode
 
@@ -431,3 +437,28 @@ def test_a_tag_is_no_unknown_field():
     document = {"dog": {"type": "dog", "name": 1, "puppies": [{"type": "dog", "name": "b"}]}}
     found = decode(msgspec.json.Decoder(Zoo), json.dumps(document).encode())
     assert found.dog == Dog("1", [Dog("b")])
+
+
+NUMBERS_IN_QUOTES = ["NaN", "nan", "Infinity", "-inf", "1e999", "-1e999"]
+
+
+@pytest.mark.parametrize("text", NUMBERS_IN_QUOTES)
+def test_no_number_in_quotes_becomes_one_that_json_lacks(text):
+    """Else the answer could not be stored or sent again."""
+    document = {"results": [{"index": 0, "relevance_score": text}]}
+    decoder = msgspec.json.Decoder(RerankResponse)
+    answer = decode(decoder, json.dumps(document).encode())
+    assert answer.results[0].relevance_score == 0.0
+    assert RerankResponse.from_dict(answer.to_dict()) == answer
+
+
+@pytest.mark.parametrize("item", [*NUMBERS_IN_QUOTES, "x", None, {}])
+def test_no_list_of_numbers_loses_one(item):
+    """What follows would stand at another place: there is no vector, rather than another one."""
+    document = {"data": [{"index": 0, "embedding": [0.5, item, "0.25"]}]}
+    decoder = msgspec.json.Decoder(EmbeddingResponse)
+    assert decode(decoder, json.dumps(document).encode()).vectors == [[]]
+    document["data"][0]["embedding"][1] = "0.125"
+    assert decode(decoder, json.dumps(document).encode()).vectors == [[0.5, 0.125, 0.25]]
+    document["data"][0]["embedding"] = "abc"
+    assert decode(decoder, json.dumps(document).encode()).vectors == [[]]

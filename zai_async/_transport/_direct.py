@@ -29,9 +29,11 @@ from zai_async._transport._internals import (
     Origin,
     PooledConnector,
     ReceivedResponse,
+    close_restless,
     is_watched,
     serialize_head,
 )
+from zai_async._transport._proxies import NamedProxy
 from zai_async.errors import ConfigurationError
 
 __all__ = ["DirectTransport", "HeaderCache", "WriteCoalescer"]
@@ -115,6 +117,17 @@ class DirectTransport(ClientTransport):
         if lent is not None:
             lent.close()
         raise failure
+
+    def session_for(self, request: Request, proxy: NamedProxy | None) -> aiohttp.ClientSession:
+        """Return the session for a request, which is made before anything is awaited.
+
+        Raises:
+            ClientClosedError: The transport has been closed.
+        """
+        session = super().session_for(request, proxy)
+        if self._settings.session is not None:
+            close_restless(session.connector)
+        return session
 
     def origin_of(self, url: yarl.URL) -> Origin | None:
         """Return where to connect to directly, None if aiohttp's client has to."""

@@ -8,7 +8,6 @@ go through aiohttp's public client alone.
 # pyright: reportPrivateUsage=false
 
 import re
-import select
 import ssl
 from asyncio import AbstractEventLoop, BaseTransport, sslproto
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from aiohttp import client, helpers, http_writer
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
+from zai_async._transport._connections import USED_CONNECTIONS, is_readable, keepalive_socket
 from zai_async._transport._errors import translate
 
 __all__ = [
@@ -31,6 +30,7 @@ __all__ = [
     "PooledConnector",
     "ReceivedResponse",
     "RecordReader",
+    "close_restless",
     "hold",
     "is_watched",
     "serialize_head",
@@ -230,22 +230,10 @@ class PooledConnector(aiohttp.TCPConnector):
         return lent
 
     async def _get(self, key: Any, traces: list[Any]) -> Any:
-        """Return an idle connection, None if there is none; both ways of sending ask here.
-
-        A server may have written something nobody had asked for: a late error, a second answer.
-        The next request would take it for its own answer, and each one after it the one before.
-        """
+        """Return an idle connection, None if there is none; both ways of sending ask here."""
         while (lent := await super()._get(key, traces)) is not None:
             connection: Any = lent.protocol
-            tls: Any = getattr(connection.transport, "_ssl_protocol", None)
-            try:
-                # The parser returns the message that has begun, if only by its first byte.
-                surplus = connection._buffer or connection._parser.feed_eof()
-                if tls is not None:
-                    surplus = surplus or tls._incoming.pending or tls._sslobj.pending()
-            except Exception:  # noqa: BLE001 - whatever it says, it is not at rest
-                surplus = True
-            if not surplus and not is_readable(connection.transport):
+            if is_at_rest(connection):
                 connection.reused, connection.head, connection._payload = True, b"", None
                 return lent
             lent.close()
@@ -258,17 +246,29 @@ class PooledConnector(aiohttp.TCPConnector):
         self._close(abort_ssl=True)
 
 
-def is_readable(transport: Any) -> bool:
-    """Tell whether bytes, or the end, wait on a connection on which nothing should."""
+def is_at_rest(connection: Any) -> bool:
+    """Tell whether an idle connection is open, and nothing waits on it that nobody asked for.
+
+    A server may have written something unasked: a late error, a second answer. The next request
+    would take it for its own answer, and each one after it the one before.
+    """
+    tls: Any = getattr(connection.transport, "_ssl_protocol", None)
     try:
-        number = transport.get_extra_info("socket").fileno()
-        if not hasattr(select, "poll"):  # Windows, where descriptors of any number can be selected
-            return bool(select.select([number], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        return bool(poll.poll(0))
-    except (AttributeError, OSError, ValueError):
-        return True  # closed meanwhile
+        # The parser returns the message that has begun, if only by its first byte.
+        surplus = connection._buffer or connection._parser.feed_eof()
+        if tls is not None:
+            surplus = surplus or tls._incoming.pending or tls._sslobj.pending()
+    except Exception:  # noqa: BLE001 - whatever it says, it is not at rest
+        return False
+    return not surplus and not is_readable(connection.transport)
+
+
+def close_restless(connector: Any) -> None:
+    """Close what idles in a pool of the caller's and is not at rest: that pool does not ask."""
+    for idle in getattr(connector, "_conns", {}).values():
+        for entry in [entry for entry in idle if not is_at_rest(entry[0])]:
+            idle.remove(entry)
+            entry[0].close()
 
 
 class BodyReader(aiohttp.StreamReader):

@@ -244,6 +244,7 @@ def _reader_of_list(kind: Any, way: _Way) -> Read:
     (part,) = get_args(kind)
     read_item = _reader(part, way)
     converts = not any(map(_is_struct, [part, *get_args(part)]))
+    of_numbers = part in {int, float}
 
     def read(value: Any) -> Any:
         form = value.__class__
@@ -254,7 +255,9 @@ def _reader_of_list(kind: Any, way: _Way) -> Read:
         if way.has_no_numbers and any(item is _NO_NUMBER for item in items):
             # Without it, what follows would stand at another place.
             raise msgspec.DecodeError("a list has a number that JSON lacks")
-        found = map(read_item, items)
+        found = [read_item(item) for item in items]
+        if of_numbers and _ABSENT in found:
+            return _ABSENT  # a vector without one of its numbers is another vector
         return [item for item in found if item is not _ABSENT]
 
     return read
@@ -285,7 +288,10 @@ def _reader_of_values(kind: Any, members: tuple[Any, ...], way: _Way) -> Read:
         # Numbers in quotes are what JavaScript servers make of long integers.
         for scalar in scalars:  # none of which reads what is no number
             with suppress(msgspec.ValidationError):
-                return msgspec.convert(value, scalar, strict=False)
+                number = msgspec.convert(value, scalar, strict=False)
+                # In quotes, too, NaN and infinity are no numbers of JSON.
+                if math.isfinite(number):
+                    return number
         return _ABSENT
 
     return read
