@@ -134,7 +134,7 @@ async def chromium_page() -> AsyncIterator[Page]:
         finally:
             process.terminate()
             try:
-                process.wait(100)
+                process.wait()
             finally:
                 process.kill()
 

@@ -169,6 +169,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> None:
 KEYS = re.compile(r"secret9876543210|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{20,}")
 SECRETS = re.compile(rf"{KEYS.pattern}|prompt9876543210")
 LOGGERS = ("zai_async", "aiohttp.client", "aiohttp.internal", "asyncio")
+PATIENCE = 300  # turns of an event loop; all but a few last 10 ms
 EVERYTHING = 1  # no level of a test's own
 COLLECTIONS = itertools.count(1)
 
@@ -259,8 +260,8 @@ def link_of(path: str) -> str:
 
 
 async def settled(find: Callable[[], set[object]]) -> set[object]:
-    """Return what `find` still finds after the closes that are under way: half a second at most."""
-    for turn in range(60):
+    """Return what `find` still finds after the closes that are under way, on a busy machine too."""
+    for turn in range(PATIENCE):
         if not find():
             break
         await asyncio.sleep(0.01 if turn > 10 else 0)

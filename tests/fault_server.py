@@ -70,6 +70,16 @@ class Listener:
             writer.close()
             self._tasks.discard(asyncio.current_task())
 
+    async def all_closed(self) -> None:
+        """Wait until every connection was served to its end and closed, and the client may know."""
+        while self._tasks:  # noqa: ASYNC110 - there may be more of them meanwhile
+            await asyncio.sleep(0.001)
+        for writer in self.writers:
+            with suppress(OSError):
+                await writer.wait_closed()
+        for _ in range(10):  # one turn reads what came, the next one reads its end
+            await asyncio.sleep(0)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise AssertionError
 

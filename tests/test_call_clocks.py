@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.calls import BODY, BUSY, COMPLETION, FINE, ask, client, scripted
-from tests.virtual_loop import run
+from tests.virtual_loop import in_virtual_time, run
 from zai_async import (
     CallOptions,
     ConfigurationError,
@@ -227,6 +227,7 @@ async def test_a_call_can_be_cancelled_at_any_moment(work):
         await emulator.wait_closed()
 
 
+@in_virtual_time
 async def test_a_wait_before_a_retry_can_be_cancelled():
     busy = FakeReply.json({"error": {"code": "1302"}}, status=429, Retry_After="60")
     zai, transport = scripted(busy, clock=None)

@@ -8,13 +8,13 @@ import pytest
 
 from tests.calls import FakeClock, client
 from tests.fault_server import answer
+from tests.virtual_loop import put_forward
 from zai_async import (
     ConnectionLostError,
     RequestTimeoutError,
     RetryPolicy,
     ServerError,
     SubmitUnknownError,
-    Timeout,
 )
 
 SIZE = 4 * 2**20  # more than the buffers of two sockets take
@@ -46,7 +46,7 @@ async def server(first):
     listening = await asyncio.start_server(met, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening:
-        options = {"retry": RetryPolicy(), "clock": FakeClock(), "timeout": Timeout(first_byte=0.5)}
+        options = {"retry": RetryPolicy(), "clock": FakeClock()}
         async with client(f"http://127.0.0.1:{port}/api/paas/v4", **options) as zai:
             yield zai, requests
 
@@ -70,6 +70,7 @@ async def reset_late(body, writer):
 
 
 async def deaf(body, writer):
+    put_forward(3600)
     await asyncio.sleep(1)
 
 

@@ -120,7 +120,7 @@ def test_interrupt_ends_the_line_and_the_connection(window, zai_emulator):
     terminal.type(CTRL_C)
     assert terminal.finish() == 130
     assert terminal.screen == b"^C\r\n"
-    zai_emulator.wait_disconnected(timeout=100).result()
+    zai_emulator.wait_disconnected(timeout=1000).result()
 
 
 def test_conversation_on_a_terminal(window, zai_emulator):
@@ -144,7 +144,7 @@ def test_interrupt_stops_an_answer_but_not_the_conversation(window, zai_emulator
     terminal.wait_for(b"one ")
     terminal.type(CTRL_C)
     assert terminal.wait_for(b"> ") == b"^C\r\n> "
-    zai_emulator.wait_disconnected(timeout=100).result()
+    zai_emulator.wait_disconnected(timeout=1000).result()
     terminal.type(CTRL_D)
     assert terminal.finish() == 0
 

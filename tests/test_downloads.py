@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.calls import KEY, FakeClock
+from tests.virtual_loop import in_virtual_time
 from zai_async import (
     AsyncZai,
     ConfigurationError,
@@ -288,17 +289,19 @@ async def test_what_a_progress_callback_raises_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize("reply", [FakeReply(delay=30.0), data(DATA[0], 30.0)], ids=range(2))
+@in_virtual_time
 async def test_silence_comes_to_an_end(tmp_path, reply):
     clocks = Timeout(first_byte=0.02, between_progress=0.02)
     await refused(tmp_path, RequestTimeoutError, reply, clocks=clocks)
 
 
+@in_virtual_time
 async def test_a_file_that_trickles_is_given_up(tmp_path):
     """A byte now and then is no progress: 16 KiB are."""
     trickle = [step for _ in range(100) for step in (b"x", 0.1)]
     clocks = Timeout(between_progress=0.5)
     await refused(tmp_path, RequestTimeoutError, data(*trickle), clocks=clocks)
-    pieces = [step for _ in range(10) for step in (0.02, bytes(2**14))]
+    pieces = [step for _ in range(10) for step in (0.4, bytes(2**14))]
     assert await fetch(tmp_path, data(*pieces), clocks=clocks)
 
 
@@ -319,6 +322,7 @@ async def test_a_download_can_be_cancelled_at_any_moment(tmp_path):
     assert (await task)[0].read_bytes() == b"xxx"
 
 
+@in_virtual_time
 async def test_a_scope_can_end_a_download(tmp_path):
     with anyio.move_on_after(0.02) as scope:
         await fetch(tmp_path, data(DATA[0], 30.0))

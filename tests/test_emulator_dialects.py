@@ -175,7 +175,7 @@ async def test_videos_in_the_plain_form(emulator, form):
 async def test_the_client_waits_for_videos_in_each_form(emulator, zai, form):
     emulator.tasks.form, emulator.tasks.polls = form, 1
     task = await zai.videos.submit(**VIDEO)
-    video = await task.wait(timeout=10, interval=0.05)
+    video = await task.wait(timeout=1000, interval=0.05)
     assert video.url.endswith(".mp4")
 
 
@@ -185,7 +185,7 @@ async def test_the_client_waits_for_videos_of_lowcodeapi(emulator, lowcode, form
     emulator.tasks.form, emulator.tasks.polls = form, 1
     emulator.lowcodeapi.envelope = envelope
     task = await lowcode.videos.submit(**VIDEO)
-    video = await task.wait(timeout=10, interval=0.05)
+    video = await task.wait(timeout=1000, interval=0.05)
     assert video.url.endswith(".mp4")
 
 
@@ -195,4 +195,4 @@ async def test_the_client_learns_of_a_failure_in_the_plain_form(emulator, zai, f
     emulator.tasks.script("FAIL", result={"error": {"code": "1301", "message": "no"}}, polls=1)
     task = await zai.videos.submit(**VIDEO)
     with pytest.raises(TaskFailedError):
-        await task.wait(timeout=10, interval=0.05)
+        await task.wait(timeout=1000, interval=0.05)

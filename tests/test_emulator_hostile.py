@@ -43,7 +43,7 @@ async def spoken(url, data):
     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     try:
         writer.write(data)
-        return await asyncio.wait_for(reader.read(), 5)
+        return await reader.read()
     finally:
         writer.close()
         await writer.wait_closed()

@@ -195,9 +195,9 @@ async def test_reader_who_leaves_before_the_first_byte_ends_the_generation(
         body = json.dumps(question).encode()
         head = "POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        await platform.wait_requests(1, timeout=100)
+        await platform.wait_requests(1, timeout=1000)
         writer.transport.abort()
-        await platform.wait_disconnected(timeout=100)
+        await platform.wait_disconnected(timeout=1000)
     assert platform.open_connections == 0
     assert len(platform.requests) == 1
 
@@ -229,7 +229,7 @@ async def test_so_many_readers_at_a_time(platform, monkeypatch):
     question = json.dumps({"messages": [{"role": "user", "content": "Hi"}]})
     async with chat_site() as url:
         first = asyncio.create_task(post(url, question))
-        await platform.wait_requests(1, timeout=100)
+        await platform.wait_requests(1, timeout=1000)
         assert (await post(url, question))[0] == 503
         first.cancel()
         await asyncio.wait([first])

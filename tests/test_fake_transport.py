@@ -3,6 +3,7 @@ import asyncio
 import anyio
 import pytest
 
+from tests.virtual_loop import in_virtual_time
 from zai_async import AsyncZai, ConnectionLostError, RateLimitError, RetryPolicy
 from zai_async._transport import Request, Response, Transport
 from zai_async.testing import FakeReply, FakeTransport
@@ -145,6 +146,7 @@ async def test_the_body_may_break_off():
         await response.read()
 
 
+@in_virtual_time
 async def test_a_delay_comes_before_the_headers():
     transport = FakeTransport(FakeReply(delay=3600.0), FakeReply(delay=0.001))
     with anyio.move_on_after(0.001) as scope:
@@ -153,6 +155,7 @@ async def test_a_delay_comes_before_the_headers():
     assert (await transport.send(REQUEST)).status == 200
 
 
+@in_virtual_time
 async def test_a_silence_comes_between_the_pieces():
     response = await FakeTransport(FakeReply.stream(b"a", 0.001, b"b", 3600, b"c")).send(REQUEST)
     assert [await response.read(), await response.read()] == [b"a", b"b"]
@@ -162,6 +165,7 @@ async def test_a_silence_comes_between_the_pieces():
     assert not response.at_end()
 
 
+@in_virtual_time
 async def test_a_read_that_is_cancelled_loses_nothing():
     response = await FakeTransport(FakeReply.stream(0.01, b"piece")).send(REQUEST)
     with anyio.move_on_after(0):

@@ -192,7 +192,7 @@ def test_many_threads_share_one_gate():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(100)
+        thread.join()
     assert most == 3
     assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
@@ -256,8 +256,7 @@ def test_a_loop_that_was_closed_by_hand_keeps_no_slot():
         return entry
 
     async def use():
-        with anyio.fail_after(100):
-            queue.leave(await queue.enter(no_warning))
+        queue.leave(await queue.enter(no_warning))
 
     entry = loop.run_until_complete(take_and_wait())
     loop.close()
@@ -325,7 +324,7 @@ def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told,
     async def hold():
         await queue.enter(no_warning)
         holding.set()
-        await asyncio.to_thread(asked.wait, 10)
+        await asyncio.to_thread(asked.wait)
         if told:
             queue.abandon(asyncio.get_running_loop())
 
@@ -333,14 +332,13 @@ def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told,
         task = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()
         asked.set()
-        with anyio.fail_after(10):
-            queue.leave(await task)
+        queue.leave(await task)
 
     holder = threading.Thread(target=asyncio.run, args=(hold(),))
     holder.start()
-    holding.wait(10)
+    holding.wait()
     asyncio.run(wait())
-    holder.join(10)
+    holder.join()
     assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
 
@@ -353,14 +351,13 @@ def test_a_timer_of_another_loop_is_not_relied_upon():
     async def hurried():
         for _ in range(3):
             queue.leave(await queue.enter(no_warning))
-        ready.wait(10)
+        ready.wait()
         with anyio.move_on_after(0.01):
             await queue.enter(no_warning)
 
     async def patient():
-        ready.wait(10)
-        with anyio.fail_after(10):
-            entry = await queue.enter(no_warning)
+        ready.wait()
+        entry = await queue.enter(no_warning)
         ends.append(entry)
         queue.leave(entry)
 

@@ -148,7 +148,8 @@ def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it measures code made up below
     monkeypatch.setenv("COLUMNS", "200")  # the summary cuts its lines there
     pytester.makepyprojecttoml((ROOT / "pyproject.toml").read_text())
-    pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
+    conftest = (ROOT / "tests" / "conftest.py").read_text()
+    pytester.makeconftest(conftest.replace("PATIENCE = 300", "PATIENCE = 20"))
     return pytester
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests import virtual_loop
 from tests.calls import ASK, COMPLETION, KEY, PROMPT, FakeClock, ask, client
 from tests.chat_wire import GOOD
+from tests.virtual_loop import in_virtual_time
 from zai_async import (
     BadRequestError,
     CallOptions,
@@ -216,6 +217,7 @@ async def test_a_block_sees_the_error_that_the_caller_sees():
     assert seen[2:] == ["attempt: EmptyAnswerError", "finish", "call: EmptyAnswerError"]
 
 
+@in_virtual_time
 async def test_a_block_sees_a_cancellation():
     seen = Blocks()
     async with watched(seen.hooks, FakeReply(delay=60.0)) as zai:
@@ -371,6 +373,7 @@ async def test_a_hook_that_fails_at_the_end_replaces_no_error(caplog):
     assert caplog.messages == ["on_finish failed"]
 
 
+@in_virtual_time
 async def test_a_hook_that_fails_at_the_end_replaces_no_cancellation():
     async with watched(Hooks(on_finish=fail), FakeReply(delay=60.0)) as zai:
         task = asyncio.create_task(ask(zai))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import virtual_loop
+from tests.virtual_loop import in_virtual_time
 from zai_async._clock import RescheduleTimeout
 
 
@@ -152,6 +153,7 @@ async def test_who_interrupts_himself_goes_on_until_he_waits():
     assert not asyncio.current_task().cancelling()
 
 
+@in_virtual_time
 async def test_it_works_inside_and_around_the_scopes_of_others():
     with anyio.move_on_after(0.01) as outer, patience() as mine:
         mine.reschedule(now() + 60)

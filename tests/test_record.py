@@ -11,6 +11,7 @@ import pytest
 from tests import virtual_loop
 from tests.calls import ASK, COMPLETION, FakeClock, ask, client, scripted
 from tests.chat_wire import GOOD, body, chunk, last, texts
+from tests.virtual_loop import in_virtual_time
 from zai_async import (
     AsyncZai,
     CallOptions,
@@ -142,6 +143,7 @@ def test_a_stream_ends_once_on_every_path(path, reply, end):
     virtual_loop.run(work())
 
 
+@in_virtual_time
 async def test_a_stream_whose_opening_was_given_up_goes_on_as_the_same_call():
     seen = Seen()
     zai, _ = scripted(FakeReply(delay=0.05, steps=(GOOD,)), hooks=seen.hooks)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import warnings
 
 import anyio
@@ -9,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from tests.chat_wire import DONE, GOOD, GOOD_TEXT, body, client, frame, last, stream, texts
+from tests.virtual_loop import in_virtual_time
 from zai_async import (
     AsyncZai,
     CallOptions,
@@ -38,6 +40,7 @@ def transport_of(zai):
 
 
 @pytest.mark.parametrize("how", ["break", "error", "cancel", "timeout", "scope", "close"])
+@in_virtual_time
 async def test_leaving_in_any_way_closes_the_connection(how):
     async def leave(answer):
         async with answer:
@@ -84,7 +87,7 @@ async def test_the_server_sees_that_the_client_left(zai_emulator):
         async with stream(zai) as answer:
             async for _ in answer.text:
                 break
-        await zai_emulator.wait_disconnected(1, timeout=100)
+        await zai_emulator.wait_disconnected(1, timeout=1000)
     assert zai_emulator.requests[0].disconnected_at is not None
 
 
@@ -105,6 +108,7 @@ async def test_cancelling_a_task_group_leaves_nothing_behind(zai_emulator):
         await zai_emulator.wait_until(lambda: zai_emulator.in_flight == 0)
 
 
+@in_virtual_time
 async def test_outside_a_context_reading_can_go_on_after_a_cancellation_too():
     slow = FakeReply.stream(WORD, 0.05, body([last()]))
     async with client(slow) as zai:
@@ -117,6 +121,7 @@ async def test_outside_a_context_reading_can_go_on_after_a_cancellation_too():
         assert (await answer.completion()).text == "word"
 
 
+@in_virtual_time
 async def test_a_stream_that_a_cancelled_task_leaves_behind_is_closed():
     async with client(SLOW) as zai:
 
@@ -136,6 +141,7 @@ async def test_a_stream_that_a_cancelled_task_leaves_behind_is_closed():
         assert transport_of(zai).open_responses == 0
 
 
+@in_virtual_time
 async def test_a_cancelled_completion_closes_a_stream_that_nobody_else_will_close():
     async with client(SLOW) as zai:
         answer = await zai.chat.completions.create(model="m", messages="hi", stream=True)
@@ -147,6 +153,7 @@ async def test_a_cancelled_completion_closes_a_stream_that_nobody_else_will_clos
 
 
 @pytest.mark.parametrize("wait", [asyncio.wait_for, None])
+@in_virtual_time
 async def test_a_timed_read_before_the_headers_sends_one_request(wait):
     late = FakeReply(headers=FakeReply.stream().headers, steps=(GOOD,), delay=0.05)
     async with client(late) as zai:
@@ -164,6 +171,7 @@ async def test_a_timed_read_before_the_headers_sends_one_request(wait):
         assert len(transport_of(zai).requests) == 1
 
 
+@in_virtual_time
 async def test_opening_that_was_given_up_is_gone_on_with():
     late = FakeReply(headers=FakeReply.stream().headers, steps=(GOOD,), delay=0.05)
     async with client(late) as zai:
@@ -176,6 +184,7 @@ async def test_opening_that_was_given_up_is_gone_on_with():
         assert len(transport_of(zai).requests) == 1
 
 
+@in_virtual_time
 async def test_a_cancelled_entry_ends_the_opening():
     never = FakeReply(headers=FakeReply.stream().headers, delay=3600.0)
     async with client(never, limits=1) as zai:
@@ -208,6 +217,7 @@ async def test_a_stream_that_was_left_before_its_end_has_no_completion(view):
         assert answer.outcome is None
 
 
+@in_virtual_time
 async def test_a_read_ends_whatever_its_transport_does(monkeypatch):
     async def deaf(response):
         """Wait for something that no close ends."""
@@ -231,6 +241,7 @@ async def test_a_read_ends_whatever_its_transport_does(monkeypatch):
         assert reader.cancelling() == 0
 
 
+@in_virtual_time
 async def test_inside_a_context_reading_can_go_on_after_a_cancellation():
     slow = FakeReply.stream(WORD, 0.05, body([last()]))
     async with client(slow) as zai, stream(zai) as answer:
@@ -353,32 +364,35 @@ def test_a_stream_whose_arguments_were_wrong_leaves_no_trace():
 # Keeping connections.
 
 
-async def test_connections_are_used_again(zai_emulator):
+async def test_connections_are_used_again(zai_emulator, monkeypatch):
+    monkeypatch.setattr("zai_async.streams.opening._DRAIN_SECONDS", math.inf)
     zai_emulator.fault(late_end=0.02, times=None)
     async with real(zai_emulator) as zai:
         for _ in range(10):
             async with stream(zai) as answer:
                 await answer.completion()
-            await zai_emulator.wait_until(lambda: zai_emulator.in_flight == 0)
-            await anyio.sleep(0.005)
+            session = await zai._manager.sessions.current()
+            while session._tasks:  # noqa: ASYNC110 - what drains it has no event
+                await asyncio.sleep(0.001)
     assert zai_emulator.connections == 1
 
 
 async def test_a_late_end_does_not_hold_the_reader_up(zai_emulator):
     zai_emulator.fault(late_end=30.0)
     async with real(zai_emulator) as zai:
-        with anyio.fail_after(100):
+        with anyio.fail_after(1000):
             async with stream(zai) as answer:
                 await answer.completion()
             await zai_emulator.wait_closed()
 
 
 @pytest.mark.parametrize("rest", [[3600.0], [b"x" * 40_000] * 3, [ConnectionLostError("reset")]])
+@in_virtual_time
 async def test_what_follows_the_end_mark_is_read_within_bounds(rest):
     async with client(FakeReply.stream(GOOD, *rest)) as zai:
         async with stream(zai) as answer:
             assert (await answer.completion()).text == GOOD_TEXT
-        with anyio.fail_after(100):
+        with anyio.fail_after(1000):
             while transport_of(zai).open_responses:  # noqa: ASYNC110 - nothing tells of it
                 await anyio.sleep(0.01)
 

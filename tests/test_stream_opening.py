@@ -217,7 +217,7 @@ async def test_the_server_sees_that_the_opener_left(zai_emulator):
         opener = asyncio.create_task(answer.open())
         await zai_emulator.wait_requests(1)
         await answer.aclose()
-        await zai_emulator.wait_disconnected(1, timeout=100)
+        await zai_emulator.wait_disconnected(1, timeout=1000)
         with pytest.raises(StreamConsumedError):
             await opener
 

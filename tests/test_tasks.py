@@ -700,7 +700,7 @@ def test_a_task_is_waited_for_in_another_process():
         emulator.tasks.polls = 1
         task = asyncio.run(work(emulator.url))
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            url = pool.submit(waited_elsewhere, task, emulator.url).result(timeout=100)
+            url = pool.submit(waited_elsewhere, task, emulator.url).result()
     assert url.endswith(".mp4")
 
 

@@ -102,7 +102,7 @@ async def read_late(transport, way):
     chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
     async with FaultServer([chunk, "fin"]) as server:
         response = await transport.send(raw_request(server.url))
-        await asyncio.sleep(0.1)
+        await server.all_closed()
         if way != "public":
             assert await response.read() == b"ab"
         with pytest.raises(ConnectionLostError):

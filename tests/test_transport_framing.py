@@ -70,7 +70,7 @@ def run(request):
 
     def work(test):
         async def limited():
-            await asyncio.wait_for(test, 100)
+            await asyncio.wait_for(test, 1000)
 
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(limited())
@@ -124,7 +124,7 @@ def test_a_read_ends_at_once_and_with_one_error(run, secured, cut):
         transport = open_transport(NetworkSettings(ssl=context, trust_env=False))
         for name in BREAKAGES:
             async with FaultServer(script(name, cut), tls=tls) as server:
-                received, error = await asyncio.wait_for(end_of(transport, server), 100)
+                received, error = await asyncio.wait_for(end_of(transport, server), 1000)
             # What was whole before the damage is not lost, and nothing is made up.
             assert (name, received) == (name, RECEIVED.get(name, GOOD))
             assert type(error) is ConnectionLostError
@@ -148,7 +148,7 @@ def test_a_stream_ends_at_once_with_what_came(name, cut, monkeypatch):
                     await stream.completion()
             assert caught.value.partial.text == "Hello"
 
-    asyncio.run(asyncio.wait_for(test(), 100))
+    asyncio.run(asyncio.wait_for(test(), 1000))
 
 
 @pytest.mark.parametrize("apart", [True, False])
@@ -196,12 +196,12 @@ def test_closing_an_answer_wakes_its_reader(run, secured, dead):
             response = await transport.send(raw_request(server.url))
             assert await response.read() == GOOD
             reading = asyncio.create_task(response.read())
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)  # now it waits
             if dead:
                 response._content._protocol._payload = None
             response.close()
             with pytest.raises(ConnectionLostError):
-                await asyncio.wait_for(reading, 100)
+                await asyncio.wait_for(reading, 1000)
             await transport.aclose()
 
     run(test())

@@ -116,10 +116,10 @@ def test_no_request_gets_the_answer_of_another(run, secured, way, name, pause): 
 def test_what_was_closed_while_it_idled_is_not_used(run, way, how):  # noqa: F811
     async def test():
         async with opened(way) as transport, FaultServer([OK, 0.01, how], [OK]) as server:
-            for _ in range(2):
-                response = await transport.send(raw_request(server.url))
-                assert await body_of(response) == BODY
-                await asyncio.sleep(0.05)
+            await body_of(await transport.send(raw_request(server.url)))
+            await server.all_closed()
+            response = await transport.send(raw_request(server.url))
+            assert await body_of(response) == BODY
             assert server.connections == 2
             # Of a pool that is not ours nobody knows.
             assert response.connection_reused is (None if way == "session" else False)

@@ -1,9 +1,15 @@
 """An event loop on which waiting takes no time: hours of silence pass in microseconds."""
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from anyio._backends._asyncio import WorkerThread
+
+from zai_async._threads import FILE_THREADS
 
 T = TypeVar("T")
 
@@ -12,7 +18,10 @@ class _Selector(selectors.SelectSelector):
     now = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
+        busy = threads_work()  # asked first: what they have done by now is ready
         ready = super().select(0)
+        if not ready and busy:
+            return super().select(0.001)  # no time passes while a thread works, however slow it is
         if not ready and timeout is None:
             raise RuntimeError("everything waits for something that never comes")
         self.now += 0.0 if ready else timeout or 0.0
@@ -30,6 +39,41 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
 
+def threads_work() -> bool:
+    """Say whether a thread of ours or of anyio does something for a loop."""
+    alive = sum(thread.is_alive() for thread in FILE_THREADS._threads)
+    if alive > len(FILE_THREADS._waiting) or not FILE_THREADS._work.empty():
+        return True
+    return any(
+        isinstance(thread, WorkerThread)
+        and not thread.loop.is_closed()
+        and thread not in thread.idle_workers
+        for thread in threading.enumerate()
+    )
+
+
+def put_forward(seconds: float) -> None:
+    """Put the clock of the running loop forward: who waits for so long has waited enough."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
+
+
+def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a test of an async one: 10 ms are over when nothing else is left to do, not before."""
+
+    async def leaving_nothing(work: Coroutine[Any, Any, None]) -> None:
+        await work
+        await asyncio.sleep(1)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @functools.wraps(test)
+    def timeless(*args: Any, **kwargs: Any) -> None:
+        run(leaving_nothing(test(*args, **kwargs)))
+
+    return timeless
