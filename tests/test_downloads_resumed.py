@@ -28,7 +28,7 @@ from zai_async import (
 )
 from zai_async._files import OutputFile
 from zai_async._transport import _internals
-from zai_async._transport._client import GuardedResolver
+from zai_async._transport._connections import GuardedResolver
 from zai_async.testing import FakeReply, FakeTransport
 
 WHOLE = b"".join(DATA)
