@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         RateLimitError,
         RequestTimeoutError,
         ResponseError,
+        RunLimitError,
         ServerError,
         StreamConsumedError,
         StreamMalformedError,
@@ -124,7 +125,21 @@ if TYPE_CHECKING:
     from zai_async.streams.combinators import broadcast, coalesce, merge
     from zai_async.streams.serialization import from_dict, to_dict
     from zai_async.tasks import Task, as_completed, wait_all
-    from zai_async.tools import Tool, ToolError, tool
+    from zai_async.tools import (
+        RoundStarted,
+        RunEvent,
+        RunFinished,
+        RunState,
+        Tool,
+        ToolError,
+        ToolFinished,
+        ToolProgress,
+        ToolRun,
+        ToolStarted,
+        current_tool_call,
+        report_progress,
+        tool,
+    )
     from zai_async.uploads import audio_part, file_part, image, video_part
 
 __all__ = [
@@ -198,6 +213,11 @@ __all__ = [
     "ResponseEvent",
     "RetryEvent",
     "RetryPolicy",
+    "RoundStarted",
+    "RunEvent",
+    "RunFinished",
+    "RunLimitError",
+    "RunState",
     "ServerError",
     "SharedWindow",
     "SpeechDecoder",
@@ -226,6 +246,10 @@ __all__ = [
     "ToolCallMalformedError",
     "ToolCallStarted",
     "ToolError",
+    "ToolFinished",
+    "ToolProgress",
+    "ToolRun",
+    "ToolStarted",
     "TranscriptionDecoder",
     "TransportError",
     "Usage",
@@ -238,11 +262,13 @@ __all__ = [
     "audio_part",
     "broadcast",
     "coalesce",
+    "current_tool_call",
     "file_part",
     "from_dict",
     "image",
     "merge",
     "no_retries",
+    "report_progress",
     "to_dict",
     "tool",
     "truto",

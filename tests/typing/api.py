@@ -37,6 +37,8 @@ from zai_async import (
     ResponseEvent,
     RetryEvent,
     RetryPolicy,
+    RoundStarted,
+    RunFinished,
     SharedWindow,
     Spending,
     StartEvent,
@@ -52,6 +54,10 @@ from zai_async import (
     ToolCallDelta,
     ToolCallError,
     ToolCallStarted,
+    ToolFinished,
+    ToolProgress,
+    ToolRun,
+    ToolStarted,
     Usage,
     WebSearch,
     WindowReply,
@@ -59,6 +65,7 @@ from zai_async import (
     ZaiError,
     as_completed,
     no_retries,
+    tool,
     wait_all,
 )
 from zai_async.models import (
@@ -342,3 +349,42 @@ async def money_is_counted(report: WindowReport) -> None:
             )
         assert_type(answer.timing, Timing)
         assert_type(answer.timing.first_token, float | None)
+
+
+async def tools(zai: AsyncZai) -> None:
+    """Tools keep the signature of their function."""
+
+    @tool
+    async def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    def is_outside(path: str) -> bool:
+        return path.startswith("/")
+
+    @tool(timeout=3, approve=is_outside)
+    def remove(path: str) -> None: ...
+
+    assert_type(await add(1, b=2), int)
+    assert_type(add.name, str)
+    run = zai.chat.completions.run_tools(
+        model="glm-5.3",
+        messages="Hi",
+        tools=[add, remove, len, {"type": "web_search", "web_search": {"enable": True}}],
+        max_rounds=3,
+        temperature=0.5,
+    )
+    assert_type(run, ToolRun)
+    async with run:
+        async for event in run.events:
+            match event:
+                case ToolFinished():
+                    assert_type(event.content, str)
+                case ToolProgress():
+                    assert_type(event.data, Any)
+                case RoundStarted() | ToolStarted() | RunFinished():
+                    pass
+                case _:
+                    assert_type(event, ChatEvent)
+        assert_type(await run.completion(), ChatCompletion)
+    if run.pending:
+        assert_type(zai.chat.completions.resume_tools(run.pending, tools=[add]), ToolRun)

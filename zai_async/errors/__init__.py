@@ -43,6 +43,7 @@
     │   └── ToolCallError                         a tool call that cannot be used; ``raw``
     │       ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
     │       └── ToolCallMalformedError            ... because its arguments are no JSON object
+    ├── RunLimitError                             a run with tools went on for too long; ``state``
     ├── TaskError                                 about a task; ``task``
     │   ├── TaskFailedError                       the task has ended without a result
     │   ├── TaskTimeoutError (TimeoutError)       waited for long enough; can be waited for again
@@ -56,6 +57,7 @@ from zai_async.errors.generations import (
     EmptyAnswerError,
     GenerationFailedError,
     IncompleteError,
+    RunLimitError,
     StreamMalformedError,
     StreamRestartedError,
     StreamStalledError,
@@ -143,6 +145,7 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "ResponseError",
+    "RunLimitError",
     "ServerError",
     "StreamConsumedError",
     "StreamMalformedError",

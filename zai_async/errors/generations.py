@@ -9,6 +9,7 @@ __all__ = [
     "EmptyAnswerError",
     "GenerationFailedError",
     "IncompleteError",
+    "RunLimitError",
     "StreamMalformedError",
     "StreamRestartedError",
     "StreamStalledError",
@@ -102,6 +103,20 @@ class ToolCallIncompleteError(ToolCallError, StreamTruncatedError):
 
 class ToolCallMalformedError(ToolCallError):
     """The arguments of a tool call are not one JSON object."""
+
+
+class RunLimitError(ZaiError):
+    """A run with tools was ended by ``limit``; ``partial`` is the last answer.
+
+    ``state`` is where it stands: the run can be resumed with other limits.
+    """
+
+    kind: Kind = "limit"
+
+    def __init__(self, message: str, *, limit: str = "", state: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.limit = limit
+        self.state = state
 
 
 class TaskError(ZaiError):

@@ -73,6 +73,19 @@ class Usage(JSONObject, kw_only=True, gc=False):
             self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else 0
         )
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            total_tokens=self.total_tokens + other.total_tokens,
+            prompt_tokens_details=PromptTokensDetails(
+                cached_tokens=self.cached_tokens + other.cached_tokens
+            ),
+            completion_tokens_details=CompletionTokensDetails(
+                reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens
+            ),
+        )
+
 
 T = TypeVar("T")
 Content = str | list[dict[str, Any]] | None

@@ -7,6 +7,7 @@ from zai_async.models.chat import Message
 from zai_async.models.options import CallParams
 
 __all__ = [
+    "AnswerParams",
     "AssistantMessageParam",
     "AudioParam",
     "AudioPartParam",
@@ -331,8 +332,8 @@ class SensitiveWordCheckParam(TypedDict):
     status: Literal["ENABLE", "DISABLE"]
 
 
-class ChatParams(CallParams, total=False):
-    """Parameters of a chat request; what is absent is not sent, and None is sent as null."""
+class AnswerParams(CallParams, total=False):
+    """Parameters of a chat request, without the tools."""
 
     model: Required[ChatModel | str]
     """The model, such as ``"glm-5.3"``; any name is sent as it is."""
@@ -350,8 +351,6 @@ class ChatParams(CallParams, total=False):
     """0.01 to 1.0."""
     max_tokens: int
     """Limit of the answer in tokens, thinking included; 1 to 131072, less on most models."""
-    tools: Sequence[ToolParam | Mapping[str, Any]]
-    """What the model may call; up to 128 functions."""
     tool_choice: Literal["auto", "none", "required"] | str | Mapping[str, Any]
     """``"auto"`` is the only documented value; some models take an object naming a function."""
     tool_stream: bool
@@ -371,3 +370,10 @@ class ChatParams(CallParams, total=False):
     sensitive_word_check: SensitiveWordCheckParam
     watermark_enabled: bool
     """Whether generated media are marked; false needs a signed statement (bigmodel.cn)."""
+
+
+class ChatParams(AnswerParams, total=False):
+    """Parameters of a chat request; what is absent is not sent, and None is sent as null."""
+
+    tools: Sequence[ToolParam | Mapping[str, Any]]
+    """What the model may call; up to 128 functions."""

@@ -16,6 +16,7 @@ from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
 from zai_async.streams import AgentStream, ChatStream
 from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
+from zai_async.tools import ResumeParams, RunParams, RunState, ToolRun
 
 __all__ = ["Agents", "Chat", "Completions"]
 
@@ -68,6 +69,33 @@ class Completions(Resource):
         Source: https://docs.z.ai/guides/capabilities/streaming
         """
         return ChatStream(self._manager.begin(ep.CHAT_STREAM, params))
+
+    def run_tools(self, **params: Unpack[RunParams]) -> ToolRun:
+        """Ask the model, make the calls that it wants, and ask again until it is done.
+
+        Nothing is sent before the run is entered with ``async with`` and read. The calls of one
+        answer are made at the same time, and each gets its answer: a result, or why there is none.
+        The deadline in ``options`` is that of the whole run.
+
+        Raises:
+            ConfigurationError: A function cannot be a tool, or two have the same name.
+
+        Source: https://docs.z.ai/guides/capabilities/function-calling
+        """
+        return ToolRun(self.stream, params)
+
+    def resume_tools(self, state: RunState, **params: Unpack[ResumeParams]) -> ToolRun:
+        """Go on with a run that waits for decisions, was stopped, or has failed.
+
+        ``state`` is what ``run.pending``, ``run.state`` or a checkpoint was. A call that has been
+        finished is not made again. One that was under way when its process ended is not either:
+        the model is told that nobody knows whether it had an effect. Rounds are counted from the
+        beginning of the run.
+
+        Raises:
+            ConfigurationError: No call waits for one of the decisions.
+        """
+        return ToolRun(self.stream, params, state)
 
     async def submit(self, **params: Unpack[ChatParams]) -> Task[ChatResult]:
         """Submit a completion that is written while nobody waits.

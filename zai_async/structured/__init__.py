@@ -1,6 +1,6 @@
 """Types as JSON Schema, and what models write read back into them."""
 
 from zai_async.structured.decoding import decode_as
-from zai_async.structured.schemas import schema_of
+from zai_async.structured.schemas import is_pydantic, schema_of
 
-__all__ = ["decode_as", "schema_of"]
+__all__ = ["decode_as", "is_pydantic", "schema_of"]

@@ -56,6 +56,8 @@ class Tool(Generic[P, R]):
         ConfigurationError: A parameter has no annotation or no schema, or the name is not allowed.
     """
 
+    __wrapped__: Callable[P, R]
+
     def __init__(self, function: Callable[P, R], **options: Unpack[ToolOptions]) -> None:
         own_name: str = getattr(function, "__name__", type(function).__name__)
         self.name = options.get("name", own_name)
@@ -70,7 +72,6 @@ class Tool(Generic[P, R]):
         self.description = options.get("description", description)
         self.approve = options.get("approve", False)
         self.parallel = options.get("parallel", True)
-        self._function = function
         self._arguments: type[msgspec.Struct] | None = None
         self.parameters: Mapping[str, Any]
         if "parameters" in options:
@@ -113,7 +114,7 @@ class Tool(Generic[P, R]):
 
         A thread cannot be interrupted: one whose call is cancelled is left behind.
         """
-        function = cast("Callable[..., Any]", self._function)
+        function = cast("Callable[..., Any]", self.__wrapped__)
         if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
             return await function(**arguments)
         context = copy_context()
@@ -134,7 +135,7 @@ class Tool(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself."""
-        return self._function(*args, **kwargs)
+        return self.__wrapped__(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<Tool {self.name}>"
@@ -167,6 +168,8 @@ def tool(
     """
 
     def decorate(decorated: Callable[..., Any]) -> Tool[..., Any]:
+        if isinstance(decorated, Tool):  # the same function with other options
+            decorated = cast("Tool[..., Any]", decorated).__wrapped__
         return Tool(decorated, **options)
 
     return decorate if function is None else decorate(function)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
-from typing import Any
 
-from zai_async.testing.emulator import prose
+from zai_async.testing.emulator import prose, tool_use
 from zai_async.testing.emulator.chat_request import ReceivedChat
 from zai_async.testing.emulator.completion import ModelAnswer
-from zai_async.testing.emulator.reply import Refusal
 from zai_async.testing.emulator.requests import Json, is_object
-from zai_async.testing.emulator.scalar_values import SchemaError
-from zai_async.testing.emulator.schema_values import sample
 
-_WORD = re.compile(r"[^\W_]+")
 _SEARCHED = 200_000  # characters of a conversation in which a schema is looked for
 _ATTEMPTS = 200  # braces at which it may begin
 
@@ -23,8 +17,8 @@ _ATTEMPTS = 200  # braces at which it may begin
 def write(request: ReceivedChat, seed: int) -> ModelAnswer:
     """Answer a legal chat request sensibly; same seed and messages, same answer.
 
-    Tools are called when the conversation does not end with a tool's result, JSON is written when
-    ``response_format`` asks for it (an instance of a JSON schema found in the prompt, if any).
+    Tools are called as ``tool_use`` says, JSON is written when ``response_format`` asks for it (an
+    instance of a JSON schema found in the prompt, if any).
     ``thinking``, ``reasoning_effort``, ``stop`` and ``max_tokens`` are honoured.
     """
     last, prompt = request.messages[-1], request.prompt
@@ -34,8 +28,9 @@ def write(request: ReceivedChat, seed: int) -> ModelAnswer:
     )
     # Tools are called although nothing may ask for it: who sends tools to an emulator wants to see
     # them called.
-    if last.role != "tool" and request.functions and request.tool_choice != "none":
-        answer = called(request)
+    calls = tool_use.calls(request) if request.functions and request.tool_choice != "none" else []
+    if calls:
+        answer = ModelAnswer(tool_calls=calls)
     elif wants_json:
         answer = ModelAnswer(text=document(request))
     elif last.role == "tool":
@@ -54,36 +49,14 @@ def write(request: ReceivedChat, seed: int) -> ModelAnswer:
     return shortened(answer, request.max_tokens)
 
 
-def called(request: ReceivedChat) -> ModelAnswer:
-    """Call the function that shares most words with the prompt; the first one of several."""
-    said = _words(request.prompt)
-    best = max(
-        request.functions,
-        key=lambda function: len(said & _words(f"{function.name} {function.description}")),
-    )
-    arguments = _instance({"type": "object"} | (best.parameters or {}))
-    return ModelAnswer(tool_calls=[{"name": best.name, "arguments": arguments}])
-
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text[:_SEARCHED].lower()))
-
-
 def document(request: ReceivedChat) -> str:
     """Write JSON as the schema in the conversation wants it, or a small object of its own."""
     # The platform's JSON mode has no field for a schema: people put it into a message.
     schema = find_schema("\n".join(message.text for message in request.messages))
     if schema is not None:
-        return json.dumps(_instance(schema), ensure_ascii=False)
+        return json.dumps(tool_use.filled(schema, request.prompt), ensure_ascii=False)
     topic = prose.topic_of(request.prompt)
     return json.dumps({"topic": topic, "answer": "42", "confident": True}, ensure_ascii=False)
-
-
-def _instance(schema: Json) -> Any:
-    try:
-        return sample(schema)
-    except SchemaError as error:
-        raise Refusal("1210", f"API parameters are wrong: {error}") from error
 
 
 def source(prompt: str, number: int) -> dict[str, str]:

@@ -24,6 +24,7 @@ class SentMessage(Struct):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | list[dict[str, Any]] | None = None
+    tool_calls: Any = None
 
     @property
     def text(self) -> str:
