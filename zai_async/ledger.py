@@ -137,6 +137,11 @@ class Ledger:
         """Return what a model costs, if that is known."""
         return self._prices.get(model.lower())
 
+    def cost_of(self, model: str, usage: Usage | None) -> float:
+        """Return what a call of a model costs; 0 where its price is not known."""
+        price = self.price(model)
+        return 0.0 if price is None else _cost(usage, price, billed=True)
+
     def record(
         self,
         model: str,

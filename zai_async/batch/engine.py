@@ -1,302 +1,256 @@
-"""The engine of a batch: it pulls rows, has them answered, and journals what comes of them.
-
-One task pulls, and pulls no more than is worked on; each row that is worked on has a task, which
-ends when its answer is handed to the journal. What is on the disk goes to whoever reads.
-"""
+"""The engine of a batch: from the first look at the output to the last word in its manifest."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+import inspect
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Final, Protocol, TypeAlias
 
+import anyio
 import msgspec
 
+from zai_async._operations import CHAT
 from zai_async._threads import to_the_end
-from zai_async._wire import with_raw_body
-from zai_async.batch.journal import Journal, now
-from zai_async.batch.keys import KeyIndex, canonical_digest, digest_of
-from zai_async.batch.lines import encode_failed, encode_ok, whole_json
+from zai_async.batch.calls import CallBackend
+from zai_async.batch.intake import Intake
+from zai_async.batch.journal import Journal
+from zai_async.batch.keys import canonical_digest, digest_of
+from zai_async.batch.lines import encode_failed, encode_ok
 from zai_async.batch.outbox import Outbox
 from zai_async.batch.progress import Meter
-from zai_async.batch.results import BatchProgress, Failed, Ok, RowError
-from zai_async.batch.rows import RowFaultError, RowParser, RowRequest
+from zai_async.batch.results import BatchProgress, Failed, Ok, StopCause
+from zai_async.batch.rows import RowParser, RowRequest
 from zai_async.batch.settings import RunSettings
+from zai_async.batch.signals import on_stop_signals
 from zai_async.batch.sources import RowSource
-from zai_async.errors import BudgetExceededError, ClientClosedError, ZaiError
-from zai_async.models import CallOptions, Reply
-from zai_async.models.encoding import encode
 from zai_async.session import SessionManager
 
-__all__ = ["Engine", "StopCause"]
+__all__ = ["Engine"]
 
 Result: TypeAlias = Ok | Failed
 
-_PAUSING: Final = frozenset({"auth", "billing", "account", "quota"})
-"""Kinds of errors that each further row would end with as well."""
-_UNLIMITED: Final = 256
-"""Rows at once where there is no limit."""
-_QUEUED: Final = 8
-"""Rows that wait for the limiter, so that it never waits for one."""
-_UNCOMMITTED: Final = 64
-"""Rows that wait for the disk besides."""
-_MOST_READY: Final = 256
-"""Results that nobody has read yet, at which no more rows are pulled."""
+_log: Final = logging.getLogger("zai_async")
+_PROGRESS: Final = 0.5
+"""Seconds between two reports of progress."""
+_SAVES: Final = 10
+"""Reports between two writes of the manifest."""
 
 
-class StopCause(msgspec.Struct, frozen=True):
-    """Why no more rows are pulled."""
+class Backend(Protocol):
+    """How the rows of a run get their answers."""
 
-    state: Any
-    reason: str
-    message: str
-    retry_at: Any = None
+    @property
+    def in_flight(self) -> int:
+        """Rows that are worked on."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """Requests that may be in flight; None without a limit."""
+        ...
+
+    async def work(self) -> None:
+        """Answer all rows, or those before the run is stopped."""
+        ...
+
+    def stop(self) -> None:
+        """Take no more rows."""
+        ...
+
+    def notice(self) -> None:
+        """Look again whether there is room for another row."""
+        ...
+
+    def delivered(self, result: Result, request: RowRequest) -> None:
+        """Note that a result is in the output."""
+        ...
 
 
 class Engine:
-    """Answers the rows of one run.
+    """Answers the rows of one run, and keeps its output.
 
     Args:
         manager: Makes the calls.
+        open_source: Opens the input; blocking.
+        parser: Knows what the rows mean.
         settings: What the caller has said.
     """
 
     def __init__(
         self,
         manager: SessionManager,
-        source: RowSource,
+        open_source: Callable[[], RowSource],
         parser: RowParser,
         settings: RunSettings,
     ) -> None:
+        self.manager = manager
+        self.settings = settings
         self.outbox: Outbox[Result] = Outbox(ordered=settings.ordered)
-        self.journal: Journal[tuple[int, Result]] = Journal(settings.out, self._deliver)
-        self.meter = Meter(manager.clock)
-        self._manager = manager
-        self._source = source
-        self._parser = parser
-        self._settings = settings
+        self.journal: Journal[tuple[int, Result, RowRequest | None]] = Journal(
+            settings.out, self._deliver, self._stop_by_disk
+        )
+        self.meter = Meter(manager.clock, manager.sessions.ledger)
+        self.source: RowSource
+        self.intake: Intake
         self.stopped: StopCause | None = None
-        self._changed = asyncio.Event()
-        self._puller: asyncio.Task[None] | None = None
-        self._rows: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
-        self._repeated: dict[str, int] = {}
+        self._open_source = open_source
+        self._parser = parser
+        self._backend: Backend = CallBackend(self)
         self._number = 0
-
-    @property
-    def _index(self) -> KeyIndex:
-        return self.journal.recovery.index
+        self._task: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
-        """Answer all rows, or those before the run is stopped."""
+        """Answer all rows, or those before the run is stopped.
+
+        Raises:
+            JournalError: The output cannot be used.
+            ConfigurationError: The input cannot be read.
+            OSError: The output cannot be written any more.
+        """
         error: BaseException | None = None
+        self._task = asyncio.current_task()
         try:
-            await self._run()
+            self.source = await to_the_end(self._open_source)
+            try:
+                await self._run()
+            finally:
+                await self.source.aclose()
+        except asyncio.CancelledError:
+            raise  # whoever reads comes to an end, and is not cancelled
         except BaseException as caught:
             error = caught
             raise
         finally:
             self.outbox.end(error)
+            del error
 
     async def _run(self) -> None:
-        journal, settings = self.journal, self._settings
-        self.meter.start()
-        config = self._parser.settings
+        journal, settings, config = self.journal, self.settings, self._parser.settings
         digest = canonical_digest("run", config).hex()
-        await to_the_end(
-            lambda: journal.open(self._source.path, digest, force=settings.force_resume)
-        )
+        source = self.source.path
+        await to_the_end(lambda: journal.open(source, digest, force=settings.force_resume))
         try:
             plain = msgspec.json.decode(msgspec.json.encode(config))
-            started = journal.manifest.started or now()
-            facts = {"config": digest, "settings": plain, "started": started}
-            clean = {"state": "running", "reason": None, "message": None, "retry_at": None}
-            await to_the_end(lambda: journal.save(**facts, **clean, ended=None))
-            try:
-                await self._answer_all()
-            finally:
-                for task in tuple(self._rows):
-                    task.cancel()
-                if self._rows:
-                    await asyncio.wait(self._rows)
-                await journal.settle()
-                await self._conclude()
+            journal.begin(digest, plain)
+            await to_the_end(journal.save)
+            self.intake = Intake(self._parser, journal.recovery.index, settings.resume)
+            self.meter.start()
+            with ExitStack() as stack:
+                if settings.handle_signals:
+                    stack.enter_context(on_stop_signals(self._stop_by_signal, self.abort))
+                await self._work()
         finally:
             await to_the_end(journal.close)
-            await self._source.aclose()
 
-    async def _answer_all(self) -> None:
-        self._puller = asyncio.get_running_loop().create_task(self._pull())
+    async def _work(self) -> None:
+        """Have the backend work, tell how far it is, and write down how it ended."""
+        failure: BaseException | None = None
+        watching = asyncio.get_running_loop().create_task(self._watch())
         try:
-            await asyncio.wait([self._puller])
-            if not self._puller.cancelled():
-                self._puller.result()
-            while self._rows and self._failure is None:
-                self._changed.clear()
-                await self._changed.wait()
+            await self._backend.work()
+        except BaseException as error:
+            failure = error
+            raise
         finally:
-            self._puller.cancel()
-        if self._failure is not None:
-            raise self._failure
+            watching.cancel()
+            cause = self.stopped
+            if cause is None and failure is not None:
+                cancelled = isinstance(failure, asyncio.CancelledError)
+                reason = "cancelled" if cancelled else type(failure).__name__
+                cause = StopCause("stopped", reason, "the run did not come to its end")
+            del failure
+            with anyio.CancelScope(shield=True):
+                try:
+                    await self.journal.settle()
+                finally:
+                    self.journal.conclude(cause, tokens=self.meter.tokens, cost=self.meter.cost)
+                    await to_the_end(self.journal.save)
+        await self._report_progress()
 
-    async def _conclude(self) -> None:
-        cause = self.stopped
-        facts: dict[str, Any] = (
-            {"state": "finished"}
-            if cause is None
-            else {
-                "state": cause.state,
-                "reason": cause.reason,
-                "message": cause.message,
-                "retry_at": cause.retry_at,
-            }
-        )
-        await to_the_end(lambda: self.journal.save(**facts, ended=now()))
+    async def _watch(self) -> None:
+        """Tell how far the run is, and keep the manifest up to date."""
+        round_ = 0
+        while True:
+            await anyio.sleep(_PROGRESS)
+            round_ += 1
+            await self._report_progress()
+            if round_ % _SAVES == 0:
+                self.journal.note(tokens=self.meter.tokens, cost=self.meter.cost)
+                await to_the_end(self.journal.save)
 
-    def stop(self, cause: StopCause) -> None:
-        """Pull no more rows; those that are worked on come to their end."""
-        if self.stopped is None:
-            self.stopped = cause
-        if self._puller is not None:
-            self._puller.cancel()
-        self._changed.set()
+    async def _report_progress(self) -> None:
+        on_progress = self.settings.on_progress
+        if on_progress is None:
+            return
+        try:
+            told = on_progress(self.progress())
+            if inspect.isawaitable(told):
+                await told
+        except Exception:  # noqa: BLE001 - what paints a bar must not cost answers on their way
+            _log.exception("on_progress failed")
 
     def progress(self) -> BatchProgress:
         """Return how far the run is."""
-        return self.meter.progress(
-            total=self._source.total, in_flight=len(self._rows), limit=self._limit()
-        )
+        total = self.source.total if hasattr(self, "source") else None
+        backend = self._backend
+        return self.meter.progress(total=total, in_flight=backend.in_flight, limit=backend.limit)
 
-    def notice(self) -> None:
-        """Look again whether there is room for another row."""
-        self._changed.set()
+    def stop(self, cause: StopCause) -> None:
+        """Take no more rows; those that are worked on come to their end."""
+        if self.stopped is None:
+            self.stopped = cause
+        self._backend.stop()
 
-    async def _pull(self) -> None:
-        async for row in self._source:
-            request, key = self._identify(row)
-            if request is None:
-                continue
-            while not self._has_room():
-                self._changed.clear()
-                await self._changed.wait()
-            task = asyncio.get_running_loop().create_task(self._process(self._number, key, request))
-            self._number += 1
-            self._rows.add(task)
-            task.add_done_callback(self._leave)
+    def _stop_by_signal(self, name: str) -> None:
+        self.stop(StopCause("stopped", "signal", f"stopped by {name}"))
 
-    def _identify(self, row: object) -> tuple[RowRequest | None, str]:
-        """Return what is to be sent for a row, and its key; None if nothing is."""
-        request, fault, key = None, "", None
-        try:
-            request = self._parser.parse(row)
-            key = request.custom_id
-        except RowFaultError as error:
-            fault, key = error.message, error.key
-        named = key is not None
-        if key is None:
-            key = f"sha256-{digest_of(repr(row)).hex()}" if request is None else request.hash_key
-        before = self._index.see(digest_of(key))
-        if before is not None and before.seen:
-            # Rows without id may well be equal; an id that is used twice is a mistake of the input,
-            # and what came first must not be overwritten.
-            count = self._repeated[key] = self._repeated.get(key, 1) + 1
-            if named:
-                request = None
-                fault = f"custom_id {key!r} is used more than once; this is its row number {count}"
-            key = f"{key}#{count}"
-            before = self._index.see(digest_of(key))
-        if before is not None and before.done:
-            self.meter.skipped += 1
-            return None, key
-        if request is None:
-            self._fail(key, fault)
-        return request, key
+    def _stop_by_disk(self) -> None:
+        self.stop(StopCause("stopped", "disk", "the output cannot be written any more"))
 
-    def _fail(self, key: str, message: str) -> None:
-        """Journal a row that was not sent."""
-        failed = Failed(key=key, error=RowError(kind="input", message=message))
-        self._settle(self._number, failed, encode_failed(failed))
+    def abort(self) -> None:
+        """Stop at once: what is in flight is lost."""
+        self.stopped = self.stopped or StopCause("stopped", "caller", "stopped at once")
+        if self._task is not None:
+            self._task.cancel()
+
+    def abandon(self) -> None:
+        """Come to an end, as nobody reads the results any more."""
+        self.stop(StopCause("stopped", "caller", "nobody reads the results any more"))
+        self.outbox.discard()
+
+    def read_on(self) -> None:
+        """Note that somebody has read a result."""
+        self._backend.notice()
+
+    def number(self) -> int:
+        """Return the place of the next row in the order of results."""
         self._number += 1
+        return self._number - 1
 
-    def _has_room(self) -> bool:
-        flying, limit = len(self._rows), self._settings.concurrency
-        if self.outbox.backlog >= _MOST_READY:
-            return False
-        if limit is not None:
-            if flying + self.journal.pending < limit:
-                return True
-            self.journal.flush()  # rows wait for nothing but the disk
-            return False
-        return flying < self._limit() + _QUEUED and self.journal.pending < _UNCOMMITTED
+    def settle(self, number: int, result: Result, request: RowRequest | None = None) -> None:
+        """Write down what became of a row, and hand it out afterwards."""
+        failed, operation = (
+            isinstance(result, Failed),
+            CHAT if request is None else request.operation,
+        )
+        item, key = (number, result, request), digest_of(result.key)
+        known = self.journal.recovery.index.get(key) if request is None else None
+        if known is not None and known.failed:
+            self._deliver([item])  # a row that could not be read by the last run either
+            return
+        line = encode_failed(result) if isinstance(result, Failed) else encode_ok(result, operation)
+        self.journal.append(line, item, key, failed=failed)
 
-    def _limit(self) -> int:
-        known = self._manager.sessions.queues.snapshot()
-        limits = [figures.limit for figures in known.values()]
-        return sum(_UNLIMITED if each is None else each for each in limits) if limits else 1
-
-    def _leave(self, task: asyncio.Task[None]) -> None:
-        self._rows.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self.stop(StopCause("stopped", "error", "a row could not be worked on"))
-        self._changed.set()
-
-    async def _process(self, number: int, key: str, request: RowRequest) -> None:
-        try:
-            answer = await self._call(request)
-        except (BudgetExceededError, ClientClosedError) as error:
-            reason = "budget" if isinstance(error, BudgetExceededError) else "client"
-            self._give_up(number, StopCause("paused", reason, str(error)))
-        except ZaiError as error:
-            if error.kind in _PAUSING:
-                cause = StopCause("paused", error.kind, str(error), error.retry_at)
-                self._give_up(number, cause)
-                return
-            partial = None if error.partial is None else encode(error.partial)
-            failed = Failed(
-                key=key,
-                error=RowError.of(error),
-                partial=partial,
-                attempts=len(error.attempts),
-                row=request.row,
-            )
-            self._settle(number, failed, encode_failed(failed))
-        else:
-            ok = Ok(
-                key=key,
-                answer=answer,
-                body=self._body_of(answer),
-                attempts=len(answer.attempts),
-                row=request.row,
-            )
-            self._settle(number, ok, encode_ok(ok, request_id=answer.request_id))
-
-    def _give_up(self, number: int, cause: StopCause) -> None:
+    def give_up(self, number: int, cause: StopCause) -> None:
+        """Stop because of a row that stays without result, as all others would."""
         self.outbox.put(number, None)
         self.stop(cause)
 
-    async def _call(self, request: RowRequest) -> Reply:
-        options: CallOptions = self._settings.call_options
-        operation = with_raw_body(request.operation)
-        params: Mapping[str, Any] = {
-            "raw": request.body,
-            "model": request.model,
-            "options": options,
-        }
-        answer: Reply = await self._manager.call(operation, params)
-        return answer
-
-    def _body_of(self, answer: Reply) -> bytes:
-        """Return an answer as JSON: as it came, if that was plain."""
-        provider, raw = self._manager.settings.provider, answer.raw
-        if raw is not None and not (provider.envelope or provider.statuses) and whole_json(raw):
-            return raw
-        return encode(answer)
-
-    def _settle(self, number: int, result: Result, line: bytes) -> None:
-        failed = isinstance(result, Failed)
-        self.journal.append(line, (number, result), digest_of(result.key), failed=failed)
-
-    def _deliver(self, results: list[tuple[int, Result]]) -> None:
-        for number, result in results:
-            self.meter.count(result)
+    def _deliver(self, results: list[tuple[int, Result, RowRequest | None]]) -> None:
+        for number, result, request in results:
+            if request is not None:
+                self._backend.delivered(result, request)
+            self.meter.count(result, None if request is None else request.model)
             self.outbox.put(number, result)
-        self._changed.set()
+        self._backend.notice()

@@ -8,45 +8,29 @@ its line is on the disk.
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from zai_async._threads import to_the_end
-from zai_async.batch.keys import KeyIndex, digest_of
-from zai_async.batch.lines import LineHead, head_of
-from zai_async.batch.results import RunState
-from zai_async.errors import ConfigurationError
+from zai_async.batch.lines import parse_line
+from zai_async.batch.recovery import JournalError, Recovery
+from zai_async.batch.results import Failed, Ok, RunState, StopCause
 
-__all__ = ["Journal", "JournalError", "Manifest", "Recovery", "manifest_path", "recover"]
+__all__ = ["Journal", "Manifest", "is_locked", "manifest_path"]
 
 T = TypeVar("T")
 
 _MOST_ROWS: Final = 64
 _LONGEST_DELAY: Final = 0.05
 """Rows, and seconds, after which what has come together is written."""
-_START: Final = b'{"custom_id":'
-
-
-class JournalError(ConfigurationError):
-    """The output cannot be used; not a byte of it was changed, and nothing was sent."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: Literal["foreign", "locked", "changed", "unusable"] = "unusable",
-        **facts: Any,
-    ) -> None:
-        super().__init__(message, **facts)
-        self.reason = reason
-        """``"changed"``: it belongs to a run with other settings."""
+_PIECE: Final = 2**14
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -69,74 +53,6 @@ class Manifest(msgspec.Struct, kw_only=True):
     cost: float = 0.0
 
 
-class Recovery:
-    """What the lines of an output say.
-
-    Args:
-        known: Whether a manifest says that the output is one of ours.
-    """
-
-    def __init__(self, *, known: bool = False) -> None:
-        self.index = KeyIndex()
-        self.end = 0
-        """Where the next line begins."""
-        self.damaged = 0
-        """Lines that cannot be read."""
-        self.lacks_line_end = False
-        """Whether the last line is whole, but for its end."""
-        self._known = known
-        self._results = 0
-
-    def read(self, lines: Iterator[bytes]) -> Iterator[tuple[LineHead, int, bytes]]:
-        """Take in the lines from the first on; yield each result, where it is, and its line.
-
-        Raises:
-            JournalError: This is no output of a batch.
-        """
-        for line in lines:
-            whole = line.endswith(b"\n")
-            head = head_of(line, torn=not whole)
-            if head is not None:
-                self._results += 1
-                self.index.record(digest_of(head.key), self.end, failed=head.failed)
-                yield head, self.end, line
-                self.end += len(line)
-                self.lacks_line_end = not whole
-            elif whole:
-                self._refuse_foreign(line)
-                self.damaged += 1
-                self.end += len(line)
-            else:
-                self._refuse_tail(line)
-
-    def _refuse_foreign(self, line: bytes) -> None:
-        # One line that a disk has spoilt is no reason to buy the others again; a file of which
-        # nothing is a result belongs to somebody else.
-        somebody_elses = line.startswith(b"{") and not line.startswith(_START)
-        if somebody_elses or not self._results:
-            raise foreign(f"line {self.damaged + self._results + 1} is no result of a batch")
-
-    def _refuse_tail(self, line: bytes) -> None:
-        start = line[: len(_START)]
-        ours = _START.startswith(start) or not line.strip(b"\0")
-        if not (self._results or (self._known and ours)):
-            raise foreign("it holds no result of a batch")
-
-
-def foreign(why: str) -> JournalError:
-    """Return the refusal of a file that is not ours."""
-    return JournalError(f"the output is not written to: {why}", reason="foreign")
-
-
-def recover(path: str | os.PathLike[str]) -> Recovery:
-    """Read an output that nobody has to be kept from; blocking."""
-    recovery = Recovery(known=manifest_path(path).exists())
-    with Path(path).open("rb") as file:
-        for _ in recovery.read(iter(file)):
-            pass
-    return recovery
-
-
 def manifest_path(out: str | os.PathLike[str]) -> Path:
     """Return where the manifest of an output is."""
     return Path(f"{os.fspath(out)}.run.json")
@@ -147,13 +63,17 @@ class Journal(Generic[T]):
 
     Args:
         deliver: Called with what was appended, when that is on the disk.
+        fail: Called when nothing can be written any more.
     """
 
-    def __init__(self, path: str, deliver: Callable[[list[T]], None]) -> None:
+    def __init__(
+        self, path: str, deliver: Callable[[list[T]], None], fail: Callable[[], None]
+    ) -> None:
         self.path = path
         self.recovery: Recovery
-        self.manifest = Manifest()
+        self.manifest = self._before = Manifest()
         self._deliver = deliver
+        self._fail = fail
         self._fd = -1
         self._lines: list[bytes] = []
         self._items: list[tuple[T, bytes, bool]] = []
@@ -222,6 +142,7 @@ class Journal(Generic[T]):
                     await to_the_end(partial(self._write, b"".join(lines)))
                 except OSError as error:
                     self._failure = error
+                    self._fail()
                     return
                 taken, self._items = self._items[:count], self._items[count:]
                 recovery = self.recovery
@@ -250,17 +171,66 @@ class Journal(Generic[T]):
         if self._failure is not None:
             raise self._failure
 
-    def save(self, **changes: Any) -> None:
-        """Replace the manifest; blocking."""
-        index = self.recovery.index
+    async def read(self, position: int) -> Ok | Failed:
+        """Return the result whose line begins at a position.
+
+        Raises OSError if the output cannot be read.
+        """
+
+        def line() -> bytes:
+            found, place = b"", position
+            while b"\n" not in found:
+                piece = os.pread(self._fd, _PIECE, place)
+                found, place = found + piece, place + len(piece)
+            return found.partition(b"\n")[0]
+
+        return parse_line(await to_the_end(line))
+
+    def begin(self, config: str, settings: Mapping[str, Any]) -> None:
+        """Note that a run begins."""
+        self._before = self.manifest
         self.manifest = msgspec.structs.replace(
-            self.manifest, done=index.done, failed=index.failed, **changes
+            self.manifest,
+            config=config,
+            settings={**settings},
+            started=self.manifest.started or datetime.now(UTC),
+            state="running",
+            reason=None,
+            message=None,
+            retry_at=None,
+            ended=None,
         )
+
+    def conclude(self, cause: StopCause | None, *, tokens: int, cost: float) -> None:
+        """Note why a run has ended; without a cause it has come to its end."""
+        cause = cause or StopCause("finished", None, None)
+        self.note(tokens=tokens, cost=cost)
+        self.manifest = msgspec.structs.replace(
+            self.manifest,
+            state=cause.state,
+            reason=cause.reason,
+            message=cause.message,
+            retry_at=cause.retry_at,
+            ended=datetime.now(UTC),
+        )
+
+    def note(self, *, tokens: int, cost: float) -> None:
+        """Note what a run has used so far."""
+        index, before = self.recovery.index, self._before
+        self.manifest = msgspec.structs.replace(
+            self.manifest,
+            done=index.done,
+            failed=index.failed,
+            tokens=before.tokens + tokens,
+            cost=before.cost + cost,
+        )
+
+    def save(self) -> None:
+        """Replace the manifest; blocking."""
         target = manifest_path(self.path)
         beside = target.with_name(f".{target.name}.part")
-        data = msgspec.json.format(msgspec.json.encode(self.manifest))
         with beside.open("wb") as file:
-            file.write(data)
+            file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
@@ -335,8 +305,3 @@ def is_locked(path: str) -> bool:
         except OSError:
             return True
     return False
-
-
-def now() -> datetime:
-    """Return the time, as manifests have it."""
-    return datetime.now(UTC)

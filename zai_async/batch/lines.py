@@ -9,10 +9,21 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from zai_async._operations import CHAT
+from zai_async._wire import Operation
 from zai_async.batch.results import Failed, Ok, RowError
-from zai_async.models import ChatCompletion
+from zai_async.batch.rows import operation_at
+from zai_async.models.tolerant import decode
 
-__all__ = ["LineHead", "encode_failed", "encode_ok", "head_of", "parse_line", "whole_json"]
+__all__ = [
+    "LineHead",
+    "encode_failed",
+    "encode_ok",
+    "error_kind",
+    "head_of",
+    "parse_line",
+    "whole_json",
+]
 
 _START: Final = b'{"custom_id":'
 # A key without escapes, and what follows it; everything else is decoded.
@@ -53,17 +64,26 @@ class _Loose(msgspec.Struct):
     error: Any = msgspec.UNSET
 
 
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+class _KindOfError(msgspec.Struct):
+    error: _Kind
+
+
+_kinds: Final = msgspec.json.Decoder(_KindOfError)
 _encode: Final = msgspec.json.Encoder().encode
 _lines: Final = msgspec.json.Decoder(_Line)
 _loose: Final = msgspec.json.Decoder(_Loose)
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
-def encode_ok(result: Ok, *, request_id: str | None, url: str | None = None) -> bytes:
-    """Return the line of an answer; ``url`` names an operation other than chat."""
+def encode_ok(result: Ok, operation: Operation[Any]) -> bytes:
+    """Return the line of an answer; one of another operation than chat says what it is of."""
     facts: dict[str, object] = {"attempts": result.attempts}
-    if url is not None:
-        facts["url"] = url
+    if operation.name != "chat.completions.create":
+        facts["url"] = f"/{operation.path}"
     if result.deduplicated_from is not None:
         facts["deduplicated_from"] = result.deduplicated_from
     return b"".join(
@@ -71,7 +91,7 @@ def encode_ok(result: Ok, *, request_id: str | None, url: str | None = None) -> 
             b'{"custom_id":',
             _encode(result.key),
             b',"error":null,"response":{"status_code":200,"request_id":',
-            _encode(request_id),
+            _encode(result.answer.request_id),
             b',"body":',
             result.body.translate(_LINE_ENDS),
             b"},",
@@ -120,15 +140,16 @@ def head_of(line: bytes, *, torn: bool = False) -> LineHead | None:
     return LineHead(found.custom_id, found.error is not msgspec.UNSET and found.error is not None)
 
 
-def parse_line(line: bytes, decode: Any = None) -> Ok | Failed:
+def parse_line(line: bytes) -> Ok | Failed:
     """Return the result that a line holds.
 
-    Raises msgspec.DecodeError for a line that holds none.
+    Raises msgspec.DecodeError, or UnicodeError, for a line that holds none.
     """
     found = _lines.decode(line)
     if found.error is None and found.response is not None:
         body = bytes(found.response.body)
-        answer = (decode or _completions.decode)(body)
+        operation = CHAT if found.url is None else operation_at(found.url)
+        answer = decode(operation.decoder, body)
         return Ok(
             key=found.custom_id,
             answer=answer,
@@ -142,6 +163,14 @@ def parse_line(line: bytes, decode: Any = None) -> Ok | Failed:
     return Failed(key=found.custom_id, error=error, partial=partial, attempts=found.attempts)
 
 
+def error_kind(line: bytes) -> str:
+    """Return the kind of the error in a line; that of another batch says something else."""
+    try:
+        return _kinds.decode(line).error.kind
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return "protocol"
+
+
 def whole_json(data: bytes) -> bool:
     """Tell whether bytes are one JSON object in UTF-8, which may be embedded as they are."""
     if not data.startswith(b"{"):
@@ -152,6 +181,3 @@ def whole_json(data: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     return True
-
-
-_completions: Final = msgspec.json.Decoder(ChatCompletion)

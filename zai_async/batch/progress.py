@@ -4,6 +4,7 @@ from collections import Counter, deque
 
 from zai_async._clock import Clock
 from zai_async.batch.results import BatchProgress, Failed, Ok
+from zai_async.ledger import Ledger
 
 __all__ = ["Meter"]
 
@@ -13,13 +14,14 @@ _WINDOW = 30.0
 class Meter:
     """Counts results, and tells how fast they come."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger) -> None:
         self.skipped = 0
         self.done = 0
         self.failed: Counter[str] = Counter()
         self.tokens = 0
         self.cost = 0.0
         self._clock = clock
+        self._ledger = ledger
         self._started: float | None = None
         self._marks: deque[tuple[float, int, int]] = deque()
 
@@ -28,15 +30,19 @@ class Meter:
         self._started = self._clock.monotonic()
         self._marks.append((self._started, 0, 0))
 
-    def count(self, result: Ok | Failed) -> None:
-        """Take in a result."""
+    def count(self, result: Ok | Failed, model: str | None) -> None:
+        """Take in a result, and what it used."""
         if isinstance(result, Failed):
             self.failed[result.kind] += 1
             return
         self.done += 1
         usage = result.usage
-        if usage is not None and result.source == "call":
+        if result.source != "call" or model is None:
+            return
+        if usage is not None:
             self.tokens += usage.prompt_tokens + usage.completion_tokens
+        # A fallback may have answered, at another price.
+        self.cost += self._ledger.cost_of(str(getattr(result.answer, "model", "") or model), usage)
 
     def progress(self, *, total: int | None, in_flight: int, limit: int | None) -> BatchProgress:
         """Return the figures of this moment."""

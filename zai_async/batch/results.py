@@ -16,6 +16,7 @@ __all__ = [
     "Report",
     "RowError",
     "RunState",
+    "StopCause",
 ]
 
 RunState: TypeAlias = Literal["running", "paused", "stopped", "finished"]
@@ -48,6 +49,15 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             hint=error.hint,
             retry_at=error.retry_at,
         )
+
+
+class StopCause(msgspec.Struct, frozen=True):
+    """Why a run takes no more rows."""
+
+    state: RunState
+    reason: str | None
+    message: str | None
+    retry_at: datetime | None = None
 
 
 class Ok(msgspec.Struct, frozen=True, kw_only=True):

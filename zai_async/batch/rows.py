@@ -15,7 +15,7 @@ import msgspec
 from zai_async import _operations as ep
 from zai_async._wire import Operation
 from zai_async.batch.keys import canonical_digest
-from zai_async.errors import ConfigurationError, ZaiError
+from zai_async.errors import ConfigurationError
 from zai_async.models.encoding import encode
 
 __all__ = ["OPERATIONS", "RowFaultError", "RowParser", "RowRequest", "operation_at"]
@@ -57,10 +57,11 @@ class RowFaultError(Exception):
         """The id of the row, if it has one that can be read."""
 
 
-class RowRequest(msgspec.Struct, frozen=True, kw_only=True):
+class RowRequest(msgspec.Struct, kw_only=True):
     """What a row asks for."""
 
-    custom_id: str | None
+    key: str
+    """Its id; empty until it has got the hash of what it asks for."""
     operation: Operation[Any]
     model: str
     """What it is counted under: its model, or else its operation."""
@@ -132,6 +133,9 @@ class RowParser:
         if model is not None:
             self._defaults["model"] = msgspec.Raw(msgspec.json.encode(model))
         self._texts = template, system
+        self._body_fields = self.operation.keywords - {"options", "extra", "on_progress"}
+        columns = {column for _, column in self._template or () if column is not None}
+        self._columns = self._body_fields | _ENVELOPE | {"messages", "prompt"} | columns
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -158,17 +162,18 @@ class RowParser:
         if not isinstance(row, Mapping):
             raise RowFaultError(f"a row must be an object, not {type(row).__name__}")
         mapping = cast("Mapping[str, Any]", row)
-        raw = {
-            name: value
-            for name, value in mapping.items()
-            if name == "body" and isinstance(value, bytes)
-        }
-        try:
-            fields = _fields.decode(encode({**mapping, **dict.fromkeys(raw)}))
-        except (TypeError, ValueError, ZaiError, *_UNREADABLE) as error:
-            raise RowFaultError(str(error)) from None
-        fields |= {name: msgspec.Raw(value) for name, value in raw.items()}
-        return msgspec.structs.replace(self._request(fields), row=mapping)
+        fields: dict[str, msgspec.Raw] = {}
+        # Of a table only the columns that are asked for: others may hold what JSON has no form for.
+        for name in self._columns & mapping.keys():
+            value = mapping[name]
+            try:
+                raw = value if name == "body" and isinstance(value, bytes) else encode(value)
+            except (TypeError, ValueError) as error:
+                raise RowFaultError(f"{name}: {error}") from None
+            fields[name] = msgspec.Raw(raw)
+        request = self._request(fields)
+        request.row = mapping
+        return request
 
     def _parse_line(self, line: bytes) -> RowRequest:
         if line.startswith(_BOM):
@@ -215,20 +220,15 @@ class RowParser:
 
     def _of_columns(self, name: str | None, fields: dict[str, msgspec.Raw]) -> RowRequest:
         """Return the request of a row of columns; those that are no field of it stay behind."""
-        operation = self.operation
-        known = operation.keywords - {"options", "extra", "on_progress"}
-        body = {
-            **self._defaults,
-            **{key: value for key, value in fields.items() if key in known and key != "id"},
-        }
-        if "messages" in operation.keywords:
-            messages = self._messages(fields)
-            if messages is not None:
-                body["messages"] = messages
+        operation, known = self.operation, self._body_fields
+        given = {key: value for key, value in fields.items() if key in known}
+        body = {**self._defaults, **given}
+        if "messages" in known:
+            body["messages"] = self._messages(fields)
         return _checked(name, operation, body, msgspec.json.encode(body))
 
-    def _messages(self, fields: dict[str, msgspec.Raw]) -> msgspec.Raw | None:
-        """Return the conversation of a row; None if it says nothing."""
+    def _messages(self, fields: dict[str, msgspec.Raw]) -> msgspec.Raw:
+        """Return the conversation that a row asks to go on with."""
         if self._template is not None:
             content: Any = self._filled(self._template, fields)
         elif _told(fields, "messages"):
@@ -270,10 +270,9 @@ def _columns_of(template: str) -> list[tuple[str, str | None]]:
         parts = [(before, column) for before, column, _, _ in Formatter().parse(template)]
     except ValueError as error:
         raise ConfigurationError(f"template: {error}") from None
-    if not any(column for _, column in parts):
-        raise ConfigurationError("template must name a column of the rows in braces")
-    if any(column is not None and not column for _, column in parts):
-        raise ConfigurationError("template: braces must hold the name of a column")
+    columns = [column for _, column in parts if column is not None]
+    if not columns or "" in columns:
+        raise ConfigurationError("template must name columns of the rows in braces")
     return parts
 
 
@@ -290,7 +289,7 @@ def _checked(
         if field in given:
             model = _text(given, field)
             break
-    return RowRequest(custom_id=name, operation=operation, model=model, body=body)
+    return RowRequest(key=name or "", operation=operation, model=model, body=body)
 
 
 def _custom_id(fields: Mapping[str, msgspec.Raw]) -> str | None:

@@ -2,23 +2,30 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Literal, Self
 from weakref import finalize
 
-from zai_async._threads import to_the_end
-from zai_async.batch.engine import Engine, StopCause
-from zai_async.batch.results import BatchProgress, Failed, Ok, Report
+from msgspec.structs import replace
+
+from zai_async._threads import call_in, to_the_end
+from zai_async.batch.engine import Engine
+from zai_async.batch.intake import Resume
+from zai_async.batch.results import BatchProgress, Failed, Ok, Report, StopCause
 from zai_async.batch.rows import RowParser
-from zai_async.batch.settings import RunSettings
-from zai_async.batch.sources import Rows, RowSource, open_rows
+from zai_async.batch.settings import OnProgress, RunSettings
+from zai_async.batch.sources import Rows, open_rows
 from zai_async.batch.status import read_report
-from zai_async.errors import ConfigurationError
 from zai_async.models import Budget, CallOptions
+from zai_async.retry import RetryPolicy
 from zai_async.session import SessionManager
 
 __all__ = ["BatchRun", "Batching"]
+
+_PATIENCE: Final = 3600.0
+"""Seconds after which a row is given up that is refused again and again."""
 
 
 class BatchRun:
@@ -40,13 +47,15 @@ class BatchRun:
 
     def _start(self) -> Engine:
         if self._engine is None:
-            source: RowSource = open_rows(self._rows)
-            engine = Engine(self._manager, source, self._parser, self._settings)
-            self._engine = engine
-            self._task = asyncio.get_running_loop().create_task(engine.run())
+            engine = Engine(
+                self._manager, partial(open_rows, self._rows), self._parser, self._settings
+            )
+            self._engine, loop = engine, asyncio.get_running_loop()
+            self._task = loop.create_task(engine.run())
             # Raised at whoever reads; nobody asks the task itself.
             self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
-            finalize(self, engine.stop, StopCause("stopped", "caller", "nobody reads the results"))
+            # After `break` nobody is left to stop it.
+            finalize(self, call_in, loop, engine.abandon).atexit = False
         return self._engine
 
     @property
@@ -55,9 +64,9 @@ class BatchRun:
         engine = self._engine
         return None if engine is None else engine.progress()
 
-    def stop(self, reason: str = "caller") -> None:
-        """Pull no more rows; what is in flight is waited for, and handed out."""
-        self._start().stop(StopCause("stopped", reason, "the run was stopped"))
+    def stop(self) -> None:
+        """Take no more rows; what is in flight is waited for, and handed out."""
+        self._start().stop(StopCause("stopped", "caller", "stopped by the program"))
 
     def __aiter__(self) -> Self:
         return self
@@ -65,16 +74,24 @@ class BatchRun:
     async def __anext__(self) -> Ok | Failed:
         engine = self._start()
         result = await engine.outbox.get()
-        engine.notice()
+        engine.read_on()
         return result
 
     def __await__(self) -> Generator[Any, Any, Report]:
         return self._finish().__await__()
 
     async def _finish(self) -> Report:
-        self._start().outbox.discard()
-        if self._task is not None:
-            await self._task
+        engine = self._start()
+        engine.outbox.discard()
+        task = self._task
+        if task is not None:
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                await self.aclose()
+                raise
+            if not task.cancelled():
+                task.result()
         return await self.report()
 
     async def report(self) -> Report:
@@ -83,8 +100,8 @@ class BatchRun:
 
     async def aclose(self) -> None:
         """Stop at once; what is in flight is lost, and bought again by the next run."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is not None and self._engine is not None:
+            self._engine.abort()
             await asyncio.wait([self._task])
 
     async def __aenter__(self) -> Self:
@@ -96,11 +113,8 @@ class BatchRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is None:
-            return
-        if kind is None and not self._task.done():
-            self.stop()
-            self._start().outbox.discard()
+        if self._task is not None and self._engine is not None and kind is None:
+            self._engine.abandon()
             await asyncio.wait([self._task])
         await self.aclose()
 
@@ -123,28 +137,86 @@ class Batching:
         params: Mapping[str, Any] | None = None,
         ordered: bool = False,
         concurrency: int | None = None,
-        budget: Budget | None = None,
         options: CallOptions | None = None,
+        budget: Budget | None = None,
+        retry: RetryPolicy | None = None,
+        fallbacks: Sequence[str] = (),
+        dedupe: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        resume: Resume = "unfinished",
+        replay: bool = False,
         force_resume: bool = False,
-        on_progress: Callable[[BatchProgress], Any] | None = None,
+        handle_signals: bool = False,
+        on_progress: OnProgress | None = None,
+        backend: Literal["calls", "server"] = "calls",
     ) -> BatchRun:
         """Answer rows and append the answers to a file, from which the same call goes on later.
 
+        ``async for`` over the run gives a result for each row, ``Ok`` or ``Failed``; ``await``
+        gives its report. Nothing is read or sent before.
+
+        Args:
+            rows: A path (JSONL, also gzip and zstd, or parquet), ``"-"`` for stdin, or an iterable
+                of dictionaries, prompts, or lines as bytes; see the guide for their forms.
+            out: The output, which is the journal as well: one JSON object per row, appended when
+                it is done.
+            model: For rows that name none.
+            system: A system message for rows of ``prompt`` or ``messages`` without one.
+            template: The prompt, with columns of the rows in braces: ``"Translate: {text}"``.
+            url: The operation of rows that name none.
+            params: Body fields for rows that lack them, such as ``{"temperature": 0}``.
+            ordered: Whether results are handed out in the order of rows; the output is in order of
+                completion in any case.
+            concurrency: Rows at once, from being sent until they are on the disk; by default as
+                many as the limiter finds out to be possible.
+            options: Of each call.
+            budget: What the run is charged to; it pauses when that is spent.
+            retry: When refused requests are sent again; by default the client's policy, with an
+                hour in place of its time budget.
+            fallbacks: Models to ask when that of a row is overloaded or used up.
+            dedupe: Whether equal requests share an answer.
+            cache: A directory of answers that several runs share.
+            resume: Which rows are worked on: ``"unfinished"``, those without an answer;
+                ``"missing"``, those that were never tried; ``"failed"``, those that failed.
+            replay: Whether answers of earlier runs are handed out as well.
+            force_resume: Whether to go on although model, system message or the like have changed.
+            handle_signals: Whether Ctrl-C and SIGTERM let the run come to its end, and a second
+                one stops it at once.
+            on_progress: Called with how far the run is, at most twice a second.
+            backend: ``"server"`` has the platform work through files of requests, within a day and
+                at half the price; documented for bigmodel.cn only.
+
+        Raises:
+            ConfigurationError: An argument is invalid, or the input cannot be read.
+            JournalError: The output cannot be used; it was not changed.
+            OSError: The output cannot be written any more.
+
         Source: https://docs.z.ai/api-reference/llm/chat-completion
         """
-        if concurrency is not None and concurrency < 1:
-            raise ConfigurationError(f"concurrency must be 1 or more, not {concurrency!r}")
         parser = RowParser(model=model, url=url, system=system, template=template, params=params)
+        options = options or CallOptions()
+        if budget is not None:
+            options = replace(options, budget=budget)
         settings = RunSettings(
             out=os.fspath(out),
             ordered=ordered,
             concurrency=concurrency,
-            budget=budget,
-            options=options or CallOptions(),
+            options=options,
+            fallbacks=tuple(fallbacks),
+            dedupe=dedupe,
+            cache=cache,
+            resume=resume,
+            replay=replay,
             force_resume=force_resume,
+            handle_signals=handle_signals,
             on_progress=on_progress,
+            backend=backend,
         )
-        return BatchRun(self._manager, rows, parser, settings)
+        own = self._manager.settings
+        # Nobody waits at a screen: a busy hour is no reason to give rows up.
+        policy = retry or replace(own.retry, budget=max(own.retry.budget, _PATIENCE))
+        manager = SessionManager(replace(own, retry=policy), self._manager.sessions)
+        return BatchRun(manager, rows, parser, settings)
 
     async def status(self, out: str | os.PathLike[str]) -> Report:
         """Tell from an output what became of the rows so far; it may be written to meanwhile.

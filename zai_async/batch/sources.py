@@ -4,7 +4,7 @@ import gzip
 import os
 import stat
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sized
 from importlib import import_module
 from io import BufferedReader
 from typing import Any, BinaryIO, Final, Protocol, TypeAlias, cast
@@ -36,7 +36,7 @@ class RowSource(Protocol):
         """How many there are; None where nobody knows."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[object]:
+    def __aiter__(self) -> AsyncGenerator[object, None]:  # noqa: PYI058 - it is closed in time
         """Return the rows."""
         ...
 
@@ -85,7 +85,7 @@ class GivenRows:
         self._rows = rows
         self.total = len(rows) if isinstance(rows, Sized) else None
 
-    async def __aiter__(self) -> AsyncIterator[object]:
+    async def __aiter__(self) -> AsyncGenerator[object, None]:
         """Ask for one row after the other; an iterable that blocks blocks the event loop."""
         if isinstance(self._rows, AsyncIterable):
             async for row in self._rows:
@@ -117,16 +117,16 @@ class LineRows:
             return None
         return round(self._read * self._size / self._position)
 
-    async def __aiter__(self) -> AsyncIterator[object]:
+    async def __aiter__(self) -> AsyncGenerator[object, None]:
         rest, first = b"", True
         while True:
             piece = await abandonable(self._read_piece)
-            if first:
-                piece, first = piece.removeprefix(_BOM), False
             # A line that spans many pieces must not be searched once for each of them.
             lines = (rest + piece).split(b"\n") if b"\n" in piece else [rest + piece]
             rest = lines.pop() if piece else b""
-            for line in lines:
+            for whole in lines:
+                # Editors of Windows put a mark in front of the first line.
+                line, first = whole.removeprefix(_BOM) if first else whole, False
                 if line.strip():
                     self._read += 1
                     yield line
@@ -135,7 +135,7 @@ class LineRows:
 
     def _read_piece(self) -> bytes:
         piece = self._file.read1(_PIECE)
-        if self._raw is not None:
+        if self._raw is not None and self._size:  # a pipe has neither size nor position
             self._position = self._raw.tell()
         return piece
 
@@ -163,7 +163,7 @@ class ParquetRows:
         self._file: Any = parquet.ParquetFile(path)
         self.total: int | None = self._file.metadata.num_rows
 
-    async def __aiter__(self) -> AsyncIterator[object]:
+    async def __aiter__(self) -> AsyncGenerator[object, None]:
         batches: Iterator[Any] = self._file.iter_batches(batch_size=_PARQUET_ROWS)
         while True:
             batch = await abandonable(lambda: next(batches, None))

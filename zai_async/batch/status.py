@@ -5,16 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from zai_async.batch.journal import (
-    JournalError,
-    Manifest,
-    Recovery,
-    is_locked,
-    manifest_path,
-)
+from zai_async.batch.journal import Manifest, is_locked, manifest_path
 from zai_async.batch.keys import digest_of
-from zai_async.batch.lines import parse_line
-from zai_async.batch.results import Failed, Report
+from zai_async.batch.lines import error_kind
+from zai_async.batch.recovery import JournalError, Recovery
+from zai_async.batch.results import Report
 
 __all__ = ["read_report"]
 
@@ -27,7 +22,7 @@ def read_report(out: str | os.PathLike[str]) -> Report:
     """
     path = os.fspath(out)
     known = manifest_path(path).exists()
-    recovery, kinds, tokens = Recovery(known=known), dict[bytes, str](), 0
+    recovery, kinds = Recovery(known=known), dict[bytes, str]()
     try:
         manifest = Manifest()
         if known:
@@ -35,11 +30,13 @@ def read_report(out: str | os.PathLike[str]) -> Report:
         with Path(path).open("rb") as file:
             for head, _, line in recovery.read(iter(file)):
                 if head.failed:
-                    result = parse_line(line)
-                    kinds[digest_of(head.key)] = result.kind if isinstance(result, Failed) else ""
+                    kinds[digest_of(head.key)] = error_kind(line)
                 elif kinds:
                     kinds.pop(digest_of(head.key), None)
         active = is_locked(path)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        text = f"{str(manifest_path(path))!r} cannot be read: {error}"
+        raise JournalError(text, reason="foreign") from None
     except OSError as error:
         raise JournalError(f"{path!r} cannot be read: {error.strerror}") from None
     failed: dict[str, int] = {}
@@ -57,7 +54,7 @@ def read_report(out: str | os.PathLike[str]) -> Report:
         retry_at=manifest.retry_at,
         started=manifest.started,
         ended=manifest.ended,
-        tokens=tokens,
+        tokens=manifest.tokens,
         cost=manifest.cost,
         model=manifest.settings.get("model"),
     )

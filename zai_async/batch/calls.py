@@ -1,0 +1,198 @@
+"""Rows answered by calls: one task pulls them, and each that is worked on has a task of its own.
+
+No more rows are pulled than the limiter lets go, and a few that wait for it: an input of millions
+is no list of tasks, and nothing is paid for before there is room for its result.
+"""
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from anyio.lowlevel import checkpoint
+
+from zai_async.batch.answers import Answers
+from zai_async.batch.intake import KnownRow
+from zai_async.batch.keys import digest_of
+from zai_async.batch.results import Failed, Ok, RowError, StopCause
+from zai_async.batch.rows import RowRequest
+from zai_async.errors import BudgetExceededError, ClientClosedError, ZaiError
+from zai_async.models.encoding import encode
+
+if TYPE_CHECKING:
+    from zai_async.batch.engine import Engine
+
+__all__ = ["CallBackend"]
+
+_PAUSING: Final = frozenset({"auth", "billing", "account", "quota"})
+"""Kinds of errors that each further row would end with as well."""
+_UNLIMITED: Final = 256
+"""Rows at once where there is no limit."""
+_QUEUED: Final = 8
+"""Rows that wait for the limiter, so that it never waits for one."""
+_UNCOMMITTED: Final = 64
+"""Rows that wait for the disk besides."""
+_MOST_READY: Final = 256
+"""Results that nobody has read yet, at which no more rows are pulled."""
+_IN_ONE_GO: Final = 256
+"""Rows that are passed over before others get their turn."""
+
+
+class CallBackend:
+    """Answers the rows of a run with a call each."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._answers = Answers(engine.manager, engine.settings, engine.journal)
+        self._models: set[str] = set()
+        self._rows: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._puller: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Rows that are worked on."""
+        return len(self._rows)
+
+    @property
+    def limit(self) -> int | None:
+        """Requests that may be in flight, for all models of the run; None without a limit."""
+        limits = [
+            figures.limit
+            for place, figures in self._engine.manager.sessions.queues.snapshot().items()
+            if place.model in self._models
+        ]
+        found = [limit for limit in limits if limit is not None]
+        return sum(found) if len(found) == len(limits) else None
+
+    async def work(self) -> None:
+        """Answer all rows, or those before the run is stopped."""
+        self._puller = asyncio.get_running_loop().create_task(self._pull())
+        if self._engine.stopped is not None:
+            self.stop()
+        try:
+            await asyncio.wait([self._puller])
+            if not self._puller.cancelled():
+                self._puller.result()
+        finally:
+            self._puller.cancel()
+            await asyncio.wait([self._puller])
+            try:
+                while self._rows and self._failure is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+            finally:
+                for task in tuple(self._rows):
+                    task.cancel()
+                if self._rows:
+                    await asyncio.wait(self._rows)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Pull no more rows."""
+        if self._puller is not None:
+            self._puller.cancel()
+
+    def notice(self) -> None:
+        """Look again whether there is room for another row."""
+        self._changed.set()
+
+    def delivered(self, result: Ok | Failed, request: RowRequest) -> None:
+        """Note that a result is in the output, for rows that are equal."""
+        if self._engine.settings.dedupe:
+            known = self._engine.journal.recovery.index.get(digest_of(result.key))
+            self._answers.delivered(result, request, 0 if known is None else known.position)
+
+    async def _pull(self) -> None:
+        engine, passed = self._engine, 0
+        async with aclosing(aiter(engine.source)) as rows:
+            async for row in rows:
+                taken = engine.intake.take(row)
+                if isinstance(taken, RowRequest):
+                    while not self._has_room():
+                        self._changed.clear()
+                        await self._changed.wait()
+                    self._begin(engine.number(), taken)
+                    continue
+                if isinstance(taken, Failed):
+                    engine.settle(engine.number(), taken)
+                else:
+                    await self._pass_over(taken)
+                passed += 1
+                # Whoever reads only what is done already must not keep the loop for itself.
+                while passed >= _IN_ONE_GO:
+                    passed = 0
+                    await checkpoint()
+                while engine.outbox.backlog >= _MOST_READY:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    async def _pass_over(self, known: KnownRow) -> None:
+        engine = self._engine
+        engine.meter.skipped += 1
+        if known.position is None:
+            return
+        if known.request is not None:
+            self._answers.remember(known.request, known.position)
+        if engine.settings.replay:
+            engine.outbox.put(engine.number(), await engine.journal.read(known.position))
+
+    def _has_room(self) -> bool:
+        engine, flying = self._engine, len(self._rows)
+        pending, most = engine.journal.pending, engine.settings.concurrency
+        if most is None:
+            limit = self.limit
+            room = (limit or 1) if self._models else 1
+            room = _UNLIMITED if limit is None else room
+            return (
+                flying < room + _QUEUED
+                and pending < _UNCOMMITTED
+                and engine.outbox.backlog < _MOST_READY
+            )
+        if flying < most <= flying + pending:
+            engine.journal.flush()  # the next row waits for nothing but the disk
+        return flying + pending < most and engine.outbox.backlog < max(_UNCOMMITTED, most)
+
+    def _begin(self, number: int, request: RowRequest) -> None:
+        self._models.add(request.model)
+        task = asyncio.get_running_loop().create_task(self._process(number, request))
+        self._rows.add(task)
+        task.add_done_callback(self._leave)
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        self._rows.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = self._failure or task.exception()
+            self.stop()
+        self._changed.set()
+
+    async def _process(self, number: int, request: RowRequest) -> None:
+        engine = self._engine
+        try:
+            result = await self._answers.find(request)
+        except (BudgetExceededError, ClientClosedError) as error:
+            reason = "budget" if isinstance(error, BudgetExceededError) else "client"
+            engine.give_up(number, StopCause("paused", reason, str(error)))
+        except ZaiError as error:
+            if error.kind in _PAUSING:
+                cause = StopCause("paused", error.kind, str(error), error.retry_at)
+                engine.give_up(number, cause)
+            else:
+                engine.settle(number, _failure_of(request, error), request)
+        except (OSError, TypeError, ValueError) as error:
+            # Only files are opened and keywords checked here: the row names none that can be sent.
+            fault = RowError(kind="input", message=str(error))
+            engine.settle(number, Failed(key=request.key, error=fault, row=request.row), request)
+        else:
+            engine.settle(number, result, request)
+
+
+def _failure_of(request: RowRequest, error: ZaiError) -> Failed:
+    return Failed(
+        key=request.key,
+        error=RowError.of(error),
+        partial=None if error.partial is None else encode(error.partial),
+        attempts=len(error.attempts),
+        row=request.row,
+    )

@@ -1,0 +1,68 @@
+"""Which rows of an input are to be worked on; pure, but for what it remembers."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from zai_async.batch.keys import KeyIndex, digest_of
+from zai_async.batch.results import Failed, RowError
+from zai_async.batch.rows import RowFaultError, RowParser, RowRequest
+
+__all__ = ["Intake", "KnownRow", "Resume"]
+
+Resume: TypeAlias = Literal["unfinished", "missing", "failed"]
+"""Which rows a run works on: all without an answer, those never tried, or those that failed."""
+
+
+class KnownRow(msgspec.Struct, frozen=True):
+    """A row that is not worked on: an earlier run has done so."""
+
+    key: str
+    request: RowRequest | None
+    position: int | None
+    """Where its answer is in the output; None if it has none."""
+
+
+class Intake:
+    """Tells rows apart by their keys, and those to be worked on from those that are done.
+
+    Args:
+        index: The keys of the output.
+    """
+
+    def __init__(self, parser: RowParser, index: KeyIndex, resume: Resume) -> None:
+        self._parser = parser
+        self._index = index
+        self._resume = resume
+        self._repeated: dict[str, int] = {}
+
+    def take(self, row: object) -> RowRequest | Failed | KnownRow:
+        """Return the request of a row, or why there is none."""
+        request, fault, key = None, "", None
+        try:
+            request = self._parser.parse(row)
+            key = request.key
+        except RowFaultError as error:
+            fault, key = error.message, error.key
+        named = bool(key)
+        if not key:
+            key = f"sha256-{digest_of(repr(row)).hex()}" if request is None else request.hash_key
+        before = self._index.see(digest_of(key))
+        if before is not None and before.seen:
+            # Rows without id may well be equal; an id that is used twice is a mistake of the input,
+            # and what came first must not be overwritten.
+            count = self._repeated[key] = self._repeated.get(key, 1) + 1
+            if named:
+                request = None
+                fault = f"custom_id {key!r} is used more than once; this is its row number {count}"
+            key = f"{key}#{count}"
+            before = self._index.see(digest_of(key))
+        if before is not None and before.done:
+            return KnownRow(key, request, before.position)
+        failed = before is not None and before.failed
+        if failed if self._resume == "missing" else not failed and self._resume == "failed":
+            return KnownRow(key, request, None)
+        if request is None:
+            return Failed(key=key, error=RowError(kind="input", message=fault))
+        request.key = key
+        return request

@@ -1,0 +1,86 @@
+"""What the lines of an output say when a run goes on, and where their torn end begins; pure."""
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+from zai_async.batch.keys import KeyIndex, digest_of
+from zai_async.batch.lines import LineHead, head_of
+from zai_async.errors import ConfigurationError
+
+__all__ = ["JournalError", "Recovery"]
+
+_START: Final = b'{"custom_id":'
+
+
+class JournalError(ConfigurationError):
+    """The output cannot be used; not a byte of it was changed, and nothing was sent."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal["foreign", "locked", "changed", "unusable"] = "unusable",
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.reason = reason
+        """``"changed"``: it belongs to a run with other settings."""
+
+
+class Recovery:
+    """What the lines of an output say.
+
+    Args:
+        known: Whether a manifest says that the output is one of ours.
+    """
+
+    def __init__(self, *, known: bool = False) -> None:
+        self.index = KeyIndex()
+        self.end = 0
+        """Where the next line begins."""
+        self.damaged = 0
+        """Lines that cannot be read."""
+        self.lacks_line_end = False
+        """Whether the last line is whole, but for its end."""
+        self._known = known
+        self._results = 0
+
+    def read(self, lines: Iterator[bytes]) -> Iterator[tuple[LineHead, int, bytes]]:
+        """Take in the lines from the first on; yield each result, where it is, and its line.
+
+        Raises:
+            JournalError: This is no output of a batch.
+        """
+        for line in lines:
+            whole = line.endswith(b"\n")
+            head = head_of(line, torn=not whole)
+            if head is not None:
+                self._results += 1
+                self.index.record(digest_of(head.key), self.end, failed=head.failed)
+                yield head, self.end, line
+                self.end += len(line)
+                self.lacks_line_end = not whole
+            elif whole:
+                self._refuse_foreign(line)
+                self.damaged += 1
+                self.end += len(line)
+            else:
+                self._refuse_tail(line)
+
+    def _refuse_foreign(self, line: bytes) -> None:
+        # One line that a disk has spoilt is no reason to buy the others again; a file of which
+        # nothing is a result belongs to somebody else.
+        somebody_elses = line.startswith(b"{") and not line.startswith(_START)
+        if somebody_elses or not self._results:
+            raise foreign(f"line {self.damaged + self._results + 1} is no result of a batch")
+
+    def _refuse_tail(self, line: bytes) -> None:
+        start = line[: len(_START)]
+        ours = _START.startswith(start) or not line.strip(b"\0")
+        if not (self._results or (self._known and ours)):
+            raise foreign("it holds no result of a batch")
+
+
+def foreign(why: str) -> JournalError:
+    """Return the refusal of a file that is not ours."""
+    return JournalError(f"the output is not written to: {why}", reason="foreign")
