@@ -40,7 +40,7 @@ def refusal(code, status=400, message="No."):
 def client(*script, **settings):
     """Return a client, and the transport that plays the platform for it."""
     transport = FakeTransport(*(script or (echo,)))
-    return AsyncZai(api_key="test", transport=transport, **settings), transport
+    return AsyncZai(**{"api_key": "test", "transport": transport, **settings}), transport
 
 
 def rows(count, start=0):

@@ -7,7 +7,6 @@ import msgspec
 
 from zai_async._wire.operation import Body, Operation
 from zai_async._wire.requests import RequestFactory
-from zai_async.errors import ConfigurationError
 from zai_async.models import CallOptions
 
 __all__ = ["RawParams", "RawRequestFactory", "with_raw_body"]
@@ -49,10 +48,7 @@ class RawRequestFactory(RequestFactory):
         named = self.operation.name in self._provider.plain_prompts
         if original is not None and (self._renames or named):
             # The gateway has words of its own: the body cannot stay as it is.
-            try:
-                fields = msgspec.json.decode(raw, type=Body)
-            except (msgspec.DecodeError, UnicodeError) as error:
-                raise ConfigurationError(f"{self.operation.name}(): {error}") from None
             factory = RequestFactory(original, self._provider, None, {})
+            fields = msgspec.json.decode(raw, type=Body)
             return factory._body(fields)  # noqa: SLF001 - one way to word a body, for both
         return self._path, cast("Body", msgspec.Raw(raw))

@@ -1,6 +1,7 @@
 """From the request of a row to its answer: by the cache, an equal row, or a call."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ _BUSY: Final = frozenset({"overload", "quota", "throttle"})
 _GOOD: Final = frozenset({"completed", "tool_calls"})
 """Outcomes of answers that are good for other rows as well."""
 
+_log: Final = logging.getLogger("zai_async")
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _values: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -118,7 +120,11 @@ class Answers:
             answer = await self._fall_back(request, error)
         body = self._body_of(answer, operation)
         if cache is not None and answer.outcome in _GOOD:
-            await cache.put(request.digest, body)
+            try:
+                await cache.put(request.digest, body)
+            except OSError as error:
+                # The answer is here, and paid: that nobody else will find it costs no row.
+                _log.warning("an answer was not put into the cache: %s", error)
         return Ok(
             key=request.key,
             answer=answer,
@@ -161,9 +167,13 @@ class Answers:
         raw = answer.raw
         if raw is None or not self._plain or not whole_json(raw):
             return encode(answer)
-        if operation.essential:
-            names = {name.partition(".")[0] for name in operation.essential}
-            if not names & _fields.decode(raw).keys():
+        # Something may lie around the answer, or in place of a part of it.
+        if operation.contents:
+            try:
+                found = operation.decoder.decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                return encode(answer)
+            if not any(content(found) for content in operation.contents):
                 return encode(answer)
         return raw
 

@@ -72,22 +72,19 @@ class CallBackend:
             self.stop()
         try:
             await asyncio.wait([self._puller])
-            if not self._puller.cancelled():
-                self._puller.result()
+            while self._rows and self._failure is None:
+                self._changed.clear()
+                await self._changed.wait()
         finally:
-            self._puller.cancel()
-            await asyncio.wait([self._puller])
-            try:
-                while self._rows and self._failure is None:
-                    self._changed.clear()
-                    await self._changed.wait()
-            finally:
-                for task in tuple(self._rows):
-                    task.cancel()
-                if self._rows:
-                    await asyncio.wait(self._rows)
+            # Nothing is left but after a bug, or when the run is stopped at once.
+            tasks = {self._puller, *self._rows}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
         if self._failure is not None:
             raise self._failure
+        if not self._puller.cancelled():
+            self._puller.result()
 
     def stop(self) -> None:
         """Pull no more rows."""

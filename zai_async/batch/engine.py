@@ -154,6 +154,7 @@ class Engine:
             raise
         finally:
             watching.cancel()
+            await asyncio.wait([watching])  # it may be writing the manifest
             cause = self.stopped
             if cause is None and failure is not None:
                 cancelled = isinstance(failure, asyncio.CancelledError)
