@@ -1,11 +1,15 @@
 """What the tests of batches share: a client that answers at once, and rows."""
 
 import json
+from collections import deque
 
 import msgspec
 
 from zai_async import AsyncZai
 from zai_async.testing import FakeReply, FakeTransport
+
+
+_KEPT = deque(maxlen=20)
 
 
 def completion(text="Fine.", **fields):
@@ -40,7 +44,10 @@ def refusal(code, status=400, message="No."):
 def client(*script, **settings):
     """Return a client, and the transport that plays the platform for it."""
     transport = FakeTransport(*(script or (echo,)))
-    return AsyncZai(**{"api_key": "test", "transport": transport, **settings}), transport
+    zai = AsyncZai(**{"api_key": "test", "transport": transport, **settings})
+    # Its sessions end with the loop of the test, which it has to outlive for that.
+    _KEPT.append(zai)
+    return zai, transport
 
 
 def rows(count, start=0):

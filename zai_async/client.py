@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import (
@@ -30,18 +30,26 @@ from zai_async._transport import (
     usable_proxy,
 )
 from zai_async._wire import Operation, misused_client, unlisted
-from zai_async.errors import ConfigurationError, MissingKeyError
+from zai_async.errors import ConfigurationError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import Budget, CallOptions, Price, Reply, Timeout
 from zai_async.models.files import DownloadOptions
-from zai_async.providers import Provider, ProviderName, require_usable_key, resolve_provider
+from zai_async.providers import (
+    Provider,
+    ProviderName,
+    find_keys,
+    resolve_provider,
+    secrets_of,
+)
 from zai_async.resources import Resources
 from zai_async.resources.account import EndpointCheck, check_endpoints
 from zai_async.retry import RetryPolicy
 from zai_async.session import (
     Coordinator,
     Hooks,
+    KeyRing,
+    KeyRingManager,
     LimitsView,
     SessionManager,
     Sessions,
@@ -83,7 +91,8 @@ class AsyncZai(Resources):
     ``await zai.aclose()``.
 
     Args:
-        api_key: The key; without it ``ZAI_API_KEY`` counts. For bigmodel ``ZHIPUAI_API_KEY`` comes
+        api_key: The key, or several: calls go where there is room, and what is used up or refused
+            is left out. Without it ``ZAI_API_KEY`` counts. For bigmodel ``ZHIPUAI_API_KEY`` comes
             first; LowCodeAPI has ``LOWCODEAPI_API_TOKEN`` and Truto ``TRUTO_API_TOKEN``.
         base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts, for
             other gateways ``ZHIPUAI_BASE_URL``, ``LOWCODEAPI_BASE_URL`` or ``TRUTO_BASE_URL``.
@@ -127,7 +136,7 @@ class AsyncZai(Resources):
     def __init__(
         self,
         *,
-        api_key: str | None = None,
+        api_key: str | Sequence[str] | None = None,
         base_url: str | None = None,
         provider: ProviderName | str | Provider = "zai",
         auth: Literal["key", "jwt"] = "key",
@@ -151,7 +160,7 @@ class AsyncZai(Resources):
         clock: Clock | None = None,
     ) -> None:
         # From here on no frame of a traceback shows them: trackers of errors keep local variables.
-        key, api_key = None if api_key is None else Secret(api_key.strip()), None
+        given, api_key = None if api_key is None else secrets_of(api_key), None
         route, proxy = Secret(proxy) if proxy else None, None
 
         # Which variable may hold another address depends on the gateway.
@@ -164,10 +173,11 @@ class AsyncZai(Resources):
         if auth == "jwt":
             where = msgspec.structs.replace(where, key_in="jwt")
 
+        keys = find_keys(given, where)
         # What calls need is apart from what connections need: derived clients share the second.
         settings = Settings(
             provider=where,
-            key=_find_key(key, where),
+            key=keys[0],
             timeout=_clocks(timeout, Timeout()),
             retry=retry or RetryPolicy(),
             headers=dict(headers or {}),
@@ -195,7 +205,10 @@ class AsyncZai(Resources):
             coordinator=coordinator,
             prices=prices,
         )
-        self._attach(SessionManager(settings, sessions))
+        if len(keys) > 1:
+            self._attach(KeyRingManager(settings, sessions, KeyRing(keys)))
+        else:
+            self._attach(SessionManager(settings, sessions))
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a client that differs in these settings and shares the connections."""
@@ -211,7 +224,7 @@ class AsyncZai(Resources):
         # Without __init__: keys and variables were looked at when the first client was made.
         derived = object.__new__(type(self))
         changed = msgspec.structs.replace(settings, **values)
-        derived._attach(SessionManager(changed, self._manager.sessions))
+        derived._attach(self._manager.derived(changed))
         return derived
 
     @property
@@ -378,17 +391,6 @@ def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) 
     if coordinator is not None and known.mode == "off":
         raise ConfigurationError("a coordinator shares limits, and limits='off' has none")
     return known
-
-
-def _find_key(key: Secret | None, provider: Provider) -> Secret:
-    names = provider.key_variables
-    # The first variable that is set wins; an empty one counts as unset, as in shells.
-    given = [Secret(os.environ.get(name, "").strip()) for name in names] if key is None else [key]
-    found = next(filter(None, given), None)
-    if found is None:
-        raise MissingKeyError(f"no API key: pass api_key=... or set {' or '.join(names)}")
-    require_usable_key(provider, found)
-    return found
 
 
 def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:

@@ -4,8 +4,9 @@ Sources: https://docs.z.ai/api-reference/introduction, https://docs.z.ai/devpack
 https://docs.bigmodel.cn/cn/api/introduction.
 """
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Literal, Self, cast
@@ -14,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from zai_async._secrets import Secret
-from zai_async.errors import ConfigurationError
+from zai_async.errors import ConfigurationError, MissingKeyError
 
 __all__ = [
     "BIGMODEL",
@@ -25,8 +26,10 @@ __all__ = [
     "ZAI",
     "ZAI_CODING",
     "Provider",
+    "find_keys",
     "require_usable_key",
     "resolve_provider",
+    "secrets_of",
     "truto",
 ]
 
@@ -360,3 +363,28 @@ def require_usable_key(provider: Provider, key: Secret) -> None:
         )
     if provider.key_in == "jwt" and not all(key.reveal().partition(".")):
         raise ConfigurationError("only a key of the form id.secret can sign a token")
+
+
+def secrets_of(keys: str | Sequence[str]) -> list[Secret]:
+    """Return each of the keys once."""
+    each = [keys] if isinstance(keys, str) else keys
+    return list(dict.fromkeys(Secret(key.strip()) for key in each))
+
+
+def find_keys(given: list[Secret] | None, provider: Provider) -> list[Secret]:
+    """Return the keys that were given, or else the one in the environment.
+
+    Raises:
+        MissingKeyError: There is none, or one of them is empty.
+        ConfigurationError: One cannot be a key of this gateway.
+    """
+    if given is None:
+        # The first variable that is set wins; an empty one counts as unset, as in shells.
+        found = (Secret(os.environ.get(name, "").strip()) for name in provider.key_variables)
+        given = [next(filter(None, found), Secret(""))]
+    if not given or not all(given):
+        names = " or ".join(provider.key_variables)
+        raise MissingKeyError(f"no API key: pass api_key=... or set {names}")
+    for key in given:
+        require_usable_key(provider, key)
+    return given

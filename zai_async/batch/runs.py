@@ -215,7 +215,7 @@ class Batching:
         own = self._manager.settings
         # Nobody waits at a screen: a busy hour is no reason to give rows up.
         policy = retry or replace(own.retry, budget=max(own.retry.budget, _PATIENCE))
-        manager = SessionManager(replace(own, retry=policy), self._manager.sessions)
+        manager = self._manager.derived(replace(own, retry=policy))
         return BatchRun(manager, rows, parser, settings)
 
     async def status(self, out: str | os.PathLike[str]) -> Report:

@@ -68,6 +68,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     paused_until: float | None
     """When the next request goes out, on the caller's clock; None when nothing is paused."""
 
+    def __add__(self, other: "Snapshot") -> "Snapshot":
+        """Return the figures of two windows together, which are paused while both are."""
+        limits, pauses = (self.limit, other.limit), (self.paused_until, other.paused_until)
+        return Snapshot(
+            limit=None if None in limits else sum(filter(None, limits)),
+            in_flight=self.in_flight + other.in_flight,
+            waiting=self.waiting + other.waiting,
+            rejected=self.rejected + other.rejected,
+            paused_until=None if None in pauses else min(filter(None, pauses)),
+        )
+
 
 class Window:
     """The requests of one model: who waits, who is in flight, and who may go.

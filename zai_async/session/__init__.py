@@ -13,6 +13,7 @@ from zai_async.session.hooks import (
     StartEvent,
 )
 from zai_async.session.in_flight import LimitsView
+from zai_async.session.keys import KeyRing, KeyRingManager
 from zai_async.session.manager import LoopSession, SessionManager, Sessions
 from zai_async.session.settings import Settings
 
@@ -22,6 +23,8 @@ __all__ = [
     "Coordinator",
     "FinishEvent",
     "Hooks",
+    "KeyRing",
+    "KeyRingManager",
     "LimitsView",
     "LoopSession",
     "MachineSlots",

@@ -204,8 +204,14 @@ class LimitsView:
         self._queues = queues
 
     def snapshot(self) -> Mapping[str, Snapshot]:
-        """Return for each model how many requests may be, are, and wait to be in flight."""
-        return {key.model: figures for key, figures in self._queues.snapshot().items()}
+        """Return for each model how many requests may be, are, and wait to be in flight.
+
+        The windows of several keys count together.
+        """
+        views: dict[str, Snapshot] = {}
+        for key, figures in self._queues.snapshot().items():
+            views[key.model] = figures + views[key.model] if key.model in views else figures
+        return views
 
 
 class Permit(msgspec.Struct, eq=False):

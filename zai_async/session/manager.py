@@ -343,6 +343,10 @@ class SessionManager:
         key = self.settings.key
         return self.settings.provider.base_url, key.fingerprint() if key is not None else ""
 
+    def derived(self, settings: Settings) -> "SessionManager":
+        """Return a manager with other settings and the same sessions."""
+        return SessionManager(settings, self.sessions)
+
     def begin(self, operation: Operation[Any], params: Mapping[str, Any]) -> Call:
         """Check the keywords of a call and prepare it; nothing is sent yet."""
         factory = self._factories.get(operation) or self._factory(operation)
