@@ -26,6 +26,7 @@ from zai_async import (
     StreamMalformedError,
     StreamTruncatedError,
 )
+from zai_async._protocol import SpeechDecoder
 from zai_async._wire import Operation
 from zai_async.client import AsyncZai
 from zai_async.models import (
@@ -497,3 +498,131 @@ async def test_the_end_mark_is_not_needed_after_a_finish_reason():
     stream = working(frames(said("A", finish_reason="stop"), done=False))
     assert (await stream.reply()).text == "A"
     assert (await working(frames(said("A"))).reply()).outcome == "completed"
+
+
+# What comes in place of events.
+
+
+def in_place(kind, body, content_type, *, size=4096):
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    reply = FakeReply(steps=tuple(pieces), headers={"Content-Type": content_type})
+    zai = AsyncZai(api_key="k", transport=FakeTransport(reply), retry=RetryPolicy(retries=0))
+    clients.append(zai)
+    if kind == "speech":
+        return zai.audio.speech.stream(model="glm-tts", input="Hi", voice="tongtong")
+    return zai.audio.transcriptions.stream(model="glm-asr-2512", file_base64="UklGRg==")
+
+
+SAMPLES = bytes(range(64)) * 4
+
+
+def wav(*, rate=16_000, channels=1, extra=b""):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(SAMPLES)
+    head, rest = file.getvalue()[:12], file.getvalue()[12:]
+    return head + extra + rest
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.parametrize(
+    ("body", "label", "rate"),
+    [
+        (wav(), "audio/wav", 16_000),
+        (wav(), "application/octet-stream", 16_000),
+        (wav(), "text/event-stream", 16_000),
+        (wav(extra=b"LIST\x03\0\0\0abc\0"), "audio/x-wav; a=b", 16_000),
+        (SAMPLES, "audio/pcm", 24_000),
+    ],
+)
+async def test_sound_that_comes_as_it_is_is_the_speech(body, label, rate, size):
+    async with in_place("speech", body, label, size=size) as stream:
+        assert await stream.read() == SAMPLES
+        assert (stream.outcome, stream.sample_rate) == ("completed", rate)
+
+
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [
+        (b"ID3\x04" + SAMPLES, "audio/mpeg"),
+        (SAMPLES, "audio/basic"),
+        (wav(channels=2), "audio/wav"),
+        (wav()[:30], "audio/wav"),
+        (wav()[:12] + b"data\x04\0\0\0abcd", "audio/wav"),
+        (b"OggS" + SAMPLES, ""),
+    ],
+)
+async def test_sound_in_another_form_is_not_lost(body, label):
+    async with in_place("speech", body, label) as stream:
+        with pytest.raises(ResponseError, match="in place of a stream of PCM") as caught:
+            await stream.read()
+    assert caught.value.partial.content == body
+    assert caught.value.partial.content_type == label
+
+
+@pytest.mark.parametrize("encoding", ["base64", "hex"])
+def test_sound_is_read_whatever_encoding_events_would_have(encoding):
+    decoder = SpeechDecoder(encoding)
+    assert decoder.feed(wav()) == []
+    assert decoder.feed(b"") == [SAMPLES]
+    assert decoder.end_of_input() == "completed"
+
+
+async def test_events_may_be_labelled_as_sound():
+    sound = base64.b64encode(SAMPLES).decode()
+    events = frames(
+        {"choices": [{"index": 0, "finish_reason": "stop", "delta": {"content": sound}}]}
+    )
+    for size in (1, 4096):
+        async with in_place("speech", events, "audio/wav", size=size) as stream:
+            assert await stream.read() == SAMPLES
+
+
+async def test_an_error_labelled_as_sound_is_one():
+    error = b'{"error": {"code": "1301", "message": "no"}}'
+    async with in_place("speech", error, "audio/wav") as stream:
+        with pytest.raises(ContentPolicyError):
+            await stream.read()
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.parametrize("label", ["text/plain", "text/vtt; charset=utf-8", "application/x-subrip"])
+async def test_a_text_that_comes_as_it_is_is_the_transcription(label, size):
+    text = "WEBVTT\n\n00:00.000 --> 00:01.000\nGrüße\n" + "x" * 70_000
+    async with in_place("transcription", text.encode(), label, size=size * 16) as stream:
+        assert "".join([piece async for piece in stream.text]) == text
+        assert (stream.snapshot.text, stream.outcome) == (text, "completed")
+
+
+async def test_events_may_be_labelled_as_text():
+    events = frames({"type": "transcript.text.delta", "delta": "ab"})
+    async with in_place("transcription", b": hello\n\n" + events, "text/plain") as stream:
+        assert (await stream.transcription()).text == "ab"
+    for body in (b"<html></html>", b'{"foo": 1}'):
+        async with in_place("transcription", body, "text/plain") as stream:
+            with pytest.raises(ResponseError):
+                await stream.transcription()
+
+
+@pytest.mark.parametrize("event", [{"type": "ping"}, {"type": "transcript.text.delta"}])
+async def test_a_transcription_that_says_nothing_is_no_transcription(event):
+    with pytest.raises(ResponseError):
+        await transcribing(frames(event)).transcription()
+    # A pause between events is none of the text, and no harm.
+    said = {"type": "transcript.text.delta", "delta": "ab"}
+    assert (await transcribing(frames(event, said)).transcription()).text == "ab"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "transcript.text.delta", "delta": ""},
+        {"type": "transcript.text.done"},
+        {"type": "transcript.text.done", "text": ""},
+    ],
+)
+async def test_a_silent_recording_has_an_empty_text(event):
+    assert (await transcribing(frames(event)).transcription()).text == ""

@@ -2,24 +2,43 @@
 
 import base64
 import binascii
+import struct
 from typing import Final, Literal
 
 import msgspec
 
 from zai_async._outcomes import ensure_success
 from zai_async._protocol.decoder import Decoder, DecoderContext, EventDecoder
+from zai_async._protocol.salvage import END_MARK
+from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async._protocol.text import ChunkedText
-from zai_async.errors import StreamMalformedError
-from zai_async.models import Outcome, SpeechChunk, Transcription, TranscriptionEvent
+from zai_async.errors import ResponseError, StreamMalformedError
+from zai_async.models import BinaryReply, Outcome, SpeechChunk, Transcription, TranscriptionEvent
 from zai_async.models.options import outcome_of
 
 __all__ = ["SpeechDecoder", "TranscriptionDecoder"]
 
 _RATE: Final = 24_000
 _EXCERPT: Final = 1000
+_FIELDS: Final = (b"data", b"event", b"id", b"retry", b":")
+_LONGEST_FIELD: Final = 8
+# The first bytes of WAV, MP3, Ogg and FLAC.
+_SOUNDS: Final = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC")
+_PCM: Final = frozenset({"audio/pcm", "audio/l16", "audio/x-pcm", "audio/raw"})
+_TEXTS: Final = frozenset({b"", b"{", b"[", b"<"})
 _speech_json: Final = msgspec.json.Decoder(SpeechChunk)
 _transcription_json: Final = msgspec.json.Decoder(TranscriptionEvent)
+
+
+def _is_event(begin: bytes) -> bool:
+    """Tell whether a body that begins like this may be one of events."""
+    return any(begin.startswith(field) or field.startswith(begin) for field in _FIELDS)
+
+
+def _kind(context: DecoderContext) -> str:
+    """Return what the header says that a body is."""
+    return context.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 class SpeechDecoder(Decoder[bytes]):
@@ -48,6 +67,42 @@ class SpeechDecoder(Decoder[bytes]):
     def snapshot(self) -> None:
         """Nothing: all that arrived has been handed out."""
         return
+
+    def _sniff(self, data: bytes) -> bytes:
+        """Know sound that comes as it is, in place of events, by its label or its first bytes."""
+        begin = bytes(self._foreign + data[:_LONGEST_FIELD])
+        if data and any(sound.startswith(begin) for sound in _SOUNDS):
+            self._foreign += data  # too little to tell
+            return b""
+        labelled = _kind(self._context).startswith("audio/")
+        if self._state is DecoderState.WAITING and (
+            begin.startswith(_SOUNDS) or (labelled and not _is_event(begin))
+        ):
+            self._state = DecoderState.DOCUMENT
+        return super()._sniff(data)
+
+    def _accept_document(self, data: bytes) -> None:
+        """Read sound that was not streamed; of other forms than PCM, all of it is in the error."""
+        kind = _kind(self._context)
+        if data[:1] in _TEXTS or not (data.startswith(_SOUNDS) or kind.startswith("audio/")):
+            super()._accept_document(data)
+            return
+        pcm, rate = data, self.sample_rate
+        if data.startswith(b"RIFF"):
+            pcm, rate = _unpacked(data) or (b"", rate)
+        elif kind not in _PCM:
+            pcm = b""
+        if not pcm:
+            raise ResponseError(
+                f"the service sent {kind or 'sound'} in place of a stream of PCM",
+                partial=BinaryReply(content=data, content_type=kind),
+            )
+        # In the words of an event: all that is known of those holds for it.
+        text = pcm.hex() if self._encoding == "hex" else base64.b64encode(pcm).decode()
+        delta = {"content": text, "return_sample_rate": rate}
+        choice = {"index": 0, "finish_reason": "stop", "delta": delta}
+        self._foreign, self._state = bytearray(), DecoderState.RECEIVING
+        self.waiting += in_order([msgspec.json.encode({"choices": [choice]}), END_MARK], [])
 
     def _accept(self, data: bytes) -> bytes | None:
         chunk: SpeechChunk | None = self._event(data)
@@ -92,6 +147,23 @@ class SpeechDecoder(Decoder[bytes]):
         return ensure_success(outcome, self._context.allow)
 
 
+def _unpacked(wav: bytes) -> tuple[bytes, int] | None:
+    """Return the samples of a WAV file and their rate, if they are 16 bit mono."""
+    place, rate = 12, 0
+    while place + 8 <= len(wav):
+        name, size = struct.unpack_from("<4sI", wav, place)
+        place += 8
+        if name == b"fmt " and place + 16 <= len(wav):
+            form, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", wav, place)
+            if (form, channels, bits) != (1, 1, 16):
+                return None
+        elif name == b"data":
+            # A length that nobody knew when the header was written reaches beyond the end.
+            return (wav[place : place + size], rate) if rate else None
+        place += size + size % 2
+    return None
+
+
 class TranscriptionDecoder(Decoder[TranscriptionEvent]):
     """Turns the body of a transcription's stream into events and the whole text.
 
@@ -125,6 +197,29 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             text=self._whole or "".join(self._pieces),
         )
 
+    def _sniff(self, data: bytes) -> bytes:
+        """Know a text that comes as it is, in place of events, by its label."""
+        begin = bytes(self._foreign + data[:_LONGEST_FIELD]).lstrip()
+        if self._state is DecoderState.WAITING and self._is_text and begin and not _is_event(begin):
+            self._state = DecoderState.DOCUMENT
+        return super()._sniff(data)
+
+    def _accept_document(self, data: bytes) -> None:
+        """Read a text that was not streamed."""
+        text = data.decode("utf-8", "replace").strip()
+        if not self._is_text or text.encode()[:1] in _TEXTS:
+            super()._accept_document(data)
+            return
+        event = {"type": "transcript.text.done", "text": text}
+        self._foreign, self._state = bytearray(), DecoderState.RECEIVING
+        self.waiting += in_order([msgspec.json.encode(event), END_MARK], [])
+
+    @property
+    def _is_text(self) -> bool:
+        kind = _kind(self._context)
+        plain = kind.startswith("text/") and kind not in {"text/event-stream", "text/html"}
+        return plain or "subrip" in kind
+
     def _accept(self, data: bytes) -> TranscriptionEvent | None:
         event: TranscriptionEvent | None = self._event(data)
         if event is None:
@@ -132,9 +227,10 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         if not event.type or event.error is not None:
             self._context.raise_fault(data)
         # An empty text is that of a silent recording; without the field it is no transcription.
-        if not (event.type or event.delta or event.text is not None):
+        typed = event.type.endswith(".done") or (event.type and b'"delta"' in data)
+        if not (typed or event.delta or event.text is not None):
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
-            return None
+            return event if event.type else None  # of a type that is not known yet
         self._first = self._first or event
         if event.type.endswith(".done"):
             self._state = DecoderState.FINISHED
