@@ -16,6 +16,8 @@ from zai_async import (
     Finished,
     RateLimitError,
     Reset,
+    RoundStarted,
+    RunFinished,
     StreamRestartedError,
     StreamTruncatedError,
     TextDelta,
@@ -23,12 +25,15 @@ from zai_async import (
     ToolCall,
     ToolCallDelta,
     ToolCallStarted,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
     Usage,
     WebSearch,
     ZaiError,
     web,
 )
-from zai_async.models import FunctionCall, SearchResult
+from zai_async.models import Choice, FunctionCall, SearchResult
 from zai_async.web import (
     DataPart,
     DocumentSource,
@@ -242,6 +247,68 @@ def test_page_takes_what_a_server_adds(version):
     assert failed["log"][0][:2] == ["tool", "look"]
     assert (abort["status"], abort["log"]) == ("ready", [["finish", None, False, False]])
     assert shown(abort["message"]) == ["text:Half"]
+
+
+RUN = [
+    RoundStarted(1),
+    *STARTED,
+    ASKED,
+    ToolStarted("c1", "look"),
+    ToolProgress("c1", {"n": 1}),
+    ToolFinished("c1", "look", "completed", '{"n": 2}'),
+]
+BROKEN = ToolFinished("c1", "look", "failed", '{"error": "closed"}')
+ANSWER = ChatCompletion(choices=[Choice(finish_reason="stop")])
+TOTAL = Usage(total_tokens=30)
+
+
+def test_run_with_tools_is_one_message():
+    done = [RoundStarted(2), TextDelta("Two."), STOP, RunFinished("completed", ANSWER, 2, TOTAL)]
+    text = play(UIMessageEncoder("msg-1", server_tools={"look"}), *RUN, *done)
+    assert_balanced(text)
+    told = [part for part in parts(text) if part != "[DONE]" and "output" in part]
+    assert [(part["output"], part.get("preliminary")) for part in told] == [
+        ({"n": 1}, True),
+        ({"n": 2}, None),
+    ]
+    *_, finish, end = parts(text)
+    assert (finish["type"], finish["finishReason"], end) == ("finish", "stop", "[DONE]")
+    assert finish["messageMetadata"]["usage"]["totalTokens"] == 30
+    failed = parts(play(UIMessageEncoder(), *RUN[:-1], BROKEN, *done))
+    assert {"type": "tool-output-error", "toolCallId": "c1", "errorText": "closed"} in failed
+    plain = ToolFinished("c1", "look", "completed", "no JSON")
+    assert "no JSON" in [
+        part["output"] for part in parts(play(UIMessageEncoder(), plain, STOP))[2:3]
+    ]
+
+
+def test_run_that_waits_asks_the_page():
+    waiting = RunFinished("pending", ANSWER, 1, Usage(), [CALL])
+    text = play(UIMessageEncoder("msg-1", server_tools={"look"}), *RUN[:5], waiting)
+    assert_balanced(text)
+    asked = {"type": "tool-approval-request", "toolCallId": "c1", "approvalId": "c1"}
+    assert asked in parts(text)
+    assert parts(text)[-2]["finishReason"] == "tool-calls"
+    ended = play(
+        UIMessageEncoder(), TextDelta("x"), STOP, RunFinished("completed", ANSWER, 1, TOTAL)
+    )
+    assert_balanced(ended)
+
+
+@needs_npm_ai
+@pytest.mark.parametrize("version", VERSIONS)
+def test_page_shows_a_run_with_tools(version):
+    done = [RoundStarted(2), TextDelta("Two."), STOP, RunFinished("completed", ANSWER, 2, TOTAL)]
+    waiting = RunFinished("pending", ANSWER, 1, Usage(), [CALL])
+    runs = [[*RUN, *done], [*RUN[:-1], BROKEN, *done], [*RUN[:5], waiting]]
+    bodies = [
+        {"body": play(UIMessageEncoder("m", server_tools={"look"}), *run).decode()} for run in runs
+    ]
+    good, bad, asking = (result["message"]["parts"] for result in pages(version, bodies))
+    assert (good[1]["state"], good[1]["output"]) == ("output-available", {"n": 2})
+    assert (bad[1]["state"], bad[1]["errorText"]) == ("output-error", "closed")
+    assert asking[1]["state"] == "approval-requested"
+    assert good[-1]["text"] == "Two."
 
 
 def cuts(wire: bytes) -> list[int]:

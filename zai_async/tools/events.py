@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from zai_async._protocol.events import ChatEvent
-from zai_async.models import ChatCompletion, Outcome, Usage
+from zai_async.models import ChatCompletion, Outcome, ToolCall, Usage
 from zai_async.models.json_object import PlainForm
 
 __all__ = [
@@ -77,6 +77,8 @@ class RunFinished(PlainForm, msgspec.Struct, frozen=True, tag="run_finished"):
     rounds: int
     usage: Usage
     """The tokens of all rounds."""
+    pending: list[ToolCall] = []
+    """The calls that wait until somebody has decided."""
 
 
 # A new name for every stream's events would hide that they are the same ones.

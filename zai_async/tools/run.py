@@ -194,7 +194,7 @@ class ToolRun:
         else:
             state.end_round()
             self.outcome = self._completion.outcome
-        yield RunFinished(self.outcome, self._completion, state.rounds, state.usage)
+        yield RunFinished(self.outcome, self._completion, state.rounds, state.usage, state.pending)
 
     async def _ask(self) -> AsyncGenerator[RunEvent, None]:
         """Yield the events of one answer."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from zai_async._protocol.events import ChatEvent
+from zai_async.tools import RunEvent
 
 __all__ = [
     "DataPart",
@@ -115,4 +115,4 @@ class DataPart(msgspec.Struct, frozen=True):
     """Whether the page is told of it without keeping it in the message."""
 
 
-RelayedEvent: TypeAlias = ChatEvent | RelayPart | DataPart
+RelayedEvent: TypeAlias = RunEvent | RelayPart | DataPart

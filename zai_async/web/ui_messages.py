@@ -13,6 +13,7 @@ What its readers (npm ``ai`` 6 and 7) do with a stream decides about the order h
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -29,9 +30,18 @@ from zai_async._protocol.events import (
 )
 from zai_async.errors import StreamRestartedError, ToolCallError, ZaiError
 from zai_async.models import ChatCompletion, Outcome, ToolCall, Usage
+from zai_async.tools import RoundStarted, RunFinished, ToolFinished, ToolProgress, ToolStarted
 from zai_async.web.encoders import AnswerEncoder
 from zai_async.web.frames import DONE, EVENT_STREAM, data_frame
-from zai_async.web.parts import DataPart, RelayedEvent, RelayPart, UrlSource
+from zai_async.web.parts import (
+    DataPart,
+    RelayedEvent,
+    RelayPart,
+    ToolApprovalRequest,
+    ToolFailure,
+    ToolOutput,
+    UrlSource,
+)
 
 __all__ = ["UIMessageEncoder"]
 
@@ -98,13 +108,15 @@ class UIMessageEncoder(AnswerEncoder):
             if self._open is None or self._open[0] != part:
                 before = self._begin(part)
             return b"%b%b%b}\n\n" % (before, self._prefix, _json(event.text))
-        if isinstance(event, Usage):
-            self._usage = event
+        if isinstance(event, Usage | RoundStarted | ToolStarted):
+            self._usage = event if isinstance(event, Usage) else self._usage
             return b""
         if isinstance(event, Finished):
             self.finished = event
             self._usage = _known(event.completion) or self._usage
             return self._end_step()
+        if isinstance(event, RunFinished):
+            return self._end_run(event)
         return self._enter_step() + b"".join(map(data_frame, self._parts_of(event)))
 
     def _parts_of(self, event: RelayedEvent) -> Iterator[dict[str, Any] | RelayPart]:
@@ -133,8 +145,8 @@ class UIMessageEncoder(AnswerEncoder):
                     "data": data,
                     **{k: v for k, v in extra.items() if v},
                 }
-            case RelayPart():
-                yield event
+            case RelayPart() | ToolProgress() | ToolFinished():
+                yield _relayed(event)
             case Reset(old, new):
                 # What stands on the page cannot be taken back in a way that both readers know.
                 text = "the platform began its answer anew after a part of it had been sent"
@@ -205,6 +217,16 @@ class UIMessageEncoder(AnswerEncoder):
         ends = [*self._close_text(), *self._drop_calls(error), {"type": "finish-step"}]
         return b"".join(map(data_frame, ends))
 
+    def _end_run(self, run: RunFinished) -> bytes:
+        """Ask for what a run with tools waits for, and end what its tools have told."""
+        asks = [ToolApprovalRequest(call.id, call.id) for call in run.pending]
+        asked = self._enter_step() + b"".join(map(data_frame, asks)) if asks else b""
+        self._usage = run.usage if run.usage.total_tokens else self._usage
+        ended = asked + self._end_step()
+        outcome: Outcome = "tool_calls" if run.outcome == "pending" else run.outcome
+        self.finished = Finished(outcome, run.completion.finish_reason, run.completion)
+        return ended
+
     def _metadata(self) -> dict[str, Any]:
         return {"messageMetadata": {"usage": _counts(self._usage)}} if self._usage else {}
 
@@ -229,6 +251,20 @@ class UIMessageEncoder(AnswerEncoder):
         if self._started and self._usage:
             ends += data_frame({"type": "message-metadata", **self._metadata()})
         return ends + data_frame({"type": "abort", "reason": reason}) + DONE
+
+
+def _relayed(event: RelayPart | ToolProgress | ToolFinished) -> RelayPart:
+    """Return a part as it is, and what a tool of the server has told or returned as one."""
+    if isinstance(event, RelayPart):
+        return event
+    if isinstance(event, ToolProgress):
+        return ToolOutput(event.call_id, event.data, preliminary=True)
+    value: Any = event.content  # JSON as the value that it stands for, any other text as it is
+    with suppress(msgspec.DecodeError, UnicodeEncodeError):
+        value = msgspec.json.decode(event.content)
+    if event.outcome == "completed":
+        return ToolOutput(event.call_id, value)
+    return ToolFailure(event.call_id, value["error"])
 
 
 def _known(answer: ChatCompletion) -> Usage | None:
