@@ -8,7 +8,6 @@ import msgspec
 from zai_async import AsyncZai
 from zai_async.testing import FakeReply, FakeTransport
 
-
 _KEPT = deque(maxlen=20)
 
 
