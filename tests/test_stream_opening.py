@@ -6,30 +6,23 @@ import contextlib
 import anyio
 import pytest
 
+from tests.calls import FakeClock, scripted
 from tests.chat_wire import GOOD, GOOD_TEXT, client, stream
 from zai_async import AsyncZai, ConnectionLostError, Hooks, RetryPolicy, StreamConsumedError
 from zai_async.streams import opening
-from zai_async.testing import FakeReply, FakeTransport
+from zai_async.testing import FakeReply
 
 FAILED = FakeReply.json({"error": {"code": "500", "message": "internal"}}, status=500)
 BROKEN = FakeReply.stream(ConnectionLostError("reset"))
 NEVER = FakeReply(headers=FakeReply.stream().headers, delay=3600.0)
 
 
-class Sleepless:
+class Sleepless(FakeClock):
     """A clock on which a wait never ends; ``waits`` is set when one begins."""
 
     def __init__(self):
+        super().__init__()
         self.waits = anyio.Event()
-
-    def monotonic(self):
-        return 0.0
-
-    def wall(self):
-        return 1_790_000_000.0
-
-    def random(self):
-        return 0.5
 
     async def sleep(self, seconds):
         self.waits.set()
@@ -38,9 +31,7 @@ class Sleepless:
 
 def opened(*script, **settings):
     """Return a client of a scripted transport that allows one request at a time."""
-    transport = FakeTransport(*script)
-    settings.setdefault("retry", RetryPolicy())
-    return AsyncZai(api_key="test", transport=transport, limits=1, **settings), transport
+    return scripted(*script, limits=1, **settings)
 
 
 async def until(true):

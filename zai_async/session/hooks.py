@@ -26,13 +26,20 @@ CallEnd = Literal["completed", "failed", "abandoned"]
 EventKind = Literal["call", "attempt"]
 
 
-class StartEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A call begins; exactly one ``FinishEvent`` will follow."""
+class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What every event tells."""
 
     kind: ClassVar[EventKind] = "call"
     call_id: str = ""
     """The same on every event of one call, and on no event of another."""
     operation: str
+    tag: str | None = None
+    """The label of the call, from its options."""
+
+
+class StartEvent(CallEvent, frozen=True, kw_only=True):
+    """A call begins; exactly one ``FinishEvent`` will follow."""
+
     model: str
     """The model, or the agent; the operation where there is neither."""
     provider: str = ""
@@ -41,44 +48,34 @@ class StartEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the answer is a stream."""
     parameters: Mapping[str, Any] = {}
     """What the caller set of ``temperature``, ``max_tokens`` and the like; never what was asked."""
-    tag: str | None = None
 
 
-class QueueEvent(msgspec.Struct, frozen=True, kw_only=True):
+class QueueEvent(CallEvent, frozen=True, kw_only=True):
     """A call has to wait for others of its model."""
 
-    kind: ClassVar[EventKind] = "call"
-    call_id: str = ""
-    operation: str
     model: str
     limit: int | None
     """How many may be in flight; None where only a rate holds the call up."""
     in_flight: int
     waiting: int
     """How many wait already."""
-    tag: str | None = None
 
 
-class RequestEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RequestEvent(CallEvent, frozen=True, kw_only=True):
     """A request is about to be sent."""
 
     kind: ClassVar[EventKind] = "attempt"
-    call_id: str = ""
-    operation: str
     method: str
     url: str
     """Address without a query, which may hold a key."""
     attempt: int
     """1 for the first request of the call."""
-    tag: str | None = None
 
 
-class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseEvent(CallEvent, frozen=True, kw_only=True):
     """The headers of an answer have arrived."""
 
     kind: ClassVar[EventKind] = "attempt"
-    call_id: str = ""
-    operation: str
     attempt: int
     status_code: int
     request_id: str | None
@@ -87,29 +84,21 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
     connection_reused: bool | None
     headers: Mapping[str, str]
     """The header fields of the answer; looking them up ignores case."""
-    tag: str | None = None
 
 
-class RetryEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RetryEvent(CallEvent, frozen=True, kw_only=True):
     """A request failed and will be sent again."""
 
-    kind: ClassVar[EventKind] = "call"
-    call_id: str = ""
-    operation: str
     attempt: int
     """The number of the request that failed."""
     wait: float
     """Seconds until it is sent again."""
     error: ZaiError
-    tag: str | None = None
 
 
-class FinishEvent(msgspec.Struct, frozen=True, kw_only=True):
+class FinishEvent(CallEvent, frozen=True, kw_only=True):
     """A call is over, in whichever way."""
 
-    kind: ClassVar[EventKind] = "call"
-    call_id: str = ""
-    operation: str
     model: str
     end: CallEnd
     """``"abandoned"`` was cancelled, or is a stream that was closed before its end."""
@@ -118,7 +107,6 @@ class FinishEvent(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None
     """What the platform told about tokens."""
     error: Exception | None
-    tag: str | None = None
 
 
 Around = Callable[[StartEvent | RequestEvent], AbstractContextManager[object] | None]
