@@ -18,6 +18,7 @@ from zai_async.limiter import (
     SEEN,
     Bucket,
     Evidence,
+    Levels,
     Limits,
     Pacer,
     QueueEntry,
@@ -471,10 +472,27 @@ class TestWeather:
 
     def test_even_those_that_claim_to_be_about_concurrency_do_in_the_end(self) -> None:
         size = Size(start=40, least=1, most=100)
-        self.rain(size, "concurrency", 10, 300)
+        self.rain(size, "concurrency", 10, 40)
         assert size.limit < 40
-        self.rain(size, "concurrency", 10, 3000)
-        assert size.limit >= 20
+        self.rain(size, "concurrency", 10, 300)
+        assert size.limit >= 40
+        assert size.evidence["concurrency"].belief == "unknown"
+
+    def test_a_step_is_believed_whatever_the_code(self) -> None:
+        levels = Levels()
+        for level in (3, 4, 5, 6, 3, 4, 5, 6):
+            levels.passed(level) if level < 5 else levels.refused(level)
+        assert (levels.step, levels.flat) == (4, False)
+        assert levels.share_below(4) < 0.1
+        levels.forget_above(4)
+        assert levels.total.refused == 0
+
+    def test_what_was_seen_long_ago_is_forgotten(self) -> None:
+        levels = Levels()
+        levels.passed(1000)
+        for _ in range(200):
+            levels.refused(2)
+        assert levels.total.accepted == 0
 
     def test_a_step_is_no_weather(self) -> None:
         size = Size(start=40, least=1, most=100)
@@ -490,10 +508,10 @@ class TestWeather:
         assert size.expected("unknown") < 0.05
 
     def test_fewer_refusals_than_usual_surprise_nobody(self) -> None:
-        evidence = Evidence()
+        evidence = Evidence("overload")
         for _ in range(100):
             evidence.refused_for_sure(0)
-        evidence.refused(0, frontier=True)
+        evidence.refused(0)
         for _ in range(3):
             evidence.doubts.accepted += 1
         assert evidence.surprise == 0

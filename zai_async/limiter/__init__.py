@@ -11,8 +11,9 @@ for other reasons, too: a model may be busy for everybody, or the requests of a 
   becomes the number that was fine.
 * **Weather is flat.** Refusals at a size at which others pass, at the rate that is usual, leave
   the window alone, and only the refused call waits. What is usual is learnt, for each kind of
-  refusal: codes say what it claims to be about, which is where belief begins
-  (``size.Evidence``).
+  refusal: codes say what it claims to be about, which is where belief begins, and where refusals
+  come is where it ends (``evidence.Evidence``). Those for concurrency that come at any number in
+  flight are weather, and others that come above one number only are a limit.
 * **A cut is a trial.** If refusals go on at the same rate in the smaller window, it was the
   weather: the window gets back what it lost (``trials.Trial``).
 * Single requests probe for more room, when those that were refused have been paid for by 20 to 40
@@ -38,11 +39,12 @@ refused for a while, or was sent before one that has been, is taken to have pass
 
 from typing import NamedTuple
 
+from zai_async.limiter.evidence import Evidence, Levels, Rate
 from zai_async.limiter.exchange import SharedWindow, WindowEvent, WindowReply, WindowReport
 from zai_async.limiter.link import WindowLink
 from zai_async.limiter.pace import SEEN, Bucket, Pacer
 from zai_async.limiter.settings import Limits
-from zai_async.limiter.size import Evidence, Rate, Size
+from zai_async.limiter.size import Size
 from zai_async.limiter.trials import Refusal, Trial
 from zai_async.limiter.window import QueueEntry, Snapshot, Window
 
@@ -50,6 +52,7 @@ __all__ = [
     "SEEN",
     "Bucket",
     "Evidence",
+    "Levels",
     "Limits",
     "Pacer",
     "QueueEntry",

@@ -1,23 +1,23 @@
 """How large a window is: the search for a limit that nobody tells, in whatever weather.
 
-One refusal looks like a limit and like bad weather. ``Evidence`` compares what happens since the
-first refusal in doubt with what is usual: it takes a refusal where nothing has passed before for a
-limit soon, and one where others pass for weather. A ``Trial`` looks what a smaller window changes.
+One refusal looks like a limit and like bad weather. ``Evidence`` tells which it is by what happens
+around it, and a ``Trial`` by what a smaller window changes.
 """
 
 import math
 from typing import Final
 
-import msgspec
-
+from zai_async.limiter.evidence import Evidence, Rate
 from zai_async.limiter.trials import Probes, Refusal, Trial
 
-__all__ = ["Evidence", "Rate", "Size"]
+__all__ = ["Size"]
 
 _DOUBT: Final = {"concurrency": 1.5, "unknown": 3.0, "overload": 8.0}
 """The surprise from which on refusals are taken for a limit; a busy model is believed first."""
 _TRUST: Final = 2.0
 """More of it is asked for where requests have passed before."""
+_UNDONE: Final = {"concurrency": 8.0, "unknown": 3.0, "overload": 2.0}
+"""The likelihood from which on a cut is taken back; a refusal for concurrency is hardly weather."""
 _IN_A_ROW: Final = 3
 """Refusals, with none passing in between, after which the number in flight is no guide."""
 _SHRINK: Final = 0.7
@@ -27,142 +27,6 @@ _MIXED: Final = 0.8
 _HALF: Final = 0.5
 _CAREFUL: Final = 5
 """The window grows by one up to here: a job of twenty calls must not be refused three times."""
-_MEMORY: Final = 200.0
-"""Requests after which the usual share of refusals is forgotten."""
-_LEAST_EXPECTED: Final = 0.02
-"""The weather is never so fine that a single refusal would prove anything."""
-_NOTICEABLE: Final = 0.05
-"""A share of refusals that is higher by no more than this is not worth a smaller window."""
-_ENOUGH, _LASTING = 3, 0.03
-_CHECKED_AFTER: Final = 300
-"""Requests after which weather that lasts is questioned: perhaps a smaller window helps."""
-
-
-class Rate(msgspec.Struct):
-    """How many requests passed and how many were refused, under some condition."""
-
-    accepted: float = 0.0
-    refused: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """How many there were."""
-        return self.accepted + self.refused
-
-    @property
-    def share(self) -> float:
-        """The share that was refused; 0 if there was nothing."""
-        return self.refused / self.total if self.refused else 0.0
-
-    def add(self, other: "Rate", *, memory: float = _MEMORY) -> None:
-        """Count what another has seen, too, and let the past fade beyond ``memory`` requests."""
-        self.accepted += other.accepted
-        self.refused += other.refused
-        self.fade(memory)
-
-    def fade(self, memory: float) -> None:
-        """Keep the share, but give it the weight of no more than ``memory`` requests."""
-        weight = min(1.0, memory / self.total) if self.total else 1.0
-        self.accepted *= weight
-        self.refused *= weight
-
-
-class Evidence:
-    """What is known about the refusals of one kind.
-
-    Args:
-        steady: Whether such refusals are hardly ever weather: only a trial can tell that they are.
-    """
-
-    def __init__(self, *, steady: bool = False) -> None:
-        self._steady = steady
-        self.usual = Rate(9.75, 0.25)
-        """How many are refused whatever is in flight."""
-        self.doubts = Rate()
-        """What happened since a refusal that is not explained yet."""
-        self._recent = Rate()  # whatever it was about
-        self._counted = self._counted_recently = 0
-        self._checked_at = 0
-
-    @property
-    def expected(self) -> float:
-        """The share of requests that is refused whatever is in flight."""
-        return _LEAST_EXPECTED if self._steady else max(self.usual.share, _LEAST_EXPECTED)
-
-    @property
-    def surprise(self) -> float:
-        """How much better a higher rate explains the doubts than the usual one does.
-
-        It is the logarithm of a likelihood ratio: 3 is a hint, one in twenty; 5 is nearly a proof.
-        """
-        share, usual = self.doubts.share, self.expected
-        if share <= usual:
-            return 0.0
-        gain = self.doubts.refused * math.log(share / usual)
-        if share < 1:
-            gain += self.doubts.accepted * math.log((1 - share) / (1 - usual))
-        return gain
-
-    def accepted(self) -> None:
-        """Learn that a request passed while there were doubts."""
-        self.doubts.accepted += 1
-        self._counted += 1
-        if self.doubts.share <= self.expected + _NOTICEABLE:
-            self.usual.add(self.doubts)
-            self.doubts = Rate()
-
-    def refused(self, passed: int, *, frontier: bool) -> None:
-        """Learn that a request was refused, after ``passed`` that passed since the beginning.
-
-        At the ``frontier``, nothing of this size has passed before.
-        """
-        if not self.doubts.refused:
-            self.usual.add(Rate(passed - self._counted))
-            self._counted = passed
-        self.doubts.refused += 1
-        self._recent.add(Rate(passed - self._counted_recently, not frontier))
-        self._counted_recently = passed
-
-    def refused_for_sure(self, passed: int) -> None:
-        """Learn of a refusal that cannot be about the number in flight: it is the weather's."""
-        self.usual.add(Rate(passed - self._counted, 1))
-        self._counted = passed
-
-    def take_doubts(self) -> Rate:
-        """Return what led to a conclusion, and begin anew."""
-        if self.doubts.accepted:
-            self.usual.add(self.doubts)  # it was no step, or some of it was not
-        taken, self.doubts = self.doubts, Rate()
-        return taken
-
-    @property
-    def lasts(self) -> bool:
-        """Whether refusals go on and on, however often the window shrinks."""
-        enough = self._recent.refused >= _ENOUGH and self._recent.total >= 10 * _ENOUGH
-        return enough and self._recent.share > _LASTING
-
-    def give_up(self) -> None:
-        """Learn that no window was small enough for refusals to stop."""
-        self.is_weather(self._recent)
-        self.forget_recent()
-        self.doubts = Rate()
-
-    def forget_recent(self) -> None:
-        """Begin anew to look whether refusals go on."""
-        self._recent = Rate()
-
-    def is_weather(self, seen: Rate) -> None:
-        """Learn that what was seen had nothing to do with the number in flight."""
-        self._steady = False
-        self.usual.fade(10)
-        self.usual.add(seen)
-
-    def questions(self, passed: int) -> bool:
-        """Tell now and then that weather that lasts has to be told from a limit again."""
-        due = passed >= self._checked_at + _CHECKED_AFTER
-        if due:
-            self._checked_at = passed
-        return due and self.expected > _LEAST_EXPECTED + _NOTICEABLE
 
 
 class Size:
@@ -192,7 +56,7 @@ class Size:
         # Up to the ceiling the window grows without a probe.
         self._ceiling = most
         self._before = 0.0  # what had been proven before it shrank
-        self._risen = 0  # how many have passed above what is proven
+        self._risen = 0.0  # how many have passed above what is proven
         self._step = math.inf  # by half of the window, until something is refused
         self._trial: Trial | None = None
         self._probes = Probes()
@@ -204,7 +68,7 @@ class Size:
         to be told.
         """
         if self.alert and sent_in == self.round:
-            self._calm()
+            self._calm(level)
         if level > self._ceiling:
             self._lift_ceiling(level, sent_in)
         if level > self.proven:
@@ -226,16 +90,19 @@ class Size:
                 self.is_weather(kind)
             self.in_a_row += 1
             self.alert = True
+            self._shows(0, kind, now)
         elif sent_in != self.round:
             self._settle(fine)
         elif fine >= self._ceiling:
             self._shrink_to(self._ceiling)
             if self._probes.refused(now, self.passed):
                 self._before = self._ceiling
+            self._of(kind).confirmed(self._probes.failed, self._ceiling)
         else:
             self.in_a_row += 1
             self.alert = True
-            self._doubt(fine, kind, now)
+            if not self._shows(fine, kind, now):
+                self._doubt(fine, kind, now)
 
     def collapse(self) -> None:
         """Learn that the last request in flight was refused; what was proven is soon regained."""
@@ -288,14 +155,15 @@ class Size:
 
     def _of(self, kind: Refusal) -> Evidence:
         if kind not in self.evidence:
-            self.evidence[kind] = Evidence(steady=kind == "concurrency")
+            self.evidence[kind] = Evidence(kind)
         return self.evidence[kind]
 
-    def _calm(self) -> None:
+    def _calm(self, level: int) -> None:
         """Learn that a request passed while refusals are still to be explained."""
         searching, self.in_a_row = self.in_a_row >= _IN_A_ROW, 0
         doubtful = False
         for evidence in self.evidence.values():
+            evidence.levels.passed(level)
             if searching:
                 evidence.take_doubts()  # it passes again: whatever it was is over
             elif evidence.doubts.refused:
@@ -326,44 +194,63 @@ class Size:
             self._shrink_to(fine)
             self._ceiling = self.limit
 
+    def _shows(self, fine: int, kind: Refusal, now: float) -> bool:
+        """Act on where refusals come, if that shows what they are about, and tell so."""
+        evidence = self._of(kind)
+        if evidence.belief == "concurrency" and self.in_a_row > 1:
+            return False  # nothing passes at this size: perhaps the limit has fallen
+        evidence.levels.refused(fine + 1)
+        step = evidence.levels.step
+        if evidence.belief == "concurrency":
+            if not evidence.levels.flat:
+                return False
+            # They come at any number in flight: it is not about that, whatever the code says.
+            evidence.is_weather(evidence.levels.total)
+            room = max(self.limit, self._before)
+            self._undo(room, room)
+        elif step is None or not 0 < step < self.limit:
+            return False
+        else:
+            self._cut(step, kind, now)
+            evidence.levels.forget_above(self.limit + 1)
+            evidence.doubts = Rate()
+        return True
+
     def _doubt(self, fine: int, kind: Refusal, now: float) -> None:
         """Find out what a refusal is evidence of."""
         evidence, trial = self._of(kind), self._trial
         frontier = fine >= self.proven
-        evidence.refused(self.passed, frontier=frontier)
+        evidence.refused(self.passed)
         if trial is not None and trial.kind == kind:
             if trial.refused():
                 self._undo(max(self.limit, trial.limit), trial.proven)
                 evidence.is_weather(Rate(*trial.seen))
                 evidence.take_doubts()
                 return
-            if self.in_a_row < _IN_A_ROW and kind != "concurrency":
+            if self.in_a_row < _IN_A_ROW and evidence.belief != "concurrency":
                 return
-        enough = _DOUBT[kind] + (0.0 if frontier else _TRUST)
+        enough = _DOUBT[evidence.belief] + (0.0 if frontier else _TRUST)
         mixed = not frontier and evidence.doubts.accepted > 0
         if evidence.surprise < enough:
             if not evidence.questions(self.passed) or fine < _MIXED * self.limit:
                 return
             mixed = True
-        if fine < _HALF * self._before and evidence.lasts and self.in_a_row == 1:
-            # Refusals go on at half of the window: they are not about the number in flight.
-            evidence.give_up()
-            self._undo(min(2 * self.limit, self._before), self.limit)
-            return
         before, proven = self.limit, self.proven
         if self.in_a_row >= _IN_A_ROW:
             self._cut(min(fine, int(self.limit * _SHRINK)), kind, now)
             self._ceiling = max(self.limit, self._before)
             self.proven = self.limit - 1  # something has to pass before it grows again
-            evidence.forget_recent()
             return
         if frontier:
             self._before *= _HALF  # what had worked before does so hardly any more
-        self._cut(min(fine, int(self.limit * _MIXED)) if mixed else fine, kind, now)
+        # Of what is in flight at a limit, as many are left as pass.
+        left = min(_MIXED, 1 - evidence.expected)
+        self._cut(min(fine, int(self.limit * left)) if mixed else fine, kind, now)
         seen = evidence.take_doubts()
         # A trial that is under way goes on, for the window that it began with.
         self._trial = trial or Trial(
             kind,
+            undone=_UNDONE.get(evidence.belief, math.inf),
             passed=seen.accepted,
             refused=seen.refused,
             expected=evidence.expected,
@@ -386,7 +273,7 @@ class Size:
         self._ceiling = self.limit
         self.round += 1
         self._trial = None
-        self._probes.cut(kind, now, self.passed)
+        self._probes.cut(self._of(kind).belief, now, self.passed)
 
     def _shrink_to(self, limit: float) -> None:
         self.limit = max(self._least, limit)

@@ -16,8 +16,6 @@ Refusal: TypeAlias = Literal["concurrency", "rate", "overload", "unknown", "loca
 """What a refusal claims to be about, by its code."""
 
 
-_UNDONE: Final = {"concurrency": 8.0, "unknown": 3.0, "overload": 2.0}
-"""The likelihood from which on a cut is taken back; a refusal for concurrency is hardly weather."""
 _CONFIRMED: Final = -3.0
 _ENOUGH_AFTER: Final = 12
 _FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 200
@@ -31,6 +29,7 @@ class Trial:
 
     Args:
         kind: What the refusals were about.
+        undone: The likelihood from which on the cut was wrong.
         passed: How many had passed, of what led to the cut.
         refused: How many had been refused.
         expected: The share that is refused whatever is in flight.
@@ -43,6 +42,7 @@ class Trial:
         self,
         kind: Refusal,
         *,
+        undone: float,
         passed: float,
         refused: float,
         expected: float,
@@ -51,6 +51,7 @@ class Trial:
         mixed: bool,
     ) -> None:
         self.kind = kind
+        self._undone = undone
         self.limit = limit
         self.proven = proven
         self.mixed = mixed
@@ -88,7 +89,7 @@ class Trial:
         self._after += 1
         self._score += self._worse
         # While nothing passes, the window is still too large, or there is an outage.
-        return self._passed and self._score >= _UNDONE.get(self.kind, math.inf)
+        return self._passed and self._score >= self._undone
 
 
 class Probes(msgspec.Struct):

@@ -1,0 +1,224 @@
+"""What refusals are evidence of: a limit of the account, or nothing but bad weather.
+
+A limit is a step: below it requests pass, above it they are refused. Weather is flat: a busy model
+refuses the same share whatever is in flight. The code of a refusal is where belief begins, and no
+more: relays send any code for either.
+
+* ``Levels`` looks where refusals come, while there are any: a step in them is a limit, whatever the
+  code, and if they come anywhere it is the weather.
+* ``Evidence`` compares what happens since the first refusal in doubt with what is usual. It takes a
+  refusal where nothing has passed before for a limit soon, and one where others pass for weather.
+"""
+
+import math
+from typing import Final
+
+import msgspec
+
+from zai_async.limiter.trials import Refusal
+
+__all__ = ["Evidence", "Levels", "Rate"]
+
+_MEMORY: Final = 200.0
+"""Requests after which the usual share of refusals is forgotten."""
+_LEAST_EXPECTED: Final = 0.02
+"""The weather is never so fine that a single refusal would prove anything."""
+_NOTICEABLE: Final = 0.05
+"""A share of refusals that is higher by no more than this is not worth a smaller window."""
+_RARELY, _OFTEN = 300.0, 30.0
+"""Requests after which weather that lasts is questioned: perhaps a smaller window helps. Sooner
+the worse it is: after so many refusals."""
+_CERTAIN: Final = 0.01
+"""How likely it may be that probes were refused by the weather, when it is taken for a limit."""
+_FADING: Final = 0.95
+"""What a refusal leaves of what was seen before it at each number in flight."""
+_FORGOTTEN: Final = 0.01
+_STEP: Final = 3.5
+"""The likelihood from which on a step is believed: two shares explain better than one."""
+_ABOVE, _MOSTLY, _STEEP = 2.5, 0.4, 0.3
+"""What a step needs besides: so many refusals above it, this share of them, so much more."""
+_SEVERAL, _BY_CHANCE = 4.5, 1.5
+"""Refusals among which a step would show; and how much of a step chance alone makes."""
+_TINY: Final = 1e-6
+
+
+class Rate(msgspec.Struct):
+    """How many requests passed and how many were refused, under some condition."""
+
+    accepted: float = 0.0
+    refused: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """How many there were."""
+        return self.accepted + self.refused
+
+    @property
+    def share(self) -> float:
+        """The share that was refused; 0 if there was nothing."""
+        return self.refused / self.total if self.refused else 0.0
+
+    @property
+    def likelihood(self) -> float:
+        """The logarithm of how well its own share explains it."""
+        if self.accepted < _TINY or self.refused < _TINY:
+            return 0.0
+        share = self.share
+        return self.refused * math.log(share) + self.accepted * math.log(1 - share)
+
+    def add(self, other: "Rate", *, memory: float = _MEMORY) -> None:
+        """Count what another has seen, too, and let the past fade beyond ``memory`` requests."""
+        self.accepted += other.accepted
+        self.refused += other.refused
+        self.fade(memory)
+
+    def fade(self, memory: float) -> None:
+        """Keep the share, but give it the weight of no more than ``memory`` requests."""
+        weight = min(1.0, memory / self.total) if self.total else 1.0
+        self.accepted *= weight
+        self.refused *= weight
+
+
+class Levels:
+    """How many passed and how many were refused with so many in flight, while there are doubts."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, Rate] = {}
+        self.step: int | None = None
+        """The number up to which requests pass, and beyond which hardly any does, if it shows."""
+        self.flat = False
+        """Whether a step explains the refusals no better than chance."""
+
+    def passed(self, level: int) -> None:
+        """Count a request that was the ``level``-th in flight and passed."""
+        self._seen.setdefault(level, Rate()).accepted += 1
+
+    def refused(self, level: int) -> None:
+        """Count one that was refused, and look what shows."""
+        for each, rate in tuple(self._seen.items()):
+            rate.fade(_FADING * rate.total)
+            if rate.total < _FORGOTTEN:
+                del self._seen[each]
+        self._seen.setdefault(level, Rate()).refused += 1
+        below, above = Rate(), self.total
+        together, best, most = above.likelihood, _STEP, 0.0
+        self.step, several = None, above.refused >= _SEVERAL
+        for each in sorted(self._seen):
+            gain = below.likelihood + above.likelihood - together
+            if above.share > below.share:
+                most = max(most, gain)
+            steep = above.share > max(_MOSTLY, below.share + _STEEP)
+            if gain > best and steep and above.refused >= _ABOVE:
+                best, self.step = gain, each - 1
+            here = self._seen[each]
+            below.accepted += here.accepted
+            below.refused += here.refused
+            above.accepted -= here.accepted
+            above.refused -= here.refused
+        self.flat = several and most < _BY_CHANCE
+
+    @property
+    def total(self) -> Rate:
+        """All that was seen."""
+        total = Rate()
+        for rate in self._seen.values():
+            total.add(rate, memory=math.inf)
+        return total
+
+    def share_below(self, level: float) -> float:
+        """Return the share that is refused with no more in flight than that, carefully."""
+        below = Rate(1.5, 0.5)
+        for each, rate in self._seen.items():
+            if each <= level:
+                below.add(rate, memory=math.inf)
+        return below.share
+
+    def forget_above(self, level: float) -> None:
+        """Forget what happened with more in flight."""
+        for each in [each for each in self._seen if each > level]:
+            del self._seen[each]
+
+
+class Evidence:
+    """What is known about the refusals of one kind.
+
+    Args:
+        kind: What such a refusal claims to be about.
+    """
+
+    def __init__(self, kind: Refusal) -> None:
+        self.levels = Levels()
+        self.belief: Refusal = kind
+        """What it is about, as far as is known: limits and weather come with any code."""
+        self.usual = Rate(9.75, 0.25)
+        """How many are refused whatever is in flight."""
+        self.doubts = Rate()
+        """What happened since a refusal that is not explained yet."""
+        self._counted = 0
+        self._checked_at = 0
+
+    @property
+    def expected(self) -> float:
+        """The share of requests that is refused whatever is in flight."""
+        if self.belief == "concurrency":
+            return _LEAST_EXPECTED
+        return max(self.usual.share, _LEAST_EXPECTED)
+
+    @property
+    def surprise(self) -> float:
+        """How much better a higher rate explains the doubts than the usual one does.
+
+        It is the logarithm of a likelihood ratio: 3 is a hint, one in twenty; 5 is nearly a proof.
+        """
+        share, usual = self.doubts.share, self.expected
+        if share <= usual:
+            return 0.0
+        gain = self.doubts.refused * math.log(share / usual)
+        if share < 1:
+            gain += self.doubts.accepted * math.log((1 - share) / (1 - usual))
+        return gain
+
+    def accepted(self) -> None:
+        """Learn that a request passed while there were doubts."""
+        self.doubts.accepted += 1
+        self._counted += 1
+        if self.doubts.share <= self.expected + _NOTICEABLE:
+            self.usual.add(self.doubts)
+            self.doubts = Rate()
+
+    def refused(self, passed: int) -> None:
+        """Learn that a request was refused, after ``passed`` that passed since the beginning."""
+        if not self.doubts.refused:
+            self.usual.add(Rate(passed - self._counted))
+            self._counted = passed
+        self.doubts.refused += 1
+
+    def refused_for_sure(self, passed: int) -> None:
+        """Learn of a refusal that cannot be about the number in flight: it is the weather's."""
+        self.usual.add(Rate(passed - self._counted, 1))
+        self._counted = passed
+
+    def take_doubts(self) -> Rate:
+        """Return what led to a conclusion, and begin anew."""
+        if self.doubts.accepted:
+            self.usual.add(self.doubts)  # it was no step, or some of it was not
+        taken, self.doubts = self.doubts, Rate()
+        return taken
+
+    def is_weather(self, seen: Rate) -> None:
+        """Learn that what was seen had nothing to do with the number in flight."""
+        self.usual.fade(10)
+        self.usual.add(seen)
+        self.belief = "unknown" if self.belief == "concurrency" else self.belief
+
+    def confirmed(self, failed: int, limit: float) -> None:
+        """Learn that so many requests in a row were refused that were one more than a limit."""
+        if self.levels.share_below(limit) ** failed < _CERTAIN:
+            self.belief = "concurrency"
+
+    def questions(self, passed: int) -> bool:
+        """Tell now and then that weather that lasts has to be told from a limit again."""
+        due = passed >= self._checked_at + min(_RARELY, _OFTEN / self.expected)
+        if due:
+            self._checked_at = passed
+        return due and self.expected > _LEAST_EXPECTED + _NOTICEABLE
