@@ -19,6 +19,7 @@ from aiohttp import web
 
 from tests.browser import CHROMIUM, chromium_page
 
+pytestmark = pytest.mark.usefixtures("children_unmeasured")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

@@ -21,6 +21,7 @@ from tests.test_examples import (
 )
 from tests.test_examples import platform as platform  # noqa: PLC0414 - a fixture
 
+pytestmark = pytest.mark.usefixtures("children_unmeasured")
 JSON = {"Content-Type": "application/json"}
 
 

@@ -60,15 +60,15 @@ def read(operation, body, kind="application/json", **more):
     return parse_reply(operation, data, status=200, headers={"Content-Type": kind}, now=0.0, **more)
 
 
-@pytest.mark.parametrize("body", FOREIGN, ids=str)
 @pytest.mark.parametrize("operation", PLAIN, ids=lambda row: row.name)
-def test_a_foreign_object_is_no_answer(operation, body):
-    if operation in {ep.AGENT, ep.AGENT_CONVERSATION} and "status" in body:
-        body = {"state": "ok"}
-    with pytest.raises((errors.ResponseError, errors.EmptyAnswerError)) as caught:
-        read(operation, body)
-    assert json.loads(caught.value.body) == body
-    assert caught.value.repeat == "never"
+def test_a_foreign_object_is_no_answer(operation):
+    has_a_status = operation in {ep.AGENT, ep.AGENT_CONVERSATION}
+    for foreign in FOREIGN:
+        body = {"state": "ok"} if has_a_status and "status" in foreign else foreign
+        with pytest.raises((errors.ResponseError, errors.EmptyAnswerError)) as caught:
+            read(operation, body)
+        assert json.loads(caught.value.body) == body
+        assert caught.value.repeat == "never"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ from zai_async.resources import Resources
 from zai_async.testing import Emulator, Fault
 from zai_async.testing.server import parser
 
+pytestmark = pytest.mark.usefixtures("children_unmeasured")
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/**/*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
