@@ -15,6 +15,7 @@ from zai_async import (
     DecoderState,
     EmptyAnswerError,
     EventTooLargeError,
+    LimitError,
     RateLimitError,
     ResponseError,
     StreamMalformedError,
@@ -23,6 +24,8 @@ from zai_async import (
     ZaiError,
 )
 from zai_async._protocol import AgentDecoder, SpeechDecoder, TranscriptionDecoder
+from zai_async._protocol.tool_calls import ToolCallAssembler
+from zai_async.models import ChunkFunction, ChunkToolCall
 
 SECOND_ID = "20261120101300bbbbbbbbbbbbbb"
 
@@ -285,6 +288,27 @@ def test_speech_and_agents_that_say_nothing_are_empty():
     assert isinstance(fed(AgentDecoder(), frame(idle), DONE)[1], EmptyAnswerError)
     silence = {"type": "transcript.text.done", "text": ""}
     assert fed(TranscriptionDecoder(), frame(silence), DONE)[1] == "completed"
+
+
+@pytest.mark.parametrize("brackets", ["[", "{", "[{"])
+def test_arguments_that_nobody_could_read_are_followed_no_further(brackets):
+    """Each bracket that is open would be kept, and all of them looked through for each more."""
+    assembler, deep = ToolCallAssembler(), brackets * 50_000
+    for piece in (deep, "]", deep):
+        function = ChunkFunction(name="f", arguments=piece)
+        assembler.add([ChunkToolCall(index=0, id="a", function=function)])
+    [call] = assembler.calls
+    assert call.arguments == f"{deep}]{deep}"
+    assert not call.is_whole()
+    assert len(call.nesting._open) == 10_001
+
+
+def test_there_may_only_be_so_many_calls():
+    assembler = ToolCallAssembler()
+    for index in range(10_000):
+        assembler.add([ChunkToolCall(index=index, id=f"call_{index}")])
+    with pytest.raises(LimitError, match="more than 10000 tool calls"):
+        assembler.add([ChunkToolCall(index=10_000, id="call")])
 
 
 # The cost of whatever is sent: counted, and never more than a share of the bytes.

@@ -15,7 +15,7 @@ from tests.counting import Counter, counted
 from tests.effort import sample, times
 from tests.sse_reference import BOM, Dispatched, Interpretation, split_lines
 from zai_async._protocol.sse import Event, SSEParser
-from zai_async.errors import EventTooLargeError
+from zai_async.errors import EventTooLargeError, LimitError
 
 STREAMS = {
     "empty": b"",
@@ -352,3 +352,31 @@ def test_a_stray_line_tells_where_it_stood():
     wire = b"data: a\n\nx\n\ny\ndata: b\nz\n\nlast\n\n"
     assert parser.payloads(wire) == [b"a", b"b"]
     assert parser.stray == [(1, b"x"), (1, b"y"), (2, b"z"), (2, b"last")]
+
+
+@pytest.mark.parametrize("method", ["feed", "payloads"])
+def test_a_stream_may_only_be_so_long(method):
+    parser = SSEParser(max_bytes=20)
+    for _ in range(2):
+        assert len(getattr(parser, method)(b"data: abc\n")) == 0
+    for _ in range(2):  # of no further use
+        with pytest.raises(LimitError, match="larger than 20 bytes") as caught:
+            getattr(parser, method)(b"\n")
+    assert caught.value.limit == 20
+    assert parser.close() is None
+
+
+@given(
+    st.lists(st.sampled_from([b"data: 1\n\n", b"data: 22\n\n", b":\n\n", b"dat", b"a: 3\n\n\n"]))
+)
+def test_every_byte_of_a_stream_counts(pieces):
+    """Those that were read the quick way, and all others."""
+    total = sum(map(len, pieces))
+    feed_all(SSEParser(max_bytes=total), pieces)
+    if pieces:
+        with pytest.raises(LimitError):
+            feed_all(SSEParser(max_bytes=total - 1), pieces)
+    parser = SSEParser(max_bytes=total, max_event_bytes=12)
+    feed_all(parser, pieces)
+    with pytest.raises(LimitError):
+        parser.payloads(b"\n\n")

@@ -30,6 +30,7 @@ from zai_async import (
     ConnectionLostError,
     EmptyAnswerError,
     EventTooLargeError,
+    LimitError,
     QuotaError,
     RateLimitError,
     Reset,
@@ -103,6 +104,27 @@ async def test_an_event_may_only_be_so_large(size):
             with pytest.raises(EventTooLargeError) as caught:
                 await anext(answer.text)
             assert caught.value.limit == 1000
+
+
+@pytest.mark.parametrize("piece", [1, 1000, 10**6])
+async def test_an_answer_may_only_be_so_large(piece):
+    """However small its events are, and however the network cuts them."""
+    endless = b"".join(map(frame, texts("x" * 40) * 50))
+    steps = tuple(endless[at : at + piece] for at in range(0, len(endless), piece))
+    whole = FakeReply(steps=steps)
+    async with client(whole, max_response_bytes=5000) as zai, stream(zai) as answer:
+        with pytest.raises(LimitError, match="the answer is larger than 5000 bytes") as caught:
+            await answer.completion()
+    assert caught.value.limit == 5000
+    # What was read before is there.
+    assert len(caught.value.partial.text) == (0 if piece == 10**6 else 920)
+
+
+async def test_comments_are_a_part_of_its_size():
+    pings = FakeReply(steps=(b": ping\n\n" * 100,) * 50)
+    async with client(pings, max_response_bytes=5000) as zai:
+        with pytest.raises(LimitError):
+            await stream(zai).completion()
 
 
 # Errors inside streams.

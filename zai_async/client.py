@@ -116,7 +116,7 @@ class AsyncZai(Resources):
         ca_file: A file of certificates to trust instead of the system's.
         session: An ``aiohttp.ClientSession`` of your own; it is never closed here.
         transport: A transport instead of the network, for tests.
-        max_response_bytes: A larger answer is refused.
+        max_response_bytes: A larger answer is refused; of a stream, what comes after it.
         max_event_bytes: A larger event of a stream is refused.
         clock: Time and chance, for tests.
 

@@ -2,6 +2,7 @@
 
 import abc
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -47,6 +48,8 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     """Outcomes that are returned instead of raised."""
     on_restart: Literal["raise", "reset"] = "raise"
     max_event_bytes: int = 16 * 2**20
+    max_bytes: int = sys.maxsize
+    """The size of a stream up to which it is read."""
     headers: Mapping[str, str] = MappingProxyType({})
     """The header fields of the answer, for what errors say."""
     secrets: tuple[Secret, ...] = ()
@@ -153,7 +156,9 @@ class Decoder(abc.ABC, Generic[T]):
         self.json = json
         if context.keeps_payloads:
             json.keep_payloads()
-        self._parser = SSEParser(max_event_bytes=context.max_event_bytes)
+        self._parser = SSEParser(
+            max_event_bytes=context.max_event_bytes, max_bytes=context.max_bytes
+        )
         self._state = DecoderState.WAITING
         self.ready: Iterator[T] = iter(())
         """Items that can be taken."""

@@ -9,11 +9,12 @@ The standard: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import contextlib
+import sys
 from collections.abc import Iterable
 
 import msgspec
 
-from zai_async.errors import EventTooLargeError
+from zai_async.errors import EventTooLargeError, LimitError
 
 __all__ = ["RUN", "Event", "SSEParser", "in_order", "lines_of"]
 
@@ -45,14 +46,19 @@ class SSEParser:
 
     Args:
         max_event_bytes: The size up to which an event is accepted, in bytes.
+        max_bytes: The size up to which the stream is read, in bytes.
     """
 
     __slots__ = (
+        "_given",
         "_held",
+        "_left",
+        "_max_bytes",
         "_max_event_bytes",
         "_most",
         "_optional",
         "_place",
+        "_room",
         "_undecided",
         "last_event_id",
         "retry",
@@ -72,13 +78,18 @@ class SSEParser:
     the list after each read.
     """
 
-    def __init__(self, *, max_event_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(
+        self, *, max_event_bytes: int = 16 * 1024 * 1024, max_bytes: int = sys.maxsize
+    ) -> None:
         self.last_event_id = ""
         self.retry = None
         self.stray = []
         self._place = 0
         self._max_event_bytes = max_event_bytes
         self._most = max_event_bytes  # less than nothing when that was too much once
+        self._left = self._max_bytes = max_bytes
+        # How much the quick way may take, which is for whole events after whole events.
+        self._given = self._room = 0
         # The unfinished event. Not a list of reads: tiny ones would take many times their size.
         self._held = bytearray()
         # What is skipped if it comes next, and how much of it has come.
@@ -91,12 +102,11 @@ class SSEParser:
         Raises:
             EventTooLargeError: An event outgrew the limit. Other events of the same read are lost,
                 and the parser is of no further use: every later call raises again.
+            LimitError: The stream outgrew the limit, with the same consequence.
         """
-        if (
-            data[-2:] == b"\n\n"
-            and not (self._held or self._optional or _CR in data)
-            and len(data) <= self._most
-        ):
+        size = len(data)
+        if size <= self._room and data[-2:] == b"\n\n" and _CR not in data:
+            self._room -= size
             text = data
         else:
             text = self._finished(data)
@@ -115,6 +125,7 @@ class SSEParser:
 
         Raises:
             EventTooLargeError: As in ``payloads()``.
+            LimitError: As there.
         """
         text = self._finished(data)
         return self._events(text) if text else []
@@ -139,9 +150,17 @@ class SSEParser:
 
     def _finished(self, data: bytes) -> bytes:
         """Return the text up to and including the last blank line, and hold the rest."""
+        # What the quick way has taken since is counted here, and its room made anew below.
+        self._left -= self._given - self._room + len(data)
+        self._given = self._room = 0
+        if self._left < 0:
+            raise self._too_long()
         if self._optional or _CR in data:
             data = self._normalised(data)
-        return self._cut(data)
+        text = self._cut(data)
+        if not (self._held or self._optional):
+            self._given = self._room = min(self._most, self._left)
+        return text
 
     def _normalised(self, data: bytes) -> bytes:
         """Skip what is optional and make every line end a line feed."""
@@ -190,6 +209,11 @@ class SSEParser:
         self._held += data
         if len(self._held) > self._most:
             raise self._too_large()
+
+    def _too_long(self) -> LimitError:
+        self._held.clear()
+        limit = self._max_bytes
+        return LimitError(f"the answer is larger than {limit} bytes", limit=limit)
 
     def _too_large(self) -> EventTooLargeError:
         self._most = -1

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from zai_async._protocol.text import ChunkedText
+from zai_async.errors import LimitError
 from zai_async.models import ChunkToolCall, FunctionCall, ToolCall
 from zai_async.models.extra import NO_EXTRA, ExtraAccumulator, extra_of, with_extra
 
@@ -20,6 +21,10 @@ __all__ = ["PartialToolCall", "ToolCallAssembler", "ToolCallUpdate"]
 # What decides about the structure of JSON: escapes, the ends of strings, brackets. Anything else
 # counts only as the last thing before an object, of which one character is enough.
 _MARKS: Final = re.compile(r'\\.?|["{}\[\]]|[^\s"\\{}\[\]]', re.DOTALL)
+# No decoder goes deeper, so that what is nested deeper still is never whole.
+_DEEPEST: Final = 10_000
+# Each call is a list entry, a text and a place in several tables, for as little as "{}".
+_MOST_CALLS: Final = 10_000
 
 
 class _Nesting:
@@ -28,7 +33,7 @@ class _Nesting:
     __slots__ = ("_escaped", "_in_string", "_last", "_open")
 
     def __init__(self) -> None:
-        self._open = ""
+        self._open = bytearray()
         """The brackets that are open."""
         self._last = ""
         """What stands last outside of strings."""
@@ -37,6 +42,8 @@ class _Nesting:
 
     def add(self, piece: str) -> None:
         """Go on through a piece of the text."""
+        if len(self._open) > _DEEPEST:
+            return
         start = int(self._escaped and piece != "")
         self._escaped = self._escaped and not piece
         for mark in _MARKS.findall(piece, start):
@@ -48,9 +55,11 @@ class _Nesting:
             elif self._in_string:
                 continue
             elif mark in "{[":
-                self._open += mark
+                self._open += mark.encode()
+                if len(self._open) > _DEEPEST:
+                    return
             elif mark in "}]":
-                self._open = self._open[:-1]
+                del self._open[-1:]
             self._last = mark
 
     @property
@@ -63,7 +72,7 @@ class _Nesting:
         """Whether the next character may begin an object."""
         if self._in_string or not self._last:
             return True
-        return self._last == ":" or (self._open[-1:] == "[" and self._last in {"[", ","})
+        return self._last == ":" or (self._open.endswith(b"[") and self._last in {"[", ","})
 
 
 class PartialToolCall:
@@ -229,6 +238,8 @@ class ToolCallAssembler:
         return self._calls[-1] if self._calls else None
 
     def _begin(self, fragment: ChunkToolCall, id: str) -> PartialToolCall:
+        if len(self._calls) == _MOST_CALLS:
+            raise LimitError(f"the answer has more than {_MOST_CALLS} tool calls")
         index = len(self._calls) if fragment.index is None else fragment.index
         if index in self._taken:  # by a fork, which the server knows nothing of
             index = self._free

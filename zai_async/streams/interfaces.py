@@ -27,6 +27,11 @@ class StreamSettings(Protocol):
         ...
 
     @property
+    def max_response_bytes(self) -> int:
+        """The size of the largest answer that is accepted."""
+        ...
+
+    @property
     def max_event_bytes(self) -> int:
         """The size of the largest event that is accepted."""
         ...
