@@ -17,7 +17,7 @@ from zai_async import (
     RateLimitError,
     TaskFailedError,
 )
-from zai_async.session.keys import KeyRing, KeyState
+from zai_async.session.keys import ClientKey, KeyRing
 from zai_async.testing import FakeReply
 
 KEYS = ["key-of-the-first", "key-of-the-second"]
@@ -151,7 +151,7 @@ def test_of_many_tasks_the_latest_are_remembered(monkeypatch):
 
     monkeypatch.setattr(keys, "_MOST_IDS", 2)
     ring = KeyRing(())
-    state = KeyState(key=None)
+    state = ClientKey(key=None)
     for number in range(3):
         ring.remember(FakeTask(f"task-{number}"), state)
     assert ring.owner({"id": "task-0"}) is None

@@ -33,7 +33,7 @@ _MOST_IDS: Final = 10_000
 _IDS: Final = ("id", "async_id", "task_id", "batch_id", "file_id", "input_file_id")
 
 
-class KeyState(msgspec.Struct):
+class ClientKey(msgspec.Struct):
     """One of the keys."""
 
     key: Secret
@@ -46,11 +46,11 @@ class KeyRing:
     """The keys of a client and of those derived from it."""
 
     def __init__(self, keys: Sequence[Secret]) -> None:
-        self.states = [KeyState(key) for key in keys]
+        self.states = [ClientKey(key) for key in keys]
         # A task can only be asked about with the key that it was submitted with.
-        self._owners: OrderedDict[str, KeyState] = OrderedDict()
+        self._owners: OrderedDict[str, ClientKey] = OrderedDict()
 
-    def owner(self, params: Mapping[str, Any]) -> KeyState | None:
+    def owner(self, params: Mapping[str, Any]) -> ClientKey | None:
         """Return the key that the task or file belongs to which a call is about."""
         for name in _IDS:
             found = self._owners.get(str(params.get(name, "")))
@@ -58,7 +58,7 @@ class KeyRing:
                 return found
         return None
 
-    def remember(self, answer: object, state: KeyState) -> None:
+    def remember(self, answer: object, state: ClientKey) -> None:
         """Note whose a task or file is that has been made."""
         for name in _IDS:
             value = getattr(answer, name, None)
@@ -67,7 +67,7 @@ class KeyRing:
                 if len(self._owners) > _MOST_IDS:
                     self._owners.popitem(last=False)
 
-    def refused(self, state: KeyState, error: ZaiError, now: float) -> None:
+    def refused(self, state: ClientKey, error: ZaiError, now: float) -> None:
         """Note what a refusal says about a key."""
         if error.kind == "quota":
             until = None if error.retry_at is None else error.retry_at.timestamp()
@@ -125,7 +125,7 @@ class KeyRingManager(SessionManager):
         params: Mapping[str, Any],
         attempt: Callable[[SessionManager], Coroutine[Any, Any, T]],
     ) -> T:
-        ring, tried = self._ring, list[KeyState]()
+        ring, tried = self._ring, list[ClientKey]()
         owner = ring.owner(params)
         while True:
             left = [owner] if owner else self._usable(operation, params, tried)
@@ -146,8 +146,8 @@ class KeyRingManager(SessionManager):
                 return answer
 
     def _usable(
-        self, operation: Operation[Any], params: Mapping[str, Any], tried: Sequence[KeyState]
-    ) -> list[KeyState]:
+        self, operation: Operation[Any], params: Mapping[str, Any], tried: Sequence[ClientKey]
+    ) -> list[ClientKey]:
         """Return the keys that may be tried, the one with most room first; there is always one."""
         now = self.settings.clock.wall()
         untried = [state for state in self._ring.states if state not in tried]
@@ -159,7 +159,7 @@ class KeyRingManager(SessionManager):
         model = str(params.get("model") or params.get("agent_id") or operation.name)
         queues = self.sessions.queues
 
-        def room(state: KeyState) -> float:
+        def room(state: ClientKey) -> float:
             settings = self._patient[state.key].settings
             figures = queues.queue_of(settings, model).snapshot()
             paused = figures.paused_until is not None

@@ -13,7 +13,7 @@ from zai_async.tasks.polling import (
     TaskType,
 )
 from zai_async.tasks.submission import submit, submit_agent, submit_file
-from zai_async.tasks.task import Engine, OnUpdate, Task, Updates
+from zai_async.tasks.task import OnUpdate, Task, TaskEngine, Updates
 
 __all__ = [
     "AGENTS",
@@ -23,11 +23,11 @@ __all__ = [
     "PARSED_FILES",
     "VIDEOS",
     "AsCompleted",
-    "Engine",
     "OnUpdate",
     "PollBackoff",
     "PollSchedule",
     "Task",
+    "TaskEngine",
     "TaskType",
     "Updates",
     "as_completed",

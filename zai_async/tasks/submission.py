@@ -8,7 +8,7 @@ from zai_async.errors import SubmitUnknownError, ZaiError
 from zai_async.models import AgentReply, CallOptions, FileParserTask, ParsedFile, Reply, TaskStatus
 from zai_async.retry import is_safe_to_retry
 from zai_async.tasks.polling import AGENTS, PARSED_FILES, TaskType
-from zai_async.tasks.task import Engine, Task
+from zai_async.tasks.task import Task, TaskEngine
 
 __all__ = ["submit", "submit_agent", "submit_file"]
 
@@ -19,7 +19,7 @@ _HINT = "It may run and be billed: look for it in the console before you submit 
 
 
 async def submit(
-    engine: Engine,
+    engine: TaskEngine,
     operation: Operation[TaskStatus],
     params: Mapping[str, Any],
     task_type: TaskType[R],
@@ -45,7 +45,7 @@ async def submit(
 
 
 async def submit_agent(
-    engine: Engine, operation: Operation[AgentReply], params: Mapping[str, Any]
+    engine: TaskEngine, operation: Operation[AgentReply], params: Mapping[str, Any]
 ) -> Task[AgentReply]:
     """Submit a task to an agent; one that answers at once makes it a task that is done.
 
@@ -68,7 +68,7 @@ async def submit_agent(
 
 
 async def submit_file(
-    engine: Engine,
+    engine: TaskEngine,
     operation: Operation[FileParserTask],
     params: Mapping[str, Any],
     format_type: str,
@@ -83,7 +83,7 @@ async def submit_file(
     return Task(PARSED_FILES, names, engine=engine, request_id=receipt.request_id, submitted=True)
 
 
-async def _send(engine: Engine, operation: Operation[T], params: Mapping[str, Any]) -> T:
+async def _send(engine: TaskEngine, operation: Operation[T], params: Mapping[str, Any]) -> T:
     """Send a submission; what leaves its fate open is an error of its own."""
     try:
         return await engine.call(operation, params)

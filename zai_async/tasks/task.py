@@ -26,7 +26,7 @@ from zai_async.models.tasks import STATES, known_state
 from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
 from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, check_seconds
 
-__all__ = ["Engine", "OnUpdate", "Task", "Updates"]
+__all__ = ["OnUpdate", "Task", "TaskEngine", "Updates"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
@@ -43,7 +43,7 @@ _MOST_SHAPES = 16
 _THROTTLED = frozenset({"throttle", "overload"})
 
 
-class Engine(Protocol):
+class TaskEngine(Protocol):
     """What a task knows of the client that it belongs to."""
 
     @property
@@ -77,7 +77,7 @@ class Task(Generic[R]):
         task_type: TaskType[R],
         names: Mapping[str, Any],
         *,
-        engine: Engine | None = None,
+        engine: TaskEngine | None = None,
         model: str | None = None,
         request_id: str | None = None,
         submitted: bool = False,
@@ -326,12 +326,12 @@ class Task(Generic[R]):
             error.hint = f"{error.hint} {text}" if error.hint else text
         return error
 
-    def _attached(self) -> Engine:
+    def _attached(self) -> TaskEngine:
         if self._engine is None:
             raise ConfigurationError("this task has no client: use zai.attach(task) first")
         return self._engine
 
-    def attached_to(self, engine: Engine) -> Self:
+    def attached_to(self, engine: TaskEngine) -> Self:
         """Return the same task in the hands of a client; ``zai.attach(task)`` does this."""
         return type(self)(self._type, self._names, engine=engine, **self._facts)
 

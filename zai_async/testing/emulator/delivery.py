@@ -99,7 +99,7 @@ def regrouped(steps: Iterable[Step], size: int) -> Iterator[Step]:
     yield from writes()
 
 
-class _Response(web.StreamResponse):
+class _ScriptedResponse(web.StreamResponse):
     """Send the headers as they are: aiohttp would add a Content-Type where there is none."""
 
     def hold_headers(self) -> None:
@@ -137,7 +137,7 @@ class ReplyDelivery:
         # Like the platform: whole answers say their length, streams are chunked.
         if not reply.streams and fault.eof_after is None and fault.break_framing is None:
             headers["Content-Length"] = str(sum(map(len, reply.pieces)))
-        response = _Response(status=reply.status, headers=headers | dict(fault.headers))
+        response = _ScriptedResponse(status=reply.status, headers=headers | dict(fault.headers))
         if "Content-Length" not in headers and self._request.version < HttpVersion11:
             # HTTP/1.0 knows no chunks: what ends such a body is the end of the connection.
             response.force_close()
