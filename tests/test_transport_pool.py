@@ -17,7 +17,7 @@ from tests.fault_server import FaultServer, answer
 from tests.test_transport_framing import run, secured  # noqa: F401 - fixtures
 from zai_async import ConnectionLostError
 from zai_async._transport import NetworkSettings, _direct, open_transport
-from zai_async._transport._connections import is_readable
+from zai_async._transport._internals import is_readable
 
 OK = answer(BODY)
 SURPLUS = answer(b'{"error": {"code": "500", "message": "too late"}}', status="500 Late")

@@ -1,7 +1,6 @@
 """How connections are made: by sockets that notice a silent network, guarded, or through SOCKS."""
 
 import importlib
-import select
 import socket
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -20,7 +19,6 @@ from zai_async.errors import ConfigurationError, ResponseError
 __all__ = [
     "USED_CONNECTIONS",
     "guarded_session",
-    "is_readable",
     "keepalive_socket",
     "socks_connector",
 ]
@@ -122,16 +120,3 @@ def socks_connector(
         password=unquote(parts.password or "") or None,
     )
     return connector
-
-
-def is_readable(transport: Any) -> bool:
-    """Tell whether bytes, or the end, wait on a connection on which nothing should."""
-    try:
-        number = transport.get_extra_info("socket").fileno()
-        if not hasattr(select, "poll"):  # Windows, where descriptors of any number can be selected
-            return bool(select.select([number], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        return bool(poll.poll(0))
-    except (AttributeError, OSError, ValueError):
-        return True  # closed meanwhile

@@ -26,7 +26,6 @@ from zai_async._transport._client import (
 from zai_async._transport._connections import socks_connector
 from zai_async._transport._errors import presentable, translate
 from zai_async._transport._internals import (
-    Origin,
     PooledConnector,
     ReceivedResponse,
     close_restless,
@@ -45,6 +44,20 @@ _MOST_HEADS: Final = 64
 _USUAL: Final = (False, None, False)
 """The place of the session that is neither fresh, nor behind SOCKS, nor on the caller's pool."""
 _NO_TRACES: Final[list[Any]] = []
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port, as the pool knows them."""
+
+    request: aiohttp.ClientRequest
+    """Tells where to connect, and is never sent."""
+    key: Any
+
+    @classmethod
+    def of(cls, url: yarl.URL, loop: asyncio.AbstractEventLoop, tls: Any) -> "Origin":
+        """Return the origin of an address."""
+        request = aiohttp.ClientRequest("GET", url.origin(), loop=loop, ssl=tls)
+        return cls(request, request.connection_key)
 
 
 class DirectTransport(ClientTransport):

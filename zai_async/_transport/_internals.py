@@ -8,30 +8,30 @@ go through aiohttp's public client alone.
 # pyright: reportPrivateUsage=false
 
 import re
+import select
 import ssl
 from asyncio import AbstractEventLoop, BaseTransport, sslproto
 from collections.abc import Mapping
 from functools import partial
 from types import FunctionType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import aiohttp
-import yarl
 from aiohttp import client, helpers, http_writer
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zai_async._transport._connections import USED_CONNECTIONS, is_readable, keepalive_socket
+from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
 from zai_async._transport._errors import translate
 
 __all__ = [
-    "Origin",
     "PooledConnection",
     "PooledConnector",
     "ReceivedResponse",
     "RecordReader",
     "close_restless",
     "hold",
+    "is_readable",
     "is_watched",
     "serialize_head",
     "slim_tls",
@@ -188,20 +188,6 @@ def end_reading(
         content.set_exception(error)
 
 
-class Origin(NamedTuple):
-    """Scheme, host and port, as the pool knows them."""
-
-    request: aiohttp.ClientRequest
-    """Tells where to connect, and is never sent."""
-    key: Any
-
-    @classmethod
-    def of(cls, url: yarl.URL, loop: AbstractEventLoop, tls: Any) -> "Origin":
-        """Return the origin of an address."""
-        request = aiohttp.ClientRequest("GET", url.origin(), loop=loop, ssl=tls)
-        return cls(request, request.connection_key)
-
-
 class PooledConnector(aiohttp.TCPConnector):
     """A connection pool that hands out no connection on which something waits unasked."""
 
@@ -261,6 +247,19 @@ def is_at_rest(connection: Any) -> bool:
     except Exception:  # noqa: BLE001 - whatever it says, it is not at rest
         return False
     return not surplus and not is_readable(connection.transport)
+
+
+def is_readable(transport: Any) -> bool:
+    """Tell whether bytes, or the end, wait on a connection on which nothing should."""
+    try:
+        number = transport.get_extra_info("socket").fileno()
+        if not hasattr(select, "poll"):  # Windows, where descriptors of any number can be selected
+            return bool(select.select([number], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return True  # closed meanwhile
 
 
 def close_restless(connector: Any) -> None:
