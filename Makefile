@@ -27,7 +27,7 @@ FUZZ ?= 60
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: all demo test coverage test-thorough test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
+.PHONY: all demo test coverage test-thorough test-ray test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -49,6 +49,10 @@ coverage:
 # Everything of which `make test` tries a sample.
 test-thorough: $(VENV)/.test $(PAGES)
 	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# What runs on a cluster of Ray: two actors on this machine, of which one is killed.
+test-ray: $(VENV)/.ray
+	$(BIN)/python -m pytest -m ray $(ARGS)
 
 # Every interpreter at hand, each with a virtual environment of its own.
 test-all:

@@ -115,7 +115,7 @@ def test_reference_lists_the_commands():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_reference_knows_every_option(command, capsys):
     output = help_of(capsys, command)
-    actions = re.findall(r"(?m)^    ([a-z]+)\b", output) if " ACTION" in output else []
+    actions = re.findall(r"(?m)^    ([a-z-]+)\b", output) if " ACTION" in output else []
     known = options_in(output + "".join(help_of(capsys, command, each) for each in actions))
     alone = {"completion", "emulator", "keys"}  # these talk to nobody
     common = "" if command in alone else SECTIONS["Common options"]

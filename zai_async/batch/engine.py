@@ -205,6 +205,8 @@ class Engine:
 
     def _stop_by_signal(self, name: str) -> None:
         self.stop(StopCause("stopped", "signal", f"stopped by {name}"))
+        flying = self._backend.in_flight
+        _log.info("%s: waiting for %d rows in flight; again to stop at once", name, flying)
 
     def _stop_by_disk(self) -> None:
         self.stop(StopCause("stopped", "disk", "the output cannot be written any more"))

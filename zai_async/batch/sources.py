@@ -107,15 +107,20 @@ class LineRows:
         self._raw = raw
         """The file on the disk, which a decompressor reads from."""
         self._size = 0 if raw is None else os.fstat(raw.fileno()).st_size
+        self._taken = self._handed = 0
+        """Bytes that were read, decompressed, and those of them that were handed out as lines."""
         self._position = 0
         self._read = 0
+        self.line = 0
+        """The number of the line that was handed out last."""
 
     @property
     def total(self) -> int | None:
         """Rows, as far as their size so far lets guess it."""
-        if not self._position or not self._size:
+        if not self._handed or not self._size:
             return None
-        return round(self._read * self._size / self._position)
+        whole = self._size * self._taken / self._position
+        return max(self._read, round(self._read * whole / self._handed))
 
     async def __aiter__(self) -> AsyncGenerator[object, None]:
         rest, first = b"", True
@@ -125,6 +130,8 @@ class LineRows:
             lines = (rest + piece).split(b"\n") if b"\n" in piece else [rest + piece]
             rest = lines.pop() if piece else b""
             for whole in lines:
+                self.line += 1
+                self._handed += len(whole) + 1
                 # Editors of Windows put a mark in front of the first line.
                 line, first = whole.removeprefix(_BOM) if first else whole, False
                 if line.strip():
@@ -135,6 +142,7 @@ class LineRows:
 
     def _read_piece(self) -> bytes:
         piece = self._file.read1(_PIECE)
+        self._taken += len(piece)
         if self._raw is not None and self._size:  # a pipe has neither size nor position
             self._position = self._raw.tell()
         return piece

@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "MODULE_OF", "main_parser", "run"]
 
 COMMANDS: Final = {
     "agents": "let an agent translate, or do other work",
+    "batch": "answer many rows, each once",
     "chat": "ask a model, or talk with it",
     "check": "find out which endpoints accept the key",
     "completion": "print what lets a shell complete commands",
@@ -41,6 +42,7 @@ _MODULES: Final = {
     "account": ("check", "models", "quota"),
     "agents": ("agents",),
     "audio": ("speech", "transcribe"),
+    "batch": ("batch",),
     "chat": ("chat",),
     "completion": ("completion",),
     "doctor": ("doctor",),

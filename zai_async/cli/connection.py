@@ -5,11 +5,11 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
-from zai_async import AsyncZai, CallOptions
+from zai_async import AsyncZai, CallOptions, Price
 from zai_async.cli.arguments import count, number, seconds
 from zai_async.cli.keys import stored_key
 from zai_async.cli.output import Progress, write_text
@@ -99,8 +99,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Invocation]:
-    """Open the client that the options of a command describe.
+def connect(
+    arguments: argparse.Namespace, terminal: Terminal, prices: Mapping[str, Price] | None = None
+) -> Generator[Invocation]:
+    """Open the client that the options of a command describe; ``prices`` are for its ledger.
 
     Raises:
         MissingKeyError: There is no key, and the emulator was not asked for.
@@ -114,14 +116,15 @@ def connect(arguments: argparse.Namespace, terminal: Terminal) -> Generator[Invo
 
     # Closed in the opposite order: the client within its loop, then the loop, then the emulator.
     with ExitStack() as stack:
-        zai = emulated(arguments, stack) if arguments.emulate else client(arguments)
+        own = emulated(arguments, stack) if arguments.emulate else address_of(arguments)
+        zai = AsyncZai(**own, timeout=arguments.timeout, prices=prices)
         runner = stack.enter_context(asyncio.Runner())
         stack.callback(lambda: runner.run(zai.aclose()))
         yield Invocation(arguments, terminal, zai, runner)
 
 
-def client(arguments: argparse.Namespace) -> AsyncZai:
-    """Return a client of the platform.
+def address_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the platform that a client calls, and its key.
 
     Raises:
         MissingKeyError: There is no key; the error says where to get one.
@@ -139,25 +142,16 @@ def client(arguments: argparse.Namespace) -> AsyncZai:
                 hint="With --emulate the built-in emulator answers, without any key.",
             )
         key = kept[0]
-    return AsyncZai(
-        api_key=key,
-        provider=arguments.provider,
-        base_url=arguments.base_url,
-        timeout=arguments.timeout,
-    )
+    return {"api_key": key, "provider": arguments.provider, "base_url": arguments.base_url}
 
 
-def emulated(arguments: argparse.Namespace, stack: ExitStack) -> AsyncZai:
-    """Start an emulator and return a client of it."""
+def emulated(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+    """Start an emulator and return what a client needs to call it."""
     from zai_async.testing import Emulator  # noqa: PLC0415 - an aiohttp server, seldom needed
 
     emulator = stack.enter_context(Emulator(pace=arguments.pace))
-    return AsyncZai(
-        api_key="emulated",
-        base_url=emulator.url,
-        timeout=arguments.timeout,
-        trust_env=False,  # a proxy does not reach this machine's loopback
-    )
+    # A proxy does not reach this machine's loopback.
+    return {"api_key": "emulated", "base_url": emulator.url, "trust_env": False}
 
 
 class LogLines(logging.Handler):

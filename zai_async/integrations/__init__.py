@@ -1,0 +1,1 @@
+"""Where other libraries ask for answers; each module needs the extra of its name."""
