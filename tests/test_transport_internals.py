@@ -24,11 +24,10 @@ from tests.test_transport_framing import Wire
 from zai_async import ConfigurationError, ConnectionLostError
 from zai_async._transport import NetworkSettings, _internals, open_transport
 from zai_async._transport._client import ClientTransport, SessionResponse
-from zai_async._transport._direct import DirectTransport, WriteCoalescer
+from zai_async._transport._direct import DirectTransport, Origin, WriteCoalescer
 from zai_async._transport._internals import (
     TLS_RECORD,
     BodyReader,
-    Origin,
     PooledConnection,
     PooledConnector,
     ReceivedResponse,
