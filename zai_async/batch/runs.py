@@ -140,6 +140,7 @@ class Batching:
         options: CallOptions | None = None,
         budget: Budget | None = None,
         retry: RetryPolicy | None = None,
+        priority: Literal["normal", "background"] = "background",
         fallbacks: Sequence[str] = (),
         dedupe: bool = False,
         cache: str | os.PathLike[str] | None = None,
@@ -173,6 +174,7 @@ class Batching:
             budget: What the run is charged to; it pauses when that is spent.
             retry: When refused requests are sent again; by default the client's policy, with an
                 hour in place of its time budget.
+            priority: ``"background"`` lets other calls of the client go first, though not for ever.
             fallbacks: Models to ask when that of a row is overloaded or used up.
             dedupe: Whether equal requests share an answer.
             cache: A directory of answers that several runs share.
@@ -194,7 +196,7 @@ class Batching:
         Source: https://docs.z.ai/api-reference/llm/chat-completion
         """
         parser = RowParser(model=model, url=url, system=system, template=template, params=params)
-        options = options or CallOptions()
+        options = replace(options or CallOptions(), priority=priority)
         if budget is not None:
             options = replace(options, budget=budget)
         settings = RunSettings(

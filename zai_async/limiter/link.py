@@ -81,8 +81,14 @@ class WindowLink:
         del now, tokens, owner
         return None
 
-    def request(self, *, tokens: float = 0.0, owner: object = None) -> QueueEntry:
-        """Ask for a permit for a request that is expected to use so many tokens."""
+    def request(
+        self, *, tokens: float = 0.0, owner: object = None, background: bool = False
+    ) -> QueueEntry:
+        """Ask for a permit for a request that is expected to use so many tokens.
+
+        A window of several processes knows no background: permits come in the order of asking.
+        """
+        del background
         self._sent += 1
         entry = QueueEntry(tokens, owner, number=self._sent)
         self._entries[entry.number] = entry

@@ -1,7 +1,7 @@
 """The queue of one model, and the way of a call through it."""
 
 import math
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections import OrderedDict, deque
 from operator import attrgetter
 from typing import Final, Literal
@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from zai_async.limiter.pace import SEEN
+from zai_async.limiter.refusals import Refusals
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
 from zai_async.limiter.trials import Refusal
@@ -26,7 +27,8 @@ _AFTER_OTHERS: Final = 0.05
 _RARE: Final = math.log(0.02)
 _SUSPICIOUS: Final = 2
 _UNLIKELY: Final = 0.001
-_MOST_REFUSALS: Final = 4096
+_MOST_OVERTAKING: Final = 20
+"""So many calls may go before one in the background that came earlier."""
 
 
 class QueueEntry(msgspec.Struct, eq=False):
@@ -97,11 +99,13 @@ class Window:
         # Most windows never learn of any.
         self._rates = limits.rates(self._recent) if self._metered else None
         self._waiting: OrderedDict[QueueEntry, None] = OrderedDict()
+        self._background: dict[QueueEntry, int] = {}
+        """Those in the queue that let others go first, and how often they have done so."""
         self._resting: list[QueueEntry] = []  # by the end of their rest
         self._running: dict[QueueEntry, None] = {}
         # Refusals come at once: who has not been refused for a while, has passed.
         self._unsure: OrderedDict[QueueEntry, None] = OrderedDict()
-        self._refusals = _Refusals()
+        self._refusals = Refusals()
         self._last_witness: QueueEntry | None = None
         self._refused_in_a_row = 0
         self._pauses = 0.0
@@ -134,7 +138,10 @@ class Window:
         """Forget all requests, and keep what was learnt: they are another process's."""
         for entry in self._running:
             entry.in_flight = False
-        for group in (self._waiting, self._resting, self._running, self._unsure):
+        for group in (
+            *(self._waiting, self._background),
+            *(self._resting, self._running, self._unsure),
+        ):
             group.clear()
 
     def try_admit(self, now: float, tokens: float = 0.0, owner: object = None) -> QueueEntry | None:
@@ -152,10 +159,24 @@ class Window:
         del self._waiting[entry]
         return None
 
-    def request(self, *, tokens: float = 0.0, owner: object = None) -> QueueEntry:
-        """Join the queue with a request that is expected to use so many tokens."""
+    def request(
+        self, *, tokens: float = 0.0, owner: object = None, background: bool = False
+    ) -> QueueEntry:
+        """Join the queue with a request that is expected to use so many tokens.
+
+        One in the background lets others go first, but no more than a number of them.
+        """
         entry = QueueEntry(tokens, owner)
         self._waiting[entry] = None
+        if background:
+            self._background[entry] = 0
+            return entry
+        for other, overtaken in tuple(self._background.items()):
+            if overtaken < _MOST_OVERTAKING:
+                self._background[other] = overtaken + 1
+                self._waiting.move_to_end(other)
+            else:
+                del self._background[other]
         return entry
 
     def adopt(self, now: float) -> QueueEntry:
@@ -178,6 +199,7 @@ class Window:
             if self._is_full() and (self._pauses or not self._size.grow(now)):
                 break
             del self._waiting[entry]
+            self._background.pop(entry, None)
             self._send(entry, now)
             going.append(entry)
         return going
@@ -280,6 +302,7 @@ class Window:
             self._resting.remove(entry)
         else:
             self._waiting.pop(entry, None)
+            self._background.pop(entry, None)
         if tokens is not None and entry.number:
             # It may have been released before it was known what it used.
             self.correct_tokens(tokens - entry.tokens)
@@ -347,30 +370,6 @@ class Window:
         entry.round = self._size.round
         entry.number = self._sent = self._sent + 1
         entry.refused_before = self._refusals.total
-
-
-class _Refusals:
-    """Which requests were refused, to tell how many were in flight and fine at some moment."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._numbers: list[int] = []
-        self._forgotten = 0
-
-    def add(self, entry: QueueEntry) -> int:
-        """Note that a request was refused; return how many were that had been sent before it."""
-        earlier = self.since(entry) if self._numbers else 0
-        self.total += 1
-        insort(self._numbers, entry.number)
-        if len(self._numbers) > _MOST_REFUSALS:
-            del self._numbers[: _MOST_REFUSALS // 2]
-            self._forgotten += _MOST_REFUSALS // 2
-        return earlier
-
-    def since(self, entry: QueueEntry) -> int:
-        """Count those refused since this one was sent that had been sent before it."""
-        before = self._forgotten + bisect_left(self._numbers, entry.number)
-        return before - entry.refused_before
 
 
 def _size_of(limits: Limits) -> Size:

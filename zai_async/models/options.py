@@ -154,6 +154,8 @@ class CallOptions(Struct, frozen=True):
     """Whether to wait, within the deadline, for a plan's allowance; None keeps the client's."""
     keep_raw: bool = False
     """Whether the answer keeps its bytes in ``raw``."""
+    priority: Literal["normal", "background"] = "normal"
+    """A call in the background lets others go first that wait for a permit, 20 of them at most."""
 
     def __post_init__(self) -> None:
         # Any header of the caller's own may be a secret, and error reporters print these options.
@@ -163,6 +165,8 @@ class CallOptions(Struct, frozen=True):
         _require_positive("deadline", self.deadline)
         if self.retries is not None and self.retries < 0:
             raise ValueError(f"retries must be 0 or more, not {self.retries!r}")
+        if self.priority not in {"normal", "background"}:
+            raise ValueError(f"priority must be 'normal' or 'background', not {self.priority!r}")
         if self.on_restart not in {"raise", "reset"}:
             raise ValueError(f"on_restart must be 'raise' or 'reset', not {self.on_restart!r}")
         # A lone string is a collection too, of its letters.

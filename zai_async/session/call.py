@@ -397,4 +397,4 @@ class Call:
             if self.record.observer is not None:
                 await self.record.observer.queued(self.permit.figures)
         with self.record.queueing():
-            await self.permit.take()
+            await self.permit.take(background=self.options.priority == "background")

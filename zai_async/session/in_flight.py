@@ -233,10 +233,10 @@ class Permit(msgspec.Struct, eq=False):
             self.entry = self.queue.try_enter()
         return self.entry is not None
 
-    async def take(self) -> None:
+    async def take(self, *, background: bool = False) -> None:
         """Wait for a permit, unless there is one already."""
         if self.entry is None:
-            self.entry = await self.queue.enter(self._warn)
+            self.entry = await self.queue.enter(self._warn, background=background)
 
     def accepted(self) -> None:
         """Report that the request was not refused."""

@@ -78,11 +78,11 @@ class LimiterQueue:
             nest(entry)
         return entry
 
-    async def enter(self, warn: Callable[[], None]) -> QueueEntry:
+    async def enter(self, warn: Callable[[], None], *, background: bool = False) -> QueueEntry:
         """Wait for a permit; ``warn`` is called if nobody else can give one back."""
         with self.lock:
-            loop = asyncio.get_running_loop()
-            entry = self.window.request(tokens=self._usual_tokens, owner=loop)
+            loop, tokens = asyncio.get_running_loop(), self._usual_tokens
+            entry = self.window.request(tokens=tokens, owner=loop, background=background)
             waiter = self.waiting.add(entry, _innermost.get(), warn)
         await self._until_admitted(entry, waiter)
         nest(entry)
