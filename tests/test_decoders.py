@@ -290,6 +290,23 @@ def test_speech_and_agents_that_say_nothing_are_empty():
     assert fed(TranscriptionDecoder(), frame(silence), DONE)[1] == "completed"
 
 
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+@pytest.mark.parametrize("choices", [[], None])
+@pytest.mark.parametrize("damaged", [b'{"id":"x","usage":{"pro', frame(texts("lo")[0])[6:-9]])
+def test_nothing_that_is_damaged_after_the_finish_reason_is_missed(damaged, choices):
+    """Whether the usage comes beside an empty choice, as some gateways send it, or without one."""
+    usage = chunk({}, usage=USAGE)
+    usage["choices"] = usage["choices"] if choices is None else choices
+    decoder = ChatDecoder()
+    for event in (*map(frame, [*texts("A", "B"), last()]), b"data: " + damaged + b"\n\n"):
+        decoder.feed(event)
+    decoder.feed(frame(usage) + DONE)
+    assert decoder.end_of_input() == "completed"
+    assert (decoder.snapshot.text, decoder.usage.total_tokens) == ("AB", 3)
+
+
 @pytest.mark.parametrize("brackets", ["[", "{", "[{"])
 def test_arguments_that_nobody_could_read_are_followed_no_further(brackets):
     """Each bracket that is open would be kept, and all of them looked through for each more."""

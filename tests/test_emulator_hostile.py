@@ -49,6 +49,15 @@ async def spoken(url, data):
         await writer.wait_closed()
 
 
+async def test_a_question_for_the_headers_is_answered_without_a_body(emulator):
+    head = b"HEAD /api/paas/v4/models HTTP/1.1\r\nHost: localhost\r\n"
+    told = await spoken(emulator.url, head + b"\r\n" + head + b"Connection: close\r\n\r\n")
+    first, second, rest = told.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 ")
+    assert second.startswith(b"HTTP/1.1 ")
+    assert rest == b""
+
+
 # Other sites
 
 

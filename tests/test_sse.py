@@ -380,3 +380,12 @@ def test_every_byte_of_a_stream_counts(pieces):
     feed_all(parser, pieces)
     with pytest.raises(LimitError):
         parser.payloads(b"\n\n")
+
+
+@pytest.mark.parametrize("end", [b"\t\n", b"x\n", b"\n", b"", b"\n\t", b"\0\0"])
+def test_only_a_blank_line_ends_an_event(end):
+    """After whole events, which are looked for the quick way."""
+    parser = SSEParser()
+    assert parser.payloads(b"data: a\n\n") == [b"a"]
+    assert parser.payloads(b"data: b" + end) == []
+    assert parser.payloads(b"\n\n") == [b"b" + end.partition(b"\n")[0]]

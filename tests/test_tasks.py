@@ -554,6 +554,20 @@ def test_nothing_is_known_before_anything_was_asked():
     assert (same, done, status, wire.requests) == (True, False, "", [])
 
 
+def test_a_wait_that_was_cancelled_says_nothing_about_the_task():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        with anyio.move_on_after(1):
+            await task.wait()
+        with pytest.raises(TaskError, match="not done") as info:
+            task.result()
+        return info.value.task is task, (await task.wait()).url
+
+    (same, url), _ = played(work, RUNNING, DONE)
+    assert same
+    assert url
+
+
 def test_a_failure_stays():
     async def work(zai):
         task = zai.videos.task("t-1")

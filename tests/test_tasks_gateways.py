@@ -417,3 +417,13 @@ def test_an_outcome_that_was_allowed_at_the_submission_is_a_result():
     options = CallOptions(allow={"empty"})
     answer, _ = played(lambda zai: work(zai, options=options), RECEIPT, done)
     assert (answer.outcome, answer.thinking) == ("empty", "hm")
+
+
+@pytest.mark.parametrize("word", ["running", "pending", "starting", "a_word_of_theirs"])
+def test_the_words_of_gateways_are_the_status_of_the_task(word):
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        await task.fetch()
+        return task.status
+
+    assert played(work, FakeReply.json({"state": word}))[0] == word

@@ -258,7 +258,9 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         or all of what was lost is certainly of another generation.
         """
         generation = self.generation
-        finished = self.state is _FINISHED
+        # Not `state`, which says SUSPECT whenever this is asked.
+        self.settle()
+        finished = self._state is _FINISHED
         old, lost, remaining = generation.id, generation.lost, generation.suspicion - 1
         foreign = bool(old and chunk.id and chunk.id != old)
         if foreign:

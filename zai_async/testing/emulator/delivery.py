@@ -145,7 +145,9 @@ class ReplyDelivery:
             # By far the most frequent reply, in one write.
             response.hold_headers()
             await response.prepare(self._request)
-            await response.write_eof(b"".join(reply.pieces))
+            # After a body that is not asked for, the next answer would be taken for another one.
+            asked = self._request.method != "HEAD"
+            await response.write_eof(b"".join(reply.pieces) if asked else b"")
         else:
             await response.prepare(self._request)
             await self._write(response, reply)
