@@ -144,7 +144,9 @@ async def test_a_task_is_asked_about_with_the_key_that_it_belongs_to():
             await task.wait()
     polled = [request for request in transport.requests if request.method == "GET"]
     assert len(polled) == 3
-    await zai.batches.list(limit=1)
+    zai, transport = clients(dict.fromkeys(KEYS, FakeReply.json({"object": "list", "data": []})))
+    assert (await zai.models.list()).data == []
+    assert len(transport.requests) == 1
 
 
 def test_of_many_tasks_the_latest_are_remembered(monkeypatch):
