@@ -654,6 +654,13 @@ async def test_run_is_entered_once_and_read_inside(zai):
             await run.__aenter__()
 
 
+async def test_what_no_call_takes_is_refused_at_once(zai):
+    with pytest.raises(TypeError, match="temprature"):
+        run_of(zai, add, temprature=1)
+    with pytest.raises(TypeError, match="messages"):
+        zai.chat.completions.run_tools(**ASK, tools=[add])
+
+
 @pytest.mark.parametrize(
     ("tools", "reason"),
     [

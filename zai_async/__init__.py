@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         StreamRestartedError,
         StreamStalledError,
         StreamTruncatedError,
+        StructuredOutputError,
         SubmitUnknownError,
         TaskError,
         TaskFailedError,
@@ -121,9 +122,10 @@ if TYPE_CHECKING:
         RetryEvent,
         StartEvent,
     )
-    from zai_async.streams import ChatStream, EventStream
+    from zai_async.streams import ChatStream, EventStream, ParsedStream
     from zai_async.streams.combinators import broadcast, coalesce, merge
     from zai_async.streams.serialization import from_dict, to_dict
+    from zai_async.structured import ParsedCompletion
     from zai_async.tasks import Task, as_completed, wait_all
     from zai_async.tools import (
         RoundStarted,
@@ -199,6 +201,8 @@ __all__ = [
     "MissingKeyError",
     "NotFoundError",
     "Outcome",
+    "ParsedCompletion",
+    "ParsedStream",
     "PermissionDeniedError",
     "Price",
     "Provider",
@@ -228,6 +232,7 @@ __all__ = [
     "StreamRestartedError",
     "StreamStalledError",
     "StreamTruncatedError",
+    "StructuredOutputError",
     "SubmitUnknownError",
     "TLSError",
     "Task",
@@ -285,6 +290,7 @@ _HOMES = (
     "models",
     "limiter",
     "ledger",
+    "structured",
     "uploads",
     "_protocol",
     "_protocol.events",

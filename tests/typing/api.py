@@ -30,6 +30,7 @@ from zai_async import (
     MachineSlots,
     Message,
     Outcome,
+    ParsedCompletion,
     Price,
     Provider,
     RequestEvent,
@@ -388,3 +389,17 @@ async def tools(zai: AsyncZai) -> None:
         assert_type(await run.completion(), ChatCompletion)
     if run.pending:
         assert_type(zai.chat.completions.resume_tools(run.pending, tools=[add]), ToolRun)
+
+
+async def structure(zai: AsyncZai) -> None:
+    """Answers have the type that was asked for."""
+    answer = await zai.chat.completions.parse(Price, model="glm-5.3", messages="Hi", seed=1)
+    assert_type(answer, ParsedCompletion[Price])
+    assert_type(answer.parsed, Price)
+    numbers = await zai.chat.completions.parse(list[int], model="glm-5.3", messages="Hi")
+    assert_type(numbers.parsed, list[int])
+    stream = zai.chat.completions.parse_stream(Price, model="glm-5.3", messages="Hi")
+    async with stream:
+        async for partial in stream:
+            assert_type(partial, Any)
+        assert_type(await stream.parsed(), Price)

@@ -44,6 +44,7 @@
     │       ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
     │       └── ToolCallMalformedError            ... because its arguments are no JSON object
     ├── RunLimitError                             a run with tools went on for too long; ``state``
+    ├── StructuredOutputError                     an answer does not fit its type; ``raw``
     ├── TaskError                                 about a task; ``task``
     │   ├── TaskFailedError                       the task has ended without a result
     │   ├── TaskTimeoutError (TimeoutError)       waited for long enough; can be waited for again
@@ -62,6 +63,7 @@ from zai_async.errors.generations import (
     StreamRestartedError,
     StreamStalledError,
     StreamTruncatedError,
+    StructuredOutputError,
     SubmitUnknownError,
     TaskError,
     TaskFailedError,
@@ -152,6 +154,7 @@ __all__ = [
     "StreamRestartedError",
     "StreamStalledError",
     "StreamTruncatedError",
+    "StructuredOutputError",
     "SubmitUnknownError",
     "TLSError",
     "TaskError",

@@ -14,6 +14,7 @@ __all__ = [
     "StreamRestartedError",
     "StreamStalledError",
     "StreamTruncatedError",
+    "StructuredOutputError",
     "SubmitUnknownError",
     "TaskError",
     "TaskFailedError",
@@ -117,6 +118,18 @@ class RunLimitError(ZaiError):
         super().__init__(message, **facts)
         self.limit = limit
         self.state = state
+
+
+class StructuredOutputError(ZaiError):
+    """An answer does not fit the type that was asked for.
+
+    ``raw`` is its text, ``reason`` what is wrong with it, ``partial`` the whole answer.
+    """
+
+    def __init__(self, message: str, *, raw: str = "", reason: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.raw = raw
+        self.reason = reason
 
 
 class TaskError(ZaiError):

@@ -1,8 +1,9 @@
 """``zai.chat`` and ``zai.agents``: answers that come whole, as a stream, or from a task."""
 
-from typing import Literal, Unpack, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from zai_async import _operations as ep
+from zai_async.errors import StructuredOutputError
 from zai_async.models import (
     AgentConversationParams,
     AgentParams,
@@ -11,14 +12,18 @@ from zai_async.models import (
     ChatCompletion,
     ChatParams,
     ChatResult,
+    Usage,
 )
 from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
-from zai_async.streams import AgentStream, ChatStream
+from zai_async.streams import AgentStream, ChatStream, ParsedStream
+from zai_async.structured import AnswerFormat, ParsedCompletion
 from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
 from zai_async.tools import ResumeParams, RunParams, RunState, ToolRun
 
 __all__ = ["Agents", "Chat", "Completions"]
+
+T = TypeVar("T")
 
 
 class Completions(Resource):
@@ -69,6 +74,69 @@ class Completions(Resource):
         Source: https://docs.z.ai/guides/capabilities/streaming
         """
         return ChatStream(self._manager.begin(ep.CHAT_STREAM, params))
+
+    @overload
+    async def parse(
+        self, kind: type[T], /, *, repairs: int = 1, **params: Unpack[ChatParams]
+    ) -> ParsedCompletion[T]: ...
+    @overload
+    async def parse(
+        self, kind: Any, /, *, repairs: int = 1, **params: Unpack[ChatParams]
+    ) -> ParsedCompletion[Any]: ...
+    async def parse(
+        self, kind: Any, /, *, repairs: int = 1, **params: Unpack[ChatParams]
+    ) -> ParsedCompletion[Any]:
+        """Create a completion whose text is a value of a type, and return both.
+
+        The type is a dataclass, ``TypedDict``, ``msgspec.Struct`` or model of pydantic, or a list,
+        dict or union of such. Its schema goes into the system message. An answer that does not
+        fit is shown to the model with the reason, ``repairs`` times; one that was cut by its limit
+        is not.
+
+        Raises:
+            ConfigurationError: The type has no JSON Schema.
+            StructuredOutputError: The answer does not fit; ``raw`` is its text.
+            ZaiError: As for ``create()``.
+
+        Source: https://docs.z.ai/guides/capabilities/struct-output
+        """
+        answer_format = AnswerFormat[Any](kind)
+        request = answer_format.request(params)
+        usage = Usage()
+        repair = 0
+        while True:
+            answer = await self._manager.call(ep.CHAT, request)
+            usage += answer.usage
+            try:
+                parsed = answer_format.read(answer)
+            except StructuredOutputError as error:
+                if repair >= repairs or answer.outcome == "length":
+                    raise
+                repair += 1
+                wrong = f"That does not fit: {error.reason}. Answer with the right object only."
+                question = {"role": "user", "content": wrong}
+                request["messages"] = [*request["messages"], answer.message, question]
+            else:
+                return ParsedCompletion(
+                    parsed=parsed, completion=answer, usage=usage, repairs=repair
+                )
+
+    @overload
+    def parse_stream(self, kind: type[T], /, **params: Unpack[ChatParams]) -> ParsedStream[T]: ...
+    @overload
+    def parse_stream(self, kind: Any, /, **params: Unpack[ChatParams]) -> ParsedStream[Any]: ...
+    def parse_stream(self, kind: Any, /, **params: Unpack[ChatParams]) -> ParsedStream[Any]:
+        """Create a completion whose text is a value of a type, and receive it while it is written.
+
+        As with ``parse()``, but without repairs: what has been shown cannot be taken back.
+
+        Raises:
+            ConfigurationError: The type has no JSON Schema.
+
+        Source: https://docs.z.ai/guides/capabilities/struct-output
+        """
+        answer_format = AnswerFormat[Any](kind)
+        return ParsedStream(self.stream(**answer_format.request(params)), answer_format)
 
     def run_tools(self, **params: Unpack[RunParams]) -> ToolRun:
         """Ask the model, make the calls that it wants, and ask again until it is done.

@@ -1,6 +1,15 @@
 """Types as JSON Schema, and what models write read back into them."""
 
+from zai_async.structured.answers import AnswerFormat, ParsedCompletion
 from zai_async.structured.decoding import decode_as
+from zai_async.structured.partial import PartialJSON
 from zai_async.structured.schemas import is_pydantic, schema_of
 
-__all__ = ["decode_as", "is_pydantic", "schema_of"]
+__all__ = [
+    "AnswerFormat",
+    "ParsedCompletion",
+    "PartialJSON",
+    "decode_as",
+    "is_pydantic",
+    "schema_of",
+]
