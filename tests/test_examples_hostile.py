@@ -3,15 +3,11 @@
 import asyncio
 import io
 import json
-import os
-import subprocess
-import sys
 
 import aiohttp
 import pytest
 
 from tests.test_examples import (
-    EXAMPLES,
     SITES,
     chat_server,
     chat_site,
@@ -235,66 +231,3 @@ async def test_so_many_readers_at_a_time(platform, monkeypatch):
         first.cancel()
         await asyncio.wait([first])
     assert len(platform.requests) == 1
-
-
-# The batch reads files that others have written
-
-
-def run_batch(platform, *arguments):
-    environment = os.environ | {"ZAI_BASE_URL": platform.url, "ZAI_API_KEY": "test"}
-    command = [sys.executable, EXAMPLES / "batch_jsonl.py", *arguments]
-    result = subprocess.run(
-        command, env=environment, check=False, capture_output=True, text=True, timeout=120
-    )
-    assert "Traceback" not in result.stderr
-    return result.returncode
-
-
-def test_batch_survives_rows_that_are_none(platform, tmp_path):
-    rows = [
-        b'{"id": "a", "prompt": "one"}',
-        b"\xff\xfe",
-        b'{"id": ["x"], "prompt": "two"}',
-        b'{"id": {"a": 1}, "prompt": "three"}',
-        b'{"prompt": ["x"]}',
-        b'{"messages": [1]}',
-        b'{"prompt": "\\ud800"}',
-        b"[" * 100_000,
-        b'{"messages": []}',
-    ]
-    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_bytes(b"\n".join(rows) + b"\n")
-    assert run_batch(platform, source, target) == 5
-    results = [json.loads(line) for line in target.read_bytes().splitlines()]
-    kinds = {result["id"]: result.get("error", {}).get("kind") for result in results}
-    assert kinds.pop("a") is None
-    assert len(kinds) == len(rows) - 1
-    assert set(kinds.values()) == {"input"}
-    assert len(platform.requests) == 1
-
-
-def test_batch_survives_answers_that_are_none(platform, tmp_path):
-    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text('{"id": "a", "prompt": "one"}\n{"id": "b", "prompt": "two"}\n')
-    target.write_bytes(b'{"id": ["q"]}\nno JSON\n[]\n\xff\n{"id": "a", "text": "x"}\n')
-    assert run_batch(platform, source, target) == 0
-    assert len(platform.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["--concurrency", "0"],
-        ["--concurrency", "1000000"],
-        ["--budget", "nan"],
-        ["--budget", "-1"],
-        ["/nowhere/at/all"],
-    ],
-    ids=" ".join,
-)
-def test_batch_refuses_what_cannot_be(platform, tmp_path, wrong):
-    source = tmp_path / "in.jsonl"
-    source.write_text('{"prompt": "one"}\n')
-    target = [] if wrong[0].startswith("/") else [tmp_path / "out.jsonl"]
-    assert run_batch(platform, source, *target, *wrong) == 2
-    assert platform.requests == []

@@ -9,7 +9,7 @@ from tests import virtual_loop
 if not Path("/proc/self/statm").exists():
     pytest.skip("the benchmarks count with /proc", allow_module_level=True)
 
-from benchmarks import emulator, leak, many_streams, storm
+from benchmarks import batch, emulator, leak, many_streams, storm
 
 
 def test_a_storm_is_weathered():
@@ -45,3 +45,10 @@ async def test_no_frame_of_many_streams_is_lost():
 def test_the_emulator_answers_every_row():
     figures = emulator.measure(rows=200, at_once=20, keep=10)
     assert figures["statuses"] == {"200": 400}
+
+
+def test_a_batch_that_is_killed_buys_no_more_than_was_in_flight():
+    figures = batch.kills(rows=120, at_once=5, times=2)
+    assert figures["lines"] == figures["keys"] == 120
+    assert figures["requests"] <= figures["allowed"]
+    assert figures["status"] == 0
