@@ -41,12 +41,14 @@ _NOT_ONE_LINE = re.compile(f"[{_CONTROLS}\t\n]")
 class Secret:
     """A string that shows up masked wherever it is printed, formatted or inspected."""
 
-    __slots__ = ("_forms", "_read", "identity")
+    __slots__ = ("_forms", "_read", "identity", "reveal_last")
 
     def __init__(self, value: str) -> None:
         # A bound method of the text: tools that print the attributes of an object see none of it.
         self._read = value.__str__
         self._forms: Callable[[], Iterator[str]] | None = None
+        self.reveal_last = "".__str__
+        """Returns, after ``forms()``, what must not be told even if a text is cut inside it."""
         self.identity = hash((Secret, value))
         """Tells this secret from others within this process, and nothing about it."""
 
@@ -69,8 +71,10 @@ class Secret:
         """Yield what a text may hold of this secret, its parts as they are and encoded."""
         if self._forms is None:
             # Worked out by the first error: a storm of them must not cost more than the calls.
-            found = dict.fromkeys(form for part in self.parts() for form in forms_of(part))
+            parts = self.parts()
+            found = dict.fromkeys(form for part in parts for form in forms_of(part))
             self._forms = tuple(found).__iter__
+            self.reveal_last = next(reversed(parts), "").__str__
         return self._forms()
 
     def fingerprint(self) -> str:
@@ -136,7 +140,7 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
         for form in secret.forms():
             text = text.replace(form, MASK)
         # A text that was cut may end inside a secret; the last part is what must not be told.
-        part = next(reversed(secret.parts()), "")
+        part = secret.reveal_last()
         for size in range(min(len(part) - 1, len(text)), _SHORTEST - 1, -1):
             if text.endswith(part[:size]):
                 text = text[:-size] + MASK

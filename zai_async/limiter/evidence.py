@@ -56,7 +56,7 @@ class Rate(msgspec.Struct):
     @property
     def share(self) -> float:
         """The share that was refused; 0 if there was nothing."""
-        return self.refused / self.total if self.refused else 0.0
+        return self.refused / (self.accepted + self.refused) if self.refused else 0.0
 
     @property
     def likelihood(self) -> float:
@@ -74,7 +74,8 @@ class Rate(msgspec.Struct):
 
     def fade(self, memory: float) -> None:
         """Keep the share, but give it the weight of no more than ``memory`` requests."""
-        weight = min(1.0, memory / self.total) if self.total else 1.0
+        total = self.accepted + self.refused
+        weight = min(1.0, memory / total) if total else 1.0
         self.accepted *= weight
         self.refused *= weight
 
@@ -99,7 +100,11 @@ class Levels:
             rate.fade(_FADING * rate.total)
             if rate.total < _FORGOTTEN:
                 del self._seen[each]
-        self._seen.setdefault(level, Rate()).refused += 1
+        here = self._seen.setdefault(level, Rate())
+        here.refused += 1
+        if len(self._seen) == 1:  # at one level alone, no step can show
+            self.step, self.flat = None, here.refused >= _SEVERAL
+            return
         below, above = Rate(), self.total
         together, best, most = above.likelihood, _STEP, 0.0
         self.step, several = None, above.refused >= _SEVERAL

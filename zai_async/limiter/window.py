@@ -259,7 +259,8 @@ class Window:
         entry.in_flight = False
         del self._running[entry]
         self._unsure.pop(entry, None)
-        self.correct_tokens(-entry.tokens)
+        if self._metered:
+            self.correct_tokens(-entry.tokens)
         entry.refusals += 1
         # Of those in flight with it, some have been refused since: they were not fine.
         fine = entry.level - 1 - self._refusals.add(entry)
@@ -303,7 +304,7 @@ class Window:
         else:
             self._waiting.pop(entry, None)
             self._background.pop(entry, None)
-        if tokens is not None and entry.number:
+        if tokens is not None and self._metered and entry.number:
             # It may have been released before it was known what it used.
             self.correct_tokens(tokens - entry.tokens)
             entry.tokens = tokens
