@@ -290,6 +290,13 @@ def test_speech_and_agents_that_say_nothing_are_empty():
     assert fed(TranscriptionDecoder(), frame(silence), DONE)[1] == "completed"
 
 
+def test_an_error_in_place_of_a_stream_has_the_status_of_the_answer():
+    """That of a success, with which it came."""
+    error = fed(ChatDecoder(), b'{"error": {"code": "1113", "message": "no money"}}')[1]
+    assert isinstance(error, BillingError)
+    assert error.status_code == 200
+
+
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
 

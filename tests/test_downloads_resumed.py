@@ -336,6 +336,17 @@ async def test_what_a_pipe_was_given_cannot_be_taken_back(tmp_path):
     assert got == [WHOLE, DATA[0]]
 
 
+async def test_a_pipe_that_was_given_nothing_yet_gets_it_from_another_try(tmp_path):
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    nothing = FakeReply(headers={"Content-Length": str(SIZE)}, steps=(CUT,))
+    _, transport = await fetch(tmp_path, nothing, data(), to=pipe)
+    reader.join()
+    assert (len(transport.requests), got) == (2, [WHOLE])
+
+
 async def test_the_mode_of_a_file_that_is_replaced_is_kept(tmp_path):
     mine = tmp_path / "film.mp4"
     mine.write_bytes(b"old")

@@ -429,6 +429,7 @@ async def test_an_error_that_is_told_twice_keeps_one_hint():
         call.fail(error)
         call.fail(error)
         assert error.hint.count("The address was") == 1
+        assert "/paas/v4/chat/completions." in error.hint
 
 
 def test_who_waits_unobserved_is_no_matter_to_other_hooks():

@@ -8,7 +8,7 @@ import pytest
 from zai_async import AsyncZai, ConfigurationError, InvalidFileError, image
 from zai_async._threads import abandonable
 from zai_async.uploads import FileLimits, JSONBody, Media, MultipartBody
-from zai_async.uploads.sources import open_source
+from zai_async.uploads.sources import ThreadedFile, open_source
 
 ANY = FileLimits()
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
@@ -165,3 +165,20 @@ async def test_whatever_a_thread_raises_ends_the_wait_for_it(error):
 async def test_a_media_handle_of_no_path_is_refused_where_it_is_made():
     with pytest.raises(InvalidFileError, match="no file can be called so"):
         image("a\0b")
+
+
+async def test_a_body_that_is_left_half_way_closes_its_file(tmp_path, monkeypatch):
+    """At once, and not when the garbage collector finds it."""
+    path, closed = tmp_path / "a.bin", []
+    path.write_bytes(bytes(2**20))
+    close = ThreadedFile.close
+    monkeypatch.setattr(ThreadedFile, "close", lambda self: (closed.append(self), close(self)))
+    body = MultipartBody({}, ("file", path), ANY)
+    await body.prepare()
+    looked_at = len(closed)
+    pieces = aiter(body)
+    for _ in range(2):
+        await anext(pieces)
+    await body.aclose()
+    assert len(closed) == looked_at + 1
+    await pieces.aclose()
