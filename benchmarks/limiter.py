@@ -71,6 +71,8 @@ class Scenario:
     begins: Callable[[int], float] = lambda _: 0.0
     poisoned: Callable[[int], bool] = lambda _: False
     changes: tuple[float, ...] = ()
+    restarts: tuple[float, ...] = ()
+    """When the client is started again, and has forgotten everything."""
     weather: Callable[[float], float] = lambda _: 0.0
     weather_code: Refusal = "overload"
     limit_code: Refusal = "concurrency"
@@ -153,6 +155,9 @@ def play(scenario: Scenario, make: Maker, *, every: float | None = None) -> Resu
         if isinstance(policy, Oracle):
             for moment in scenario.changes:
                 world.at(moment, policy.pump)
+        if isinstance(policy, Windowed | Oracle):
+            for moment in scenario.restarts:
+                world.at(moment, policy.restart)
     result = Result(rows, platform.sent, platform.refused, scenario.until)
     if every is not None:
         watch(world, policies["a"], result, every)
@@ -279,6 +284,24 @@ def moving() -> list[Scenario]:
             changes=tuple(120.0 * n for n in range(60)),
         ),
         Scenario("5 % weather", SHORT, lambda _m, _t: 10, 10, 2000, weather=lambda _: 0.05),
+        Scenario(
+            "5 % are 1302",
+            SHORT,
+            lambda _m, _t: 10,
+            10,
+            2000,
+            weather=lambda _: 0.05,
+            weather_code="concurrency",
+        ),
+        Scenario(
+            "others, streams",
+            STREAMED,
+            lambda _, t: 20 - 4 * (int(t / 120) % 4),
+            20,
+            1200,
+            changes=tuple(120.0 * n for n in range(60)),
+        ),
+        Scenario("restarts", STREAMED, lambda _m, _t: 10, 10, 600, restarts=(150.0, 300.0)),
     ]
 
 
@@ -299,17 +322,25 @@ def around(result: Result) -> str:
     return " / ".join(f"{result.done_between(*phase):.0f}" for phase in phases)
 
 
-def main() -> None:
-    begun = time.perf_counter()
+def compare_limits() -> None:
+    """Print what hidden limits come to."""
     for service in (CONSTANT, SHORT, STREAMED, LONG, SILENT):
         limits = [steady(service, limit) for limit in (1, 4, 10, 50, 200)]
         compare(f"Hidden limits; answers take {service.name}", limits, of_oracle)
     for service in (CONSTANT, SHORT, STREAMED, SILENT):
         jobs = [small_job(service, limit) for limit in (1, 2, 3, 4)]
         compare(f"Jobs of 20 calls; answers take {service.name}", jobs, of_oracle)
-    compare("What does not stay, or is not alone", moving(), of_oracle)
+    for code in ("overload", "unknown"):
+        for service in (CONSTANT, SHORT, STREAMED, SILENT):
+            limits = [steady(service, limit, code) for limit in (1, 4, 10, 50)]
+            title = f"Hidden limits that say {code}; answers take {service.name}"
+            compare(title, limits, of_oracle)
+
+
+def compare_weather() -> None:
+    """Print what refusals come to that say nothing about a limit."""
     for service in (QUICK, MEDIUM):
-        for code in ("overload", "unknown"):
+        for code in ("overload", "unknown", "concurrency"):
             weather = [in_weather(service, p, code) for p in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)]
             title = f"Refused at random ({code}), 100 users; answers take {service.name}"
             compare(title, weather, of_off)
@@ -327,6 +358,13 @@ def main() -> None:
             for name in ("off", "AIMD", "inspect_ai's rule", "zai_async"):
                 seen = around(play(incident(service, share), POLICIES[name]))
                 print(f"{share:.0%}, answers take {service.name:18} {name:26} {seen}", flush=True)
+
+
+def main() -> None:
+    begun = time.perf_counter()
+    compare_limits()
+    compare("What does not stay, or is not alone", moving(), of_oracle)
+    compare_weather()
     print(f"\n{time.perf_counter() - begun:.0f} s")
 
 

@@ -43,7 +43,8 @@ class Windowed(Policy):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(world, platform)
-        self.machine = Window(limits or Limits(), size)
+        self.limits = limits or Limits()
+        self.machine = Window(self.limits, size)
         self.rows: dict[QueueEntry, Row] = {}
         self.alarm = math.inf
 
@@ -70,7 +71,16 @@ class Windowed(Policy):
             self.alarm = math.inf
         self.pump()
 
+    def restart(self) -> None:
+        """Forget everything, and do the rows again that were not done."""
+        self.machine, rows, self.rows = Window(self.limits), self.rows, {}
+        self.running = 0
+        for row in rows.values():
+            self.submit(row)
+
     def hear(self, entry: QueueEntry, row: Row, news: News) -> None:
+        if entry not in self.rows:
+            return  # from before a restart
         if news in {"headers", "done"}:
             self.machine.accepted(entry)
         else:
@@ -135,6 +145,8 @@ class Oracle(Policy):
     def __init__(self, world: World, platform: Platform) -> None:
         super().__init__(world, platform)
         self.queue: deque[Row] = deque()
+        self.rows: dict[int, Row] = {}
+        self.sent = 0
 
     @property
     def window(self) -> float:
@@ -148,12 +160,21 @@ class Oracle(Policy):
         arrival = self.world.now + self.platform.round_trip / 2
         while self.queue and self.running < self.platform.limit(self.queue[0].model, arrival):
             self.running += 1
-            row = self.queue.popleft()
-            self.platform.send(row, lambda news, row=row: self.hear(row, news))
+            self.sent += 1
+            self.rows[self.sent] = self.queue.popleft()
+            number = self.sent
+            self.platform.send(self.rows[number], lambda news, n=number: self.hear(n, news))
 
-    def hear(self, row: Row, news: News) -> None:
-        if news == "headers":
+    def restart(self) -> None:
+        """Do the rows again that were not done."""
+        self.queue.extendleft(self.rows.values())
+        self.rows, self.running = {}, 0
+        self.pump()
+
+    def hear(self, number: int, news: News) -> None:
+        if news == "headers" or number not in self.rows:
             return
+        row = self.rows.pop(number)
         self.running -= 1
         if news == "done" or row.poisoned:
             self.end(row, done=news == "done")

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from statistics import fmean
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import limiter
+from benchmarks import limiter, limiter_pictures
 from benchmarks.limiter import (
     CONSTANT,
     LONG,
@@ -31,6 +32,7 @@ from benchmarks.limiter import (
 from benchmarks.limiter_world import Rate
 from tests.effort import sample, times
 
+SVG = "{http://www.w3.org/2000/svg}"
 CELLS = [
     *((service, limit) for service in (CONSTANT, SHORT, STREAMED, SILENT) for limit in (1, 4, 10)),
     (SHORT, 50),
@@ -65,6 +67,22 @@ def test_bad_weather_is_no_outage(service, seeds, share):
     assert fmean(parts) >= (0.7 if share == 0.5 else 0.9)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
+def test_weather_that_claims_to_be_a_limit_is_found_out(share):
+    scenario = replace(in_weather(QUICK, share, "concurrency"), users=40)
+    assert play(scenario, ours).throughput >= 0.8 * of_off(scenario)
+
+
+@pytest.mark.parametrize("limit", [1, 4, 10])
+@pytest.mark.parametrize("service", [STREAMED, SILENT], ids=lambda s: s.name)
+@pytest.mark.parametrize("code", ["overload", "unknown"])
+def test_a_limit_is_found_behind_any_code(code, service, limit):
+    scenario = steady(service, limit, code)
+    result = play(scenario, ours)
+    assert result.throughput >= 0.95 * of_oracle(scenario)
+    assert result.share_refused <= 0.16
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("service", [MEDIUM, QUICK][: times(2, 1)], ids=lambda s: s.name)
 def test_an_incident_is_over_when_it_is_over(service, share):
@@ -88,7 +106,9 @@ def test_a_rate_is_kept_to(per_second, burst):
 @pytest.mark.parametrize("scenario", moving(), ids=lambda s: s.name)
 def test_what_does_not_stay_is_followed(scenario):
     result = play(scenario, ours)
-    assert result.throughput >= 0.95 * of_oracle(scenario)
+    # To notice that there is room again costs requests, which take ten seconds each.
+    goal = 0.9 if scenario.service is STREAMED else 0.95
+    assert result.throughput >= goal * of_oracle(scenario)
     assert not result.lost
 
 
@@ -100,6 +120,17 @@ def test_every_policy_comes_to_an_end(name):
 
 def test_the_oracle_is_never_refused():
     assert play(steady(SHORT, 4), oracle).share_refused == 0
+
+
+def test_pictures_are_drawn(tmp_path):
+    """As XML, with the window, what is in flight, and what was refused; small, and the same."""
+    limiter_pictures.main(["--pictures", str(tmp_path), "--only", "fallen"])
+    (picture,) = tmp_path.iterdir()
+    text = picture.read_text()
+    kinds = [path.get("class") for path in ET.fromstring(text).iter(f"{SVG}path")]
+    assert kinds == ["flight", "window", "bad", "truth"]
+    assert len(text) < 10_000
+    assert text == (limiter_pictures.PICTURES / picture.name).read_text()
 
 
 def test_moments_are_written_down_for_pictures():

@@ -60,6 +60,7 @@ class Size:
         self._step = math.inf  # by half of the window, until something is refused
         self._trial: Trial | None = None
         self._probes = Probes()
+        self._crowded = False  # others use the limit as well, perhaps a client that has crashed
 
     def accepted(self, level: int, sent_in: int) -> None:
         """Learn that a request passed which was the ``level``-th in flight.
@@ -90,6 +91,7 @@ class Size:
                 self.is_weather(kind)
             self.in_a_row += 1
             self.alert = True
+            self._crowded = self._crowded or self.in_a_row > 1
             self._shows(0, kind, now)
         elif sent_in != self.round:
             self._settle(fine)
@@ -108,7 +110,7 @@ class Size:
         """Learn that the last request in flight was refused; what was proven is soon regained."""
         if self.in_a_row >= _IN_A_ROW and self._least < self._most:
             self._before = max(self._before, self.proven)
-            self._ceiling = self._before or self._most
+            self._ceiling = self._before if self.passed else self._most
             self._shrink_to(self._least)
             self.proven = self._least - 1
             self._trial = None
@@ -137,13 +139,14 @@ class Size:
         """Return when a probe is due although nothing passes; infinite if none is planned."""
         waits = self.proven >= self.limit >= self._ceiling and not self._is_trying
         # Under a limit that is known well, probes are paid for; each costs somebody a refusal.
-        patient = self._probes.kind == "concurrency" and self.limit >= _MIXED * self._before
+        known = self._probes.kind == "concurrency" and self.limit >= _MIXED * self._before
+        patient = known and not self._crowded
         return self._probes.due_at if waits and not patient else math.inf
 
     @property
     def _is_trying(self) -> bool:
-        # Whether the cut was right is about to be known.
-        return self._trial is not None and self._trial.young
+        # Whether the cut was right is about to be known, unless others come and go meanwhile.
+        return self._trial is not None and self._trial.young and not self._crowded
 
     def expected(self, kind: Refusal) -> float:
         """Return the share of requests that is refused in this way whatever is in flight."""

@@ -18,7 +18,7 @@ Refusal: TypeAlias = Literal["concurrency", "rate", "overload", "unknown", "loca
 
 _CONFIRMED: Final = -3.0
 _ENOUGH_AFTER: Final = 12
-_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 200
+_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 120
 """Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
 _WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
 """Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
