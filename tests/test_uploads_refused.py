@@ -182,3 +182,11 @@ async def test_a_body_that_is_left_half_way_closes_its_file(tmp_path, monkeypatc
     await body.aclose()
     assert len(closed) == looked_at + 1
     await pieces.aclose()
+
+
+@pytest.mark.parametrize("name", ["a\ud800b", "a\nb", "a\x1b[31mb", "a\0b"])
+async def test_what_is_said_of_a_file_can_be_printed(name):
+    body = MultipartBody({}, ("file", (name, b"")), ANY)
+    with pytest.raises(InvalidFileError, match="is empty") as caught:
+        await body.prepare()
+    assert str(caught.value).isprintable()

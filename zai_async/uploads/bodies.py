@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, Final, Protocol, cast
 
+from zai_async._secrets import one_line
 from zai_async.errors import ConfigurationError, InvalidFileError
 from zai_async.models.encoding import encode
 from zai_async.models.files import Progress
@@ -86,6 +87,8 @@ class FilePart:
     def __init__(self, source: Source, limits: FileLimits, name: str) -> None:
         self.source = source
         self.name = name
+        # A name may hold what no terminal or log takes.
+        self._shown = one_line(name)
         self.head = b""
         self.size: int | None = None
         self._limits = limits
@@ -94,7 +97,7 @@ class FilePart:
     async def inspect(self) -> None:
         """Look at the file, and raise InvalidFileError if it must not be sent."""
         self.size, self.head = await self.source.inspect()
-        self._limits.check(self.name, self.head, self.size)
+        self._limits.check(self._shown, self.head, self.size)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the content; raise if it is not what was announced, which is known by now only."""
@@ -104,19 +107,19 @@ class FilePart:
             received += len(piece)
             if self.size is None:
                 if piece:
-                    self._limits.check(self.name, self.head, received)
+                    self._limits.check(self._shown, self.head, received)
             elif received > self.size:
                 break
             if piece:
                 yield piece
         if self.size is None:
-            self._limits.check(self.name, self.head, received)
+            self._limits.check(self._shown, self.head, received)
         elif received != self.size:
             # Something else than promised: the server would wait for the rest, or take a part
             # for the whole.
             there = "more" if received > self.size else f"{received}"
             raise InvalidFileError(
-                f"{self.name} has changed while it was sent: {self.size} bytes were announced, "
+                f"{self._shown} has changed while it was sent: {self.size} bytes were announced, "
                 f"{there} were there",
                 limit="size",
             )
