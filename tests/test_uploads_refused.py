@@ -190,3 +190,14 @@ async def test_what_is_said_of_a_file_can_be_printed(name):
     with pytest.raises(InvalidFileError, match="is empty") as caught:
         await body.prepare()
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(("size", "there"), [(2, "2"), (9, "more")])
+async def test_what_has_changed_says_how(tmp_path, size, there):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abcd")
+    body = MultipartBody({}, ("file", path), ANY)
+    await body.prepare()
+    path.write_bytes(bytes(size))
+    with pytest.raises(InvalidFileError, match=f"4 bytes were announced, {there} were there"):
+        _ = [piece async for piece in body]
