@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         WebSearch,
     )
     from zai_async.client import AsyncZai
+    from zai_async.conversation import Conversation
     from zai_async.errors import (
         AccountError,
         APIError,
@@ -175,6 +176,7 @@ __all__ = [
     "ConnectTimeoutError",
     "ConnectionLostError",
     "ContentPolicyError",
+    "Conversation",
     "Coordinator",
     "DeadlineError",
     "Decoder",
@@ -302,6 +304,7 @@ _HOMES = (
     "tools",
     "resources.account",
     "client",
+    "conversation",
 )
 
 

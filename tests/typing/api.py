@@ -17,6 +17,7 @@ from zai_async import (
     ChatCompletionChunk,
     ChatEvent,
     ChatStream,
+    Conversation,
     Coordinator,
     EventStream,
     EventTooLargeError,
@@ -403,3 +404,14 @@ async def structure(zai: AsyncZai) -> None:
         async for partial in stream:
             assert_type(partial, Any)
         assert_type(await stream.parsed(), Price)
+
+
+async def conversation(zai: AsyncZai) -> None:
+    """Turns have the types of the calls below them."""
+    chat = Conversation(zai, model="glm-5.3", max_history_tokens=9, temperature=0.1)
+    assert_type(await chat.send("Hi", max_rounds=2, top_p=0.5), ChatCompletion)
+    async with chat.stream("Hi") as stream:
+        assert_type(stream, ChatStream)
+    async with chat.run("Hi") as run:
+        assert_type(run, ToolRun)
+    assert_type(chat.fork(), Conversation)

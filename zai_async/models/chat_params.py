@@ -20,6 +20,7 @@ __all__ = [
     "FunctionCallParam",
     "FunctionParam",
     "FunctionToolParam",
+    "GenerationParams",
     "ImagePartParam",
     "InputAudioParam",
     "MCPParam",
@@ -332,13 +333,9 @@ class SensitiveWordCheckParam(TypedDict):
     status: Literal["ENABLE", "DISABLE"]
 
 
-class AnswerParams(CallParams, total=False):
-    """Parameters of a chat request, without the tools."""
+class GenerationParams(CallParams, total=False):
+    """How an answer is written, whatever it answers."""
 
-    model: Required[ChatModel | str]
-    """The model, such as ``"glm-5.3"``; any name is sent as it is."""
-    messages: Required[str | Sequence[MessageParam]]
-    """The conversation, or the one question as plain text. Answers may be given as received."""
     thinking: ThinkingParam | Mapping[str, Any]
     """Whether the model thinks first (GLM-4.5 and later)."""
     reasoning_effort: Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
@@ -370,6 +367,15 @@ class AnswerParams(CallParams, total=False):
     sensitive_word_check: SensitiveWordCheckParam
     watermark_enabled: bool
     """Whether generated media are marked; false needs a signed statement (bigmodel.cn)."""
+
+
+class AnswerParams(GenerationParams, total=False):
+    """Parameters of a chat request, without the tools."""
+
+    model: Required[ChatModel | str]
+    """The model, such as ``"glm-5.3"``; any name is sent as it is."""
+    messages: Required[str | Sequence[MessageParam]]
+    """The conversation, or the one question as plain text. Answers may be given as received."""
 
 
 class ChatParams(AnswerParams, total=False):
