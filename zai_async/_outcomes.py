@@ -12,17 +12,10 @@ from typing import Any
 
 import msgspec
 
-from zai_async.errors import (
-    EmptyAnswerError,
-    GenerationFailedError,
-    IncompleteError,
-    ResponseError,
-    StreamTruncatedError,
-)
+from zai_async.errors import EmptyAnswerError, GenerationFailedError, ResponseError
 from zai_async.models import (
     AgentReply,
     BinaryReply,
-    ChatCompletion,
     EmbeddingResponse,
     Handwriting,
     Image,
@@ -32,6 +25,7 @@ from zai_async.models import (
     Page,
     ParsedFile,
 )
+from zai_async.models.chat import ensure_proper_end
 from zai_async.models.chat import natural_outcome as judge
 from zai_async.models.tasks import known_state
 
@@ -56,39 +50,6 @@ Judge = Callable[[Any, Collection[str]], Outcome]
 
 # Sound comes as audio or as octets; under these labels something else does.
 _OTHER_MEDIA = ("json", "html", "xml", "event-stream", "text/plain")
-
-
-def ensure_proper_end(answer: ChatCompletion, allow: Collection[str] = ()) -> Outcome:
-    """Return the outcome of a chat answer, or raise if it is not usable.
-
-    Raises:
-        StreamTruncatedError: The answer stops without a finish reason, or lacks its tool calls.
-        GenerationFailedError: The platform lost the generation.
-        EmptyAnswerError: The answer has no content.
-    """
-    # What the answer says of itself, before what the caller is content with.
-    outcome = judge(answer)
-    # An answer that spent all its tokens on reasoning is known by both names.
-    starved = outcome == "empty" and (answer.finish_reason or "").lower() == "length"
-    if outcome in allow or (starved and "length" in allow):
-        return outcome
-    error: IncompleteError
-    if outcome == "truncated":
-        ends = "stops without a finish reason"
-        if answer.finish_reason:
-            ends = f"ends with {answer.finish_reason!r} but has no tool call"
-        error = StreamTruncatedError(f"the answer {ends}")
-    elif outcome == "network_error":
-        error = GenerationFailedError("the platform lost the generation half-way")
-    elif outcome == "empty":
-        what = "only reasoning" if answer.thinking else "nothing"
-        hint = "Reasoning used up max_tokens; raise max_tokens or lower the thinking effort."
-        error = EmptyAnswerError(f"the answer holds {what}", hint=hint if starved else None)
-    else:
-        return outcome
-    error.partial = answer
-    error.request_id = answer.request_id or answer.id or None
-    raise error
 
 
 def ensure_success(outcome: Outcome, allow: Collection[str] = ()) -> Outcome:

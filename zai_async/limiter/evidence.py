@@ -4,6 +4,7 @@ A limit is a step: below it requests pass, above it they are refused. Weather is
 refuses the same share whatever is in flight. The code of a refusal is where belief begins, and no
 more: relays send any code for either.
 
+* ``Refusals`` knows which requests were refused, to tell how many were in flight and fine.
 * ``Levels`` looks where refusals come, while there are any: a step in them is a limit, whatever the
   code, and if they come anywhere it is the weather.
 * ``Evidence`` compares what happens since the first refusal in doubt with what is usual. It takes a
@@ -11,13 +12,14 @@ more: relays send any code for either.
 """
 
 import math
-from typing import Final
+from bisect import bisect_left, insort
+from typing import Final, Protocol
 
 import msgspec
 
 from zai_async.limiter.trials import Refusal
 
-__all__ = ["Evidence", "Levels", "Rate"]
+__all__ = ["Evidence", "Levels", "Rate", "Refusals"]
 
 _MEMORY: Final = 200.0
 """Requests after which the usual share of refusals is forgotten."""
@@ -40,6 +42,38 @@ _ABOVE, _MOSTLY, _STEEP = 2.5, 0.4, 0.3
 _SEVERAL, _BY_CHANCE = 4.5, 1.5
 """Refusals among which a step would show; and how much of a step chance alone makes."""
 _TINY: Final = 1e-6
+_MOST_REFUSALS: Final = 4096
+
+
+class Numbered(Protocol):
+    """A request, as far as it is counted."""
+
+    number: int
+    refused_before: int
+
+
+class Refusals:
+    """Which requests were refused, to tell how many were in flight and fine at some moment."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._numbers: list[int] = []
+        self._forgotten = 0
+
+    def add(self, entry: Numbered) -> int:
+        """Note that a request was refused; return how many were that had been sent before it."""
+        earlier = self.since(entry) if self._numbers else 0
+        self.total += 1
+        insort(self._numbers, entry.number)
+        if len(self._numbers) > _MOST_REFUSALS:
+            del self._numbers[: _MOST_REFUSALS // 2]
+            self._forgotten += _MOST_REFUSALS // 2
+        return earlier
+
+    def since(self, entry: Numbered) -> int:
+        """Count those refused since this one was sent that had been sent before it."""
+        before = self._forgotten + bisect_left(self._numbers, entry.number)
+        return before - entry.refused_before
 
 
 class Rate(msgspec.Struct):

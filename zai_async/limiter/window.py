@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from zai_async.limiter.evidence import Refusals
 from zai_async.limiter.pace import SEEN
-from zai_async.limiter.refusals import Refusals
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.size import Size
 from zai_async.limiter.trials import Refusal

@@ -4,6 +4,7 @@ from zai_async.models import (
     account,
     agents,
     chat,
+    chat_chunks,
     chat_params,
     documents,
     files,
@@ -17,6 +18,7 @@ from zai_async.models import (
 from zai_async.models.account import *
 from zai_async.models.agents import *
 from zai_async.models.chat import *
+from zai_async.models.chat_chunks import *
 from zai_async.models.chat_params import *
 from zai_async.models.documents import *
 from zai_async.models.files import *
@@ -31,6 +33,7 @@ __all__: list[str] = []
 __all__ += account.__all__
 __all__ += agents.__all__
 __all__ += chat.__all__
+__all__ += chat_chunks.__all__
 __all__ += chat_params.__all__
 __all__ += documents.__all__
 __all__ += files.__all__

@@ -1,13 +1,20 @@
-"""Chat answers, whole and in pieces: https://docs.z.ai/api-reference/llm/chat-completion."""
+"""Chat answers, and how they end: https://docs.z.ai/api-reference/llm/chat-completion."""
 
 import builtins
+from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar, overload
 
 import msgspec
 from msgspec import field
 
 from zai_async._codes import Outcome
-from zai_async.errors import ToolCallMalformedError
+from zai_async.errors import (
+    EmptyAnswerError,
+    GenerationFailedError,
+    IncompleteError,
+    StreamTruncatedError,
+    ToolCallMalformedError,
+)
 from zai_async.models.json_object import JSONObject
 from zai_async.models.options import BY_FINISH_REASON
 from zai_async.models.reply import Reply
@@ -16,14 +23,9 @@ from zai_async.models.tolerant import Count
 __all__ = [
     "Audio",
     "ChatCompletion",
-    "ChatCompletionChunk",
     "Choice",
-    "ChunkChoice",
-    "ChunkFunction",
-    "ChunkToolCall",
     "CompletionTokensDetails",
     "ContentFilter",
-    "Delta",
     "FunctionCall",
     "Message",
     "PromptTokensDetails",
@@ -277,88 +279,6 @@ class ChatCompletion(Reply, kw_only=True):
         return outcome or natural_outcome(self)
 
 
-class ChunkFunction(JSONObject, kw_only=True, gc=False):
-    """A fragment of a function call."""
-
-    name: str | None = None
-    arguments: str | None = None
-    """The next piece of the JSON text, or all of it when ``tool_stream`` is off."""
-
-
-class ChunkToolCall(JSONObject, kw_only=True, gc=False):
-    """A fragment of a tool call; fragments of one call share ``index``."""
-
-    index: Count | None = None
-    id: str | None = None
-    """Set on the first fragment; later ones may repeat, blank or drop it."""
-    type: str | None = None
-    function: ChunkFunction | None = None
-
-
-# Hot: one of each is made for every token, so these four are outside of the garbage collector.
-# That is safe because JSON has no cycles.
-class Delta(JSONObject, kw_only=True, gc=False):
-    """What one chunk adds to the message."""
-
-    _aliases: ClassVar = {"reasoning": ("reasoning_content", str)}
-
-    role: str | None = None
-    content: Content = None
-    reasoning_content: str | None = None
-    tool_calls: list[ChunkToolCall] | None = None
-    audio: Audio | None = None
-
-
-class ChunkChoice(JSONObject, kw_only=True, gc=False):
-    """What one chunk adds to one choice."""
-
-    # Servers that were written for whole answers stream them in this form.
-    _aliases: ClassVar = {"message": ("delta", dict)}
-
-    index: Count = 0
-    delta: Delta = field(default_factory=Delta)
-    finish_reason: str | None = None
-    """Only on the last chunk of the choice; ``""`` means the same as absent."""
-    usage: Usage | None = None
-    """Only some gateways put it here."""
-
-
-class ChatCompletionChunk(JSONObject, kw_only=True, gc=False):
-    """One event of a streamed chat answer, as on the wire."""
-
-    # In the order of the wire: msgspec looks for the next key at the next field first.
-    id: str = ""
-    created: Count = 0
-    """Unix seconds."""
-    object: str | None = None
-    model: str | None = None
-    choices: list[ChunkChoice] = field(default_factory=list[ChunkChoice])
-    usage: Usage | None = None
-    """On the last chunk, next to ``finish_reason``."""
-    request_id: str | None = None
-    web_search: list[SearchResult] | None = None
-    content_filter: list[ContentFilter] | None = None
-    # Relays report a failure in the place of a chunk, with status 200 and in any shape.
-    error: Any = None
-    """An error object in place of a chunk; undecoded shapes included, hence any JSON value."""
-
-    @property
-    def text(self) -> str:
-        """The answer text that this chunk adds to the first choice."""
-        for choice in self.choices:  # a generator would take twice the time, at each token
-            if choice.index == 0:
-                return text_of(choice.delta.content)
-        return ""
-
-    @property
-    def thinking(self) -> str:
-        """The reasoning text that this chunk adds to the first choice."""
-        for choice in self.choices:
-            if choice.index == 0:
-                return choice.delta.reasoning_content or ""
-        return ""
-
-
 # Vision models answer in parts, of which a server may add kinds that hold no text.
 def text_of(content: Content) -> str:
     """Join the text parts of a content; a plain string is returned as it is."""
@@ -388,6 +308,39 @@ def natural_outcome(answer: ChatCompletion) -> Outcome:
         return "empty"
     # An agent that waits for calls would take the text for the final answer.
     return "truncated" if outcome == "tool_calls" and not called else outcome
+
+
+def ensure_proper_end(answer: ChatCompletion, allow: Collection[str] = ()) -> Outcome:
+    """Return the outcome of a chat answer, or raise if it is not usable.
+
+    Raises:
+        StreamTruncatedError: The answer stops without a finish reason, or lacks its tool calls.
+        GenerationFailedError: The platform lost the generation.
+        EmptyAnswerError: The answer has no content.
+    """
+    # What the answer says of itself, before what the caller is content with.
+    outcome = natural_outcome(answer)
+    # An answer that spent all its tokens on reasoning is known by both names.
+    starved = outcome == "empty" and (answer.finish_reason or "").lower() == "length"
+    if outcome in allow or (starved and "length" in allow):
+        return outcome
+    error: IncompleteError
+    if outcome == "truncated":
+        ends = "stops without a finish reason"
+        if answer.finish_reason:
+            ends = f"ends with {answer.finish_reason!r} but has no tool call"
+        error = StreamTruncatedError(f"the answer {ends}")
+    elif outcome == "network_error":
+        error = GenerationFailedError("the platform lost the generation half-way")
+    elif outcome == "empty":
+        what = "only reasoning" if answer.thinking else "nothing"
+        hint = "Reasoning used up max_tokens; raise max_tokens or lower the thinking effort."
+        error = EmptyAnswerError(f"the answer holds {what}", hint=hint if starved else None)
+    else:
+        return outcome
+    error.partial = answer
+    error.request_id = answer.request_id or answer.id or None
+    raise error
 
 
 def is_usable(call: ToolCall) -> bool:
