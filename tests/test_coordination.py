@@ -18,10 +18,12 @@ from tests import virtual_loop
 from tests.calls import ASK, COMPLETION, FINE, ask
 from tests.chat_wire import GOOD
 from zai_async import AsyncZai, ConfigurationError, Hooks, Limits, MachineSlots, SharedWindow
+from zai_async._clock import SystemClock
 from zai_async._version import __version__
 from zai_async.limiter import WindowEvent, WindowLink, WindowReply, WindowReport
-from zai_async.session import coordination
+from zai_async.session import coordination, queueing
 from zai_async.session.coordination import window_name
+from zai_async.session.sharing import SharedQueue
 from zai_async.testing import Emulator, FakeReply, FakeTransport
 
 ROOT = Path(__file__).parents[1]
@@ -314,6 +316,34 @@ def test_another_loop_goes_on_when_the_one_that_talks_has_ended():
     assert store.taken == 0
 
 
+async def test_what_happens_when_no_loop_is_left_is_told_later():
+    store = Store()
+    queue = SharedQueue(Limits.of(2), SystemClock(), store, "w")
+    assert queue.try_enter() is None
+    entry = await queue.enter(lambda: None)
+    closed = asyncio.new_event_loop()
+    closed.close()
+    talking, queue._talking = queue._talking, None
+    queue.waiting.timers.clear()
+    queue.leave(entry)  # nobody is there to tell it
+    queue.waiting.timers[closed] = None
+    queue._notify()
+    assert queue._talking is None
+    talking.cancel()
+    assert queue.try_enter() is None
+    queue._start()
+    queue._start()
+    await queue.aclose()
+    assert store.taken == 0
+
+
+async def test_a_waiter_that_has_left_does_not_fail():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    queueing._reject(future, OSError("the store is down"))
+    assert future.cancelled()
+
+
 async def _on_the_wall_clock(store, window, report):
     shared = store.windows.setdefault(window, SharedWindow(report.limits))
     return shared.exchange(report, time.monotonic())
@@ -560,6 +590,15 @@ async def test_what_dead_processes_have_left_is_removed(tmp_path):
     others = MachineSlots(tmp_path)
     await others.exchange("w", report("m"))
     assert len(list(folder.glob("*.process"))) == 2
+
+
+@unix
+async def test_a_process_whose_file_is_gone_has_ended(tmp_path):
+    slots = MachineSlots(tmp_path)
+    await slots.exchange("w", report("m", asks(1)))
+    for file in tmp_path.glob("*/*.process"):
+        file.unlink()
+    assert (await MachineSlots(tmp_path).exchange("w", report("m", asks(1)))).granted == (1,)
 
 
 HOLD = """

@@ -487,6 +487,18 @@ class TestWeather:
         levels.forget_above(4)
         assert levels.total.refused == 0
 
+    def test_a_limit_behind_the_code_of_a_busy_model_is_kept_to(self) -> None:
+        size = Size(start=12, least=1, most=12)
+        size.proven = 12
+        for number in range(60):
+            level = number // 2 % 6 + (7 if number % 2 else 1)
+            if level <= 6:
+                size.passed += 1
+                size.accepted(level, size.round)
+            else:
+                size.refused(level - 1, "overload", 0.1, size.round)
+        assert size.limit == 6
+
     def test_what_was_seen_long_ago_is_forgotten(self) -> None:
         levels = Levels()
         levels.passed(1000)

@@ -268,3 +268,24 @@ def test_limits_that_make_no_sense(limits):
 def test_limits_can_be_described():
     zai = AsyncZai(api_key="k", limits=Limits(start=2, most=3))
     assert zai.limits.snapshot() == {}
+
+
+def test_a_first_burst_is_bounded_although_no_call_has_told_its_size():
+    used = FakeReply.json({**COMPLETION, "usage": {"total_tokens": 100}})
+    transport = FakeTransport(FakeReply(headers=used.headers, steps=used.steps, delay=1.0))
+    limits = Limits(mode="fixed", start=20, tokens_per_minute=6000)
+
+    async def work():
+        async with (
+            client(transport=transport, limits=limits) as zai,
+            anyio.create_task_group() as group,
+        ):
+            for _ in range(20):
+                group.start_soon(ask, zai)
+            await anyio.sleep(0.5)
+            assert len(transport.requests) == 1
+            await anyio.sleep(1.0)
+            assert 3 <= len(transport.requests) <= 6  # 100 flow in per second, 500 at once
+
+    virtual_loop.run(work())
+    assert len(transport.requests) == 20

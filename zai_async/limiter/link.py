@@ -95,6 +95,9 @@ class WindowLink:
         self._tell(WindowEvent(entry.number, "asked", tokens))
         return entry
 
+    def expect(self, tokens: float) -> None:
+        """Leave those that wait as they were told of."""
+
     def admit(self, now: float) -> list[QueueEntry]:
         """Return the requests that may go, as has been heard since."""
         del now

@@ -35,7 +35,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: float | None = None
     """Requests sent per minute."""
     tokens_per_minute: float | None = None
-    """Tokens per minute: a call counts like those before it, and as it was when it is over."""
+    """Tokens per minute: a call counts like those before it, at first as 1,000, and as it was when
+    it is over."""
     burst: float | None = None
     """Seconds: what is allowed in this time may go at once. None is 5 s, or 30 requests if that is
     more, but never more than a minute's worth."""

@@ -179,6 +179,11 @@ class Window:
                 del self._background[other]
         return entry
 
+    def expect(self, tokens: float) -> None:
+        """Learn how many tokens each of those that wait will use."""
+        for entry in (*self._waiting, *self._resting):
+            entry.tokens = tokens
+
     def adopt(self, now: float) -> QueueEntry:
         """Count a request that is in flight already, whatever the window allows."""
         entry = QueueEntry()

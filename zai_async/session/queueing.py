@@ -18,6 +18,8 @@ from zai_async.limiter import QueueEntry, Refusal, Snapshot, Window, WindowLink
 
 __all__ = ["LimiterQueue", "WaitingList", "nest"]
 
+_FIRST_TOKENS: Final = 1000.0
+"""What a call is expected to use before any has told: else the first burst would have no bound."""
 _MEMORY: Final = 8
 """Calls after which most of what was known about their size is forgotten."""
 _CHECK: Final = 1.0
@@ -51,7 +53,7 @@ class LimiterQueue:
         self.window = window
         self.used_at = 0.0
         self.clock = clock
-        self._usual_tokens = 0.0
+        self._usual_tokens = _FIRST_TOKENS
         self._counted = 0
         self.start_clean()
 
@@ -128,6 +130,8 @@ class LimiterQueue:
             if tokens is not None:
                 self._counted = min(self._counted + 1, _MEMORY)
                 self._usual_tokens += (tokens - self._usual_tokens) / self._counted
+                if self._counted == 1:
+                    self.window.expect(self._usual_tokens)
             if self.waiting.waiters:
                 self.waiting.discard(entry)
 
