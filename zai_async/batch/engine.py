@@ -21,6 +21,7 @@ from zai_async.batch.outbox import Outbox
 from zai_async.batch.progress import Meter
 from zai_async.batch.results import BatchProgress, Failed, Ok, StopCause
 from zai_async.batch.rows import RowParser, RowRequest
+from zai_async.batch.server import ServerBackend
 from zai_async.batch.settings import RunSettings
 from zai_async.batch.signals import on_stop_signals
 from zai_async.batch.sources import RowSource
@@ -96,7 +97,8 @@ class Engine:
         self.stopped: StopCause | None = None
         self._open_source = open_source
         self._parser = parser
-        self._backend: Backend = CallBackend(self)
+        backend = CallBackend if settings.backend == "calls" else ServerBackend
+        self._backend: Backend = backend(self)
         self._number = 0
         self._task: asyncio.Task[Any] | None = None
 

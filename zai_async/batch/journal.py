@@ -8,6 +8,7 @@ its line is on the disk.
 import asyncio
 import os
 import stat
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from zai_async.batch.lines import parse_line
 from zai_async.batch.recovery import JournalError, Recovery
 from zai_async.batch.results import Failed, Ok, RunState, StopCause
 
-__all__ = ["Journal", "Manifest", "is_locked", "manifest_path"]
+__all__ = ["Journal", "Manifest", "ServerPart", "is_locked", "manifest_path"]
 
 T = TypeVar("T")
 
@@ -31,6 +32,15 @@ _MOST_ROWS: Final = 64
 _LONGEST_DELAY: Final = 0.05
 """Rows, and seconds, after which what has come together is written."""
 _PIECE: Final = 2**14
+
+
+class ServerPart(msgspec.Struct, kw_only=True):
+    """Rows that are, or are to be, a batch of the platform."""
+
+    number: int
+    rows: int
+    file_id: str | None = None
+    batch_id: str | None = None
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -51,6 +61,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     failed: int = 0
     tokens: int = 0
     cost: float = 0.0
+    parts: list[ServerPart] = []
+    """Batches of the platform that are not done."""
 
 
 def manifest_path(out: str | os.PathLike[str]) -> Path:
@@ -80,6 +92,7 @@ class Journal(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
+        self._saving = threading.Lock()
 
     def open(self, source: str | None, config: str, *, force: bool) -> None:
         """Lock the output, read what is there, and repair its end; blocking.
@@ -229,11 +242,12 @@ class Journal(Generic[T]):
         """Replace the manifest; blocking."""
         target = manifest_path(self.path)
         beside = target.with_name(f".{target.name}.part")
-        with beside.open("wb") as file:
+        # Progress and parts are noted by several threads; the last one must not be the older one.
+        with self._saving, beside.open("wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(target)
+            beside.replace(target)
 
     def close(self) -> None:
         """Close the output and let others have it; blocking."""

@@ -1,0 +1,190 @@
+"""Rows that batches of the platform answer, behind the same call."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from tests.batches import collect, lines_of, rows
+from tests.calls import FakeClock
+from zai_async import AsyncZai, ConfigurationError, TaskFailedError
+from zai_async.batch import Failed, Ok, server
+from zai_async.batch.journal import Manifest, ServerPart, manifest_path
+from zai_async.models import Batch, BatchResult, Page
+
+SERVER = {"model": "glm-5.3", "backend": "server"}
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "answers.jsonl"
+
+
+@pytest.fixture
+async def zai(zai_emulator):
+    # The pauses between polls are skipped.
+    async with AsyncZai(
+        base_url=zai_emulator.url, api_key="test", provider="bigmodel", clock=FakeClock()
+    ) as client:
+        yield client
+
+
+def created(emulator):
+    return [each for each in emulator.requests if each.operation == "batches.create"]
+
+
+def leftovers(out):
+    return [path.name for path in out.parent.glob("*.part-*")]
+
+
+async def test_the_platform_answers_the_rows(zai, zai_emulator, out):
+    zai_emulator.chat.reply("First.")
+    results = await collect(zai.batch.run(rows(3), out=out, **SERVER))
+    assert {key: type(each) for key, each in results.items()} == dict.fromkeys(
+        ["row-0", "row-1", "row-2"], Ok
+    )
+    assert results["row-0"].text == "First."
+    assert {line["custom_id"] for line in lines_of(out)} == results.keys()
+    assert len(created(zai_emulator)) == 1
+    assert leftovers(out) == []
+    assert json.loads(manifest_path(out).read_bytes())["parts"] == []
+    # The same output, whichever way its rows are answered.
+    report = await zai.batch.run(rows(4), out=out, model="glm-5.3")
+    assert (report.done, report.exit_code) == (4, 0)
+
+
+async def test_rows_that_fail_are_rows(zai, zai_emulator, out):
+    zai_emulator.chat.reply("", finish_reason="network_error")
+    bad = {"custom_id": "bad", "body": {"model": "nobody", "messages": "Hi."}}
+    other = {"custom_id": "other", "url": "/v4/embeddings", "body": {"model": "e", "input": "x"}}
+    given = [*rows(2), bad, other, {"custom_id": "none"}]
+    results = await collect(zai.batch.run(given, out=out, **SERVER))
+    kinds = {key: each.kind for key, each in results.items() if isinstance(each, Failed)}
+    assert kinds == {"row-0": "stream", "bad": "request", "other": "input", "none": "input"}
+    assert (await zai.batch.status(out)).failures == 4
+    assert await collect(zai.batch.run(rows(2)[1:], out=out, **SERVER)) == {}
+
+
+async def test_large_inputs_are_several_batches(zai, zai_emulator, out, monkeypatch):
+    monkeypatch.setattr(server, "_MOST_ROWS", 3)
+    report = await zai.batch.run(rows(10), out=out, concurrency=2, **SERVER)
+    assert report.done == 10
+    assert len(created(zai_emulator)) == 4
+
+
+@pytest.mark.parametrize("known", ["written", "uploaded", "created"])
+async def test_a_run_that_was_killed_goes_on_with_its_batches(zai, zai_emulator, out, known):
+    zai_emulator.tasks.polls = 10**9
+    run = zai.batch.run(rows(3), out=out, **SERVER)
+    reader = asyncio.create_task(collect(run))
+    while "batches.retrieve" not in {each.operation for each in zai_emulator.requests}:
+        await anyio.lowlevel.checkpoint()
+    assert run.progress.in_flight == 3
+    assert run.progress.limit is None
+    await run.aclose()
+    await reader
+    manifest = json.loads(manifest_path(out).read_bytes())
+    part = manifest["parts"][0]
+    assert part["batch_id"].startswith("batch_")
+    assert len(leftovers(out)) == 2
+    # What a kill at an earlier moment would have left behind.
+    if known != "created":
+        part["batch_id"] = None
+    if known == "written":
+        part["file_id"] = None
+    manifest_path(out).write_text(json.dumps(manifest))
+    zai_emulator.tasks.polls = 2
+    report = await zai.batch.run(rows(4), out=out, **SERVER)
+    assert report.done == 4
+    # One batch for the rows of the first run, unless nothing says that there is one; one for the
+    # row that is new.
+    assert len(created(zai_emulator)) == 2 + (known == "written")
+    assert leftovers(out) == []
+
+
+async def test_refusals_pause_the_run(zai, zai_emulator, out):
+    zai_emulator.fault(status=429, code="1113")
+    report = await zai.batch.run(rows(2), out=out, **SERVER)
+    assert (report.state, report.reason, report.exit_code) == ("paused", "billing", 3)
+    assert (await zai.batch.run(rows(2), out=out, **SERVER)).done == 2
+
+
+async def test_a_batch_that_is_cancelled_leaves_rows_without_answer(zai, zai_emulator, out):
+    zai_emulator.tasks.polls = 10**9
+    run = zai.batch.run(rows(2), out=out, **SERVER)
+    reader = asyncio.create_task(collect(run))
+    while "batches.retrieve" not in {each.operation for each in zai_emulator.requests}:
+        await anyio.lowlevel.checkpoint()
+    page = await zai.batches.list()
+    await zai.batches.cancel(page.data[0].id)
+    results = await reader
+    assert {each.kind for each in results.values()} == {"task"}
+    assert "cancelled" in results["row-0"].error.message
+
+
+async def test_a_batch_that_is_not_found_again_is_made(zai, zai_emulator, out, monkeypatch):
+    lines, keys = out.with_name(f"{out.name}.part-1.jsonl"), f"{out}.part-1.keys"
+    server._write_part((lines, type(lines)(keys)), [])
+    lines.write_text(
+        '{"custom_id":"row-xyz","method":"POST","url":"/v4/chat/completions","body":'
+        '{"model":"glm-5.3","messages":[{"role":"user","content":"Hi."}]}}\n'
+    )
+    file = await zai.files.create(file=lines, purpose="batch")
+    part = ServerPart(number=1, rows=1, file_id=file.id)
+    manifest_path(out).write_bytes(server.msgspec.json.encode(Manifest(parts=[part])))
+    assert (await zai.batch.run([], out=out, **SERVER)).state == "finished"
+    assert len(created(zai_emulator)) == 1
+
+
+async def test_a_run_that_is_stopped_before_it_begins(zai, zai_emulator, out):
+    run = zai.batch.run(rows(2), out=out, **SERVER)
+    run.stop()
+    assert await collect(run) == {}
+    assert created(zai_emulator) == []
+
+
+async def test_an_input_that_raises_ends_the_run(zai, out):
+    def broken():
+        raise LookupError
+        yield
+
+    with pytest.raises(LookupError):
+        await zai.batch.run(broken(), out=out, **SERVER)
+
+
+async def test_there_is_no_order(zai, out):
+    with pytest.raises(ConfigurationError, match="no order"):
+        await zai.batch.run(rows(2), out=out, ordered=True, **SERVER)
+
+
+def test_a_line_that_says_nothing():
+    failed = server._result_of("a", BatchResult(custom_id="a"))
+    assert (failed.kind, failed.error.message) == ("stream", "the row was refused")
+
+
+async def test_a_batch_is_looked_for_on_every_page():
+    asked = []
+
+    class Manager:
+        async def call(self, operation, params):
+            asked.append(params)
+            number = len(asked)
+            batches = [Batch(id=f"batch-{number}", input_file_id=f"file-{number}")]
+            return Page(data=batches, has_more=number < 3)
+
+    settings = SimpleNamespace(ordered=False)
+    backend = server.ServerBackend(SimpleNamespace(settings=settings, manager=Manager()))
+    assert await backend._find("file-3") == "batch-3"
+    assert asked == [{}, {"after": "batch-1"}, {"after": "batch-2"}]
+
+
+async def test_a_batch_that_nobody_knows_any_more_pauses_the_run(zai, out, monkeypatch):
+    async def gone(self):
+        raise TaskFailedError("gone")
+
+    monkeypatch.setattr(server.Task, "wait", gone)
+    report = await zai.batch.run(rows(1), out=out, **SERVER)
+    assert (report.state, report.reason) == ("paused", "task")

@@ -1,0 +1,266 @@
+"""Rows answered by batches of the platform: files of requests, worked through within a day.
+
+A part of the rows is one batch. What is about to be sent lies on the disk before it is sent, and
+the id of a batch is in the manifest before anybody asks how far it is: whenever the process ends,
+the next run goes on with the same batches. Documented for bigmodel.cn only.
+Source: https://docs.bigmodel.cn/cn/guide/tools/batch
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from zai_async import _operations as ep
+from zai_async._codes import CODES
+from zai_async._threads import to_the_end
+from zai_async._wire import find_fault, judge_results
+from zai_async.batch.intake import KnownRow
+from zai_async.batch.journal import ServerPart
+from zai_async.batch.keys import digest_of
+from zai_async.batch.results import Failed, Ok, RowError, StopCause
+from zai_async.batch.rows import RowRequest
+from zai_async.errors import ConfigurationError, TaskFailedError, ZaiError
+from zai_async.models import Batch, BatchResult
+from zai_async.models.encoding import encode
+from zai_async.models.extra import extra_of
+from zai_async.models.tasks import read_results
+from zai_async.tasks import BATCHES, Task
+
+if TYPE_CHECKING:
+    from zai_async.batch.engine import Engine
+
+__all__ = ["ServerBackend"]
+
+_URL: Final = "/v4/chat/completions"
+_MOST_ROWS: Final = 50_000
+_MOST_BYTES: Final = 90 * 2**20
+"""What one file may hold."""
+_MOST_PARTS: Final = 4
+"""Batches at a time, where the caller says nothing else."""
+
+
+class ServerBackend:
+    """Has the rows of a run answered by batches of the platform."""
+
+    def __init__(self, engine: "Engine") -> None:
+        if engine.settings.ordered:
+            raise ConfigurationError("batches of the platform know no order: ordered=False")
+        self._engine = engine
+        self._parts: dict[asyncio.Task[None], int] = {}
+        self._puller: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Rows in batches that are not done."""
+        return sum(self._parts.values())
+
+    @property
+    def limit(self) -> int | None:
+        """None: the platform works as fast as it likes."""
+        return None
+
+    def stop(self) -> None:
+        """Wait no longer; the batches go on, and the next run waits for them."""
+        for task in (*self._parts, *filter(None, [self._puller])):
+            task.cancel()
+
+    def notice(self) -> None:
+        """Nothing waits for whoever reads."""
+
+    def delivered(self, result: Ok | Failed, request: RowRequest) -> None:
+        """Nobody shares an answer here."""
+
+    async def work(self) -> None:
+        """Go on with the batches of earlier runs, and make those that are missing."""
+        self._puller = asyncio.get_running_loop().create_task(self._pull())
+        if self._engine.stopped is not None:
+            self.stop()
+        try:
+            await asyncio.wait([self._puller])
+            if self._parts:
+                await asyncio.wait(self._parts)
+        finally:
+            self.stop()
+            await asyncio.wait([self._puller, *self._parts])
+        for task in (self._puller, *self._parts):
+            if not task.cancelled():
+                task.result()
+
+    async def _pull(self) -> None:
+        engine = self._engine
+        # First of all those that are paid: their rows must not be bought again.
+        for part in tuple(engine.journal.manifest.parts):
+            self._begin(part)
+        if self._parts:
+            await asyncio.wait(self._parts)
+        requests, size = list[RowRequest](), 0
+        async with aclosing(aiter(engine.source)) as rows:
+            async for row in rows:
+                taken = engine.intake.take(row)
+                if isinstance(taken, KnownRow):
+                    engine.meter.skipped += 1
+                    continue
+                if isinstance(taken, RowRequest) and taken.operation is not ep.CHAT:
+                    fault = RowError(kind="input", message=f"url must be {_URL} for a batch")
+                    taken = Failed(key=taken.key, error=fault, row=taken.row)
+                if isinstance(taken, Failed):
+                    engine.settle(engine.number(), taken)
+                    continue
+                requests.append(taken)
+                size += len(taken.body)
+                if len(requests) >= _MOST_ROWS or size >= _MOST_BYTES:
+                    await self._add(requests)
+                    requests, size = [], 0
+        if requests:
+            await self._add(requests)
+
+    async def _add(self, requests: list[RowRequest]) -> None:
+        """Write a part to the disk, and begin it when there is room for another batch."""
+        journal, most = self._engine.journal, self._engine.settings.concurrency or _MOST_PARTS
+        while len([task for task in self._parts if not task.done()]) >= most:
+            await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
+        number = 1 + max((part.number for part in journal.manifest.parts), default=0)
+        part = ServerPart(number=number, rows=len(requests))
+        await to_the_end(partial(_write_part, self._paths(part), requests))
+        await self._note(part)
+        self._begin(part)
+
+    def _begin(self, part: ServerPart) -> None:
+        task = asyncio.get_running_loop().create_task(self._finish(part))
+        self._parts[task] = part.rows
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        # A task that has failed is looked at when all have ended.
+        if not task.cancelled() and task.exception() is None:
+            del self._parts[task]
+
+    def _paths(self, part: ServerPart) -> tuple[Path, Path]:
+        """Return where the requests of a part are, and the keys of its rows."""
+        front = f"{os.fspath(self._engine.settings.out)}.part-{part.number}"
+        return Path(f"{front}.jsonl"), Path(f"{front}.keys")
+
+    async def _note(self, part: ServerPart, *, over: bool = False) -> None:
+        """Write down in the manifest how far a part is."""
+        journal = self._engine.journal
+        others = [each for each in journal.manifest.parts if each.number != part.number]
+        journal.manifest = msgspec.structs.replace(
+            journal.manifest, parts=others if over else [*others, part]
+        )
+        await to_the_end(journal.save)
+
+    async def _finish(self, part: ServerPart) -> None:
+        """Have a part worked on, and write down what became of its rows."""
+        try:
+            batch = await self._wait_for(part)
+            await self._collect(part, batch)
+        except ZaiError as error:
+            # The batch may have been made all the same: the next run finds out.
+            cause = StopCause("paused", error.kind, str(error), error.retry_at)
+            self._engine.stop(cause)
+
+    async def _wait_for(self, part: ServerPart) -> Batch:
+        manager = self._engine.manager
+        if part.file_id is None:
+            params = {"file": self._paths(part)[0], "purpose": "batch"}
+            part.file_id = (await manager.call(ep.FILE_UPLOAD, params)).id
+            await self._note(part)
+        elif part.batch_id is None:
+            part.batch_id = await self._find(part.file_id)
+        if part.batch_id is None:
+            params = {"input_file_id": part.file_id, "endpoint": _URL}
+            part.batch_id = (await manager.call(ep.BATCH_CREATE, params)).id
+        await self._note(part)
+        try:
+            return await Task(BATCHES, {"batch_id": part.batch_id}, engine=manager).wait()
+        except TaskFailedError as error:
+            if isinstance(error.partial, Batch):
+                return error.partial  # what it has done until then is paid for
+            raise
+
+    async def _find(self, file_id: str) -> str | None:
+        """Return the batch that was made of a file, if the process ended before it was noted."""
+        params: dict[str, str] = {}
+        while True:
+            page = await self._engine.manager.call(ep.BATCH_LIST, params)
+            for batch in page.data:
+                if batch.input_file_id == file_id:
+                    return str(batch.id)
+            after = page.next_after
+            if after is None or after == params.get("after"):
+                return None
+            params = {"after": after}
+
+    async def _collect(self, part: ServerPart, batch: Batch) -> None:
+        engine, paths = self._engine, self._paths(part)
+        keys = await to_the_end(partial(_read_keys, paths[1]))
+        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+            file = await engine.manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
+            for result in judge_results(read_results(file.content)):
+                key = keys.pop(result.custom_id, None)
+                if key is not None:
+                    self._settle(key, _result_of(key, result))
+        for key in keys.values():
+            text = f"the batch is {batch.status or 'over'}, and has no answer for this row"
+            self._settle(key, Failed(key=key, error=RowError(kind="task", message=text)))
+        await engine.journal.settle()
+        await self._note(part, over=True)
+        for path in paths:
+            await to_the_end(partial(path.unlink, missing_ok=True))
+
+    def _settle(self, key: str, result: Ok | Failed) -> None:
+        model = str(getattr(result.answer, "model", "")) if isinstance(result, Ok) else ""
+        request = RowRequest(key=key, operation=ep.CHAT, model=model, body=b"{}")
+        self._engine.settle(self._engine.number(), result, request)
+
+
+def _server_id(key: str) -> str:
+    """Return the id of a row within a batch, where ids of fewer than six characters are refused."""
+    return f"row-{digest_of(key).hex()}"
+
+
+def _write_part(paths: tuple[Path, Path], requests: list[RowRequest]) -> None:
+    lines, keys = paths
+    _write(keys, (msgspec.json.encode((_server_id(one.key), one.key)) for one in requests))
+    front = b'{"custom_id":"%b","method":"POST","url":"/v4/chat/completions","body":%b}'
+    _write(lines, (front % (_server_id(one.key).encode(), one.body) for one in requests))
+
+
+def _write(path: Path, lines: Iterator[bytes]) -> None:
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(line.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_keys(path: Path) -> dict[str, str]:
+    decode = msgspec.json.Decoder(tuple[str, str]).decode
+    return dict(decode(line) for line in path.read_bytes().splitlines())
+
+
+def _result_of(key: str, result: BatchResult) -> Ok | Failed:
+    completion, error, response = result.completion, result.error, result.response
+    if completion is not None:
+        return Ok(key=key, answer=completion, body=encode(completion))
+    code, message = ("", "") if error is None else (error.code, error.message)
+    status, body = (None, None) if response is None else (response.status_code, response.body)
+    fault = None if body is None else find_fault(dict(extra_of(body)))
+    if fault is not None:
+        code, message = fault.code or code, fault.message or message
+    known = CODES.get(code)
+    kind = known.kind if known is not None else "server" if fault is not None else "stream"
+    failed = RowError(
+        kind=kind,
+        message=message or "the row was refused",
+        code=code or None,
+        status_code=status,
+    )
+    partial = None if body is None or fault is not None else encode(body)
+    return Failed(key=key, error=failed, partial=partial, attempts=1)
