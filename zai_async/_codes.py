@@ -47,9 +47,10 @@ Outcome = Literal[
     "truncated",  # the answer stops before its end
     "empty",  # it ended well but said nothing
     "restarted",  # the platform began anew after a part had been handed out
+    "repetition",  # it went in circles, and its stream was closed by a guard
     "error",  # an error was reported inside the answer
 ]
-"""How a call ended. The last five raise unless ``CallOptions.allow`` names them."""
+"""How a call ended. The last six raise unless ``CallOptions.allow`` names them."""
 
 
 class Meaning(NamedTuple):

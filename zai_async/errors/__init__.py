@@ -39,6 +39,7 @@
     │   ├── StreamRestartedError                  a second generation began after shown text
     │   ├── StreamStalledError (TimeoutError)     no data received for too long
     │   ├── GenerationFailedError                 finish reason ``network_error``
+    │   ├── RepetitionError                       the model went in circles; ``unit``
     │   ├── EmptyAnswerError                      reasoning only, or nothing at all
     │   └── ToolCallError                         a tool call that cannot be used; ``raw``
     │       ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
@@ -58,6 +59,7 @@ from zai_async.errors.generations import (
     EmptyAnswerError,
     GenerationFailedError,
     IncompleteError,
+    RepetitionError,
     RunLimitError,
     StreamMalformedError,
     StreamRestartedError,
@@ -145,6 +147,7 @@ __all__ = [
     "ProxyError",
     "QuotaError",
     "RateLimitError",
+    "RepetitionError",
     "RequestTimeoutError",
     "ResponseError",
     "RunLimitError",

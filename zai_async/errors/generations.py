@@ -9,6 +9,7 @@ __all__ = [
     "EmptyAnswerError",
     "GenerationFailedError",
     "IncompleteError",
+    "RepetitionError",
     "RunLimitError",
     "StreamMalformedError",
     "StreamRestartedError",
@@ -78,6 +79,17 @@ class GenerationFailedError(IncompleteError):
     # Not retried by this package: the lost tokens may be billed, and new ones are.
     outcome: Outcome = "network_error"
     retryable = True
+
+
+class RepetitionError(IncompleteError):
+    """The model repeated one phrase, ``unit``, until a ``RepetitionGuard`` closed the stream."""
+
+    outcome: Outcome = "repetition"
+    retryable = True
+
+    def __init__(self, message: str, *, unit: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.unit = unit
 
 
 class EmptyAnswerError(IncompleteError):

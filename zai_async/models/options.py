@@ -17,6 +17,7 @@ __all__ = [
     "CallParams",
     "Outcome",
     "Price",
+    "RepetitionGuard",
     "Timeout",
 ]
 
@@ -128,6 +129,25 @@ class Budget(Struct, kw_only=True):
         self.cost_spent += cost
 
 
+class RepetitionGuard(Struct, frozen=True):
+    """Close a stream in which the model does nothing but repeat itself, which is paid for.
+
+    Thinking, text and the arguments of tool calls are watched, each on its own.
+
+    Raises ValueError for a number of characters in which the unit would not stand four times.
+    """
+
+    chars: int = 1400
+    """How long the end of a text has to be nothing but repetition."""
+    max_unit: int = 200
+    """The longest phrase that is recognized, in characters."""
+
+    def __post_init__(self) -> None:
+        if not 0 < 4 * self.max_unit <= self.chars:
+            text = f"max_unit must be above 0 and at most a quarter of chars, not {self.max_unit!r}"
+            raise ValueError(text)
+
+
 class CallOptions(Struct, frozen=True):
     """Change for one call what the client is set to.
 
@@ -154,6 +174,8 @@ class CallOptions(Struct, frozen=True):
     """Whether to wait, within the deadline, for a plan's allowance; None keeps the client's."""
     keep_raw: bool = False
     """Whether the answer keeps its bytes in ``raw``."""
+    repetition: RepetitionGuard | None = None
+    """Whether a chat stream is closed when the model goes in circles."""
     priority: Literal["normal", "background"] = "normal"
     """A call in the background lets others go first that wait for a permit, 20 of them at most."""
 

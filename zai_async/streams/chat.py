@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import cast
 
-from zai_async._protocol import ChatDecoder
+from zai_async._protocol import ChatDecoder, DecoderContext
 from zai_async._protocol.events import ChatEvent, EventBuilder
 from zai_async.errors import ZaiError
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Usage
 from zai_async.streams.event_stream import EventStream
+from zai_async.streams.guarded import GuardedReader
 from zai_async.streams.interfaces import StreamCall
 from zai_async.streams.reader import StreamReader
 from zai_async.streams.views import EventIterator, TextIterator, claim
@@ -26,7 +27,14 @@ class ChatStream(EventStream[ChatCompletionChunk]):
     """
 
     def __init__(self, call: StreamCall) -> None:
-        super().__init__(StreamReader(call, lambda context: ChatDecoder(context=context)))
+        guard = call.options.repetition
+
+        def decoder(context: DecoderContext) -> ChatDecoder:
+            return ChatDecoder(context=context)
+
+        super().__init__(
+            StreamReader(call, decoder) if guard is None else GuardedReader(call, decoder, guard)
+        )
         self._event_source = _EventSource(self._reader)
 
     @property
