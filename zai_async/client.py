@@ -44,6 +44,7 @@ from zai_async.providers import (
 )
 from zai_async.resources import Resources
 from zai_async.resources.account import EndpointCheck, check_endpoints
+from zai_async.resources.deferred import batching
 from zai_async.retry import RetryPolicy
 from zai_async.session import (
     Coordinator,
@@ -235,9 +236,7 @@ class AsyncZai(Resources):
     @property
     def batch(self) -> "Batching":
         """Many rows, each answered once: ``zai.batch.run(rows, out="answers.jsonl")``."""
-        from zai_async.batch import Batching  # noqa: PLC0415 - most programs need none of it
-
-        return Batching(self._manager)
+        return batching(self._manager)
 
     @property
     def limits(self) -> LimitsView:

@@ -1,6 +1,6 @@
 """``zai.chat`` and ``zai.agents``: answers that come whole, as a stream, or from a task."""
 
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from zai_async import _operations as ep
 from zai_async.errors import StructuredOutputError
@@ -14,12 +14,16 @@ from zai_async.models import (
     ChatResult,
     Usage,
 )
+from zai_async.models.tool_runs import ResumeParams, RunParams
+from zai_async.resources.deferred import tool_run
 from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
 from zai_async.streams import AgentStream, ChatStream, ParsedStream
 from zai_async.structured import AnswerFormat, ParsedCompletion
 from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
-from zai_async.tools import ResumeParams, RunParams, RunState, ToolRun
+
+if TYPE_CHECKING:
+    from zai_async.tools import RunState, ToolRun
 
 __all__ = ["Agents", "Chat", "Completions"]
 
@@ -138,7 +142,7 @@ class Completions(Resource):
         answer_format = AnswerFormat[Any](kind)
         return ParsedStream(self.stream(**answer_format.request(params)), answer_format)
 
-    def run_tools(self, **params: Unpack[RunParams]) -> ToolRun:
+    def run_tools(self, **params: Unpack[RunParams]) -> "ToolRun":
         """Ask the model, make the calls that it wants, and ask again until it is done.
 
         Nothing is sent before the run is entered with ``async with`` and read. The calls of one
@@ -150,9 +154,9 @@ class Completions(Resource):
 
         Source: https://docs.z.ai/guides/capabilities/function-calling
         """
-        return ToolRun(self.stream, params)
+        return tool_run(self.stream, params)
 
-    def resume_tools(self, state: RunState, **params: Unpack[ResumeParams]) -> ToolRun:
+    def resume_tools(self, state: "RunState", **params: Unpack[ResumeParams]) -> "ToolRun":
         """Go on with a run that waits for decisions, was stopped, or has failed.
 
         ``state`` is what ``run.pending``, ``run.state`` or a checkpoint was. A call that has been
@@ -163,7 +167,7 @@ class Completions(Resource):
         Raises:
             ConfigurationError: No call waits for one of the decisions.
         """
-        return ToolRun(self.stream, params, state)
+        return tool_run(self.stream, params, state)
 
     async def submit(self, **params: Unpack[ChatParams]) -> Task[ChatResult]:
         """Submit a completion that is written while nobody waits.

@@ -1,5 +1,6 @@
 """Functions that a model may call, and the turns of a conversation in which it does."""
 
+from zai_async.models.tool_runs import Decision, ResumeParams, RunOptions, RunParams
 from zai_async.tools.events import (
     RoundStarted,
     RunEvent,
@@ -11,7 +12,7 @@ from zai_async.tools.events import (
     ToolStarted,
 )
 from zai_async.tools.execution import current_tool_call, report_progress
-from zai_async.tools.params import Decision, ResumeParams, RunOptions, RunParams, ToolLike
+from zai_async.tools.params import ToolLike
 from zai_async.tools.run import ToolRun
 from zai_async.tools.state import RunState, ToolRecord
 from zai_async.tools.tool import Tool, ToolError, ToolOptions, tool

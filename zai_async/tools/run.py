@@ -28,6 +28,7 @@ from zai_async.models import (
     ToolCall,
     Usage,
 )
+from zai_async.models.tool_runs import Decision, RunOptions
 from zai_async.streams import ChatStream
 from zai_async.tools.events import (
     RoundStarted,
@@ -38,7 +39,7 @@ from zai_async.tools.events import (
     ToolStarted,
 )
 from zai_async.tools.execution import RunningCall, run_call
-from zai_async.tools.params import Decision, RunOptions, read_tools
+from zai_async.tools.params import read_tools
 from zai_async.tools.state import RunState, ToolRecord
 from zai_async.tools.tool import Tool
 
