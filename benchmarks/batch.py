@@ -64,13 +64,12 @@ def rates(size: float, rounds: int) -> dict[str, Any]:
             print(f"{name} is left out, there is no module {CONTESTANTS[name][1]}", flush=True)
     with server(50) as url:
         for number in range(rounds):
-            start = number % len(present)
+            start = number % max(1, len(present))
             for name in present[start:] + present[:start]:
                 own = rows // SLOW.get(name, 1)
-                command = [sys.executable, "-m", "benchmarks.batch", "--work", name, url, str(own)]
-                answer = subprocess.run(
-                    command, stdout=subprocess.PIPE, text=True, timeout=600, check=False
-                )
+                command = [sys.executable, "-m", "benchmarks.batch_contestants"]
+                command += [name, url, str(own)]
+                answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
                 if answer.returncode:
                     print(f"{name} is left out, it failed", flush=True)
                     present.remove(name)
@@ -98,7 +97,7 @@ async def remember(url: str, rows: int) -> dict[str, float]:
             done, begun = 0, time.perf_counter()
             async for _ in zai.batch.run(given, out=out, model=MODEL, concurrency=AT_ONCE):
                 done += 1
-                if done in {1_000, 10_000, 100_000, rows}:
+                if done in {1_000, 10_000, 100_000, rows // 2, rows}:
                     marks[done] = resident(os.getpid())
                     print(f"{done:,} rows: {marks[done]:.1f} MiB", file=sys.stderr, flush=True)
             wall = time.perf_counter() - begun

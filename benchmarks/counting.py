@@ -61,11 +61,13 @@ class Counts:
         self.asked: Counter[bytes] = Counter()
         self.answered = self.refused = self.in_flight = self.peak = 0
         self.possible = 0.0
+        self.first: float | None = None
         self.last: float | None = None
 
     def pass_time(self) -> None:
         """Add what would have been possible since the last request or answer."""
         now = time.monotonic()
+        self.first = self.first or now
         if self.last is not None and self.latency:
             self.possible += (now - self.last) * self.limit / self.latency
         self.last = now
@@ -78,6 +80,7 @@ class Counts:
             "refused": self.refused,
             "peak": self.peak,
             "possible": self.possible if self.possible < float("inf") else 0.0,
+            "seconds": (self.last or 0.0) - (self.first or 0.0),
             "cpu": time.process_time(),
         }
 
