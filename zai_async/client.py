@@ -49,12 +49,10 @@ from zai_async.retry import RetryPolicy
 from zai_async.session import (
     Coordinator,
     Hooks,
-    KeyRing,
-    KeyRingManager,
     LimitsView,
-    SessionManager,
     Sessions,
     Settings,
+    manager_for,
 )
 from zai_async.tasks import Task
 
@@ -206,10 +204,7 @@ class AsyncZai(Resources):
             coordinator=coordinator,
             prices=prices,
         )
-        if len(keys) > 1:
-            self._attach(KeyRingManager(settings, sessions, KeyRing(keys)))
-        else:
-            self._attach(SessionManager(settings, sessions))
+        self._attach(manager_for(settings, sessions, keys))
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a client that differs in these settings and shares the connections."""

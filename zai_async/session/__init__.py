@@ -13,7 +13,7 @@ from zai_async.session.hooks import (
     StartEvent,
 )
 from zai_async.session.in_flight import LimitsView
-from zai_async.session.keys import KeyRing, KeyRingManager
+from zai_async.session.keys import manager_for
 from zai_async.session.manager import LoopSession, SessionManager, Sessions
 from zai_async.session.settings import Settings
 
@@ -23,8 +23,6 @@ __all__ = [
     "Coordinator",
     "FinishEvent",
     "Hooks",
-    "KeyRing",
-    "KeyRingManager",
     "LimitsView",
     "LoopSession",
     "MachineSlots",
@@ -36,4 +34,5 @@ __all__ = [
     "Sessions",
     "Settings",
     "StartEvent",
+    "manager_for",
 ]

@@ -17,7 +17,7 @@ from zai_async.session.call import Call
 from zai_async.session.manager import SessionManager, Sessions
 from zai_async.session.settings import Settings
 
-__all__ = ["KeyRing", "KeyRingManager"]
+__all__ = ["KeyRing", "KeyRingManager", "manager_for"]
 
 T = TypeVar("T")
 
@@ -167,3 +167,10 @@ class KeyRingManager(SessionManager):
             return -math.inf if paused else limit - figures.in_flight - figures.waiting
 
         return sorted(able, key=room, reverse=True)
+
+
+def manager_for(settings: Settings, sessions: Sessions, keys: Sequence[Secret]) -> SessionManager:
+    """Return what makes the calls of a client with these keys, of which there is at least one."""
+    if len(keys) == 1:
+        return SessionManager(settings, sessions)
+    return KeyRingManager(settings, sessions, KeyRing(keys))
