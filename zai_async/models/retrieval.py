@@ -185,7 +185,7 @@ class EmbeddingParams(CallParams, total=False):
     model: Required[Literal["embedding-3", "embedding-2"] | str]
     """``embedding-3`` or ``embedding-2``."""
     input: Required[str | Sequence[str]]
-    """For embedding-3 at most 64 texts of 3072 tokens each."""
+    """Texts, for embedding-3 of at most 3072 tokens each; more than 64 take several requests."""
     dimensions: int
     """256, 512, 1024 or 2048 for embedding-3 (default 2048); embedding-2 always has 1024."""
     request_id: str

@@ -1,6 +1,10 @@
 """The tools: services of a single operation, and the parser of files."""
 
-from typing import Literal, Unpack
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Literal, Unpack
+
+from msgspec.structs import replace
 
 from zai_async import _operations as ep
 from zai_async.models import (
@@ -23,7 +27,9 @@ from zai_async.models import (
     SearchResponse,
     TokenCount,
     TokenizerParams,
+    Usage,
 )
+from zai_async.resources.parts import in_parts
 from zai_async.resources.resource import Resource
 from zai_async.tasks import PARSED_FILES, Task, submit_file
 
@@ -38,6 +44,8 @@ __all__ = [
     "Tokenizer",
     "WebSearchGroup",
 ]
+
+_MOST_TEXTS: Final = 64
 
 
 class Tokenizer(Resource):
@@ -135,11 +143,37 @@ class Embeddings(Resource):
     """``zai.embeddings``: texts as vectors; documented for bigmodel.cn only."""
 
     async def create(self, **params: Unpack[EmbeddingParams]) -> EmbeddingResponse:
-        """Turn texts into vectors.
+        """Turn any number of texts into vectors.
+
+        The platform takes 64 at a time: more are sent in several requests at the same time. The
+        vectors are in the order of the texts, ``usage`` and ``attempts`` are those of all
+        requests, and a deadline holds for each. If one of them fails, so does the call.
+
+        Raises:
+            ResponseError: A vector is missing.
 
         Source: https://docs.bigmodel.cn/cn/guide/models/embedding/embedding-3
         """
-        return await self._manager.call(ep.EMBEDDINGS, params)
+        texts: Any = params.get("input")
+        if isinstance(texts, str) or not isinstance(texts, Sequence) or len(texts) <= _MOST_TEXTS:
+            return await self._manager.call(ep.EMBEDDINGS, params)
+        starts = range(0, len(texts), _MOST_TEXTS)
+        bodies = [{**params, "input": texts[start : start + _MOST_TEXTS]} for start in starts]
+        if "request_id" in params:  # which is unique
+            bodies = [
+                {**body, "request_id": f"{params['request_id']}-{number}"}
+                for number, body in enumerate(bodies)
+            ]
+        parts = await in_parts([partial(self._manager.call, ep.EMBEDDINGS, b) for b in bodies])
+        whole = parts[0]
+        whole.data = [
+            replace(each, index=each.index + start)
+            for start, part in zip(starts, parts, strict=True)
+            for each in part.data
+        ]
+        whole.usage = sum((part.usage for part in parts), Usage())
+        vars(whole)["attempts"] = tuple(each for part in parts for each in part.attempts)
+        return whole
 
 
 class Rerank(Resource):
