@@ -211,7 +211,7 @@ class SharedModel(RuleBasedStateMachine):
         assert set(self.shared.members) == members
 
 
-EFFORT = settings(max_examples=times(1000, 25), stateful_step_count=times(60, 25), deadline=None)
+EFFORT = settings(max_examples=times(200, 25), stateful_step_count=times(50, 25), deadline=None)
 TestWindowModel = WindowModel.TestCase
 TestWindowModel.settings = EFFORT
 TestSharedModel = SharedModel.TestCase

@@ -201,7 +201,7 @@ class Window:
             entry = next(iter(self._waiting))
             if self._is_metered and self._funded_at(entry, now) > now:
                 break
-            if self._is_full() and (self._pauses or not self._size.grow(now)):
+            if self._is_full() and (self._is_over() or not self._size.grow(now)):
                 break
             del self._waiting[entry]
             self._background.pop(entry, None)
@@ -222,7 +222,7 @@ class Window:
             if entry is not None and self._is_metered:
                 turn = self._funded_at(entry, now)
             return max(now, self._paused_until, turn)
-        moment = math.inf if self._pauses else self._size.probe_at()
+        moment = math.inf if self._is_over() else self._size.probe_at()
         if self._unsure:
             moment = min(moment, next(iter(self._unsure)).sent_at + self._patience)
         if not self._waiting:
@@ -356,6 +356,10 @@ class Window:
     def _funded_at(self, entry: QueueEntry, now: float) -> float:
         """Return when the rates, those that are known and that which was found, let it go."""
         return -math.inf if self._rates is None else self._rates.ready_at(entry.tokens, now)
+
+    def _is_over(self) -> bool:
+        # What is in flight since before a cut leaves no room for a probe.
+        return self._pauses > 0 or len(self._running) > self._size.limit
 
     def _is_full(self) -> bool:
         return len(self._running) >= (1 if self._pauses else self._size.limit)
