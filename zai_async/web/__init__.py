@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         ToolOutput,
         UrlSource,
     )
+    from zai_async.web.redis_replay import RedisReplay
+    from zai_async.web.relay import Relay
+    from zai_async.web.replay import KeptAnswer, MemoryReplay, Replay, ReplayGap, ReplayHead
     from zai_async.web.responses import EventResponse, sse_response
     from zai_async.web.ui_messages import UIMessageEncoder
     from zai_async.web.ui_requests import (
@@ -35,10 +38,17 @@ __all__ = [
     "DataPart",
     "DocumentSource",
     "EventResponse",
+    "KeptAnswer",
+    "MemoryReplay",
     "MetadataPart",
     "OpenAIEncoder",
     "Protocol",
+    "RedisReplay",
+    "Relay",
     "RelayedFile",
+    "Replay",
+    "ReplayGap",
+    "ReplayHead",
     "TextEncoder",
     "ToolApproval",
     "ToolApprovalRequest",
@@ -60,6 +70,9 @@ _HOMES = (
     "ui_requests",
     "openai_stream",
     "responses",
+    "replay",
+    "redis_replay",
+    "relay",
     "aiohttp_server",
 )
 

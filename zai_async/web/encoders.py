@@ -7,7 +7,7 @@ sends them calls ``encode()`` for each event and then exactly one of ``end()``, 
 
 import abc
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from zai_async._protocol.events import Finished, TextDelta
 from zai_async.errors import StreamTruncatedError, ZaiError
@@ -24,6 +24,8 @@ nothing but the text."""
 class AnswerEncoder(abc.ABC):
     """Turns the events of one answer into the bytes of a protocol."""
 
+    protocol: ClassVar[str]
+    """The name under which a replay finds the encoder again."""
     headers: ClassVar[Mapping[str, str]] = EVENT_STREAM
     heartbeat: ClassVar[bytes] = HEARTBEAT
     """What keeps a silent connection alive, between two events; none where all bytes are text."""
@@ -33,6 +35,11 @@ class AnswerEncoder(abc.ABC):
         """The last end of a step that nothing has followed yet."""
         self.is_cut = False
         """Whether the answer failed in a way that only a connection that breaks can tell."""
+
+    @classmethod
+    def restored(cls, frames: bytes) -> Self:  # noqa: ARG003 - for those that keep a state
+        """Return an encoder that can end an answer of which these frames have been sent."""
+        return cls()
 
     @abc.abstractmethod
     def encode(self, event: RelayedEvent) -> bytes:
@@ -66,6 +73,7 @@ class TextEncoder(AnswerEncoder):
     There is no way to say in it that an answer failed: its connection is broken off instead.
     """
 
+    protocol = "text"
     headers = EVENT_STREAM | {"content-type": "text/plain; charset=utf-8"}
     heartbeat = b""
 

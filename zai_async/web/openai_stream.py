@@ -49,6 +49,8 @@ class OpenAIEncoder(AnswerEncoder):
         include_usage: Whether a last chunk without choices tells the token counts.
     """
 
+    protocol = "openai"
+
     def __init__(
         self,
         model: str = "",

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import TypeVar
 
 from zai_async.errors import ZaiError
 from zai_async.streams.combinators import coalesce
@@ -9,7 +11,32 @@ from zai_async.web.encoders import AnswerEncoder
 from zai_async.web.parts import RelayedEvent
 from zai_async.web.source import AnswerSource
 
-__all__ = ["frames_of"]
+__all__ = ["frames_of", "with_silences"]
+
+T = TypeVar("T")
+
+
+async def with_silences(
+    items: AsyncIterator[T], seconds: float | None
+) -> AsyncGenerator[T | None, None]:
+    """Yield items, and None whenever there has been none for so long.
+
+    The items have to survive a read that is cancelled.
+    """
+    while True:
+        timer = asyncio.timeout(seconds)
+        try:
+            async with timer:
+                item = await anext(items)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            # Some errors of ours are timeouts as well.
+            if not timer.expired():
+                raise
+            yield None
+        else:
+            yield item
 
 
 async def frames_of(
@@ -27,23 +54,13 @@ async def frames_of(
     events: AsyncIterator[RelayedEvent] = source
     if max_delay > 0:
         events = coalesce(source, max_delay)
-    beat = encoder.heartbeat
+    silence = heartbeat if encoder.heartbeat else None
     try:
-        while True:
-            timer = asyncio.timeout(heartbeat if beat else None)
-            try:
-                async with timer:
-                    event = await anext(events)
-            except StopAsyncIteration:
-                break
-            except TimeoutError:
-                # Some errors of ours are timeouts as well.
-                if not timer.expired():
-                    raise
-                yield beat
-                continue
-            if frames := encoder.encode(event):
-                yield frames
+        async with aclosing(with_silences(events, silence)) as told:
+            async for event in told:
+                frames = encoder.heartbeat if event is None else encoder.encode(event)
+                if frames:
+                    yield frames
         last = encoder.end()
     except ZaiError as error:
         last = encoder.fail(error)

@@ -1,17 +1,24 @@
 """An answer as the response of a web application: ASGI by itself, and what frameworks ask for."""
 
-import asyncio
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
 from zai_async.errors import ZaiError
+from zai_async.web.asgi import (
+    BODY,
+    Receive,
+    Scope,
+    Send,
+    for_framework,
+    send_answer,
+    send_start,
+    while_read,
+)
 from zai_async.web.encoders import AnswerEncoder, Protocol, TextEncoder
 from zai_async.web.openai_stream import OpenAIEncoder
 from zai_async.web.pump import frames_of
@@ -20,19 +27,13 @@ from zai_async.web.ui_messages import UIMessageEncoder
 
 __all__ = [
     "EventResponse",
-    "Receive",
     "RelaySettings",
-    "Scope",
-    "Send",
+    "accepts_json",
     "encoder_of",
     "refusal_of",
-    "send_answer",
     "sse_response",
 ]
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _JSON = "application/json"
 
 
@@ -101,15 +102,7 @@ class EventResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; an ASGI server calls this."""
-        with anyio.CancelScope() as reading:
-            watcher = asyncio.ensure_future(_leaves(receive, reading))
-            try:
-                await self._respond(scope, _to_reader(send, reading))
-            finally:
-                watcher.cancel()
-                await self.aclose()
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait({watcher})
+        await while_read(receive, send, partial(self._respond, scope), self.aclose)
         if self.background is not None:
             await self.background()
 
@@ -117,62 +110,28 @@ class EventResponse:
         try:
             await self.source.prime(self.settings.prime)
         except ZaiError as error:
-            await send_answer(send, *refusal_of(error, self.encoder, _accepts_json(scope)))
+            await send_answer(send, *refusal_of(error, self.encoder, accepts_json(scope)))
             return
-        await send(_start(200, self.headers))
+        await send_start(send, 200, self.headers)
         if self.encoder.heartbeat and not self.source.has_begun:
             # Not every proxy passes headers on that nothing follows.
-            await send({"type": _BODY, "body": self.encoder.heartbeat, "more_body": True})
+            await send({"type": BODY, "body": self.encoder.heartbeat, "more_body": True})
         async with aclosing(self.frames()) as frames:
             async for frame in frames:
-                await send({"type": _BODY, "body": frame, "more_body": True})
+                await send({"type": BODY, "body": frame, "more_body": True})
         if self.encoder.is_cut:
             return  # the body has no end, which is all that plain text can say of a failure
-        await send({"type": _BODY, "body": b"", "more_body": False})
+        await send({"type": BODY, "body": b"", "more_body": False})
 
 
-_BODY = "http.response.body"
-
-
-def _start(status: int, headers: Mapping[str, str]) -> dict[str, Any]:
-    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": status, "headers": pairs}
-
-
-async def send_answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Send a whole answer."""
-    await send(_start(status, {**headers, "Content-Length": str(len(body))}))
-    await send({"type": _BODY, "body": body, "more_body": False})
-
-
-def _to_reader(send: Send, reading: anyio.CancelScope) -> Send:
-    """Return what sends while somebody reads: newer servers raise where nobody does."""
-
-    async def deliver(message: MutableMapping[str, Any]) -> None:
-        try:
-            await send(message)
-        except OSError:
-            reading.cancel()
-            await anyio.lowlevel.checkpoint()
-
-    return deliver
-
-
-async def _leaves(receive: Receive, reading: anyio.CancelScope) -> None:
-    """Cancel the scope when the reader has gone; a server that says so by an error may, too."""
-    with suppress(Exception):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-    reading.cancel()
-
-
-def _accepts_json(scope: Scope) -> bool:
+def accepts_json(scope: Scope) -> bool:
+    """Tell whether a client asks for JSON."""
     headers: Any = scope.get("headers", ())
     return any(name == b"accept" and _JSON.encode() in value for name, value in headers)
 
 
 def refusal_of(
-    error: ZaiError, encoder: AnswerEncoder, accepts_json: bool
+    error: ZaiError, encoder: AnswerEncoder, as_json: bool
 ) -> tuple[int, dict[str, str], bytes]:
     """Return the answer in place of a stream.
 
@@ -180,7 +139,7 @@ def refusal_of(
     """
     answer = error.to_http()
     headers = dict(answer.headers)
-    if isinstance(encoder, OpenAIEncoder) or accepts_json:
+    if isinstance(encoder, OpenAIEncoder) or as_json:
         return answer.status, headers, answer.content
     headers["Content-Type"] = "text/plain; charset=utf-8"
     return answer.status, headers, answer.message.encode()
@@ -229,22 +188,4 @@ def sse_response(
     """
     settings = RelaySettings(heartbeat=heartbeat, coalesce=coalesce, prime=prime)
     encoder = encoder or encoder_of(answer, protocol, message_id)
-    return _response_class()(answer, encoder, settings)
-
-
-_classes: dict[type, type[EventResponse]] = {}
-
-
-def _response_class() -> type[EventResponse]:
-    """Return the class for the framework at hand.
-
-    FastAPI takes whatever is no ``Response`` of Starlette for data, and writes its attributes down
-    as JSON. Who uses it has imported it.
-    """
-    starlette = sys.modules.get("starlette.responses")
-    if starlette is None:
-        return EventResponse
-    base: type = starlette.Response
-    if base not in _classes:
-        _classes[base] = type("EventResponse", (EventResponse, base), {})
-    return _classes[base]
+    return for_framework(EventResponse)(answer, encoder, settings)

@@ -49,8 +49,8 @@ class AnswerSource:
         timing = getattr(self._answer, "timing", None)
         return bool(self._ahead) or (timing is not None and timing.first_token is not None)
 
-    async def prime(self, seconds: float) -> None:
-        """Wait for the first content, but not for longer; raise the error that comes instead."""
+    async def prime(self, seconds: float | None) -> None:
+        """Wait for the first content, at most for so long; raise the error that comes instead."""
         prime: Any = getattr(self._answer, "prime", None)
         if prime is not None:
             await prime(seconds)

@@ -14,7 +14,7 @@ What its readers (npm ``ai`` 6 and 7) do with a stream decides about the order h
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import msgspec
@@ -75,6 +75,7 @@ class UIMessageEncoder(AnswerEncoder):
         reasoning: Whether the page sees what the model thinks.
     """
 
+    protocol = "ui-message-v1"
     headers = EVENT_STREAM | {"x-vercel-ai-ui-message-stream": "v1"}
 
     def __init__(
@@ -95,6 +96,33 @@ class UIMessageEncoder(AnswerEncoder):
         self._open: tuple[str, str] | None = None
         self._prefix = b""
         self._calls: dict[int, _OpenCall] = {}
+
+    @classmethod
+    def restored(cls, frames: bytes) -> Self:
+        """Return an encoder in which is open what these frames have left open."""
+        encoder = cls()
+        for line in frames.splitlines():
+            if not line.startswith(b"data: {"):
+                continue
+            part: dict[str, Any] = msgspec.json.decode(line[6:])
+            kind, _, step = part["type"].rpartition("-")
+            encoder._started = True
+            encoder._in_step = step != "step" or kind == "start"
+            if kind in {"text", "reasoning"}:
+                encoder._open = None if step == "end" else (kind, part["id"])
+            elif part["type"] == "tool-input-start":
+                call = _OpenCall(part["toolCallId"], part["toolName"])
+                encoder._calls[next(encoder._numbers)] = call
+            elif kind == "tool-input":
+                encoder._follow_call(step, part)
+        return encoder
+
+    def _follow_call(self, step: str, part: dict[str, Any]) -> None:
+        for index, call in list(self._calls.items()):
+            if call.id == part["toolCallId"]:
+                call.pieces.append(part.get("inputTextDelta", ""))
+                if step != "delta":
+                    del self._calls[index]
 
     def encode(self, event: RelayedEvent) -> bytes:
         """Return the parts of an event, after those that have to come before it."""

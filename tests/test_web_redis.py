@@ -1,0 +1,207 @@
+"""A replay that processes share, in a real Redis that is lost and comes back."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests import chat_wire
+from tests.test_web_encoders import assert_balanced, kinds
+from tests.test_web_relay import END, Reader, Reading, Script, text_in, without_numbers
+from zai_async import ZaiError
+from zai_async.web import MemoryReplay, RedisReplay, Relay, ReplayGap, ReplayHead
+
+redis = pytest.importorskip("redis")
+needs_server = pytest.mark.skipif(
+    shutil.which("redis-server") is None, reason="redis-server is not installed"
+)
+
+
+class Server:
+    """A Redis of the test's own, which keeps nothing over a restart."""
+
+    def __init__(self, folder) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self._folder}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self._process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                time.sleep(0.01)
+            else:
+                return client.close()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Look more often than a server needs to."""
+    # redis-py looks its own version up in the file system whenever it connects.
+    monkeypatch.setattr("redis.utils.get_lib_version", lambda: "0", raising=False)
+    monkeypatch.setattr("zai_async.web.redis_replay._TICK", 0.01)
+    monkeypatch.setattr("zai_async.web.redis_replay._BLOCK", 20)
+    monkeypatch.setattr("zai_async.web.redis_replay._LEASE", 1)
+
+
+@pytest.fixture
+async def process(server, quick):
+    """Make relays, each with a replay of its own, as another process has."""
+    relays = []
+    async with chat_wire.client() as zai:
+
+        def process(**settings):
+            replay = RedisReplay(server.url, prefix=str(id(relays)), **settings)
+            relays.append(Relay(zai, replay=replay, coalesce=0))
+            return relays[-1]
+
+        yield process
+        for relay in relays:
+            await relay.aclose()
+
+
+@needs_server
+async def test_other_process_replays_and_goes_on(process):
+    here, there, script = process(), process(), Script()
+    script.say("Good ")
+    first = Reading(await here.start("chat", script))
+    await first.until("Good ")
+    second = Reading(await there.resume("chat"))
+    await second.until("Good ")
+    script.say("day", END)
+    await asyncio.gather(first.task, second.task)
+    assert first.reader.body == second.reader.body
+    late = await Reader().reads(await there.resume("chat"))
+    assert late.body == first.reader.body
+    tail = await Reader().reads(await there.resume("chat", last_event_id="3"))
+    assert first.reader.body.endswith(tail.body)
+    assert tail.body.startswith(b"id: 4\n")
+    assert (await Reader().reads(await here.resume("chat"))).body == first.reader.body
+
+
+@needs_server
+async def test_other_process_stops_the_answer(process):
+    here, there, script = process(), process(), Script()
+    script.say("Half")
+    reading = Reading(await here.start("chat", script))
+    await reading.until("Half")
+    assert await there.stop("chat")
+    await reading.task
+    assert kinds(without_numbers(reading.reader.body))[-2:] == ["abort", "[DONE]"]
+    assert script.closed
+    assert not await there.stop("other")
+
+
+@needs_server
+async def test_nothing_is_found_where_nothing_was_written(process):
+    relay = process()
+    assert (await Reader().reads(await relay.resume("chat"))).status == 204
+
+
+@needs_server
+async def test_answer_of_a_process_that_has_gone_is_ended_once(process):
+    here, script = process(), Script()
+    script.say("Half")
+    reading = Reading(await here.start("chat", script))
+    await reading.until("Half")
+    writer = here._writers["chat"]
+    readers = [Reading(await process().resume("chat")) for _ in range(2)]
+    await asyncio.gather(*(reader.until("Half") for reader in readers))
+    writer._watcher.cancel()  # as a process that is killed renews nothing
+    await asyncio.gather(*(reader.task for reader in readers))
+    for reader in readers:
+        seen = without_numbers(reader.reader.body)
+        assert_balanced(seen)
+        assert kinds(seen)[-3:] == ["finish-step", "error", "[DONE]"]
+        assert text_in(reader.reader.body) == "Half"
+    writer.task.cancel()
+    await asyncio.wait({writer.task})
+    await reading.task
+
+
+@needs_server
+async def test_redis_that_is_lost_gets_back_what_it_had(process, server):
+    here, there, script = process(), process(), Script()
+    script.say("Good ")
+    first = Reading(await here.start("chat", script))
+    await first.until("Good ")
+    second = Reading(await there.resume("chat"))
+    await second.until("Good ")
+    await asyncio.to_thread(server.stop)
+    script.say("day")
+    await first.until("Good day")  # who reads in this process notices nothing
+    await asyncio.to_thread(server.start)
+    await second.until("Good day")
+    third = Reading(await process().resume("chat"))
+    await third.until("Good day")
+    script.say("!", END)
+    await asyncio.gather(first.task, second.task, third.task)
+    assert first.reader.body == second.reader.body == third.reader.body
+
+
+@needs_server
+async def test_redis_that_is_away_stops_no_answer(process, server):
+    here, script = process(), Script()
+    await asyncio.to_thread(server.stop)
+    try:
+        script.say("a", END)
+        reader = await Reader().reads(await here.start("chat", script))
+        assert text_in(reader.body) == "a"
+        with pytest.raises(ZaiError, match="cannot be reached") as caught:
+            await here.resume("chat")
+        assert caught.value.to_http().status == 503
+    finally:
+        await asyncio.to_thread(server.start)
+
+
+@needs_server
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_both_protocols_of_redis_are_read(server, quick, protocol):
+    client = redis.asyncio.Redis.from_url(server.url, protocol=protocol)
+    replay = RedisReplay(client=client, prefix=f"p{protocol}", max_entries=1)
+    head = ReplayHead(answer_id="a", protocol="openai")
+    kept = await replay.begin("chat", head)
+    await kept.append([b"data: 1\n\n", b"data: 2\n\n"])
+    await kept._write()
+    await kept.append([b"data: 3\n\n"])
+    await kept.finish(keep=True)
+    found = await replay.find("chat")
+    assert found.head == head
+    assert [each async for each in found.read(1)] == [(2, [b"data: 2\n\n"]), (3, [b"data: 3\n\n"])]
+    # What Redis has trimmed is a gap.
+    await client.xtrim(f"p{protocol}:answer:a:events", maxlen=2, approximate=False)
+    assert [each async for each in found.read()] == [ReplayGap(1, 2), (3, [b"data: 3\n\n"])]
+    await replay.aclose()
+
+
+def test_extra_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ImportError, match=r"pip install 'zai-async\[redis\]'"):
+        RedisReplay()
+
+
+async def test_memory_has_no_other_process_to_ask():
+    assert not await MemoryReplay().request_stop("chat")

@@ -1,0 +1,132 @@
+"""Real servers in processes of their own: readers who leave, plain text that is cut, signals."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.effort import THOROUGH
+from tests.test_web_encoders import kinds
+from tests.test_web_relay import posted, without_numbers
+
+SITE = Path(__file__).with_name("web_site.py")
+SERVERS = [
+    ("uvicorn", "asyncio"),
+    ("uvicorn", "uvloop"),
+    ("uvicorn_workers", "asyncio"),
+    ("hypercorn", "asyncio"),
+    ("hypercorn", "uvloop"),
+    ("granian", "asyncio"),
+    ("granian", "uvloop"),
+    ("aiohttp", "asyncio"),
+    ("aiohttp", "uvloop"),
+]
+# Within a process, other tests show the same of uvicorn and aiohttp in every run.
+EVERY = pytest.mark.parametrize(("server", "loop"), SERVERS if THOROUGH else [])
+WITH_RELAY = pytest.mark.parametrize(
+    ("server", "loop"),
+    [each for each in SERVERS if each[0] != "aiohttp"][: None if THOROUGH else 1],
+)
+
+
+@asynccontextmanager
+async def served(server, loop, platform, **environment):
+    pytest.importorskip(server.partition("_")[0])
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {
+        "ZAI_BASE_URL": platform.url,
+        "ZAI_API_KEY": "k.s",
+        "PYTHONPATH": str(SITE.parent.parent),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        SITE,
+        server,
+        str(port),
+        loop,
+        env=os.environ | own | environment,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            while True:
+                assert process.returncode is None, (await process.stderr.read()).decode()
+                try:
+                    async with session.get("/nothing"):
+                        break
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.02)
+            yield session, process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+@EVERY
+async def test_reader_who_leaves_stops_the_platform(server, loop, zai_emulator):
+    zai_emulator.fault(silence_after=(1000, 600), times=None)
+    async with served(server, loop, zai_emulator) as (session, process):
+        for _ in range(3):
+            async with session.get("/direct") as answer:
+                await answer.content.readany()
+        while sum(bool(each.disconnected_at) for each in zai_emulator.requests) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        process.terminate()
+        _, log = await process.communicate()
+        assert b"Traceback" not in log
+
+
+@EVERY
+async def test_reader_who_leaves_before_the_first_byte_stops_the_platform(
+    server, loop, zai_emulator
+):
+    zai_emulator.fault(delay=600, times=None)
+    async with served(server, loop, zai_emulator) as (session, _):
+        asking = asyncio.ensure_future(session.get("/direct"))
+        while not zai_emulator.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.wait({asking})
+        await zai_emulator.wait_disconnected(timeout=100)
+
+
+@EVERY
+async def test_plain_text_that_is_cut_is_no_whole_body(server, loop, zai_emulator):
+    zai_emulator.fault(error_in_stream="1305", after=4)
+    async with (
+        served(server, loop, zai_emulator, PROTOCOL="text") as (session, _),
+        session.get("/direct") as answer,
+    ):
+        assert answer.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await answer.read()
+
+
+@WITH_RELAY
+async def test_signal_ends_open_answers_in_order(server, loop, zai_emulator):
+    zai_emulator.fault(silence_after=(1000, 600))
+    headers = {"Content-Type": "application/json"}
+    async with served(server, loop, zai_emulator) as (session, process):
+        async with session.get("/status") as answer:
+            assert json.loads(await answer.read())["status"] == "ok"
+        async with session.post("/", data=posted(), headers=headers) as answer:
+            first = await answer.content.readany()
+            process.send_signal(signal.SIGTERM)
+            frames = first + await answer.read()
+        assert kinds(without_numbers(frames))[-2:] == ["abort", "[DONE]"]
+        _, log = await process.communicate()
+        assert b"Traceback" not in log
+        await zai_emulator.wait_disconnected(timeout=100)

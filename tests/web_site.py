@@ -1,0 +1,102 @@
+"""A backend for the tests of real servers: `python web_site.py SERVER PORT`, or `web_site:app`.
+
+Answers come from the platform that ZAI_BASE_URL names.
+"""
+
+import asyncio
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from zai_async import AsyncZai
+from zai_async.web import Relay, aiohttp_response, sse_response
+
+PROTOCOL = os.environ.get("PROTOCOL", "ui-message-v1")
+
+
+class Site:
+    """An ASGI application: `/direct` relays to one reader, everything else is the relay."""
+
+    def __init__(self) -> None:
+        self._stack = None
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["path"] == "/direct":
+            stream = self.zai.chat.completions.stream(model="glm-5.3", messages="Hi")
+            await sse_response(stream, protocol=PROTOCOL, prime=0.1)(scope, receive, send)
+        elif scope["type"] == "http":
+            await self.relay(scope, receive, send)
+
+    @asynccontextmanager
+    async def _open(self):
+        async with AsyncZai() as self.zai, Relay(self.zai, grace=0.1) as self.relay:
+            yield
+
+    async def _live(self, receive, send) -> None:
+        await receive()
+        async with self._open():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+app = Site()
+
+
+def with_uvicorn(port: int, loop: str) -> None:
+    import uvicorn
+
+    uvicorn.run(app, port=port, loop=loop, log_level="warning")
+
+
+def with_uvicorn_workers(port: int, loop: str) -> None:
+    import uvicorn
+
+    uvicorn.run("web_site:app", port=port, loop=loop, workers=2, log_level="warning")
+
+
+def with_hypercorn(port: int, loop: str) -> None:
+    from hypercorn.config import Config
+    from hypercorn.run import run
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.application_path = "web_site:app"
+    config.worker_class = loop
+    run(config)
+
+
+def with_granian(port: int, loop: str) -> None:
+    from granian import Granian
+
+    Granian("web_site:app", port=port, interface="asgi", loop=loop).serve()
+
+
+def with_aiohttp(port: int, loop: str) -> None:
+    from aiohttp import web
+
+    async def direct(request):
+        stream = request.app["zai"].chat.completions.stream(model="glm-5.3", messages="Hi")
+        return await aiohttp_response(request, stream, protocol=PROTOCOL, prime=0.1)
+
+    async def opened(app):
+        async with AsyncZai() as app["zai"]:
+            yield
+
+    aiohttp_app = web.Application()
+    aiohttp_app.router.add_get("/direct", direct)
+    aiohttp_app.cleanup_ctx.append(opened)
+    if loop == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    web.run_app(aiohttp_app, host="127.0.0.1", port=port, print=None)
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).parent)
+    sys.path.insert(0, ".")
+    globals()[f"with_{sys.argv[1]}"](int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,100 @@
+"""What every ASGI response of ours does: send whole answers, and notice that the reader leaves."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+__all__ = [
+    "BODY",
+    "Receive",
+    "Scope",
+    "Send",
+    "for_framework",
+    "send_answer",
+    "send_start",
+    "while_read",
+]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+BODY = "http.response.body"
+
+_classes: dict[tuple[type, type], type] = {}
+
+
+async def send_start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    """Send the status and the header fields."""
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+
+
+async def send_answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Send a whole answer."""
+    sized = headers if status == 204 else {**headers, "Content-Length": str(len(body))}
+    await send_start(send, status, sized)
+    await send({"type": BODY, "body": body, "more_body": False})
+
+
+async def while_read(
+    receive: Receive,
+    send: Send,
+    respond: Callable[[Send], Awaitable[None]],
+    close: Callable[[], Awaitable[None]],
+) -> None:
+    """Respond for as long as somebody reads, and close in any case.
+
+    No server raises for a reader who has gone while nothing is sent, so this listens for it from
+    the first moment on.
+    """
+    with anyio.CancelScope() as reading:
+        watcher = asyncio.ensure_future(_leaves(receive, reading))
+        try:
+            await respond(_to_reader(send, reading))
+        finally:
+            watcher.cancel()
+            with anyio.CancelScope(shield=True):
+                await close()
+                await asyncio.wait({watcher})
+
+
+async def _leaves(receive: Receive, reading: anyio.CancelScope) -> None:
+    """Cancel the scope when the reader has gone; a server may say so by an error, too."""
+    with suppress(Exception):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    reading.cancel()
+
+
+def _to_reader(send: Send, reading: anyio.CancelScope) -> Send:
+    """Return what sends while somebody reads: newer servers raise where nobody does."""
+
+    async def deliver(message: MutableMapping[str, Any]) -> None:
+        try:
+            await send(message)
+        except OSError:
+            reading.cancel()
+            await anyio.lowlevel.checkpoint()
+
+    return deliver
+
+
+def for_framework(cls: type[T]) -> type[T]:
+    """Return a class of responses as the framework at hand wants it.
+
+    FastAPI takes whatever is no ``Response`` of Starlette for data, and writes its attributes down
+    as JSON. Who uses it has imported it.
+    """
+    starlette = sys.modules.get("starlette.responses")
+    if starlette is None:
+        return cls
+    base: type = starlette.Response
+    if (cls, base) not in _classes:
+        _classes[cls, base] = type(cls.__name__, (cls, base), {})
+    return _classes[cls, base]
