@@ -8,6 +8,7 @@ answer whose lease has run out is ended by whoever reads it.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final, cast
 
 import anyio
@@ -229,12 +230,12 @@ class RedisReplay:
         client: Any = None,
     ) -> None:
         try:
-            import redis.asyncio as redis  # noqa: PLC0415 - an extra
+            # Looked up by name: type checkers need not have the extra.
+            library: Any = import_module("redis.asyncio")
         except ImportError:
             raise ImportError("RedisReplay needs redis: pip install 'zai-async[redis]'") from None
-        library: Any = redis
         self.redis: Any = client or library.Redis.from_url(url)
-        self.errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        self.errors: tuple[type[Exception], ...] = (library.RedisError, OSError)
         self.keep = keep
         self.max_entries = max_entries
         self._prefix = prefix
