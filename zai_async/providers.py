@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, Self, cast
 from urllib.parse import SplitResult, urlsplit
@@ -97,8 +98,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return self  # nothing of it can change
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {name: _thawed(getattr(self, name)) for name in self.__struct_fields__}
-        return (_restored, (fields,))
+        fields: dict[str, Any] = {
+            name: _thawed(getattr(self, name)) for name in self.__struct_fields__
+        }
+        return partial(type(self), **fields), ()
 
 
 _ELSEWHERE = (
@@ -112,10 +115,6 @@ def _thawed(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _thawed(each) for key, each in cast("Mapping[str, object]", value).items()}
     return value
-
-
-def _restored(fields: dict[str, Any]) -> Provider:
-    return Provider(**fields)
 
 
 def _explained(here: str, **more: str) -> Mapping[str, str]:

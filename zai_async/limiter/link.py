@@ -176,7 +176,12 @@ class WindowLink:
         """Learn what the window replies to the last report."""
         self._report = None
         if not reply.known:
-            self._tell_everything()
+            # Begin anew: the window was lost, or this process was thought to have ended.
+            self._granted, self._complete, self._urgent = [], True, True
+            self._events = [
+                WindowEvent(entry.number, "kept" if entry.in_flight else "asked", entry.tokens)
+                for entry in self._entries.values()
+            ]
             return
         self._urgent = bool(self._events)
         self._complete = next(iter(self._entries), math.inf) > self._told
@@ -193,11 +198,3 @@ class WindowLink:
         """Learn that no reply has come: the report has reached nobody, or perhaps it has."""
         self._urgent = False
         self._ask_at = now + _AGAIN
-
-    def _tell_everything(self) -> None:
-        """Begin anew: the window was lost, or this process was thought to have ended."""
-        self._granted, self._complete, self._urgent = [], True, True
-        self._events = [
-            WindowEvent(entry.number, "kept" if entry.in_flight else "asked", entry.tokens)
-            for entry in self._entries.values()
-        ]

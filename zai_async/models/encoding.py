@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import msgspec
 
@@ -127,20 +127,14 @@ def _parts(value: Any) -> Mapping[str, Any] | None:
         parts = {} if math.isfinite(value) else None
     elif value is None or isinstance(value, str | int | msgspec.Raw | msgspec.UnsetType):
         parts = {}
-    elif _is_object(value):
-        if all(isinstance(key, str | int | float) for key in value):
-            parts = {f".{key}": part for key, part in value.items()}
-    elif _is_array(value):
-        parts = {f"[{index}]": part for index, part in enumerate(value)}
+    elif isinstance(value, Mapping):
+        members: Mapping[Any, Any] = value
+        if all(isinstance(key, str | int | float) for key in members):
+            parts = {f".{key}": part for key, part in members.items()}
+    elif isinstance(value, Sequence) and not isinstance(value, _BUFFERS):
+        items: Sequence[Any] = value
+        parts = {f"[{index}]": part for index, part in enumerate(items)}
     return parts
-
-
-def _is_object(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(value, Mapping)
-
-
-def _is_array(value: object) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, Sequence) and not isinstance(value, _BUFFERS)
 
 
 def _refuse(value: object) -> None:

@@ -98,14 +98,17 @@ class MachineSlots:
             try:
                 if not _lock(file):
                     return None
-                window = _read(file) or SharedWindow(report.limits)
+                window = SharedWindow(report.limits)
+                # A process may have been killed while it wrote, and then all begin anew.
+                with suppress(ValueError):
+                    window = SharedWindow.from_bytes(os.pread(file, os.fstat(file).st_size, 0))
                 for member in window.members:
                     process = member.partition(".")[0]
                     if process != me and not _lives(process, folder):
                         window.drop(member)
                 report = msgspec.structs.replace(report, member=f"{me}.{report.member}")
                 reply = window.exchange(report, time.monotonic())
-                _write(file, window)
+                os.ftruncate(file, os.pwrite(file, window.to_bytes(), 0))
             finally:
                 os.close(file)
         except OSError as error:
@@ -183,18 +186,6 @@ def _lives(process: str, folder: int) -> bool:
     finally:
         os.close(file)
     return not dead
-
-
-def _read(file: int) -> SharedWindow | None:
-    # A process may have been killed while it wrote, and then all begin anew.
-    with suppress(ValueError):
-        return SharedWindow.from_bytes(os.pread(file, os.fstat(file).st_size, 0))
-    return None
-
-
-def _write(file: int, window: SharedWindow) -> None:
-    data = window.to_bytes()
-    os.ftruncate(file, os.pwrite(file, data, 0))
 
 
 def _lock(file: int) -> bool:

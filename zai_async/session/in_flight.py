@@ -153,16 +153,16 @@ class LimiterQueues:
         if queue is None:
             if len(self._by_model) >= _MOST_WINDOWS:
                 self._forget_idle()
-            queue = self._by_model.setdefault(place, self._make(settings, model))
+            if self._coordinator is None:
+                queue = LimiterQueue(Window(self._limits), settings.clock)
+            else:
+                # Unlike a hash of Python's, this is the same in every process.
+                key = settings.key.reveal() if settings.key else ""
+                name = window_name(settings.provider.base_url, key, model)
+                queue = SharedQueue(self._limits, settings.clock, self._coordinator, name)
+            # Another thread may have been faster, and its queue has calls in it already.
+            queue = self._by_model.setdefault(place, queue)
         return queue
-
-    def _make(self, settings: Settings, model: str) -> LimiterQueue:
-        if self._coordinator is None:
-            return LimiterQueue(Window(self._limits), settings.clock)
-        # Unlike a hash of Python's, this is the same in every process.
-        key = settings.key.reveal() if settings.key else ""
-        name = window_name(settings.provider.base_url, key, model)
-        return SharedQueue(self._limits, settings.clock, self._coordinator, name)
 
     def _forget_idle(self) -> None:
         """Forget the models that were used least recently, a tenth of them at once."""

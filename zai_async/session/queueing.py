@@ -239,9 +239,7 @@ class WaitingList:
                 future = self.waiters.pop(entry).future
                 loop = future.get_loop()
                 if loop is here:
-                    # A cancelled waiter gives its permit back itself.
-                    if not future.done():
-                        future.set_result(None)
+                    _resolve(future)
                 elif not _call_in(loop, _resolve, future):
                     self._window.released(entry)
         self._admitting = False

@@ -29,13 +29,21 @@ class AgentStream(EventStream[AgentChunk]):
     @property
     def text(self) -> AsyncIterator[str]:
         """What the agent answers, piece by piece."""
-        return TextIterator(partial(claim, self._reader, "text"), self._reader.__anext__, _answer)
+        return TextIterator(
+            partial(claim, self._reader, "text"),
+            self._reader.__anext__,
+            lambda chunk: "".join(
+                m.text for m in chunk.messages if m.phase not in {"thinking", "tool"}
+            ),
+        )
 
     @property
     def thinking(self) -> AsyncIterator[str]:
         """What the agent thinks, piece by piece."""
         return TextIterator(
-            partial(claim, self._reader, "thinking"), self._reader.__anext__, _thinking
+            partial(claim, self._reader, "thinking"),
+            self._reader.__anext__,
+            lambda chunk: "".join(m.text for m in chunk.messages if m.phase == "thinking"),
         )
 
     @property
@@ -60,11 +68,3 @@ class AgentStream(EventStream[AgentChunk]):
         """Read what is left and return the whole answer."""
         await self._exhaust()
         return self.snapshot
-
-
-def _answer(chunk: AgentChunk) -> str:
-    return "".join(m.text for m in chunk.messages if m.phase not in {"thinking", "tool"})
-
-
-def _thinking(chunk: AgentChunk) -> str:
-    return "".join(m.text for m in chunk.messages if m.phase == "thinking")

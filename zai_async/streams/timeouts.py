@@ -26,10 +26,6 @@ _ABANDONED_SECONDS: Final = 1.0
 _log = logging.getLogger("zai_async")
 
 
-def _nothing() -> None:
-    """Need no cleanup."""
-
-
 class StallTimer:
     """The time for which a stream has been read without any progress.
 
@@ -82,7 +78,7 @@ class StallTimer:
                     # A generator whose reader went away stays suspended inside its `async with`
                     # until the garbage collector finds it; others wait for its permit meanwhile.
                     _log.info("a stream is closed, as the task that had opened it has ended")
-                    call.session.spawn(reader.close(), _nothing)
+                    call.session.spawn(reader.close(), lambda: None)
             return
         self._waited += passed
         phase = "between_progress" if progress else "first_progress"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -73,11 +73,14 @@ class AnswerFormat(Generic[T]):
             return {**params}  # which is refused as always
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        return {
-            **params,
-            "messages": _instructed(messages, instruction),
-            "response_format": {"type": "json_object"},
-        }
+        # Beside an instruction of the caller's own, not in its place.
+        match [*messages]:
+            case [{"role": "system", "content": str(content), **more}, *others]:
+                content = f"{content}\n\n{instruction}"
+                messages = [{**more, "role": "system", "content": content}, *others]
+            case others:
+                messages = [{"role": "system", "content": instruction}, *others]
+        return {**params, "messages": messages, "response_format": {"type": "json_object"}}
 
     def unwrapped(self, value: dict[str, Any] | None) -> Any:
         """Return the part of a partial object that belongs to the type."""
@@ -137,13 +140,3 @@ def _document(text: str, pattern: re.Pattern[str]) -> str:
             raise msgspec.DecodeError("there are two JSON objects")
         return text[place:end]
     return text[place:].strip()
-
-
-def _instructed(messages: Sequence[Any], instruction: str) -> list[Any]:
-    """Return a conversation with an instruction in its system message."""
-    match [*messages]:
-        case [{"role": "system", "content": str(content), **more}, *others]:
-            content = f"{content}\n\n{instruction}"
-            return [{**more, "role": "system", "content": content}, *others]
-        case others:
-            return [{"role": "system", "content": instruction}, *others]

@@ -63,11 +63,6 @@ class PartialJSON:
         self._open, self._read = [{}], self._first_key
         return start + 1
 
-    def _enter(self, container: dict[str, Any] | list[Any]) -> None:
-        self._open.append(container)
-        self._has_changed = True
-        self._read = self._first_key if isinstance(container, dict) else self._first_item
-
     def _put(self, value: Any) -> None:
         container = self._open[-1]
         self._has_changed = True
@@ -123,7 +118,8 @@ class PartialJSON:
             case "{" | "[" as bracket:
                 container: dict[str, Any] | list[Any] = {} if bracket == "{" else []
                 self._put(container)
-                self._enter(container)
+                self._open.append(container)
+                self._read = self._first_key if bracket == "{" else self._first_item
             case _:
                 self._token, self._read = [], self._in_token
                 return position

@@ -208,7 +208,11 @@ class Task(Generic[R]):
                         break
             if timeout is None or self._ended:
                 return self._result or self.result()
-            raise self._timeout(timeout, clock.monotonic() - begun)  # noqa: TRY301 - it is marked
+            remark = f"; {self._remark}" if self._remark else ""
+            late = TaskTimeoutError(f"the task was not done within {timeout:g} s{remark}")
+            late.attempts, late.operation = self._attempts, self._type.operation.name
+            late.timing = Timing(total=clock.monotonic() - begun)
+            raise late  # noqa: TRY301 - it is marked
         except BaseException as error:
             # result() raises what the last wait did, but a cancellation was not about the task.
             if not self._ended and isinstance(error, Exception):
@@ -303,13 +307,6 @@ class Task(Generic[R]):
     def _end(self, failure: TaskFailedError) -> TaskFailedError:
         self._error, self._ended = failure, True
         return failure
-
-    def _timeout(self, timeout: float, waited: float) -> TaskTimeoutError:
-        remark = f"; {self._remark}" if self._remark else ""
-        error = TaskTimeoutError(f"the task was not done within {timeout:g} s{remark}")
-        error.attempts, error.operation = self._attempts, self._type.operation.name
-        error.timing = Timing(total=waited)
-        return error
 
     def _mark(self, error: E) -> E:
         """Tie an error to this task, and say if another gateway or key may be the reason."""

@@ -131,7 +131,9 @@ class _Facts:
             parts = [part for part in listed(schema.get(key)) if part != {"type": "null"}]
             schema = parts[0] if parts and is_object(parts[0]) else schema
         if "enum" in schema or "const" in schema:
-            return next(filter(self._is_said, listed(schema.get("enum"))), instance)
+            choices = [each for each in listed(schema.get("enum")) if isinstance(each, str)]
+            said = (each for each in choices if set() < _words(each) <= self._words)
+            return next(said, instance)
         if is_object(instance):
             properties = named(schema.get("properties"))
             return {
@@ -151,6 +153,3 @@ class _Facts:
         while fitting := [value for value in source if isinstance(value, kind)]:
             source.remove(fitting[0])
             yield fitting[0]
-
-    def _is_said(self, choice: Any) -> bool:
-        return isinstance(choice, str) and _words(choice) <= self._words and bool(_words(choice))
