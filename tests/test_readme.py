@@ -127,12 +127,16 @@ async def executed(code: CodeType, names: dict) -> None:
         await result
 
 
+ASKED_BY_A_PAGE = {"text": "Hi", "id": "chat-1", "messages": [{"role": "user", "content": "Hi"}]}
+
+
 async def visit(app):
     """Ask for what the page about web frameworks serves: one of these."""
     served = served_by_aiohttp if isinstance(app, Application) else served_by_uvicorn
     requests = [
         ("GET", "/colour", {}),
-        ("POST", "/chat", {"json": {"text": "Hi"}}),
+        ("POST", "/chat", {"json": ASKED_BY_A_PAGE}),
+        ("POST", "/chats/", {"json": ASKED_BY_A_PAGE}),
         ("POST", "/ask", {"params": {"question": "Hi"}}),
     ]
     bodies = []
