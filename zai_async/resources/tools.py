@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, Literal, Unpack
+from typing import Any, Final, Literal, Unpack, cast
 
 from msgspec.structs import replace
 
@@ -154,11 +154,14 @@ class Embeddings(Resource):
 
         Source: https://docs.bigmodel.cn/cn/guide/models/embedding/embedding-3
         """
-        texts: Any = params.get("input")
-        if isinstance(texts, str) or not isinstance(texts, Sequence) or len(texts) <= _MOST_TEXTS:
+        given: Any = params.get("input")
+        texts: Sequence[str] = () if isinstance(given, str) else cast("Sequence[str]", given)
+        if not isinstance(given, Sequence) or len(texts) <= _MOST_TEXTS:
             return await self._manager.call(ep.EMBEDDINGS, params)
         starts = range(0, len(texts), _MOST_TEXTS)
-        bodies = [{**params, "input": texts[start : start + _MOST_TEXTS]} for start in starts]
+        bodies: list[dict[str, object]] = [
+            {**params, "input": texts[start : start + _MOST_TEXTS]} for start in starts
+        ]
         if "request_id" in params:  # which is unique
             bodies = [
                 {**body, "request_id": f"{params['request_id']}-{number}"}
