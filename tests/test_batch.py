@@ -499,6 +499,11 @@ async def test_other_operations(out, tmp_path, zai_emulator):
             "url": "/v4/audio/transcriptions",
             "body": {"model": "glm-asr-2512", "file": str(sound), "unknown": 1},
         },
+        {
+            "custom_id": "b",
+            "url": "/v4/audio/transcriptions",
+            "body": {"model": "glm-asr-2512", "file_base64": ""},
+        },
     ]
     async with AsyncZai(base_url=zai_emulator.url, api_key="test") as zai:
         results = await collect(zai.batch.run(given, out=out))
@@ -508,6 +513,7 @@ async def test_other_operations(out, tmp_path, zai_emulator):
             "t": "Ok",
             "n": "Failed",
             "u": "Failed",
+            "b": "Failed",
         }
         again = await collect(zai.batch.run(given[:3], out=out, replay=True))
     assert again["t"].text == results["t"].text
@@ -529,6 +535,9 @@ async def test_answers_in_another_form_become_plain_json(out):
     zai, _ = client(enveloped)
     given = [{"custom_id": "e", "url": "/v4/embeddings", "body": {"model": "e", "input": "x"}}]
     await zai.batch.run(given, out=out, force_resume=True)
+    assert lines_of(out)[-1]["response"]["body"]["data"][0]["embedding"] == [1.0]
+    zai, _ = client(FakeReply.json({"data": [{"embedding": [1.0], "index": "first"}]}))
+    await zai.batch.run([given[0] | {"custom_id": "f"}], out=out, force_resume=True)
     assert lines_of(out)[-1]["response"]["body"]["data"][0]["embedding"] == [1.0]
 
 
@@ -610,15 +619,16 @@ def test_rates_are_those_of_the_last_half_minute():
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_what_is_left_in_the_outbox_comes_at_the_end(ordered):
     box = Outbox(ordered=ordered)
+    box.put(0, None)
     box.put(1, "b")
-    box.put(3, None)
-    box.put(2, "c")
+    box.put(4, None)
+    box.put(3, "c")
     box.end()
     assert [await box.get(), await box.get()] == ["b", "c"]
     with pytest.raises(StopAsyncIteration):
         await box.get()
     box.discard()
-    box.put(4, "d")
+    box.put(5, "d")
     assert box.backlog == 0
 
 
@@ -667,3 +677,36 @@ async def test_status_of_what_is_no_output(tmp_path):
     zai, _ = client()
     with pytest.raises(ConfigurationError, match="No such file"):
         await zai.batch.status(tmp_path / "none")
+
+
+async def test_rows_that_are_passed_over_let_others_have_their_turn(out, monkeypatch):
+    from zai_async.batch import calls
+
+    monkeypatch.setattr(calls, "_IN_ONE_GO", 2)
+    monkeypatch.setattr(calls, "_MOST_READY", 2)
+    zai, transport = client()
+    await zai.batch.run(rows(20), out=out, **MODEL)
+    # A row that was answered stays so, although it cannot be read any more.
+    given = [{"custom_id": "row-0"}, *rows(20)[1:], *({"custom_id": f"bad-{n}"} for n in range(9))]
+    run = zai.batch.run(given, out=out, replay=True, dedupe=True, **MODEL)
+    results = [each async for each in run]
+    assert Counter(type(each) for each in results) == {Ok: 20, Failed: 9}
+    assert len(transport.requests) == 20
+
+
+async def test_a_run_may_be_closed_by_somebody_else(out):
+    zai, _ = client(FakeReply(delay=1e6))
+    run = zai.batch.run(rows(3), out=out, **MODEL)
+
+    async def wait():
+        return await run
+
+    waiting = asyncio.create_task(wait())
+    while not (run.progress and run.progress.in_flight):
+        await anyio.lowlevel.checkpoint()
+    await run.aclose()
+    assert (await waiting).state == "stopped"
+    early = zai.batch.run(rows(3), out=out, **MODEL)
+    early.stop()
+    await early.aclose()
+    assert (await early.report()).state == "stopped"

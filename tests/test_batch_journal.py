@@ -172,7 +172,7 @@ def recovered(path, *, known=True):
     return journal.recovery
 
 
-@pytest.mark.parametrize("cut", sample(range(len(b"".join(WHOLE)) + 1), 60))
+@pytest.mark.parametrize("cut", [*sample(range(len(b"".join(WHOLE)) + 1), 60), len(WHOLE[0]) - 1])
 @pytest.mark.parametrize("known", [True, False])
 def test_a_torn_end_is_repaired_at_every_byte(tmp_path, cut, known):
     out, data = tmp_path / "out", b"".join(WHOLE)[:cut]
@@ -266,7 +266,8 @@ async def test_directories_pipes_and_devices_are_no_output(tmp_path):
 async def test_somebody_elses_lock_is_respected(tmp_path):
     out = tmp_path / "out"
     zai, _ = client()
-    async with zai.batch.run(rows(3), out=out, model="glm-5.3") as run:
+    endless = ({"custom_id": str(n), "prompt": "Hi."} for n in range(10**9))
+    async with zai.batch.run(endless, out=out, model="glm-5.3") as run:
         await anext(run)
         assert (await zai.batch.status(out)).active
         error = await refused(out, text="another run")

@@ -118,10 +118,9 @@ class CallBackend:
                     await self._pass_over(taken)
                 passed += 1
                 # Whoever reads only what is done already must not keep the loop for itself.
-                while passed >= _IN_ONE_GO:
-                    passed = 0
+                if passed % _IN_ONE_GO == 0:
                     await checkpoint()
-                while engine.outbox.backlog >= _MOST_READY:
+                while max(engine.outbox.backlog, engine.journal.pending) >= _MOST_READY:
                     self._changed.clear()
                     await self._changed.wait()
 

@@ -179,8 +179,7 @@ class Journal(Generic[T]):
         """
         while self._items and self._failure is None:
             self.flush()
-            if self._writing is not None:
-                await asyncio.wait([self._writing])
+            await asyncio.wait(filter(None, [self._writing]))
         if self._failure is not None:
             raise self._failure
 

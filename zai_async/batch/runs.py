@@ -45,18 +45,18 @@ class BatchRun:
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def _start(self) -> Engine:
-        if self._engine is None:
+    def _start(self) -> tuple[Engine, asyncio.Task[None]]:
+        if self._engine is None or self._task is None:
             engine = Engine(
                 self._manager, partial(open_rows, self._rows), self._parser, self._settings
             )
-            self._engine, loop = engine, asyncio.get_running_loop()
-            self._task = loop.create_task(engine.run())
+            loop = asyncio.get_running_loop()
+            self._engine, self._task = engine, loop.create_task(engine.run())
             # Raised at whoever reads; nobody asks the task itself.
             self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
             # After `break` nobody is left to stop it.
             finalize(self, call_in, loop, engine.abandon).atexit = False
-        return self._engine
+        return self._engine, self._task
 
     @property
     def progress(self) -> BatchProgress | None:
@@ -66,13 +66,13 @@ class BatchRun:
 
     def stop(self) -> None:
         """Take no more rows; what is in flight is waited for, and handed out."""
-        self._start().stop(StopCause("stopped", "caller", "stopped by the program"))
+        self._start()[0].stop(StopCause("stopped", "caller", "stopped by the program"))
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Ok | Failed:
-        engine = self._start()
+        engine, _ = self._start()
         result = await engine.outbox.get()
         engine.read_on()
         return result
@@ -81,17 +81,15 @@ class BatchRun:
         return self._finish().__await__()
 
     async def _finish(self) -> Report:
-        engine = self._start()
+        engine, task = self._start()
         engine.outbox.discard()
-        task = self._task
-        if task is not None:
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                await self.aclose()
-                raise
-            if not task.cancelled():
-                task.result()
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        if not task.cancelled():
+            task.result()
         return await self.report()
 
     async def report(self) -> Report:

@@ -150,12 +150,9 @@ class LineRows:
     async def aclose(self) -> None:
         """Close what was opened; stdin is the caller's."""
         if self._raw is not None:
-            await to_the_end(self._close)
-
-    def _close(self) -> None:
-        self._file.close()
-        if self._raw is not None:
-            self._raw.close()
+            # A decompressor leaves the file below it open.
+            await to_the_end(self._file.close)
+            await to_the_end(self._raw.close)
 
 
 class ParquetRows:
