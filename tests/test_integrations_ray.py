@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -270,3 +272,17 @@ def test_two_actors_of_which_one_is_killed_in_the_middle():
     # Of what was written when an actor died nothing was asked again, and of the rest what flew.
     assert figures["written_and_asked_again"] == 0
     assert figures["asked"] <= 600 + figures["most_in_flight"]
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(find_spec("ray") is None, reason="there is no module ray")
+def test_the_page_runs_as_it_is_shown(tmp_path, zai_emulator):
+    root = Path(__file__).parents[1]
+    page = (root / "docs/cluster.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    own = {"PYTHONPATH": str(root), "ZAI_API_KEY": "id.secret", "ZAI_BASE_URL": zai_emulator.url}
+    command = [sys.executable, "-c", source]
+    output = subprocess.check_output(command, cwd=tmp_path, env=os.environ | own, text=True)
+    assert output.count("Name the number") >= 20
+    assert len(zai_emulator.requests) == 20
