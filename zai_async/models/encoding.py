@@ -127,13 +127,11 @@ def _parts(value: Any) -> Mapping[str, Any] | None:
         parts = {} if math.isfinite(value) else None
     elif value is None or isinstance(value, str | int | msgspec.Raw | msgspec.UnsetType):
         parts = {}
-    elif isinstance(value, Mapping):
-        members: Mapping[Any, Any] = value
-        if all(isinstance(key, str | int | float) for key in members):
-            parts = {f".{key}": part for key, part in members.items()}
-    elif isinstance(value, Sequence) and not isinstance(value, _BUFFERS):
-        items: Sequence[Any] = value
-        parts = {f"[{index}]": part for index, part in enumerate(items)}
+    elif issubclass(kind, Mapping):
+        if all(isinstance(key, str | int | float) for key in value):
+            parts = {f".{key}": part for key, part in value.items()}
+    elif issubclass(kind, Sequence) and not isinstance(value, _BUFFERS):
+        parts = {f"[{index}]": part for index, part in enumerate(value)}
     return parts
 
 
