@@ -110,7 +110,11 @@ class CallBackend:
                     while not self._has_room():
                         self._changed.clear()
                         await self._changed.wait()
-                    self._begin(engine.number(), taken)
+                    self._models.add(taken.model)
+                    working = self._process(engine.number(), taken)
+                    task = asyncio.get_running_loop().create_task(working)
+                    self._rows.add(task)
+                    task.add_done_callback(self._leave)
                     continue
                 if isinstance(taken, Failed):
                     engine.settle(engine.number(), taken)
@@ -150,12 +154,6 @@ class CallBackend:
             engine.journal.flush()  # the next row waits for nothing but the disk
         return flying + pending < most and engine.outbox.backlog < max(_UNCOMMITTED, most)
 
-    def _begin(self, number: int, request: RowRequest) -> None:
-        self._models.add(request.model)
-        task = asyncio.get_running_loop().create_task(self._process(number, request))
-        self._rows.add(task)
-        task.add_done_callback(self._leave)
-
     def _leave(self, task: asyncio.Task[None]) -> None:
         self._rows.discard(task)
         if not task.cancelled() and task.exception() is not None:
@@ -175,20 +173,17 @@ class CallBackend:
                 cause = StopCause("paused", error.kind, str(error), error.retry_at)
                 engine.give_up(number, cause)
             else:
-                engine.settle(number, _failure_of(request, error), request)
+                failed = Failed(
+                    key=request.key,
+                    error=RowError.of(error),
+                    partial=None if error.partial is None else encode(error.partial),
+                    attempts=len(error.attempts),
+                    row=request.row,
+                )
+                engine.settle(number, failed, request)
         except (OSError, TypeError, ValueError) as error:
             # Only files are opened and keywords checked here: the row names none that can be sent.
             fault = RowError(kind="input", message=str(error))
             engine.settle(number, Failed(key=request.key, error=fault, row=request.row), request)
         else:
             engine.settle(number, result, request)
-
-
-def _failure_of(request: RowRequest, error: ZaiError) -> Failed:
-    return Failed(
-        key=request.key,
-        error=RowError.of(error),
-        partial=None if error.partial is None else encode(error.partial),
-        attempts=len(error.attempts),
-        row=request.row,
-    )

@@ -170,7 +170,8 @@ class Journal(Generic[T]):
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
-        _sync(self._fd)
+        # macOS and Windows lack fdatasync.
+        getattr(os, "fdatasync", os.fsync)(self._fd)
 
     async def settle(self) -> None:
         """Wait until everything is on the disk.
@@ -299,11 +300,6 @@ def _lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise JournalError("another run writes to the output", reason="locked") from None
-
-
-def _sync(fd: int) -> None:
-    # macOS and Windows lack fdatasync.
-    getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def is_locked(path: str) -> bool:

@@ -61,24 +61,20 @@ class Recovery:
                 self.end += len(line)
                 self.lacks_line_end = not whole
             elif whole:
-                self._refuse_foreign(line)
+                # One line that a disk has spoilt is no reason to buy the others again; a file of
+                # which nothing is a result belongs to somebody else.
+                somebody_elses = line.startswith(b"{") and not line.startswith(_START)
+                if somebody_elses or not self._results:
+                    raise foreign(
+                        f"line {self.damaged + self._results + 1} is no result of a batch"
+                    )
                 self.damaged += 1
                 self.end += len(line)
             else:
-                self._refuse_tail(line)
-
-    def _refuse_foreign(self, line: bytes) -> None:
-        # One line that a disk has spoilt is no reason to buy the others again; a file of which
-        # nothing is a result belongs to somebody else.
-        somebody_elses = line.startswith(b"{") and not line.startswith(_START)
-        if somebody_elses or not self._results:
-            raise foreign(f"line {self.damaged + self._results + 1} is no result of a batch")
-
-    def _refuse_tail(self, line: bytes) -> None:
-        start = line[: len(_START)]
-        ours = _START.startswith(start) or not line.strip(b"\0")
-        if not (self._results or (self._known and ours)):
-            raise foreign("it holds no result of a batch")
+                # A tail that was torn off is written again, if it was ours.
+                ours = _START.startswith(line[: len(_START)]) or not line.strip(b"\0")
+                if not (self._results or (self._known and ours)):
+                    raise foreign("it holds no result of a batch")
 
 
 def foreign(why: str) -> JournalError:

@@ -195,7 +195,13 @@ class RowParser:
         try:
             if "body" in fields:
                 return self._of_envelope(name, fields)
-            return self._of_columns(name, fields)
+            # A row of columns; those that are no field of its operation stay behind.
+            operation, known = self.operation, self._body_fields
+            given = {key: value for key, value in fields.items() if key in known}
+            body = {**self._defaults, **given}
+            if "messages" in known:
+                body["messages"] = self._messages(fields)
+            return _checked(name, operation, body, msgspec.json.encode(body))
         except RowFaultError as fault:
             fault.key = name
             raise
@@ -208,7 +214,10 @@ class RowParser:
         if _told(fields, "method") and _text(fields, "method").upper() != "POST":
             raise RowFaultError("method must be POST")
         body = bytes(fields["body"])
-        given = _object(body, "body")
+        try:
+            given = _fields.decode(body)
+        except _UNREADABLE as error:
+            raise RowFaultError(f"body must be an object: {error}") from None
         missing = {key: value for key, value in self._defaults.items() if key not in given}
         if operation is not self.operation:  # the defaults are for another one
             missing = {key: value for key, value in missing.items() if key == "model"}
@@ -218,15 +227,6 @@ class RowParser:
             body = msgspec.json.encode({**given, **missing})
         return _checked(name, operation, {**given, **missing}, body)
 
-    def _of_columns(self, name: str | None, fields: dict[str, msgspec.Raw]) -> RowRequest:
-        """Return the request of a row of columns; those that are no field of it stay behind."""
-        operation, known = self.operation, self._body_fields
-        given = {key: value for key, value in fields.items() if key in known}
-        body = {**self._defaults, **given}
-        if "messages" in known:
-            body["messages"] = self._messages(fields)
-        return _checked(name, operation, body, msgspec.json.encode(body))
-
     def _messages(self, fields: dict[str, msgspec.Raw]) -> msgspec.Raw:
         """Return the conversation that a row asks to go on with."""
         if self._template is not None:
@@ -234,7 +234,10 @@ class RowParser:
         elif _told(fields, "messages"):
             content = _anything.decode(fields["messages"])
             if not isinstance(content, str):
-                turns = _turns_of(fields["messages"])
+                try:
+                    turns = _turns.decode(fields["messages"])
+                except _UNREADABLE as error:
+                    raise RowFaultError(f"messages must be a list of messages: {error}") from None
                 if self._system is None or (turns and turns[0].get("role") == "system"):
                     return fields["messages"]
                 turns.insert(0, {"role": "system", "content": self._system})
@@ -312,17 +315,3 @@ def _text(fields: Mapping[str, msgspec.Raw], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise RowFaultError(f"{name} must be a text that is not empty")
     return value
-
-
-def _object(data: bytes, name: str) -> dict[str, msgspec.Raw]:
-    try:
-        return _fields.decode(data)
-    except _UNREADABLE as error:
-        raise RowFaultError(f"{name} must be an object: {error}") from None
-
-
-def _turns_of(messages: msgspec.Raw) -> list[dict[str, Any]]:
-    try:
-        return _turns.decode(messages)
-    except _UNREADABLE as error:
-        raise RowFaultError(f"messages must be a list of messages: {error}") from None

@@ -67,18 +67,15 @@ class Validation:
         """Return what is wrong with a row, None if it can be sent."""
         try:
             request = self._parser.parse(row)
-            self._require_new(request)
+            name = request.key
+            # Rows without id may well be equal; they are told apart by how often they occur.
+            if name and self._seen.see(digest_of(name)) is not None:
+                raise RowFaultError(f"custom_id {name!r} is used more than once")  # noqa: TRY301 - as the parser's
             self._add(request, _bodies.decode(request.body))
         except (RowFaultError, msgspec.ValidationError) as fault:
             self.estimate.wrong += 1
             return str(fault)
         return None
-
-    def _require_new(self, request: RowRequest) -> None:
-        name = request.key
-        # Rows without id may well be equal; they are told apart by how often they occur.
-        if name and self._seen.see(digest_of(name)) is not None:
-            raise RowFaultError(f"custom_id {name!r} is used more than once")
 
     def _add(self, request: RowRequest, body: _Body) -> None:
         estimate = self.estimate

@@ -91,7 +91,13 @@ class Window:
     """
 
     def __init__(self, limits: Limits, size: Size | None = None) -> None:
-        self._size = size or _size_of(limits)
+        if size is None and limits.mode == "adaptive":
+            most = math.inf if limits.most is None else limits.most
+            size = Size(limits.start, limits.least, most)
+        elif size is None:
+            fixed = limits.start if limits.mode == "fixed" else math.inf
+            size = Size(start=fixed, least=fixed, most=fixed)
+        self._size = size
         self._pausing = limits.mode != "off"
         self._limits = limits
         self._recent: deque[float] = deque(maxlen=SEEN)
@@ -380,14 +386,6 @@ class Window:
         entry.round = self._size.round
         entry.number = self._sent = self._sent + 1
         entry.refused_before = self._refusals.total
-
-
-def _size_of(limits: Limits) -> Size:
-    if limits.mode == "adaptive":
-        most = math.inf if limits.most is None else limits.most
-        return Size(limits.start, limits.least, most)
-    fixed = limits.start if limits.mode == "fixed" else math.inf
-    return Size(start=fixed, least=fixed, most=fixed)
 
 
 def _backoff(tries: float, first: float, longest: float, jitter: float) -> float:

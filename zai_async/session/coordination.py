@@ -123,21 +123,20 @@ class MachineSlots:
                 return before
             if before is not None:
                 before.leave()
-            presence = self._presence = _Presence(self._open_folder())
+            # The folder of this user: whoever may write to it sets the limits of our calls. It is
+            # opened before it is looked at, as another may be put in its place in between.
+            name = self._directory / f"zai-slots-{os.getuid()}"
+            with suppress(FileExistsError):
+                name.mkdir(0o700)
+            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            status = os.fstat(folder)
+            if status.st_uid != os.getuid() or status.st_mode & 0o077:
+                os.close(folder)
+                text = f"{name} is open to others; remove it, or take another place"
+                raise ConfigurationError(text)
+            presence = self._presence = _Presence(folder)
             finalize(self, presence.leave)
             return presence
-
-    def _open_folder(self) -> int:
-        """Open the folder of this user, making it at first; it must be ours, and ours alone."""
-        name = self._directory / f"zai-slots-{os.getuid()}"
-        with suppress(FileExistsError):
-            name.mkdir(0o700)
-        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        status = os.fstat(folder)
-        if status.st_uid != os.getuid() or status.st_mode & 0o077:
-            os.close(folder)
-            raise ConfigurationError(f"{name} is open to others; remove it, or take another place")
-        return folder
 
 
 class _Presence:

@@ -152,7 +152,12 @@ class LimiterQueues:
         queue = self._by_model.get(place)
         if queue is None:
             if len(self._by_model) >= _MOST_WINDOWS:
-                self._forget_idle()
+                # A tenth at once, of those used least recently: else each new name would sort all.
+                places = sorted(self._by_model, key=lambda place: self._by_model[place].used_at)
+                for old in places[: _MOST_WINDOWS // 10]:
+                    figures = self._by_model[old].snapshot()
+                    if not (figures.in_flight or figures.waiting):
+                        self._by_model.pop(old, None)
             if self._coordinator is None:
                 queue = LimiterQueue(Window(self._limits), settings.clock)
             else:
@@ -163,14 +168,6 @@ class LimiterQueues:
             # Another thread may have been faster, and its queue has calls in it already.
             queue = self._by_model.setdefault(place, queue)
         return queue
-
-    def _forget_idle(self) -> None:
-        """Forget the models that were used least recently, a tenth of them at once."""
-        places = sorted(self._by_model, key=lambda place: self._by_model[place].used_at)
-        for place in places[: _MOST_WINDOWS // 10]:
-            figures = self._by_model[place].snapshot()
-            if not (figures.in_flight or figures.waiting):
-                self._by_model.pop(place, None)
 
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back the permits of an event loop that is about to close."""

@@ -1,5 +1,6 @@
 """Where a run with tools stands, as data that survives pickle, JSON and another process."""
 
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
@@ -78,11 +79,12 @@ class RunState(PlainForm, Struct, kw_only=True):
         for number, made in enumerate(answer.tool_calls):
             # Without an id it could not be answered.
             call = made if made.id else replace(made, id=f"call_{self.rounds}_{number}")
-            arguments = _read(call.arguments)
+            arguments: dict[str, Any] | None = None  # if they are not one JSON object
+            with suppress(msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+                arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
             if call.name:  # else it is one of the platform's own, which has run already
-                key = (
-                    f"{call.name} {_canonical(call.arguments if arguments is None else arguments)}"
-                )
+                given = call.arguments if arguments is None else arguments
+                key = f"{call.name} {_canonical(given)}"
                 self.counts[key] = self.counts.get(key, 0) + 1
                 self.calls.append(ToolRecord(call=call, times=self.counts[key]))
             if arguments is None:
@@ -103,14 +105,6 @@ class RunState(PlainForm, Struct, kw_only=True):
         if self.answer is None:
             return []
         return [self.answer, *(record.message for record in self.calls)]
-
-
-def _read(arguments: str) -> dict[str, Any] | None:
-    """Return the arguments of a call, None if they are not one JSON object."""
-    try:
-        return msgspec.json.decode(arguments or "{}", type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return None
 
 
 def _canonical(arguments: object) -> str:

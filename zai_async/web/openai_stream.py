@@ -103,18 +103,16 @@ class OpenAIEncoder(AnswerEncoder):
 
     def _chunk(self, choices: bytes) -> bytes:
         if not self._prefix:
-            self._prefix = self._begin()
+            # Known with the first event only, and the same for all: encoded once.
+            answer = self._head() or ChatCompletion()
+            head: dict[str, Any] = {
+                "id": answer.id or f"chatcmpl-{uuid4().hex}",
+                "object": "chat.completion.chunk",
+                "created": answer.created or int(time.time()),
+                "model": answer.model or self._model,
+            }
+            self._prefix = b'data: %b,"choices":' % _encode(head)[:-1]
         return b"%b%b}\n\n" % (self._prefix, choices)
-
-    def _begin(self) -> bytes:
-        answer = self._head() or ChatCompletion()
-        head: dict[str, Any] = {
-            "id": answer.id or f"chatcmpl-{uuid4().hex}",
-            "object": "chat.completion.chunk",
-            "created": answer.created or int(time.time()),
-            "model": answer.model or self._model,
-        }
-        return b'data: %b,"choices":' % _encode(head)[:-1]
 
     def _finish(self, finished: Finished) -> bytes:
         reason = OPENAI_REASONS.get(finished.outcome, "stop")

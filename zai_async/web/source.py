@@ -26,22 +26,20 @@ class AnswerSource:
         untyped: Any = answer
         self._answer = untyped
         self._ahead: list[RelayedEvent] = []
-        self._events = self._told()
+        self._events: AsyncIterator[RelayedEvent]
+        if hasattr(answer, "events"):  # of a stream, of a run of tools, of a class of one's own
+            self._events = steady(untyped.events)
+        elif isinstance(answer, SpeechStream):
+            raise TypeError("speech has no text to relay")
+        else:
+            # An answer that has only text gets an end that says how it ended.
+            self._events = SteadyIterator(_with_end(untyped, isinstance(answer, EventStream)))
 
     def __aiter__(self) -> AsyncIterator[RelayedEvent]:
         return self
 
     async def __anext__(self) -> RelayedEvent:
         return self._ahead.pop() if self._ahead else await anext(self._events)
-
-    def _told(self) -> AsyncIterator[RelayedEvent]:
-        """Return the events; an answer that has only text gets an end that says how it ended."""
-        answer = self._answer
-        if hasattr(answer, "events"):  # of a stream, of a run of tools, of a class of one's own
-            return steady(answer.events)
-        if isinstance(answer, SpeechStream):
-            raise TypeError("speech has no text to relay")
-        return SteadyIterator(_with_end(answer, isinstance(answer, EventStream)))
 
     @property
     def has_begun(self) -> bool:

@@ -256,7 +256,17 @@ class UIMessageEncoder(AnswerEncoder):
         return ended
 
     def _metadata(self) -> dict[str, Any]:
-        return {"messageMetadata": {"usage": _counts(self._usage)}} if self._usage else {}
+        usage = self._usage
+        if usage is None:
+            return {}
+        counts = {  # as the AI SDK names them
+            "inputTokens": usage.prompt_tokens,
+            "outputTokens": usage.completion_tokens,
+            "totalTokens": usage.total_tokens,
+            "reasoningTokens": usage.reasoning_tokens,
+            "cachedInputTokens": usage.cached_tokens,
+        }
+        return {"messageMetadata": {"usage": counts}}
 
     def _finish(self, finished: Finished) -> bytes:
         reason = _REASONS.get(finished.outcome, "other")
@@ -298,14 +308,3 @@ def _relayed(event: RelayPart | ToolProgress | ToolFinished) -> RelayPart:
 def _known(answer: ChatCompletion) -> Usage | None:
     """Return the token counts of an answer, None where the platform has told none."""
     return answer.usage if answer.usage.total_tokens else None
-
-
-def _counts(usage: Usage) -> dict[str, int]:
-    """Name token counts as the AI SDK does."""
-    return {
-        "inputTokens": usage.prompt_tokens,
-        "outputTokens": usage.completion_tokens,
-        "totalTokens": usage.total_tokens,
-        "reasoningTokens": usage.reasoning_tokens,
-        "cachedInputTokens": usage.cached_tokens,
-    }

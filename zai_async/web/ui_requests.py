@@ -193,7 +193,9 @@ def _answer(parts: list[_UIPart]) -> Iterator[dict[str, Any]]:
 def _step(parts: list[_UIPart]) -> Iterator[dict[str, Any]]:
     text = "".join(part.text for part in parts if part.type == "text")
     thinking = "".join(part.text for part in parts if part.type == "reasoning")
-    calls = [part for part in parts if _name_of(part) and _has_result(part)]
+    called = (part for part in parts if _name_of(part))
+    # Servers refuse a call without its result: one that is still open is left out.
+    calls = [part for part in called if part.state in _WHOLE or _is_denied(part)]
     # An answer that was stopped while the model thought has said nothing.
     if not (text or calls):
         return
@@ -225,10 +227,6 @@ def _name_of(part: _UIPart) -> str:
 def _is_denied(part: _UIPart) -> bool:
     refused = part.approval is not None and part.approval.approved is False
     return part.state == "output-denied" or (part.state == "approval-responded" and refused)
-
-
-def _has_result(part: _UIPart) -> bool:
-    return part.state in _WHOLE or _is_denied(part)
 
 
 def _arguments(part: _UIPart) -> str:
