@@ -399,6 +399,14 @@ def test_usage_of_an_event_counts_where_the_answer_has_none():
     assert b'"totalTokens":5' in encoder.abort("stopped")
 
 
+def test_restored_encoder_knows_which_calls_are_whole():
+    encoder = UIMessageEncoder("m")
+    second = [ToolCallStarted(1, "c2", "see"), ToolCallDelta(1, "{")]
+    frames = b"".join(map(encoder.encode, [STARTED[0], *second, *STARTED[1:]]))
+    error = RateLimitError("x")
+    assert UIMessageEncoder.restored(frames).fail(error) == encoder.fail(error)
+
+
 # Text
 
 

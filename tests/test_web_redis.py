@@ -190,6 +190,8 @@ async def test_both_protocols_of_redis_are_read(server, quick, protocol):
     await kept.finish(keep=True)
     found = await replay.find("chat")
     assert found.head == head
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(found.stop_wanted(), 0.01)  # it is not written here
     assert [each async for each in found.read(1)] == [(2, [b"data: 2\n\n"]), (3, [b"data: 3\n\n"])]
     # What Redis has trimmed is a gap.
     await client.xtrim(f"p{protocol}:answer:a:events", maxlen=2, approximate=False)

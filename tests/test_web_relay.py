@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import sys
+import threading
 
 import pytest
 
@@ -21,11 +24,15 @@ from zai_async import (
 from zai_async.models import ChatCompletion
 from zai_async.web import (
     DataPart,
+    EventResponse,
     MemoryReplay,
     OpenAIEncoder,
     Relay,
+    ReplayHead,
     UIMessageEncoder,
+    sse_response,
 )
+from zai_async.web.signals import ShutdownSignals
 from zai_async.web.writing import split_events
 
 END = Finished("completed", "stop", ChatCompletion())
@@ -553,3 +560,97 @@ def test_encoder_is_restored_from_what_it_has_written(events):
 
 def test_encoder_without_parts_has_nothing_to_restore():
     assert OpenAIEncoder.restored(b"").fail(RateLimitError("x")).endswith(b"data: [DONE]\n\n")
+
+
+# Signals
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Play the signals of a process, as servers take them: none of them is sent."""
+    taken = {signal.SIGTERM: print, signal.SIGINT: signal.SIG_DFL}
+    monkeypatch.setattr(signal, "getsignal", taken.get)
+    monkeypatch.setattr(signal, "signal", taken.__setitem__)
+    return taken
+
+
+async def test_signal_begins_the_shutdown_before_the_server_acts(zai, heard):
+    acted = []
+    heard[signal.SIGTERM] = lambda *_: acted.append(True)
+    async with Relay(zai, grace=0) as relay:
+        assert heard[signal.SIGINT] is signal.SIG_DFL
+        heard[signal.SIGTERM](signal.SIGTERM, None)
+        await asyncio.sleep(0)
+        assert relay.status()["status"] == "shutting down"
+        assert acted == [True]
+    heard[signal.SIGTERM](signal.SIGTERM, None)
+    assert acted == [True, True]
+
+
+async def test_server_that_takes_the_signal_later_is_asked_again(zai, heard):
+    async with Relay(zai, grace=0) as relay:
+        first = heard[signal.SIGTERM]
+        heard[signal.SIGTERM] = later = lambda *_: None
+        await relay.resume("chat")
+        assert heard[signal.SIGTERM] == first
+        heard[signal.SIGTERM] = other = lambda *_: None
+    assert heard[signal.SIGTERM] is other
+    assert later is not other
+
+
+async def test_signal_after_the_loop_reaches_the_server_only(heard):
+    acted = []
+    heard[signal.SIGTERM] = lambda *_: acted.append(True)
+    signals = ShutdownSignals(lambda: None)
+    signals.is_wanted = True
+    signals.install()
+    signals._loop = None
+    signals._heard(signal.SIGTERM, None)
+    signals._heard(signal.SIGUSR1, None)
+    assert acted == [True]
+
+
+def test_thread_hears_of_no_signal(heard):
+    async def main():
+        signals = ShutdownSignals(lambda: None)
+        signals.is_wanted = True
+        signals.install()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    thread.join()
+    assert heard[signal.SIGTERM] is print
+
+
+# Odds and ends
+
+
+def test_answer_that_has_been_replaced_is_not_dropped_with_its_time():
+    async def main():
+        replay = MemoryReplay(keep=10)
+        head = ReplayHead(answer_id="a", protocol="openai")
+        old = await replay.begin("chat", head)
+        await old.finish(keep=True)
+        new = await replay.begin("chat", head)
+        await asyncio.sleep(20)
+        return await replay.find("chat") is new
+
+    assert run(main())
+
+
+async def test_answer_that_is_replaced_while_it_ends_stays_replaced(relay):
+    old, new = Script(), Script()
+    await relay.start("chat", old)
+    writer = relay._writers["chat"]
+    relay._writers["chat"] = object()
+    writer.stop("stopped")
+    writer.stop("again")
+    await asyncio.wait({writer.task})
+    await asyncio.sleep(0)
+    assert relay._writers.pop("chat") is not writer
+    assert not new.closed
+
+
+async def test_response_is_no_class_of_a_framework_that_is_not_there(monkeypatch):
+    monkeypatch.delitem(sys.modules, "starlette.responses")
+    assert type(sse_response(Script())) is EventResponse

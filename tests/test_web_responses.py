@@ -533,6 +533,40 @@ async def test_aiohttp_reader_who_leaves_before_the_first_byte(zai_emulator, sil
         await zai_emulator.wait_disconnected(timeout=100)
 
 
+@pytest.mark.parametrize("silent", [True, False])
+async def test_aiohttp_that_tells_nobody_is_looked_at(zai_emulator, silent):
+    """Its usual setting: a handler goes on when the reader has gone."""
+    zai_emulator.fault(delay=60)
+    ended = asyncio.Event()
+
+    async def chat(request):
+        answer = question(zai)() if silent else told(*["x" * 2**16] * 10_000)
+        response = await aiohttp_response(request, answer, coalesce=0)
+        ended.set()
+        return response
+
+    app = aiohttp_web.Application()
+    app.router.add_post("/chat", chat)
+    runner = aiohttp_web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await aiohttp_web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = "http://{}:{}".format(*runner.addresses[0])
+    async with AsyncZai(base_url=zai_emulator.url, api_key="k.s") as zai:
+        async with aiohttp.ClientSession(url) as session:
+            asking = asyncio.ensure_future(session.post("/chat", json={}))
+            if silent:
+                while not zai_emulator.requests:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            else:
+                answer = await asking
+                await answer.content.readany()
+                answer.close()
+            asking.cancel()
+            await asyncio.wait({asking})
+        await ended.wait()
+        await runner.cleanup()
+
+
 async def test_aiohttp_text_that_is_cut_breaks_the_connection_off():
     async with chat_wire.client(body(texts("Ha"), done=False)) as zai:
 

@@ -234,7 +234,10 @@ class RedisReplay:
             library: Any = import_module("redis.asyncio")
         except ImportError:
             raise ImportError("RedisReplay needs redis: pip install 'zai-async[redis]'") from None
-        self.redis: Any = client or library.Redis.from_url(url)
+        # Tried once more at once, for connections that have become stale; longer waits are ours.
+        backoff: Any = import_module("redis.backoff")
+        retry: Any = library.retry.Retry(backoff.NoBackoff(), 1)
+        self.redis: Any = client or library.Redis.from_url(url, retry=retry)
         self.errors: tuple[type[Exception], ...] = (library.RedisError, OSError)
         self.keep = keep
         self.max_entries = max_entries

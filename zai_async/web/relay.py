@@ -85,7 +85,7 @@ class Relay:
         self._max_body = max_body
         self._writers: dict[str, AnswerWriter] = {}
         self._ending: asyncio.Task[None] | None = None
-        self._signals: ShutdownSignals | None = None
+        self._signals = ShutdownSignals(self.begin_shutdown)
 
     def _ask(self, request: UIRequest) -> Relayable:
         return self._zai.chat.completions.stream(model=self._model, messages=request.messages)
@@ -108,7 +108,7 @@ class Relay:
         Raises:
             ClientDrainingError: The server is shutting down.
         """
-        self._listen()
+        self._signals.install()
         if self._ending is not None:
             raise ClientDrainingError("the relay is shutting down")
         source = AnswerSource(answer)
@@ -137,7 +137,7 @@ class Relay:
         kept any more is told by an event ``gap``. Pages of the AI SDK send none and get the whole
         answer. Where none is written the response is a 204.
         """
-        self._listen()
+        self._signals.install()
         kept = await self.replay.find(chat_id)
         seen = last_event_id or ""
         after = int(seen) if seen.isdecimal() else 0
@@ -193,19 +193,14 @@ class Relay:
         await self.replay.aclose()
 
     async def __aenter__(self) -> Self:
-        self._signals = ShutdownSignals(self.begin_shutdown)
-        self._listen()
+        self._signals.is_wanted = True
+        self._signals.install()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._signals is not None:
-            self._signals.restore()
+        self._signals.restore()
         with anyio.CancelScope(shield=True):
             await self.aclose()
-
-    def _listen(self) -> None:
-        if self._signals is not None:
-            self._signals.install()
 
     # The application.
 

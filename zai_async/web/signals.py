@@ -26,12 +26,14 @@ class ShutdownSignals:
 
     def __init__(self, begin: Callable[[], object]) -> None:
         self._begin = begin
+        self.is_wanted = False
+        """Whether somebody has entered what is to be told."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._former: dict[int, Any] = {}
 
     def install(self) -> None:
         """Stand before the handlers that are there now."""
-        if threading.current_thread() is not threading.main_thread():
+        if not self.is_wanted or threading.current_thread() is not threading.main_thread():
             return
         self._loop = asyncio.get_running_loop()
         for number in _SIGNALS:
@@ -43,6 +45,7 @@ class ShutdownSignals:
 
     def restore(self) -> None:
         """Give the signals back, unless somebody else has taken them meanwhile."""
+        self.is_wanted = False
         for number, former in self._former.items():
             if signal.getsignal(number) == self._heard:
                 signal.signal(number, former)

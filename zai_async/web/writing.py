@@ -41,7 +41,8 @@ class AnswerWriter:
         """End the answer where it is; its readers see that it was stopped."""
         if self._reason is None and not self.task.done():
             self._reason = reason
-            self.task.cancel()
+            # Behind its first step: a task that is cancelled before it ran cleans nothing up.
+            self.task.get_loop().call_soon(self.task.cancel)
 
     async def _obey(self) -> None:
         await self.kept.stop_wanted()
