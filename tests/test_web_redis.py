@@ -91,9 +91,10 @@ async def test_other_process_replays_and_goes_on(process):
     await first.until("Good ")
     second = Reading(await there.resume("chat"))
     await second.until("Good ")
+    third = Reading(await here.resume("chat"))
     script.say("day", END)
-    await asyncio.gather(first.task, second.task)
-    assert first.reader.body == second.reader.body
+    await asyncio.gather(first.task, second.task, third.task)
+    assert first.reader.body == second.reader.body == third.reader.body
     late = await Reader().reads(await there.resume("chat"))
     assert late.body == first.reader.body
     tail = await Reader().reads(await there.resume("chat", last_event_id="3"))
