@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.counting import calls
 from zai_async._protocol.accumulator import ChatAccumulator
 from zai_async._protocol.tool_calls import PartialToolCall
 from zai_async.models import (
@@ -547,3 +548,25 @@ def test_the_cost_of_many_fragments_is_that_of_their_characters():
         sys.setprofile(None)
         counts.append(calls)
     assert counts[1] < 2.1 * counts[0]
+
+
+LARGE = '{"a":"' + "[" * 2**18 + '"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "closed"), [(LARGE, True), (LARGE[:-1], False), ("[" * 2**19, False)]
+)
+def test_of_large_arguments_only_a_whole_value_is_closed(text, closed):
+    call = PartialToolCall(0, "")
+    assert calls(lambda: call.add(fragment(text))) < 100
+    assert call.nesting.is_closed is closed
+    assert call.nesting.admits_object is not closed
+
+
+def test_large_arguments_that_follow_others_are_followed_no_further():
+    call = PartialToolCall(0, "")
+    for piece in ("[", LARGE, "]"):
+        call.add(fragment(piece))
+    assert not call.nesting.is_closed
+    assert call.arguments == f"[{LARGE}]"
+    assert call.is_whole() is False

@@ -3,11 +3,13 @@
 import json
 import sys
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chat_wire import DONE, GOOD, GOOD_TEXT, body, chunk, cuts, frame, last, texts, tool
+from tests.counting import calls, counted
 from zai_async import (
     APIError,
     BillingError,
@@ -23,7 +25,13 @@ from zai_async import (
     StreamTruncatedError,
     ZaiError,
 )
-from zai_async._protocol import AgentDecoder, SpeechDecoder, TranscriptionDecoder
+from zai_async._protocol import (
+    AgentDecoder,
+    DecoderContext,
+    SpeechDecoder,
+    TranscriptionDecoder,
+)
+from zai_async._protocol.decoder import Decoder
 from zai_async._protocol.tool_calls import ToolCallAssembler
 from zai_async.models import ChunkFunction, ChunkToolCall
 
@@ -380,3 +388,58 @@ def test_of_many_lines_that_are_no_events_the_beginning_is_kept():
     error = fed(ChatDecoder(), line, b"y" * 40_000 + b"\n", line)[1]
     assert isinstance(error, ResponseError)
     assert "y" not in error.body
+
+
+@pytest.mark.parametrize("value", ["NaN,", "[],", '"\\ud83d",'])
+@pytest.mark.parametrize(
+    "decoder", [ChatDecoder, AgentDecoder, SpeechDecoder, TranscriptionDecoder]
+)
+def test_an_event_of_odd_types_has_no_more_values_than_an_answer_could(decoder, value):
+    """Reading them one by one would stop the loop for seconds."""
+    many = f'data: {{"id":[{value * (2**17 + 1)}1]}}\n\n'.encode()
+    reading = decoder()
+
+    def read():
+        with pytest.raises((StreamMalformedError, ResponseError)):
+            reading.feed(many)
+
+    assert calls(read) < 5_000
+
+
+@pytest.mark.parametrize("begin", [b"", b"{", b"\n", b"\xef\xbb\xbf"], ids=repr)
+def test_a_body_that_is_no_stream_is_read_in_linear_time(begin):
+    module, counter = counted(Decoder.__module__)
+
+    class Sniffing(module.Decoder):
+        snapshot = None
+        _accept = _judge = lambda _: None
+
+    counts = []
+    for number in (100, 800):
+        decoder = Sniffing(module.EventDecoder(msgspec.json.Decoder()), module.DecoderContext())
+        before = counter.work
+        for piece in (begin, *[b" " * 100] * number):
+            assert decoder.feed(piece or b" ") == []
+        counts.append(counter.work - before)
+    assert counts[1] < 10 * counts[0]
+
+
+@pytest.mark.parametrize("decoder", [SpeechDecoder, TranscriptionDecoder])
+def test_neither_is_sound_or_text_read_again_and_again(decoder):
+    module, counter = counted(decoder.__module__)
+    counts = []
+    for number in (100, 800):
+        context = DecoderContext(headers={"Content-Type": "text/plain"})
+        reading = getattr(module, decoder.__name__)(context=context)
+        before = counter.work
+        for _ in range(number):
+            reading.feed(b"word " * 20)
+        counts.append(counter.work - before)
+    assert counts[1] < 10 * counts[0]
+
+
+def test_blanks_in_place_of_an_answer_come_to_an_end():
+    decoder = ChatDecoder(context=DecoderContext(max_event_bytes=1_000))
+    decoder.feed(b" " * 1_000)
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b" ")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.counting import counted
+from tests.counting import calls, counted
 from zai_async._protocol.salvage import END_MARK, can_belong, is_prose, salvage
 from zai_async.models import ChatCompletionChunk
 from zai_async.models.tolerant import decode
@@ -168,6 +168,14 @@ def test_large_rubbish_is_read_in_linear_time(piece):
         counts.append(counter.work - before)
         assert len(found.frames) <= size // 2
     assert counts[1] < 10 * counts[0]
+
+
+def test_many_short_frames_are_not_looked_for_to_the_end():
+    """A few bytes would cost as much as a whole frame of an answer, several million times."""
+    few, more = b"{}" * 2_000, b"{}" * 16_000
+    assert calls(lambda: read(more)) == calls(lambda: read(few))
+    assert read(b"{}" * 64) == ((b"{}",) * 64, False)
+    assert read(SECOND * 3_000) == ((SECOND,) * 3_000, False)
 
 
 @given(

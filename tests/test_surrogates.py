@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chat_wire import DONE, FIRST, body, chunk, client, frame, last, stream, texts
+from tests.counting import counted
 from zai_async._protocol.salvage import SurrogateJoiner
 
 
@@ -52,3 +53,23 @@ async def test_half_a_character_without_the_other_is_no_text(codes):
 def test_an_escaped_backslash_is_no_half():
     data = json.dumps({"id": FIRST, "a": "\\ud83d"}).encode()
     assert SurrogateJoiner().join(data) == data
+
+
+@pytest.mark.parametrize(
+    "piece", [b'\\\\ud83d",', b"\\", b'"', b"[]", b'"\\\\\\\\\\ud83d"'], ids=repr
+)
+def test_halves_are_looked_for_in_linear_time(piece):
+    module, counter = counted(SurrogateJoiner.__module__)
+    counts = []
+    for number in (1_000, 8_000):
+        before, data = counter.work, piece * number
+        module.SurrogateJoiner().join(data)
+        counts.append(counter.work - before)
+    assert counts[1] < 10 * counts[0]
+
+
+@pytest.mark.parametrize("backslashes", range(1, 6))
+def test_half_a_character_is_told_from_an_escaped_backslash_before_its_letters(backslashes):
+    data = b'{"id":"\\\\ud83d","a":"' + b"\\" * backslashes + b'ud83d"}'
+    kept = SurrogateJoiner().join(data)
+    assert len(data) - len(kept) == (6 if backslashes % 2 else 0)

@@ -70,7 +70,7 @@ class SpeechDecoder(Decoder[bytes]):
 
     def _sniff(self, data: bytes) -> bytes:
         """Know sound that comes as it is, in place of events, by its label or its first bytes."""
-        begin = bytes(self._foreign + data[:_LONGEST_FIELD])
+        begin = bytes(self._foreign[:_LONGEST_FIELD] + data[:_LONGEST_FIELD])
         if data and any(sound.startswith(begin) for sound in _SOUNDS):
             self._foreign += data  # too little to tell
             return b""
@@ -199,7 +199,8 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
 
     def _sniff(self, data: bytes) -> bytes:
         """Know a text that comes as it is, in place of events, by its label."""
-        begin = bytes(self._foreign + data[:_LONGEST_FIELD]).lstrip()
+        # What has come before, and did not tell, is blank.
+        begin = data.lstrip()[:_LONGEST_FIELD]
         if self._state is DecoderState.WAITING and self._is_text and begin and not _is_event(begin):
             self._state = DecoderState.DOCUMENT
         return super()._sniff(data)

@@ -39,6 +39,9 @@ _MOST_FOREIGN: Final = 2**15
 _PAGE: Final = 2**13
 """Bytes of a page, or of an error, after which to wait for no more."""
 _EVENT_LINE: Final = re.compile(rb"[\r\n]data:")
+_BOM: Final = b"\xef\xbb\xbf"
+_MOST_VALUES: Final = 2**17
+_NO_BLANK: Final = re.compile(rb"\S")
 
 
 class DecoderContext(msgspec.Struct, kw_only=True):
@@ -117,6 +120,10 @@ class EventDecoder:
             msgspec.ValidationError: It is JSON, but no event.
             msgspec.DecodeError: It is no JSON.
         """
+        # Python looks at each value; of the events of an answer, none has as many.
+        most = _MOST_VALUES
+        if len(data) > most and data.count(b",") + data.count(b"\\u") > most:
+            raise msgspec.ValidationError("too many values for an event")
         event = decode(self._decoder, self._joiner.join(data))
         if self.payloads is not None:
             self.payloads.append(data)
@@ -352,11 +359,14 @@ class Decoder(abc.ABC, Generic[T]):
         known = len(self._foreign)
         self._foreign += data
         if self._state is _WAITING:
-            begin = self._foreign.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-            if not begin and data:
-                return b""
-            if begin and begin in b"{[<":
+            # Blanks that were there before are not looked at again.
+            begin = _NO_BLANK.search(self._foreign, known or len(_BOM) * data.startswith(_BOM))
+            if begin is not None and begin[0] in b"{[<":
                 self._state = DecoderState.DOCUMENT
+                del self._foreign[: begin.start()]
+                known = 0
+            elif begin is None and len(self._foreign) <= self._context.max_event_bytes and data:
+                return b""
         # JSON has no line that begins with "data:", as line ends in its strings are escaped.
         if self._state is _WAITING or _EVENT_LINE.search(self._foreign, max(0, known - 6)):
             data, self._foreign = bytes(self._foreign), bytearray()
@@ -371,7 +381,7 @@ class Decoder(abc.ABC, Generic[T]):
         elif size <= _PAGE and data.rstrip().endswith(b"}"):
             # An error is raised although its connection stays open.
             self._context.raise_fault(bytes(self._foreign))
-        elif size >= _PAGE and self._foreign.lstrip().startswith(b"<"):
+        elif size >= _PAGE and self._foreign.startswith(b"<"):
             self._context.raise_foreign(bytes(self._foreign))
         return b""
 

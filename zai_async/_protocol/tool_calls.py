@@ -20,7 +20,9 @@ __all__ = ["PartialToolCall", "ToolCallAssembler", "ToolCallUpdate"]
 
 # What decides about the structure of JSON: escapes, the ends of strings, brackets. Anything else
 # counts only as the last thing before an object, of which one character is enough.
-_MARKS: Final = re.compile(r'\\.?|["{}\[\]]|[^\s"\\{}\[\]]', re.DOTALL)
+_MARKS: Final = re.compile(r'\\.?|["{}\[\]]|[^\s"\\{}\[\]]+', re.DOTALL)
+# No fragment is as large as this, and no turn of the loop waits for one that is.
+_LARGE: Final = 2**18
 # No decoder goes deeper, so that what is nested deeper still is never whole.
 _DEEPEST: Final = 10_000
 # Each call is a list entry, a text and a place in several tables, for as little as "{}".
@@ -44,6 +46,9 @@ class _Nesting:
         """Go on through a piece of the text."""
         if len(self._open) > _DEEPEST:
             return
+        if len(piece) > _LARGE:
+            self._add_large(piece)
+            return
         start = int(self._escaped and piece != "")
         self._escaped = self._escaped and not piece
         for mark in _MARKS.findall(piece, start):
@@ -60,7 +65,16 @@ class _Nesting:
                     return
             elif mark in "}]":
                 del self._open[-1:]
-            self._last = mark
+            self._last = mark[-1]
+
+    def _add_large(self, piece: str) -> None:
+        """Go on through what is one value as a whole, and give up anything else."""
+        try:
+            msgspec.json.decode(piece if not self._last else "", type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            self._open += b"[" * (_DEEPEST + 1)
+        else:
+            self._last = piece.rstrip()[-1]
 
     @property
     def is_closed(self) -> bool:
