@@ -213,7 +213,11 @@ class Conversation:
             return
         # In the measure of the estimate, which knows the parts, too.
         surplus = estimate - _LEFT * most * estimate / size
-        turns = [n for n, each in enumerate(self.history) if _role(each) == "user"]
+        turns = [
+            number
+            for number, each in enumerate(self.history)
+            if (each.role if isinstance(each, Message) else each.get("role")) == "user"
+        ]
         for start in [*(n for n in turns if n > self._first), len(self.history)]:
             surplus -= _estimate(self.history[self._first : start])
             self._first = start
@@ -257,10 +261,6 @@ class Conversation:
         made.usage = Usage.from_dict(data["usage"])
         made.pending = RunState.from_dict(data["pending"]) if data["pending"] else None
         return made
-
-
-def _role(message: MessageParam) -> str:
-    return message.role if isinstance(message, Message) else str(message.get("role"))
 
 
 def _estimate(messages: Sequence[MessageParam]) -> int:

@@ -154,7 +154,9 @@ class SSEParser:
         self._left -= self._given - self._room + len(data)
         self._given = self._room = 0
         if self._left < 0:
-            raise self._too_long()
+            self._held.clear()
+            limit = self._max_bytes
+            raise LimitError(f"the answer is larger than {limit} bytes", limit=limit)
         if self._optional or _CR in data:
             data = self._normalised(data)
         text = self._cut(data)
@@ -209,11 +211,6 @@ class SSEParser:
         self._held += data
         if len(self._held) > self._most:
             raise self._too_large()
-
-    def _too_long(self) -> LimitError:
-        self._held.clear()
-        limit = self._max_bytes
-        return LimitError(f"the answer is larger than {limit} bytes", limit=limit)
 
     def _too_large(self) -> EventTooLargeError:
         self._most = -1

@@ -89,7 +89,11 @@ class Engine:
         self.settings = settings
         self.outbox: Outbox[Result] = Outbox(ordered=settings.ordered)
         self.journal: Journal[tuple[int, Result, RowRequest | None]] = Journal(
-            settings.out, self._deliver, self._stop_by_disk
+            settings.out,
+            self._deliver,
+            lambda: self.stop(
+                StopCause("stopped", "disk", "the output cannot be written any more")
+            ),
         )
         self.meter = Meter(manager.clock, manager.sessions.ledger)
         self.source: RowSource
@@ -209,9 +213,6 @@ class Engine:
         self.stop(StopCause("stopped", "signal", f"stopped by {name}"))
         flying = self._backend.in_flight
         _log.info("%s: waiting for %d rows in flight; again to stop at once", name, flying)
-
-    def _stop_by_disk(self) -> None:
-        self.stop(StopCause("stopped", "disk", "the output cannot be written any more"))
 
     def abort(self) -> None:
         """Stop at once: what is in flight is lost."""

@@ -132,14 +132,14 @@ class ServerBackend:
         self._begin(part)
 
     def _begin(self, part: ServerPart) -> None:
-        task = asyncio.get_running_loop().create_task(self._finish(part))
-        self._parts[task] = part.rows
-        task.add_done_callback(self._forget)
+        def forget(task: asyncio.Task[None]) -> None:
+            # A task that has failed is looked at when all have ended.
+            if not task.cancelled() and task.exception() is None:
+                del self._parts[task]
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        # A task that has failed is looked at when all have ended.
-        if not task.cancelled() and task.exception() is None:
-            del self._parts[task]
+        working = asyncio.get_running_loop().create_task(self._finish(part))
+        self._parts[working] = part.rows
+        working.add_done_callback(forget)
 
     def _paths(self, part: ServerPart) -> tuple[Path, Path]:
         """Return where the requests of a part are, and the keys of its rows."""

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from zai_async.batch.keys import KeyIndex, digest_of
-from zai_async.batch.rows import RowFaultError, RowParser, RowRequest
+from zai_async.batch.rows import RowFaultError, RowParser
 from zai_async.models import Price
 
 __all__ = ["Estimate", "Validation"]
@@ -71,13 +71,10 @@ class Validation:
             # Rows without id may well be equal; they are told apart by how often they occur.
             if name and self._seen.see(digest_of(name)) is not None:
                 raise RowFaultError(f"custom_id {name!r} is used more than once")  # noqa: TRY301 - as the parser's
-            self._add(request, _bodies.decode(request.body))
+            body = _bodies.decode(request.body)
         except (RowFaultError, msgspec.ValidationError) as fault:
             self.estimate.wrong += 1
             return str(fault)
-        return None
-
-    def _add(self, request: RowRequest, body: _Body) -> None:
         estimate = self.estimate
         estimate.rows += 1
         text = request.body.decode()
@@ -93,3 +90,4 @@ class Validation:
         else:
             paid = prompt * price.prompt + answer * price.completion
             estimate.cost += paid / 1_000_000 + price.call
+        return None

@@ -97,7 +97,10 @@ def map_chat(
         share = math.ceil((Limits.of(limit).start if limit else _GUESS) / actors)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    _slots(ray)
+    # The actor that keeps the limits of the cluster; it outlives the job, and learns.
+    options = {"name": _SLOTS, "namespace": _NAMESPACE, "num_cpus": 0, "max_restarts": -1}
+    slots = ray.remote(SlotsActor).options(**options, lifetime="detached", get_if_exists=True)
+    slots.remote()
     return ds.map_batches(
         ChatActor,
         fn_constructor_kwargs={
@@ -111,13 +114,6 @@ def map_chat(
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=num_cpus,
     )
-
-
-def _slots(ray: Any) -> Any:
-    """Return the actor that keeps the limits of the cluster; it outlives the job, and learns."""
-    options = {"name": _SLOTS, "namespace": _NAMESPACE, "num_cpus": 0, "max_restarts": -1}
-    remote = ray.remote(SlotsActor)
-    return remote.options(**options, lifetime="detached", get_if_exists=True).remote()
 
 
 def cluster_limits() -> dict[str, dict[str, Any]]:

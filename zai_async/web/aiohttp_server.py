@@ -42,7 +42,14 @@ async def aiohttp_response(
     relayed = EventResponse(answer, encoder or encoder_of(answer, protocol, message_id), settings)
     response = web.StreamResponse(headers=relayed.headers)
     with anyio.CancelScope() as reading:
-        watcher = asyncio.ensure_future(_leaves(request, reading))
+
+        async def watch() -> None:
+            # aiohttp tells nobody that the reader has gone while nothing is sent.
+            while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+                await anyio.sleep(_LOOK_EVERY)
+            reading.cancel()
+
+        watcher = asyncio.ensure_future(watch())
         try:
             return await _respond(request, response, relayed)
         except ConnectionResetError:
@@ -74,10 +81,3 @@ async def _respond(
     if encoder.is_cut and request.transport is not None:
         request.transport.abort()  # which is all that plain text can say of a failure
     return response
-
-
-async def _leaves(request: web.Request, reading: anyio.CancelScope) -> None:
-    """Cancel the scope when the reader has gone."""
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
-        await anyio.sleep(_LOOK_EVERY)
-    reading.cancel()

@@ -54,35 +54,30 @@ async def while_read(
     the first moment on.
     """
     with anyio.CancelScope() as reading:
-        watcher = asyncio.ensure_future(_leaves(receive, reading))
+
+        async def listen() -> None:
+            # A server may say by an error that the reader has gone, too.
+            with suppress(Exception):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            reading.cancel()
+
+        async def deliver(message: MutableMapping[str, Any]) -> None:
+            # Newer servers raise where nobody reads.
+            try:
+                await send(message)
+            except OSError:
+                reading.cancel()
+                await anyio.lowlevel.checkpoint()
+
+        watcher = asyncio.ensure_future(listen())
         try:
-            await respond(_to_reader(send, reading))
+            await respond(deliver)
         finally:
             watcher.cancel()
             with anyio.CancelScope(shield=True):
                 await close()
                 await asyncio.wait({watcher})
-
-
-async def _leaves(receive: Receive, reading: anyio.CancelScope) -> None:
-    """Cancel the scope when the reader has gone; a server may say so by an error, too."""
-    with suppress(Exception):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-    reading.cancel()
-
-
-def _to_reader(send: Send, reading: anyio.CancelScope) -> Send:
-    """Return what sends while somebody reads: newer servers raise where nobody does."""
-
-    async def deliver(message: MutableMapping[str, Any]) -> None:
-        try:
-            await send(message)
-        except OSError:
-            reading.cancel()
-            await anyio.lowlevel.checkpoint()
-
-    return deliver
 
 
 def for_framework(cls: type[T]) -> type[T]:

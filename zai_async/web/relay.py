@@ -123,12 +123,14 @@ class Relay:
         writer = self._writers[chat_id] = AnswerWriter(
             source, encoder, kept, self._settings.coalesce
         )
-        writer.task.add_done_callback(lambda _: self._written(chat_id, writer))
-        return for_framework(ReplayResponse)(kept, self._settings, writer=writer)
 
-    def _written(self, chat_id: str, writer: AnswerWriter) -> None:
-        if self._writers.get(chat_id) is writer:
-            del self._writers[chat_id]
+        def forget(_: object) -> None:
+            # The chat may have gone on meanwhile: the next answer has another writer.
+            if self._writers.get(chat_id) is writer:
+                del self._writers[chat_id]
+
+        writer.task.add_done_callback(forget)
+        return for_framework(ReplayResponse)(kept, self._settings, writer=writer)
 
     async def resume(self, chat_id: str, *, last_event_id: str | None = None) -> ReplayResponse:
         """Return a response that replays the answer of a chat and goes on with it.

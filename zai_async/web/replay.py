@@ -151,12 +151,13 @@ class MemoryReplay:
 
     def release(self, chat_id: str, answer: _MemoryAnswer, *, keep: bool) -> None:
         """Forget an answer that has ended, after a while."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.keep if keep else 0, self._drop, chat_id, answer)
 
-    def _drop(self, chat_id: str, answer: _MemoryAnswer) -> None:
-        if self._answers.get(chat_id) is answer:
-            del self._answers[chat_id]
+        def drop() -> None:
+            # The chat may have gone on meanwhile: the next answer is another one.
+            if self._answers.get(chat_id) is answer:
+                del self._answers[chat_id]
+
+        asyncio.get_running_loop().call_later(self.keep if keep else 0, drop)
 
     async def request_stop(self, chat_id: str) -> bool:  # noqa: ARG002 - as every replay
         """Return False: what runs, runs in this process."""

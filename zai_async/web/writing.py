@@ -34,7 +34,12 @@ class AnswerWriter:
         self._encoder = encoder
         self._max_delay = max_delay
         self._reason: str | None = None
-        self._watcher = asyncio.create_task(self._obey())
+
+        async def obey() -> None:
+            await kept.stop_wanted()
+            self.stop("stopped")
+
+        self._watcher = asyncio.create_task(obey())
         self.task = asyncio.create_task(self._run())
 
     def stop(self, reason: str) -> None:
@@ -43,10 +48,6 @@ class AnswerWriter:
             self._reason = reason
             # Behind its first step: a task that is cancelled before it ran cleans nothing up.
             self.task.get_loop().call_soon(self.task.cancel)
-
-    async def _obey(self) -> None:
-        await self.kept.stop_wanted()
-        self.stop("stopped")
 
     async def _run(self) -> None:
         keep = True

@@ -40,10 +40,20 @@ class _Mention(NamedTuple):
 def calls(request: ReceivedChat) -> list[ScriptedCall]:
     """Return what to call next; nothing if all is done that the prompt asks for."""
     prompt = request.prompt[:_READ]
+    said = _words(prompt)
     plan = [
         (mention.function, prompt[mention.end : following])
         for mention, following in _mentions(request.functions, prompt)
-    ] or [(_closest(request.functions, prompt), prompt)]
+    ] or [
+        # The one that shares most words with the prompt; the first one of several.
+        (
+            max(
+                request.functions,
+                key=lambda each: len(said & _words(f"{each.name} {each.description}")),
+            ),
+            prompt,
+        )
+    ]
 
     users = [n for n, message in enumerate(request.messages) if message.role == "user"]
     turn = request.messages[users[-1] + 1 :] if users else request.messages
@@ -78,15 +88,6 @@ def _mentions(functions: list[OfferedFunction], prompt: str) -> list[tuple[_Ment
             kept.append(mention)
     ends = [*(mention.start for mention in kept[1:]), len(prompt)]
     return list(zip(kept, ends, strict=False))
-
-
-def _closest(functions: list[OfferedFunction], prompt: str) -> OfferedFunction:
-    """Return the function that shares most words with the prompt; the first one of several."""
-    said = _words(prompt)
-    return max(
-        functions,
-        key=lambda function: len(said & _words(f"{function.name} {function.description}")),
-    )
 
 
 def _words(text: str) -> set[str]:
