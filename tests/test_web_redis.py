@@ -200,6 +200,18 @@ async def test_both_protocols_of_redis_are_read(server, quick, protocol):
     await replay.aclose()
 
 
+@needs_server
+async def test_what_was_written_down_twice_is_read_once(server, quick):
+    replay = RedisReplay(server.url, prefix="twice")
+    await replay.begin("chat", ReplayHead(answer_id="a", protocol="openai"))
+    for fields in [{"events": b"data: 1\n\n", "last": 1}] * 2 + [{"end": 1}]:
+        await replay.redis.xadd("twice:answer:a:events", fields)
+    replay._memory._answers.clear()  # as for another process
+    found = await replay.find("chat")
+    assert [each async for each in found.read()] == [(1, [b"data: 1\n\n"])]
+    await replay.aclose()
+
+
 def test_extra_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ImportError, match=r"pip install 'zai-async\[redis\]'"):

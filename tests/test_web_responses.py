@@ -599,3 +599,19 @@ async def test_aiohttp_refusal_as_json_where_it_is_wanted():
         ):
             assert answer.status == 429
             assert json.loads(await answer.read())["error"]["type"] == "throttle"
+
+
+async def test_aiohttp_answer_without_a_first_event_begins_with_a_heartbeat():
+    async def chat(request):
+        return await aiohttp_response(request, told())
+
+    app = aiohttp_web.Application()
+    app.router.add_post("/chat", chat)
+    async with (
+        served_by_aiohttp(app) as url,
+        aiohttp.ClientSession(url) as session,
+        session.post("/chat") as answer,
+    ):
+        frames = await answer.read()
+    assert frames.startswith(b": heartbeat\n\n")
+    assert kinds(frames.removeprefix(b": heartbeat\n\n")) == ["error", "[DONE]"]
