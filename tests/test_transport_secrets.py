@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import traceback
 
 import aiohttp
@@ -11,6 +12,7 @@ from tests.calls import ASK, BODY, KEY, ask, client
 from tests.fault_server import FaultServer, Proxy, answer
 from zai_async import AsyncZai, CallOptions, ConfigurationError, Timeout, ZaiError
 from zai_async._transport import _direct, _internals
+from zai_async.web import sse_response
 
 sentry_sdk = pytest.importorskip("sentry_sdk")
 
@@ -152,11 +154,6 @@ async def test_an_upload_that_fails(events, tmp_path):
     path = tmp_path / "a.pdf"
     path.write_bytes(b"%PDF-" + bytes(3_000_000))
 
-    class Impatient(FaultServer):
-        async def serve(self, reader, writer):
-            await reader.readexactly(200_000)
-            writer.transport.abort()
-
     async with Impatient([]) as server, hidden(server.url) as zai:
         error = await failure(zai.files.create(file=path, purpose="agent"))
     assert_nothing_told(error, events)
@@ -174,6 +171,107 @@ async def test_a_file_that_fails_while_it_is_sent(events):
         error = await failure(zai.files.create(file=("a.pdf", pieces()), purpose="agent"))
     # The caller sees where in its own code it came from.
     assert "pieces" in "".join(traceback.format_exception(error))
+    assert_nothing_told(error, events)
+
+
+class Impatient(FaultServer):
+    """Takes what fits into its buffers, and no more."""
+
+    async def serve(self, reader, writer):
+        await reader.readexactly(200_000)
+        writer.transport.abort()
+
+
+async def through_a_fifo(zai, folder):
+    fifo = folder / "a.pdf"
+    os.mkfifo(fifo)
+    # For reading and writing, so that neither end waits for the other.
+    end = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        os.write(end, b"%PDF-" + bytes(50_000))
+        await zai.files.create(file=fifo, purpose="agent", options=CallOptions(deadline=0.5))
+    finally:
+        os.close(end)
+
+
+async def with_an_open_file(zai, folder):
+    (folder / "a.pdf").write_bytes(b"%PDF-" + bytes(3_000_000))
+    with (folder / "a.pdf").open("rb") as file:
+        await zai.files.create(file=file, purpose="agent")
+
+
+async def from_a_generator(zai, folder):
+    async def pieces():
+        for _ in range(40):
+            yield b"%PDF-" + bytes(100_000)
+
+    await zai.files.create(file=("a.pdf", pieces()), purpose="agent")
+
+
+@pytest.mark.parametrize("send", [through_a_fifo, with_an_open_file, from_a_generator])
+async def test_every_kind_of_upload_that_fails(send, events, tmp_path):
+    async with Impatient([]) as server, hidden(server.url) as zai:
+        error = await failure(send(zai, tmp_path))
+    assert isinstance(error, ZaiError)
+    assert_nothing_told(error, events)
+
+
+async def with_a_session(zai, url, folder):
+    async with (
+        aiohttp.ClientSession(headers={"X-More": HEADER}) as session,
+        client(url, session=session) as other,
+    ):
+        await ask(other)
+
+
+async def with_a_batch(zai, url, folder):
+    """Errors of rows are values; what they leave on disk is searched, too."""
+    rows = [{"custom_id": "a", "body": ASK}]
+    async with zai.batch.run(rows, out=folder / "out.jsonl") as run:
+        [failed] = [result async for result in run]
+    written = "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+    raise RuntimeError(f"{failed!r} {failed.error!r} {written}")
+
+
+async def with_tools(zai, url, folder):
+    def now() -> str:
+        return "noon"
+
+    async with zai.chat.completions.run_tools(**ASK, tools=[now]) as run:
+        await run.completion()
+
+
+async def with_a_page(zai, url, folder):
+    response = sse_response(zai.chat.completions.stream(**ASK))
+    told = []
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        told.append(message)
+
+    await response({"type": "http", "headers": []}, receive, send)
+    raise RuntimeError(repr(told))
+
+
+async def with_a_file(zai, url, folder):
+    await zai.download(f"{url}/a.mp4", folder / "a.mp4")
+
+
+async def with_a_refused_target(zai, url, folder):
+    await zai.download(f"{url}/a.mp4", folder / "a.mp4", allow=lambda *_: False)
+
+
+@pytest.mark.parametrize("script", [["rst"], [OK[:-5], "rst"]], ids=["reset", "cut body"])
+@pytest.mark.parametrize(
+    "work",
+    [with_a_session, with_a_batch, with_tools, with_a_page, with_a_file, with_a_refused_target],
+)
+async def test_every_way_to_call(work, script, events, tmp_path):
+    async with FaultServer(script, script, script) as server, hidden(server.url) as zai:
+        error = await failure(work(zai, server.url, tmp_path))
+    assert isinstance(error, ZaiError | RuntimeError)
     assert_nothing_told(error, events)
 
 
