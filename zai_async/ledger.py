@@ -187,6 +187,7 @@ class Ledger:
             known = self._jobs.get(job, _Job(_Account(model, tag), tuple(budgets)))
             if known is not None:
                 self._charge(known.account, usage, known.budgets, billed=False)
+            # Kept as settled: each further poll brings the same bill again.
             self._jobs[job] = None
             self._forget()
 
@@ -201,6 +202,7 @@ class Ledger:
         if tally is None:
             tally = self._accounts[account] = _Tally()
             if len(self._accounts) > _MOST_ACCOUNTS:
+                # The total stays right: only whose it was is forgotten.
                 self._forgotten.add(self._accounts.popitem(last=False)[1])
         else:
             self._accounts.move_to_end(account)

@@ -41,6 +41,7 @@ class Answers:
     ) -> None:
         self._manager = manager
         self._journal = journal
+        # The bytes of an answer go into the output as they came, numbers and order included.
         self._options = msgspec.structs.replace(settings.options, keep_raw=True)
         self._fallbacks = settings.fallbacks
         self._dedupe = settings.dedupe
@@ -76,6 +77,7 @@ class Answers:
             return await self._ask(request)
         digest = request.digest
         while True:
+            # Again in each round: while this row waited, its answer may have reached the disk.
             known = self._answered.get(digest)
             if known is not None:
                 return _copied(await self._journal.read(known.position), request)
@@ -87,6 +89,7 @@ class Answers:
             if found is not None:
                 return _copied(found, request)
             # It failed, and so may this row; but each one is tried.
+        # No await lies between the last look and this: two equal rows cannot both begin.
         flight = self._in_flight[digest] = asyncio.get_running_loop().create_future()
         found = None
         try:
@@ -153,6 +156,7 @@ class Answers:
     async def _call(self, operation: Operation[Any], model: str, body: bytes) -> Reply:
         params: Mapping[str, Any]
         if operation.upload is None:
+            # The row's own bytes go out: decoding and encoding them would change numbers.
             operation = with_raw_body(operation)
             params = {"raw": body, "model": model, "options": self._options}
         else:
@@ -168,6 +172,7 @@ class Answers:
         if raw is None or not self._plain or not whole_json(raw):
             return encode(answer)
         # Something may lie around the answer, or in place of a part of it.
+        # Operations without a telling field accept any object, and need no second look.
         if operation.contents:
             try:
                 operation.decoder.decode(raw)

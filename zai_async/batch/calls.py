@@ -111,6 +111,7 @@ class CallBackend:
                         self._changed.clear()
                         await self._changed.wait()
                     self._models.add(taken.model)
+                    # Numbered when it begins and not when it ends: that is the order of rows.
                     working = self._process(engine.number(), taken)
                     task = asyncio.get_running_loop().create_task(working)
                     self._rows.add(task)
@@ -135,6 +136,7 @@ class CallBackend:
             return
         if known.request is not None:
             self._answers.remember(known.request, known.position)
+        # Answers of earlier runs pass through the same queue, so that the order holds for all.
         if engine.settings.replay:
             engine.outbox.put(engine.number(), await engine.journal.read(known.position))
 
@@ -142,6 +144,8 @@ class CallBackend:
         engine, flying = self._engine, len(self._rows)
         pending, most = engine.journal.pending, engine.settings.concurrency
         if most is None:
+            # Without a number of its own a run follows the limiter: a few more rows than may be in
+            # flight wait for permits, so that no permit waits for a row.
             limit = self.limit
             room = (limit or 1) if self._models else 1
             room = _UNLIMITED if limit is None else room
@@ -157,6 +161,7 @@ class CallBackend:
     def _leave(self, task: asyncio.Task[None]) -> None:
         self._rows.discard(task)
         if not task.cancelled() and task.exception() is not None:
+            # The first one tells what went wrong; those after it are mostly its consequences.
             self._failure = self._failure or task.exception()
             self.stop()
         self._changed.set()

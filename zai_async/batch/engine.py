@@ -117,6 +117,8 @@ class Engine:
         error: BaseException | None = None
         self._task = asyncio.current_task()
         try:
+            # Opening may block on a pipe or a slow disk, and must come to its end even when
+            # cancelled: else the file would stay open.
             self.source = await to_the_end(self._open_source)
             try:
                 await self._run()
@@ -135,8 +137,10 @@ class Engine:
         journal, settings, config = self.journal, self.settings, self._parser.settings
         digest = canonical_digest("run", config).hex()
         source = self.source.path
+        # The input is opened before the output: a misspelt path must not leave an empty output.
         await to_the_end(lambda: journal.open(source, digest, force=settings.force_resume))
         try:
+            # Only what JSON can hold goes into the manifest, which people read.
             plain = msgspec.json.decode(msgspec.json.encode(config))
             journal.begin(digest, plain)
             await to_the_end(journal.save)
@@ -159,6 +163,7 @@ class Engine:
             failure = error
             raise
         finally:
+            # Before the last word is written: it would be overwritten by an older one.
             watching.cancel()
             await asyncio.wait([watching])  # it may be writing the manifest
             cause = self.stopped
@@ -167,6 +172,7 @@ class Engine:
                 reason = "cancelled" if cancelled else type(failure).__name__
                 cause = StopCause("stopped", reason, "the run did not come to its end")
             del failure
+            # Also when cancelled: the answers that are here are paid, and belong on the disk.
             with anyio.CancelScope(shield=True):
                 try:
                     await self.journal.settle()
@@ -218,11 +224,13 @@ class Engine:
         """Stop at once: what is in flight is lost."""
         self.stopped = self.stopped or StopCause("stopped", "caller", "stopped at once")
         if self._task is not None:
+            # The task itself and not the backend: it may be waiting for the disk or the input.
             self._task.cancel()
 
     def abandon(self) -> None:
         """Come to an end, as nobody reads the results any more."""
         self.stop(StopCause("stopped", "caller", "nobody reads the results any more"))
+        # After the stop: what still comes in goes to the disk and to nobody else.
         self.outbox.discard()
 
     def read_on(self) -> None:
@@ -250,6 +258,7 @@ class Engine:
 
     def give_up(self, number: int, cause: StopCause) -> None:
         """Stop because of a row that stays without result, as all others would."""
+        # In its order the row is passed over: those behind it would wait forever.
         self.outbox.put(number, None)
         self.stop(cause)
 

@@ -39,6 +39,7 @@ class RunFolder:
             Path(folder).mkdir(parents=True, exist_ok=True)
             for number, out in zip(count(), sorted(Path(folder).glob("*.jsonl")), strict=False):
                 self._outs.append(out)
+                # File and position share one number: the index keeps eight bytes for each key.
                 self._learn(out, number * _PLACE)
         except OSError as error:
             text = f"{os.fspath(folder)!r} cannot be used: {error.strerror}"

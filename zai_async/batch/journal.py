@@ -102,8 +102,11 @@ class Journal(Generic[T]):
         Raises:
             JournalError: It cannot be used.
         """
+        # Opened for reading and writing without being cut: what another run has paid for stays,
+        # whatever comes to light about it below.
         self._fd = _open_regular(self.path, source)
         try:
+            # Before the first look: what is read without the lock may be changed by who holds it.
             _lock(self._fd)
             before = _read_manifest(self.path)
             self.recovery = Recovery(known=before is not None)
@@ -114,10 +117,13 @@ class Journal(Generic[T]):
                 _require_same(before, config, self.path)
             # Nothing was changed so far. From here on it is ours.
             self.manifest = before or Manifest()
+            # A line that was torn by a crash is cut off, as nothing can be appended behind half a
+            # line.
             if os.fstat(self._fd).st_size > self.recovery.end:
                 os.ftruncate(self._fd, self.recovery.end)
             os.lseek(self._fd, 0, os.SEEK_END)
             if self.recovery.lacks_line_end:
+                # Only its end was lost: the line itself is whole, and paid.
                 self._write(b"\n")
                 self.recovery.end += 1
         except BaseException:
@@ -131,6 +137,8 @@ class Journal(Generic[T]):
 
     def append(self, line: bytes, item: T, key: bytes, *, failed: bool) -> None:
         """Write a line soon, and deliver the item when it is on the disk."""
+        # The two lists run side by side: lines leave when they are given to the thread, and items
+        # only when the disk has them, so that `pending` counts both.
         self._lines.append(line)
         self._items.append((item, key, failed))
         if len(self._items) >= _MOST_ROWS:
@@ -149,17 +157,23 @@ class Journal(Generic[T]):
     async def _commit(self) -> None:
         try:
             while self._lines and self._failure is None:
+                # Whatever comes while the thread writes makes up the next turn of the loop: one
+                # fsync then serves all that came during the one before.
                 lines, self._lines = self._lines, []
                 count = len(lines)
                 try:
                     await to_the_end(partial(self._write, b"".join(lines)))
                 except OSError as error:
                     self._failure = error
+                    # Nothing is delivered any more: what is in doubt must be bought again and not
+                    # be shown.
                     self._fail()
                     return
                 taken, self._items = self._items[:count], self._items[count:]
                 recovery = self.recovery
                 for line, (_, key, failed) in zip(lines, taken, strict=True):
+                    # Not before the line is on the disk: an equal row is answered from this very
+                    # place.
                     recovery.index.record(key, recovery.end, failed=failed)
                     recovery.end += len(line)
                 self._deliver([item for item, _, _ in taken])
@@ -178,6 +192,7 @@ class Journal(Generic[T]):
 
         Raises OSError if it cannot be written.
         """
+        # More than once: rows may have come in while the last write was under way.
         while self._items and self._failure is None:
             self.flush()
             await asyncio.wait(filter(None, [self._writing]))
@@ -192,6 +207,7 @@ class Journal(Generic[T]):
 
         def line() -> bytes:
             found, place = b"", position
+            # With pread, as the position of the descriptor belongs to whoever writes.
             while b"\n" not in found:
                 piece = os.pread(self._fd, _PIECE, place)
                 found, place = found + piece, place + len(piece)
@@ -241,6 +257,7 @@ class Journal(Generic[T]):
     def save(self) -> None:
         """Replace the manifest; blocking."""
         target = manifest_path(self.path)
+        # In the same folder: only there a rename is one step, after which either is whole.
         beside = target.with_name(f".{target.name}.part")
         # Progress and parts are noted by several threads; the last one must not be the older one.
         with self._saving, beside.open("wb") as file:

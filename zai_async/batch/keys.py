@@ -39,6 +39,7 @@ class KeyIndex:
         self.done = self.failed = 0
 
     def _find(self, digest: bytes) -> tuple[bytearray, int]:
+        # Buckets keep the search short: find() in one array of a million keys would be slow.
         bucket = self._buckets[int.from_bytes(digest[:2], "big") & (_BUCKETS - 1)]
         place = bucket.find(digest)
         while place >= 0 and place % _RECORD:  # it lies across two records

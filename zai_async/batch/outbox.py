@@ -40,12 +40,14 @@ class Outbox(Generic[T]):
             if result is not None:
                 self._ready.append(result)
         else:
+            # A row that was given up is kept as None: it must be passed, and is nobody's result.
             self._early[number] = result
             while self._next in self._early:
                 first = self._early.pop(self._next)
                 self._next += 1
                 if first is not None:
                     self._ready.append(first)
+        # The reader is woken by what it can take: an early result alone is no news.
         if self._ready:
             self._news.set()
 
@@ -75,6 +77,7 @@ class Outbox(Generic[T]):
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
+            # No await lies between the look and this, so nothing that came can be missed.
             self._news.clear()
             await self._news.wait()
         return self._ready.popleft()

@@ -213,6 +213,7 @@ class RowParser:
             operation = operation_at(_text(fields, "url"))
         if _told(fields, "method") and _text(fields, "method").upper() != "POST":
             raise RowFaultError("method must be POST")
+        # Kept as bytes: what needs no default goes out exactly as it was written.
         body = bytes(fields["body"])
         try:
             given = _fields.decode(body)

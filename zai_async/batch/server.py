@@ -127,6 +127,8 @@ class ServerBackend:
             await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
         number = 1 + max((part.number for part in journal.manifest.parts), default=0)
         part = ServerPart(number=number, rows=len(requests))
+        # The files come first, then the note, then the upload: whenever the process ends, the next
+        # run finds either nothing or all that it needs to go on.
         await to_the_end(partial(_write_part, self._paths(part), requests))
         await self._note(part)
         self._begin(part)
@@ -172,6 +174,8 @@ class ServerBackend:
             part.file_id = (await manager.call(ep.FILE_UPLOAD, params)).id
             await self._note(part)
         elif part.batch_id is None:
+            # The upload was noted and the batch was not: it may have been made all the same, and
+            # making it twice would cost twice.
             part.batch_id = await self._find(part.file_id)
         if part.batch_id is None:
             params = {"input_file_id": part.file_id, "endpoint": _URL}
@@ -206,9 +210,12 @@ class ServerBackend:
                 key = keys.pop(result.custom_id, None)
                 if key is not None:
                     self._settle(key, _result_of(key, result))
+        # What the platform has left out without a word is told as a failure, or the row would be
+        # missing from the output.
         for key in keys.values():
             text = f"the batch is {batch.status or 'over'}, and has no answer for this row"
             self._settle(key, Failed(key=key, error=RowError(kind="task", message=text)))
+        # The part is forgotten only when all its rows are on the disk.
         await engine.journal.settle()
         await self._note(part, over=True)
         for path in paths:
@@ -216,6 +223,8 @@ class ServerBackend:
 
     def _settle(self, key: str, result: Ok | Failed) -> None:
         model = str(getattr(result.answer, "model", "")) if isinstance(result, Ok) else ""
+        # The row itself has gone, perhaps with the process that read it: what is still needed is
+        # its key, and the model that is paid.
         request = RowRequest(key=key, operation=ep.CHAT, model=model, body=b"{}")
         self._engine.settle(self._engine.number(), result, request)
 
@@ -237,6 +246,7 @@ def _write(path: Path, lines: Iterator[bytes]) -> None:
         for line in lines:
             file.write(line.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
         file.flush()
+        # Before the batch is made: without its keys the answers would belong to nobody.
         os.fsync(file.fileno())
 
 

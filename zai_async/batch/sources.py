@@ -144,6 +144,7 @@ class LineRows:
         piece = self._file.read1(_PIECE)
         self._taken += len(piece)
         if self._raw is not None and self._size:  # a pipe has neither size nor position
+            # Of the file as it is on the disk: what a compressed one holds is not known in advance.
             self._position = self._raw.tell()
         return piece
 
@@ -190,12 +191,14 @@ def _open_file(path: str) -> RowSource:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{path!r} cannot be read: {reason}") from None
+    # A pipe cannot be looked into and put back: what comes from one are lines.
     if not raw.seekable():
         return LineRows(BufferedReader(raw), path, raw)
     start = raw.read(4)
     raw.seek(0)
     if start == _PARQUET:
         raw.close()
+        # Opened again by its reader, which starts at the end of the file.
         return ParquetRows(path)
     if start.startswith(_GZIP):
         return LineRows(gzip.GzipFile(fileobj=raw), path, raw)

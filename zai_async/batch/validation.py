@@ -78,6 +78,7 @@ class Validation:
         estimate = self.estimate
         estimate.rows += 1
         text = request.body.decode()
+        # Scripts without spaces take about a token for each character, others one for several.
         others = len(_OTHERS.findall(text))
         prompt = round((len(text) - others) / _ASCII_PER_TOKEN + others / _OTHERS_PER_TOKEN)
         answer = body.max_tokens or 0

@@ -66,6 +66,7 @@ class Refusals:
         self.total += 1
         insort(self._numbers, entry.number)
         if len(self._numbers) > _MOST_REFUSALS:
+            # The older half at once: to drop them one by one would copy the list each time.
             del self._numbers[: _MOST_REFUSALS // 2]
             self._forgotten += _MOST_REFUSALS // 2
         return earlier
@@ -246,6 +247,7 @@ class Evidence:
 
     def is_weather(self, seen: Rate) -> None:
         """Learn that what was seen had nothing to do with the number in flight."""
+        # What was believed before was wrong, and weighs little against what has been seen.
         self.usual.fade(10)
         self.usual.add(seen)
         self.belief = "unknown" if self.belief == "concurrency" else self.belief

@@ -177,6 +177,8 @@ class Window:
         if background:
             self._background[entry] = 0
             return entry
+        # Each that comes passes all in the background, until those have waited for their number:
+        # under a steady load they would else never go.
         for other, overtaken in tuple(self._background.items()):
             if overtaken < _MOST_OVERTAKING:
                 self._background[other] = overtaken + 1
@@ -237,6 +239,7 @@ class Window:
 
     def accepted(self, entry: QueueEntry) -> None:
         """Report that a request was not refused: a status came, or any other proof of work."""
+        # It has been counted: by a report before this one, or as not refused for a while.
         if self._unsure.pop(entry, entry) is entry:
             return
         size = self._size
@@ -347,6 +350,7 @@ class Window:
     def requeue_rested(self, now: float) -> None:
         """Put those who have rested to the head of the queue."""
         ended = bisect_right(self._resting, now, key=_end_of_rest)
+        # From the last to the first, so that who has rested longest stands at the head.
         for entry in reversed(self._resting[:ended]):
             self._waiting[entry] = None
             self._waiting.move_to_end(entry, last=False)

@@ -83,6 +83,7 @@ class InFlightCalls:
         finally:
             self.waiters.discard(waiter)
         for call in tuple(self.inside):
+            # In its own loop: timers and tasks of another thread must not be touched from here.
             call_in(call.loop, call.drain)
 
 

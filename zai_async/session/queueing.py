@@ -72,6 +72,7 @@ class LimiterQueue:
             self.start_clean()
         loop = asyncio.get_running_loop()
         with self.lock:
+            # Noted at its first call: a loop that closes gives back what its calls have held.
             if loop not in self.waiting.timers:
                 self.waiting.register(loop)
             self.used_at = self.clock.monotonic()
@@ -113,6 +114,7 @@ class LimiterQueue:
     async def _until_admitted(self, entry: QueueEntry, waiter: asyncio.Future[None]) -> None:
         try:
             await waiter
+        # Whatever ends the wait, a cancellation included, must leave no permit with nobody.
         except BaseException:
             self.leave(entry)
             raise
@@ -132,6 +134,7 @@ class LimiterQueue:
                 self._usual_tokens += (tokens - self._usual_tokens) / self._counted
                 if self._counted == 1:
                     self.window.expect(self._usual_tokens)
+            # In the usual case nobody waits, and nobody has to be looked for.
             if self.waiting.waiters:
                 self.waiting.discard(entry)
 
@@ -270,6 +273,7 @@ class WaitingList:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, moment: float | None) -> None:
         with self._lock:
+            # Under the lock, as other loops have this called in the one that it is about.
             timer = self.timers.get(loop)
             if timer is not None:
                 timer.handle.cancel()
@@ -299,6 +303,7 @@ class WaitingList:
         while holder is not None:
             held += self._window.sends(holder)
             holder = holder.outer
+        # Only if nobody else holds any: otherwise it waits as everybody does.
         if 0 < held == self._window.in_flight:
             waiter.warn()
 

@@ -214,6 +214,7 @@ class CallRecord:
             unknown = usage is not None if completed else not last.error or last.maybe_billed
 
         tag, spends = self._options.tag, self._operation.spends
+        # What has no model, such as a search, goes under its own name, and nobody counts tokens.
         generates = spends and self.model != self._operation.name
         budgets = tuple(filter(None, (self._settings.budget, self._options.budget)))
         self._ledger.record(

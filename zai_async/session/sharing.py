@@ -57,6 +57,7 @@ class SharedQueue(LimiterQueue):
             return
         self._talking = None
         here = running_loop()
+        # This loop first, which is alive for sure; any other may close before it is told.
         loops = sorted(self.waiting.timers, key=lambda loop: loop is not here)
         for loop in loops:
             if not loop.is_closed():
@@ -88,6 +89,7 @@ class SharedQueue(LimiterQueue):
 
     async def _report(self, news: asyncio.Event) -> bool:
         """Report what there is, or wait until there is something; False when all is said."""
+        # Before the look at what there is: whatever is told after it ends the wait below.
         news.clear()
         with self.lock:
             now, moment = self.clock.monotonic(), self._link.report_at()
@@ -101,6 +103,7 @@ class SharedQueue(LimiterQueue):
                     await news.wait()
             return True
         try:
+            # Without the lock, as it may take as long as the network or another process does.
             reply = await self._coordinator.exchange(self._name, report)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where a call waits
             with self.lock:

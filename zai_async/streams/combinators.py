@@ -40,6 +40,8 @@ class SteadyIterator(Generic[T]):
 
     async def __anext__(self) -> T:
         if self._read is None:
+            # In a task of its own: who gives up waiting, as at a timeout, must not cancel the read
+            # under way, which would end the stream.
             self._read = asyncio.ensure_future(self._step())
         await asyncio.wait({self._read})
         read, self._read = self._read, None

@@ -31,6 +31,7 @@ class RunningCall:
 
     def report(self, data: object) -> None:
         """Hand data to the events of the run, from any thread."""
+        # From the loop itself at once, so that progress comes before the end of its call.
         if running_loop() is self._loop:
             self._pass_on(data)
         else:
@@ -77,7 +78,9 @@ async def run_call(
     messages hold paths, addresses and secrets.
     """
     record = running.record
+    # Never reset: the task makes nothing but calls, and each of them sets its own.
     _running.set(running)
+    # Not fail_after(): a TimeoutError that the tool raises itself is another matter.
     scope = anyio.move_on_after(tool.timeout)
     try:
         with scope:
@@ -109,6 +112,7 @@ def text_of(result: object) -> str:
     """
     if isinstance(result, str):
         return result
+    # By its own method, which knows aliases and serializers that we do not.
     if is_pydantic(type(result)):
         return str(result.model_dump_json())  # type: ignore[attr-defined]
     return msgspec.json.encode(to_plain(result)).decode()

@@ -77,6 +77,7 @@ class ToolRun:
         self._tools, self._offer = read_tools(request.pop("tools", ()))
         self._options: CallOptions = request.pop("options", None) or CallOptions()
         if "budget" in limits:
+            # The budget of the run takes the place of that of a call: all rounds are charged to it.
             self._options = replace(self._options, budget=limits["budget"])
         self._limits = cast("RunOptions", limits)
         self._decisions: Mapping[str, Decision] = request.pop("decisions", {})
@@ -148,6 +149,7 @@ class ToolRun:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise StreamConsumedError("the run has been entered before")
+        # Entered by hand: the group has to live as long as this context and not as a method.
         self._group = await anyio.create_task_group().__aenter__()
         if self._options.deadline is not None:
             self._ends_at = anyio.current_time() + self._options.deadline
@@ -160,6 +162,7 @@ class ToolRun:
         trace: TracebackType | None,
     ) -> None:
         group = cast("TaskGroup", self._group)
+        # Tools that still run belong to nobody once the context is left.
         group.cancel_scope.cancel()
         # What has been raised inside is not wrapped in a group of one.
         await group.__aexit__(None, None, None)
@@ -179,6 +182,7 @@ class ToolRun:
                 async with aclosing(self._ask()) as events:
                     async for event in events:
                         yield event
+                # Counted before its calls are made: a crash in between must not lose what was paid.
                 state.usage += self._completion.usage
                 state.begin_round(self._completion.message)
                 if not state.calls:
@@ -202,6 +206,7 @@ class ToolRun:
         state, options = self.state, self._options
         if options.deadline is not None:
             options = replace(options, deadline=max(0.001, self._ends_at - anyio.current_time()))
+        # Copies: the request may be sent again while the lists of the state grow.
         params = {**state.request, "messages": [*state.messages, *state.turn], "options": options}
         async with self._ask_model(**params, **self._offer) as stream:
             events = stream.events
@@ -236,6 +241,8 @@ class ToolRun:
 
     async def _make_calls(self, group: TaskGroup) -> AsyncGenerator[RunEvent, None]:
         """Make all calls that can be made, and yield what happens in the meantime."""
+        # All are looked at before any is made: a call that ends the run must not find others half
+        # done.
         ready: list[_ReadyCall] = []
         for record in self.state.calls:
             if record.status == "finished":
@@ -249,6 +256,8 @@ class ToolRun:
         # Without a bound: a tool must not wait for whoever reads its progress.
         send, receive = anyio.create_memory_object_stream[RunEvent | Exception | None](math.inf)
         with send, receive:
+            # One tool that wants to be alone makes all of them wait for each other: which of them
+            # it gets along with is not known.
             together = all(call.tool.parallel for call in ready)
             for calls in [[call] for call in ready] if together else [ready]:
                 group.start_soon(self._work, calls, send)
@@ -271,6 +280,7 @@ class ToolRun:
         """Return what a call needs to be made, None after writing down why it is not."""
         call, most = record.call, self._limits.get("max_equal_calls", 3)
         tool = self._tools.get(call.name)
+        # It was under way when its process ended. To make it again might pay twice.
         if record.status == "started":
             record.fail("interrupted", _INTERRUPTED)
         elif record.times > most + 1:
@@ -309,6 +319,7 @@ class ToolRun:
             finally:
                 if call.record.status == "finished":
                     send(_finished(call.record))
+                # In any case, as whoever reads counts these to know when all calls have ended.
                 send(None)
 
     async def _make_call(self, call: "_ReadyCall", send: Callable[[RunEvent], None]) -> None:
@@ -317,6 +328,7 @@ class ToolRun:
             decision = self._decisions.get(record.call.id)
             approve = self._limits.get("approve")
             if decision is None and approve is not None:
+                # One question at a time: a person cannot answer several at once.
                 async with self._asking:
                     decision = await approve(record.call)
             if decision is None:
@@ -324,6 +336,8 @@ class ToolRun:
             if decision is not True:
                 record.fail("denied", decision or _DENIED)
                 return
+        # Written down and saved before the tool runs: after a crash it is known that it may have
+        # had an effect.
         record.status = "started"
         await self._save()
         send(ToolStarted(record.call.id, tool.name))

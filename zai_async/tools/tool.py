@@ -78,6 +78,7 @@ class Tool(Generic[P, R]):
             self.parameters = options["parameters"]
         else:
             self._arguments, self.parameters = arguments_of(function, self.name, arguments)
+        # Without its __dict__, which might hold names that are ours.
         update_wrapper(self, function, updated=())
 
     @property
@@ -115,8 +116,10 @@ class Tool(Generic[P, R]):
         A thread cannot be interrupted: one whose call is cancelled is left behind.
         """
         function = cast("Callable[..., Any]", self.__wrapped__)
+        # An object whose __call__ is async is no coroutine function by itself.
         if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
             return await function(**arguments)
+        # The thread sees the context of the call, and so knows which call it runs for.
         context = copy_context()
 
         def call() -> tuple[object, BaseException | None]:
@@ -130,6 +133,7 @@ class Tool(Generic[P, R]):
         if isinstance(error, Exception):
             raise error
         if error is not None:
+            # SystemExit and the like would end the program of whoever serves the model.
             raise RuntimeError(f"the tool {self.name!r} raised {type(error).__name__}")
         return await result if inspect.isawaitable(result) else result
 

@@ -190,6 +190,7 @@ class UIMessageEncoder(AnswerEncoder):
         return {**call, "providerExecuted": True} if name in self._server_tools else call
 
     def _whole_call(self, call: ToolCall) -> dict[str, Any]:
+        # By its id, as numbers are given anew in each round of a run.
         index = next((n for n, known in self._calls.items() if known.id == call.id), call.index)
         known = None if index is None else self._calls.pop(index, None)
         named = self._named(known.id if known else call.id, call.name)
@@ -203,6 +204,7 @@ class UIMessageEncoder(AnswerEncoder):
 
     def _drop_calls(self, error: ZaiError | None) -> Iterator[dict[str, Any]]:
         """End the calls that will never be whole: one that stays open waits on the page forever."""
+        # Taken first: an error that is raised between two parts must not end a call twice.
         calls, self._calls = list(self._calls.values()), {}
         for call in calls:
             raw = "".join(call.pieces)

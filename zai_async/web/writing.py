@@ -58,10 +58,12 @@ class AnswerWriter:
                 raise  # the event loop ends
             await self._append(self._encoder.abort(self._reason))
         finally:
+            # A stop that comes now has nothing left to stop.
             self._watcher.cancel()
             self.has_begun.set()
             # It may be asking just now, by a connection that would be left open.
             await asyncio.wait({self._watcher})
+            # The source before the end is told: who asks again upon it finds the permit free.
             await self._source.aclose()
             await self.kept.finish(keep=keep)
 
