@@ -76,6 +76,14 @@ def test_every_state_on_the_way_to_an_answer():
     assert decoder.end_of_input() == "completed"
 
 
+def test_behind_the_finish_reason_damage_is_not_suspicious():
+    decoder = ChatDecoder()
+    for piece in (frame(texts("A")[0]), frame(last()), b'data: {"id":"other","cho\n\n'):
+        decoder.feed(piece)
+    assert decoder.state is DecoderState.FINISHED
+    assert decoder.end_of_input() == "completed"
+
+
 def test_a_damaged_frame_is_suspicious_until_the_next_one():
     decoder = ChatDecoder()
     decoder.feed(frame(texts("A")[0]))

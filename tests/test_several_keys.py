@@ -11,12 +11,15 @@ from tests.batches import client, collect, completion, echo, refusal, rows
 from tests.calls import FakeClock
 from zai_async import (
     AuthenticationError,
+    CallOptions,
     ConfigurationError,
     MissingKeyError,
     QuotaError,
     RateLimitError,
     TaskFailedError,
+    ledger,
 )
+from zai_async.session import in_flight
 from zai_async.session.keys import ClientKey, KeyRing
 from zai_async.testing import FakeReply
 
@@ -206,3 +209,15 @@ async def test_one_key_twice_is_one_key():
     assert type(zai._manager).__name__ == "SessionManager"
     assert "the-very-same" not in repr(zai)
     assert len(transport.requests) == 1
+
+
+async def test_windows_and_accounts_stay_within_their_limits_with_several_keys(monkeypatch):
+    monkeypatch.setattr(in_flight, "_MOST_WINDOWS", 20)
+    monkeypatch.setattr(ledger, "_MOST_ACCOUNTS", 20)
+    zai, transport = clients({}, limits=3)
+    for number in range(60):
+        options = CallOptions(tag=f"tag {number}")
+        await zai.chat.completions.create(model=f"m{number}", messages="Hi.", options=options)
+    assert len(zai._manager.sessions.queues._by_model) <= 20
+    assert 0 < len(zai.usage.by_tag()) <= 20
+    assert transport.requests

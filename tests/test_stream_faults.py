@@ -472,3 +472,12 @@ async def test_an_error_in_the_read_of_the_end_mark_is_raised():
     wire = body(texts("A")) + b'{"error":{"code":"1302","message":"no"}}\n\n'
     text, _, error = await outcome_of(wire)
     assert (text, type(error)) == ("A", RateLimitError)
+
+
+@pytest.mark.parametrize("damaged", [b'data: {"id":"x","usage":{"pro\n\n', b"data: oops\n\n", b""])
+@pytest.mark.parametrize("end", [(), (ConnectionLostError("reset"),)], ids=["end", "reset"])
+async def test_whatever_follows_the_finish_reason_leaves_the_answer_whole(damaged, end):
+    """However the connection ends: a reset behind damage is no more than an end behind it."""
+    wire = body([*texts("A"), last()], done=False)
+    reply = FakeReply.stream(wire + damaged, *end)
+    assert await outcome_of(reply) == ("A", "completed", None)

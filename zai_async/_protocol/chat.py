@@ -134,8 +134,9 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
     def state(self) -> DecoderState:
         """How far the answer has come."""
         state = super().state
-        is_open = state is _RECEIVING or state is _FINISHED
-        return DecoderState.SUSPECT if is_open and self.generation.suspicion else state
+        # What is damaged behind the finish reason makes a whole answer no less whole.
+        suspect = state is _RECEIVING and self.generation.suspicion
+        return DecoderState.SUSPECT if suspect else state
 
     @property
     def usage(self) -> Usage | None:
@@ -258,9 +259,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         or all of what was lost is certainly of another generation.
         """
         generation = self.generation
-        # Not `state`, which says SUSPECT whenever this is asked.
-        self.settle()
-        finished = self._state is _FINISHED
+        finished = self.state is _FINISHED
         old, lost, remaining = generation.id, generation.lost, generation.suspicion - 1
         foreign = bool(old and chunk.id and chunk.id != old)
         if foreign:

@@ -19,7 +19,7 @@ __all__ = ["DecoderState"]
 #                                     FAILED       of any other answer
 #   SUSPECT     the next event        RECEIVING    if nothing that was lost can belong to it
 #                                     FAILED       if something can: it would be missing
-#   FINISHED    a damaged frame       SUSPECT      another generation may follow, even so
+#   FINISHED    a damaged frame       FINISHED     another generation may follow, even so
 #   any         the end mark          ENDED        if the operation has what an answer of it needs
 #                                     FAILED       if not
 #   any         the end of the input  ENDED        after the finish reason, or what stands for it
