@@ -15,8 +15,9 @@ from zai_async import ConfigurationError, StreamTruncatedError, StructuredOutput
 from zai_async.structured import PartialJSON
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    st.none() | st.booleans() | st.integers() | FLOATS | WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),
     max_leaves=12,
 )
