@@ -78,19 +78,21 @@ class BatchRun:
         return result
 
     def __await__(self) -> Generator[Any, Any, Report]:
-        return self._finish().__await__()
+        async def finish() -> Report:
+            engine, task = self._start()
+            # Nobody reads results: they must not fill the outbox, which would hold the rows back.
+            engine.outbox.discard()
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                # Who waits for the report is the only one who could stop the run.
+                await self.aclose()
+                raise
+            if not task.cancelled():
+                task.result()
+            return await self.report()
 
-    async def _finish(self) -> Report:
-        engine, task = self._start()
-        engine.outbox.discard()
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
-        if not task.cancelled():
-            task.result()
-        return await self.report()
+        return finish().__await__()
 
     async def report(self) -> Report:
         """Read from the output what became of the rows."""

@@ -47,7 +47,13 @@ def arguments_of(
         if parameter.name not in hints:
             raise ConfigurationError(f"{where} has no annotation")
         kind = hints[parameter.name]
-        field = (parameter.name, kind, _default(parameter.default))
+        default: Any = parameter.default
+        if default is inspect.Parameter.empty:
+            default = msgspec.NODEFAULT
+        elif isinstance(default, _MUTABLE):
+            # msgspec copies empty ones itself, and refuses others.
+            default = msgspec.field(default_factory=cast("list[object]", default).copy)
+        field = (parameter.name, kind, default)
         # One by one, so that an error names the parameter.
         try:
             schema = schema_of(msgspec.defstruct("Arguments", [field]))
@@ -66,12 +72,3 @@ def arguments_of(
         "required": required,
         "additionalProperties": False,
     }
-
-
-def _default(value: object) -> Any:
-    if value is inspect.Parameter.empty:
-        return msgspec.NODEFAULT
-    if isinstance(value, _MUTABLE):
-        # msgspec copies empty ones itself, and refuses others.
-        return msgspec.field(default_factory=cast("list[object]", value).copy)
-    return value
