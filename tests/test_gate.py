@@ -538,6 +538,19 @@ async def test_models_that_were_used_least_recently_are_forgotten(monkeypatch):
     busy.leave()
 
 
+async def test_of_the_models_that_nobody_uses_a_tenth_is_forgotten_at_once(monkeypatch):
+    monkeypatch.setattr(in_flight, "_MOST_WINDOWS", 20)
+    queues = LimiterQueues(Limits())
+    for number in range(21):
+        if number == 20:
+            assert len(LimitsView(queues).snapshot()) == 20
+        (permit,) = permits_of(queues, f"model {number}")
+        assert permit.try_take()
+        permit.leave()
+    known = LimitsView(queues).snapshot()
+    assert known.keys() == {f"model {number}" for number in range(2, 21)}
+
+
 @pytest.mark.parametrize(
     ("code", "kind", "meaning"),
     [

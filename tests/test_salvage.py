@@ -155,7 +155,8 @@ def test_a_frame_of_unknown_shape_is_still_a_frame():
 
 
 def test_the_search_gives_up_after_many_seams():
-    assert read(b"data: {" * 1000 + b"data: " + SECOND) == ((), True)
+    assert read(b"data: {" * 63 + b"data: " + SECOND) == ((SECOND,), True)
+    assert read(b"data: {" * 64 + b"data: " + SECOND) == ((), True)
 
 
 @pytest.mark.parametrize("piece", [b"{}", b"data:", b"data: {", b"{", b" ", b"[DONE]", b"{}data: "])
@@ -174,7 +175,9 @@ def test_many_short_frames_are_not_looked_for_to_the_end():
     """A few bytes would cost as much as a whole frame of an answer, several million times."""
     few, more = b"{}" * 2_000, b"{}" * 16_000
     assert calls(lambda: read(more)) == calls(lambda: read(few))
-    assert read(b"{}" * 64) == ((b"{}",) * 64, False)
+    # One for each 64 bytes, and 64 of any size.
+    assert read(b"{}" * 66) == ((b"{}",) * 66, False)
+    assert read(b"{}" * 67) == ((), True)
     assert read(SECOND * 3_000) == ((SECOND,) * 3_000, False)
 
 
