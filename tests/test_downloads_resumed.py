@@ -498,6 +498,24 @@ async def test_a_signed_address_is_asked_for_as_it_is_written(tmp_path):
         assert [seen.target for seen in server.requests] == [signed, f"{signed}&again=%2F"]
 
 
+@pytest.mark.parametrize(
+    ("where", "target"),
+    [
+        (
+            "/b%2Fc%7e/x?s=a%2Bb+c%7E&x=%5B1%5D;y='(!)*",
+            "/b%2Fc%7e/x?s=a%2Bb+c%7E&x=%5B1%5D;y='(!)*",
+        ),
+        ("?only=%2f", "/a%2Fb/x?only=%2f"),
+        ("../d/%C3%BC?s=%3D%3d", "/d/%C3%BC?s=%3D%3d"),
+    ],
+)
+async def test_a_signed_address_is_kept_where_a_redirect_names_only_a_part(tmp_path, where, target):
+    moved_there = answer(b"", f"Location: {where}", status="302 Found")
+    async with FaultServer([moved_there], [answer(b"file")]) as server, real_client() as zai:
+        await zai.download(f"http://127.0.0.1:{server.port}/a%2Fb/x?q=%41&e=", tmp_path / "x.bin")
+        assert [seen.target for seen in server.requests] == ["/a%2Fb/x?q=%41&e=", target]
+
+
 async def test_an_address_with_characters_that_must_be_escaped(tmp_path):
     async with FaultServer([answer(b"file")]) as server, real_client() as zai:
         url = f"http://127.0.0.1:{server.port}/é ü/%2F.bin?q=ß&r=%2F#part"
