@@ -93,6 +93,7 @@ def encode_ok(result: Ok, operation: Operation[Any]) -> bytes:
             b',"error":null,"response":{"status_code":200,"request_id":',
             _encode(result.answer.request_id),
             b',"body":',
+            # JSON allows line ends between its tokens, which would cut this line in two.
             result.body.translate(_LINE_ENDS),
             b"},",
             _encode(facts)[1:],
@@ -125,6 +126,7 @@ def head_of(line: bytes, *, torn: bool = False) -> LineHead | None:
     Also lines of other batches are understood, in whichever order their fields come. ``torn``
     tells that the end of the line may be missing.
     """
+    # Lines of our own begin alike: a pattern is enough for them, and a fraction of decoding.
     quick = None if torn else _QUICK.match(line)
     if quick is not None and line.rstrip().endswith(b"}"):
         try:

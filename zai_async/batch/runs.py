@@ -50,6 +50,8 @@ class BatchRun:
             engine = Engine(
                 self._manager, partial(open_rows, self._rows), self._parser, self._settings
             )
+            # In a task of its own: who leaves the loop over the results must not tear the rows that
+            # are in flight, as they are paid.
             loop = asyncio.get_running_loop()
             self._engine, self._task = engine, loop.create_task(engine.run())
             # Raised at whoever reads; nobody asks the task itself.
@@ -113,6 +115,7 @@ class BatchRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # After an error nothing is waited for: the program wants to end.
         if self._task is not None and self._engine is not None and kind is None:
             self._engine.abandon()
             await asyncio.wait([self._task])

@@ -76,6 +76,8 @@ async def while_read(
         finally:
             watcher.cancel()
             with anyio.CancelScope(shield=True):
+                # Shielded, as the reader has gone, and the place in the limiter has to be free
+                # again.
                 await close()
                 await asyncio.wait({watcher})
 

@@ -66,6 +66,7 @@ class ReplayResponse:
         if error is not None:
             raise error
         await send_start(send, 200, encoder.headers)
+        # A heartbeat gives up its wait, which must not give up the read as well.
         self._reading = SteadyIterator(kept.read(self._after))
         async with aclosing(with_silences(self._reading, self._settings.heartbeat)) as batches:
             async for batch in batches:

@@ -24,6 +24,7 @@ async def with_silences(
     The items have to survive a read that is cancelled.
     """
     while True:
+        # A new one for each item: what counts is the silence, and not how long all takes.
         timer = asyncio.timeout(seconds)
         try:
             async with timer:
@@ -65,6 +66,7 @@ async def frames_of(
     except ZaiError as error:
         last = encoder.fail(error)
     except Exception:
+        # What went wrong is for the log: its text may hold what no stranger should read.
         yield encoder.fail(ZaiError("the relay failed", kind="server"))
         raise
     if last:

@@ -71,12 +71,14 @@ class _WrittenAnswer:
     async def _write_rest(self, count: int) -> None:
         fields = {"events": b"".join(self._events[self._written : count]), "last": count}
         async with self._redis.pipeline(transaction=True) as pipe:
+            # With the first events and in one step: who finds the head finds what it is about.
             if not self._written:
                 self._replay.introduce(pipe, self._keys, self.head)
             pipe.xadd(
                 self._keys.events,
                 fields,
                 maxlen=self._replay.max_entries,
+                # What Redis has lost must not begin in the middle: then all is written once more.
                 nomkstream=bool(self._written),
             )
             pipe.expire(self._keys.events, _LONGEST)
@@ -85,6 +87,7 @@ class _WrittenAnswer:
 
     async def finish(self, *, keep: bool) -> None:
         """End the answer."""
+        # The readers of this process first: they need no Redis, and may have none.
         await self._kept.finish(keep=keep)
         seconds = max(int(self._replay.keep), 1) if keep else 1
         try:
@@ -103,6 +106,7 @@ class _WrittenAnswer:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
+            # Before the write, so that what comes in the meantime is written in the next round.
             self._news.clear()
             try:
                 await self._write()

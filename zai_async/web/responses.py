@@ -110,6 +110,7 @@ class EventResponse:
         try:
             await self.source.prime(self.settings.prime)
         except ZaiError as error:
+            # Nothing has been sent so far, and a status is understood by everybody.
             await send_answer(send, *refusal_of(error, self.encoder, accepts_json(scope)))
             return
         await send_start(send, 200, self.headers)
