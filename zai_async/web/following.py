@@ -43,15 +43,17 @@ class ReplayResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; an ASGI server calls this."""
-        await while_read(receive, send, partial(self._respond, scope), self._leave)
+
+        async def leave() -> None:
+            # The answer goes on without this reader; a status is awaited by nobody any more.
+            if self._writer is not None:
+                self._writer.is_awaited = False
+            if self._reading is not None:
+                await self._reading.aclose()
+
+        await while_read(receive, send, partial(self._respond, scope), leave)
         if self.background is not None:
             await self.background()
-
-    async def _leave(self) -> None:
-        if self._writer is not None:
-            self._writer.is_awaited = False
-        if self._reading is not None:
-            await self._reading.aclose()
 
     async def _respond(self, scope: Scope, send: Send) -> None:
         kept = self._kept
