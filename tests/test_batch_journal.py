@@ -78,6 +78,7 @@ def test_a_line_of_another_operation_says_so():
 def test_lines_of_other_batches_are_understood():
     theirs = b'{"id":"1","custom_id":"a","response":{"status_code":200,"body":{}},"error":null}'
     assert head_of(theirs).failed is False
+    assert head_of(theirs.replace(b',"error":null', b"")).failed is False
     assert head_of(b'{"custom_id":"a","response":null,"error":"bad"}').failed
     assert error_kind(b'{"custom_id":"a","response":null,"error":"bad"}') == "protocol"
     assert isinstance(parse_line(b'{"custom_id":"a","response":null}'), Failed)
