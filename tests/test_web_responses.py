@@ -527,7 +527,9 @@ async def test_aiohttp_reader_who_leaves_before_the_first_byte(zai_emulator, sil
             while not zai_emulator.requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             if not silent:
-                assert await (await asking).content.readany() == b": heartbeat\n\n"
+                reply = await asking
+                assert await reply.content.readany() == b": heartbeat\n\n"
+                reply.close()
             asking.cancel()
             await asyncio.wait({asking})
         await zai_emulator.wait_disconnected(timeout=100)
