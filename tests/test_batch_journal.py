@@ -18,7 +18,7 @@ from zai_async import AsyncZai, ZaiError
 from zai_async._operations import CHAT, EMBEDDINGS
 from zai_async.batch import Failed, JournalError, Ok, RowError
 from zai_async.batch.journal import Journal, Manifest, manifest_path
-from zai_async.batch.keys import KeyIndex, digest_of
+from zai_async.batch.keys import KeyIndex, KeyState, digest_of
 from zai_async.batch.lines import (
     encode_failed,
     encode_ok,
@@ -149,6 +149,24 @@ def test_digests_that_lie_across_records_do_not_match():
     bucket, _ = index._find(first)
     bucket[:] = bytes(8) + second + bytes(24)
     assert index.get(second) is None
+
+
+def test_digests_that_differ_in_one_byte_are_two():
+    index = KeyIndex(positions=False)
+    for place in range(16):
+        assert index.see(bytes(place) + b"\x10" + bytes(15 - place)) is None
+    assert index.see(bytes(16)) is None
+    assert index.see(b"\x10" + bytes(15)).seen
+
+
+def test_an_index_may_do_without_positions():
+    index = KeyIndex(positions=False)
+    for key in "ab":
+        index.record(digest_of(key), 7, failed=key == "b")
+        index.see(digest_of(key))
+    index.record(digest_of("b"), 9, failed=False)
+    assert index.get(digest_of("a")) == index.get(digest_of("b")) == KeyState(True, False, True, 0)
+    assert (index.done, index.failed) == (2, 0)
 
 
 def test_keys_take_little_memory():

@@ -94,6 +94,7 @@ class Engine:
             lambda: self.stop(
                 StopCause("stopped", "disk", "the output cannot be written any more")
             ),
+            positions=settings.dedupe or settings.replay,
         )
         self.meter = Meter(manager.clock, manager.sessions.ledger)
         self.source: RowSource

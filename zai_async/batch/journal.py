@@ -76,14 +76,21 @@ class Journal(Generic[T]):
     Args:
         deliver: Called with what was appended, when that is on the disk.
         fail: Called when nothing can be written any more.
+        positions: Whether results are read again, from where their lines are.
     """
 
     def __init__(
-        self, path: str, deliver: Callable[[list[T]], None], fail: Callable[[], None]
+        self,
+        path: str,
+        deliver: Callable[[list[T]], None],
+        fail: Callable[[], None],
+        *,
+        positions: bool = True,
     ) -> None:
         self.path = path
         self.recovery: Recovery
         self.manifest = self._before = Manifest()
+        self._positions = positions
         self._deliver = deliver
         self._fail = fail
         self._fd = -1
@@ -109,7 +116,7 @@ class Journal(Generic[T]):
             # Before the first look: what is read without the lock may be changed by who holds it.
             _lock(self._fd)
             before = _read_manifest(self.path)
-            self.recovery = Recovery(known=before is not None)
+            self.recovery = Recovery(known=before is not None, positions=self._positions)
             with open(self._fd, "rb", closefd=False) as file:
                 for _ in self.recovery.read(iter(file)):
                     pass

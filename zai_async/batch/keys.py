@@ -7,12 +7,14 @@ import msgspec
 
 __all__ = ["KeyIndex", "KeyState", "canonical_digest", "digest_of"]
 
-_RECORD: Final = 24
-"""Bytes of a key: 16 of its digest, 8 of where its line is and what is known about it."""
-_BUCKETS: Final = 2**14
+_BUCKETS: Final = 2**13
+_KNOWN: Final = 14
+"""Bytes that are kept of a digest: its first two say which bucket it is in."""
+_POSITION: Final = 8
+"""Bytes that say where a line is."""
 _FAILED, _DONE, _SEEN = 1, 2, 4
-_FLAGS: Final = 3
-"""Bits below the position."""
+_FLAGS: Final = 7
+"""Bits of the first byte that is kept which say what is known, instead of what the digest has."""
 
 _sorted: Final = msgspec.json.Encoder(order="sorted")
 
@@ -25,62 +27,81 @@ class KeyState(msgspec.Struct, frozen=True):
     seen: bool
     """Whether this run has read a row with this key."""
     position: int
-    """Where its last line begins in the output."""
+    """Where its last line begins in the output; 0 where the index keeps no positions."""
 
 
 class KeyIndex:
-    """The keys of an output and of a run: 24 bytes each, where a set of strings takes 100.
+    """The keys of an output and of a run: 14 bytes each, where a set of strings takes 100.
 
-    A false match would be a row that silently is never bought: 128 bits of the digest are kept.
+    A false match would be a row that silently is never bought: of 128 bits of a digest 122 are
+    kept, 13 of them by the bucket.
+
+    Args:
+        positions: Whether to keep where lines are, which takes another 8 bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, positions: bool = True) -> None:
         self._buckets = [bytearray() for _ in range(_BUCKETS)]
+        self._record = _KNOWN + _POSITION * positions
         self.done = self.failed = 0
 
     def _find(self, digest: bytes) -> tuple[bytearray, int]:
         # Buckets keep the search short: find() in one array of a million keys would be slow.
-        bucket = self._buckets[int.from_bytes(digest[:2], "big") & (_BUCKETS - 1)]
-        place = bucket.find(digest)
-        while place >= 0 and place % _RECORD:  # it lies across two records
-            place = bucket.find(digest, place + 1)
-        return bucket, place
+        bucket = self._buckets[(digest[0] << 8 | digest[1]) % _BUCKETS]
+        rest = digest[3:]
+        place = bucket.find(rest)
+        # It may lie across two records, or belong to a digest that differs in the byte before.
+        while place >= 0 and (
+            place % self._record != 1 or (bucket[place - 1] ^ digest[2]) > _FLAGS
+        ):
+            place = bucket.find(rest, place + 1)
+        return bucket, place - 1 if place > 0 else -1
+
+    def _add(self, bucket: bytearray, digest: bytes) -> int:
+        """Note a key of which nothing is known, and return where it is."""
+        place = len(bucket)
+        bucket += digest[2:]
+        bucket += bytes(self._record - _KNOWN)
+        bucket[place] &= ~_FLAGS
+        return place
+
+    def _state(self, bucket: bytearray, place: int) -> KeyState:
+        flags = bucket[place]
+        position = bucket[place + _KNOWN : place + self._record]
+        return KeyState(
+            bool(flags & _DONE),
+            bool(flags & _FAILED),
+            bool(flags & _SEEN),
+            int.from_bytes(position, "little"),
+        )
 
     def get(self, digest: bytes) -> KeyState | None:
         """Return what is known about a key, None if it is new."""
         bucket, place = self._find(digest)
-        if place < 0:
-            return None
-        value = int.from_bytes(bucket[place + 16 : place + _RECORD], "little")
-        return KeyState(
-            bool(value & _DONE), bool(value & _FAILED), bool(value & _SEEN), value >> _FLAGS
-        )
+        return None if place < 0 else self._state(bucket, place)
 
     def see(self, digest: bytes) -> KeyState | None:
         """Note that a row with this key was read; return what was known before, None if new."""
         bucket, place = self._find(digest)
         if place < 0:
-            bucket += digest + _SEEN.to_bytes(8, "little")
+            bucket[self._add(bucket, digest)] |= _SEEN
             return None
-        value = int.from_bytes(bucket[place + 16 : place + _RECORD], "little")
-        bucket[place + 16] |= _SEEN
-        return KeyState(
-            bool(value & _DONE), bool(value & _FAILED), bool(value & _SEEN), value >> _FLAGS
-        )
+        before = self._state(bucket, place)
+        bucket[place] |= _SEEN
+        return before
 
     def record(self, digest: bytes, position: int, *, failed: bool) -> None:
         """Note the last line of a key."""
         bucket, place = self._find(digest)
-        before = 0
         if place < 0:
-            place = len(bucket)
-            bucket += digest + bytes(8)
-        else:
-            before = bucket[place + 16]
+            place = self._add(bucket, digest)
+        before = bucket[place]
         self.failed += failed - bool(before & _FAILED)
         self.done += (not failed) - bool(before & _DONE)
-        value = position << _FLAGS | (before & _SEEN) | (_FAILED if failed else _DONE)
-        bucket[place + 16 : place + _RECORD] = value.to_bytes(8, "little")
+        bucket[place] = before & ~(_FAILED | _DONE) | (_FAILED if failed else _DONE)
+        if self._record > _KNOWN:
+            place += _KNOWN
+            bucket[place : place + _POSITION] = position.to_bytes(_POSITION, "little")
 
 
 def digest_of(key: str) -> bytes:

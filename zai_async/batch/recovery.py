@@ -32,10 +32,11 @@ class Recovery:
 
     Args:
         known: Whether a manifest says that the output is one of ours.
+        positions: Whether the index is to know where lines are.
     """
 
-    def __init__(self, *, known: bool = False) -> None:
-        self.index = KeyIndex()
+    def __init__(self, *, known: bool = False, positions: bool = False) -> None:
+        self.index = KeyIndex(positions=positions)
         self.end = 0
         """Where the next line begins."""
         self.damaged = 0

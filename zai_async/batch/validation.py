@@ -61,7 +61,7 @@ class Validation:
         self.estimate = Estimate()
         self._parser = parser
         self._prices = {model.lower(): price for model, price in prices.items()}
-        self._seen = KeyIndex()
+        self._seen = KeyIndex(positions=False)
 
     def check(self, row: object) -> str | None:
         """Return what is wrong with a row, None if it can be sent."""

@@ -100,7 +100,7 @@ class ChatActor:
         self._folder = RunFolder(out, self._parser.settings)
         self._own = str(Path(out) / f"{context.get_node_id()[:8]}-{os.getpid()}-{life}.jsonl")
         self._flying: dict[str, asyncio.Future[Ok | Failed]] = {}
-        self._answered = KeyIndex()
+        self._answered = KeyIndex(positions=False)
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._run: BatchRun | None = None
         self._reader: asyncio.Task[None] | None = None
