@@ -6,19 +6,26 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+from unittest import mock
 
 from anyio._backends._asyncio import WorkerThread
 
-from zai_async._threads import FILE_THREADS
+from zai_async._threads import DaemonThreads
 
 T = TypeVar("T")
+
+_submit = DaemonThreads.submit
 
 
 class _Selector(selectors.SelectSelector):
     now = 0.0
 
+    def __init__(self, waits_for_thread: Callable[[], bool]) -> None:
+        super().__init__()
+        self._waits_for_thread = waits_for_thread
+
     def select(self, timeout: float | None = None) -> Any:
-        busy = threads_work()  # asked first: what they have done by now is ready
+        busy = self._waits_for_thread()  # asked first: what they have done by now is ready
         ready = super().select(0)
         if not ready and busy:
             return super().select(0.001)  # no time passes while a thread works, however slow it is
@@ -32,24 +39,38 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Jumps to the next timer instead of waiting for it."""
 
     def __init__(self) -> None:
-        self._virtual = _Selector()
+        self._virtual = _Selector(self._waits_for_thread)
+        self._given: set[Callable[[], object]] = set()
+        """What a file thread has been given and has not done; of this loop alone."""
         super().__init__(self._virtual)
 
     def time(self) -> float:
         return self._virtual.now
 
+    def run_forever(self) -> None:
+        def submit(threads: DaemonThreads, work: Callable[[], object]) -> None:
+            if asyncio._get_running_loop() is not self:
+                return _submit(threads, work)
 
-def threads_work() -> bool:
-    """Say whether a thread of ours or of anyio does something for a loop."""
-    alive = sum(thread.is_alive() for thread in FILE_THREADS._threads)
-    if alive > len(FILE_THREADS._waiting) or not FILE_THREADS._work.empty():
-        return True
-    return any(
-        isinstance(thread, WorkerThread)
-        and not thread.loop.is_closed()
-        and thread not in thread.idle_workers
-        for thread in threading.enumerate()
-    )
+            def counted() -> None:
+                try:
+                    work()
+                finally:
+                    self._given.discard(counted)
+
+            self._given.add(counted)
+            return _submit(threads, counted)
+
+        with mock.patch.object(DaemonThreads, "submit", submit):
+            super().run_forever()
+
+    def _waits_for_thread(self) -> bool:
+        return bool(self._given) or any(
+            isinstance(thread, WorkerThread)
+            and thread.loop is self
+            and thread not in thread.idle_workers
+            for thread in threading.enumerate()
+        )
 
 
 def put_forward(seconds: float) -> None:
