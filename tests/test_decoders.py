@@ -267,6 +267,8 @@ def test_the_other_decoders_need_no_client():
     decoder = SpeechDecoder("hex")
     assert fed(decoder, frame(spoken)) == ([b"\x00\xff"], "completed")
     assert (decoder.snapshot, decoder.sample_rate) == (None, 24_000)
+    whole = json.dumps(spoken).encode()
+    assert fed(SpeechDecoder("hex"), whole, b"") == ([b"\x00\xff"], "completed")
 
     said = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}
     decoder = AgentDecoder()
