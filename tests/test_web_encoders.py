@@ -381,6 +381,15 @@ def test_call_without_an_id_gets_one():
     assert {part["toolCallId"] for part in parts(frames) if "toolCallId" in part} == {"call_0"}
 
 
+class Later(msgspec.Struct):
+    """What a later version may tell."""
+
+
+def test_unknown_events_are_passed_over():
+    frames = play(UIMessageEncoder("m"), TextDelta("x"), Later(), STOP)
+    assert frames == play(UIMessageEncoder("m"), TextDelta("x"), STOP)
+
+
 @pytest.mark.parametrize("make", [UIMessageEncoder, OpenAIEncoder])
 def test_what_stands_on_the_page_is_not_begun_anew(make):
     encoder = make()
