@@ -21,7 +21,7 @@ from zai_async.models.encoding import encode
 if TYPE_CHECKING:
     from zai_async.batch.engine import Engine
 
-__all__ = ["CallBackend"]
+__all__ = ["CallBackend", "group_size"]
 
 _PAUSING: Final = frozenset({"auth", "billing", "account", "quota"})
 """Kinds of errors that each further row would end with as well."""
@@ -35,6 +35,12 @@ _MOST_READY: Final = 256
 """Results that nobody has read yet, at which no more rows are pulled."""
 _IN_ONE_GO: Final = 256
 """Rows that are passed over before others get their turn."""
+
+
+def group_size(concurrency: int | None) -> int:
+    """Return how many lines are written together: few, where rows must wait until they are."""
+    most = 4 * _UNCOMMITTED if concurrency is None else concurrency
+    return min(_UNCOMMITTED, max(1, most // 8))
 
 
 class CallBackend:
@@ -154,8 +160,6 @@ class CallBackend:
                 and pending < _UNCOMMITTED
                 and engine.outbox.backlog < _MOST_READY
             )
-        if flying < most <= flying + pending:
-            engine.journal.flush()  # the next row waits for nothing but the disk
         return flying + pending < most and engine.outbox.backlog < max(_UNCOMMITTED, most)
 
     def _leave(self, task: asyncio.Task[None]) -> None:

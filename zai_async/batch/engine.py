@@ -12,7 +12,7 @@ import msgspec
 
 from zai_async._operations import CHAT
 from zai_async._threads import to_the_end
-from zai_async.batch.calls import CallBackend
+from zai_async.batch.calls import CallBackend, group_size
 from zai_async.batch.intake import Intake
 from zai_async.batch.journal import Journal
 from zai_async.batch.keys import canonical_digest, digest_of
@@ -94,6 +94,7 @@ class Engine:
             lambda: self.stop(
                 StopCause("stopped", "disk", "the output cannot be written any more")
             ),
+            group=group_size(settings.concurrency),
             positions=settings.dedupe or settings.replay,
         )
         self.meter = Meter(manager.clock, manager.sessions.ledger)

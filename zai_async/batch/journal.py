@@ -28,9 +28,8 @@ __all__ = ["Journal", "Manifest", "ServerPart", "is_locked", "manifest_path"]
 
 T = TypeVar("T")
 
-_MOST_ROWS: Final = 64
 _LONGEST_DELAY: Final = 0.05
-"""Rows, and seconds, after which what has come together is written."""
+"""Seconds after which what has come together is written, be it ever so little."""
 _PIECE: Final = 2**14
 
 
@@ -76,6 +75,7 @@ class Journal(Generic[T]):
     Args:
         deliver: Called with what was appended, when that is on the disk.
         fail: Called when nothing can be written any more.
+        group: Lines after which what has come together is written.
         positions: Whether results are read again, from where their lines are.
     """
 
@@ -85,11 +85,13 @@ class Journal(Generic[T]):
         deliver: Callable[[list[T]], None],
         fail: Callable[[], None],
         *,
+        group: int = 64,
         positions: bool = True,
     ) -> None:
         self.path = path
         self.recovery: Recovery
         self.manifest = self._before = Manifest()
+        self._group = group
         self._positions = positions
         self._deliver = deliver
         self._fail = fail
@@ -97,6 +99,7 @@ class Journal(Generic[T]):
         self._lines: list[bytes] = []
         self._items: list[tuple[T, bytes, bool]] = []
         self._timer: asyncio.TimerHandle | None = None
+        """Runs while there are lines that may wait for others."""
         self._writing: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._saving = threading.Lock()
@@ -148,7 +151,7 @@ class Journal(Generic[T]):
         # only when the disk has them, so that `pending` counts both.
         self._lines.append(line)
         self._items.append((item, key, failed))
-        if len(self._items) >= _MOST_ROWS:
+        if len(self._lines) >= self._group:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LONGEST_DELAY, self.flush)
@@ -163,9 +166,9 @@ class Journal(Generic[T]):
 
     async def _commit(self) -> None:
         try:
-            while self._lines and self._failure is None:
-                # Whatever comes while the thread writes makes up the next turn of the loop: one
-                # fsync then serves all that came during the one before.
+            while self._lines and self._timer is None and self._failure is None:
+                # What comes while the thread writes makes up the next turn of the loop, if it is
+                # due by then: each turn costs as much CPU as a row or two, however few its lines.
                 lines, self._lines = self._lines, []
                 count = len(lines)
                 try:
