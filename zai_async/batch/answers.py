@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,15 +66,17 @@ class Answers:
             self.remember(request, position)
             del self._in_flight[request.digest]
 
-    async def find(self, request: RowRequest) -> Ok:
+    def find(self, request: RowRequest) -> Awaitable[Ok]:
         """Return the answer of a row.
 
         Raises:
             ZaiError: There is none.
             OSError: A file of the row cannot be read.
         """
-        if not self._dedupe:
-            return await self._ask(request)
+        return self._share(request) if self._dedupe else self._ask(request)
+
+    async def _share(self, request: RowRequest) -> Ok:
+        """Return the answer of an equal row, or one for all of them."""
         digest = request.digest
         while True:
             # Again in each round: while this row waited, its answer may have reached the disk.
@@ -153,7 +155,7 @@ class Answers:
         finally:
             del error  # its traceback leads to this frame, and would keep the request alive
 
-    async def _call(self, operation: Operation[Any], model: str, body: bytes) -> Reply:
+    def _call(self, operation: Operation[Any], model: str, body: bytes) -> Awaitable[Reply]:
         params: Mapping[str, Any]
         if operation.upload is None:
             # The row's own bytes go out: decoding and encoding them would change numbers.
@@ -163,22 +165,17 @@ class Answers:
             params = {**_values.decode(body), "options": self._options}
             if "file" in params:
                 params["file"] = Path(params["file"])
-        answer: Reply = await self._manager.call(operation, params)
-        return answer
+        return self._manager.call(operation, params)
 
     def _body_of(self, answer: Reply, operation: Operation[Any]) -> bytes:
         """Return an answer as JSON: as it came, unless that is something around it."""
         raw = answer.raw
-        if raw is None or not self._plain or not whole_json(raw):
+        if raw is None or not self._plain:
             return encode(answer)
         # Something may lie around the answer, or in place of a part of it.
-        # Operations without a telling field accept any object, and need no second look.
-        if operation.contents:
-            try:
-                operation.decoder.decode(raw)
-            except (msgspec.DecodeError, RecursionError):
-                return encode(answer)
-        return raw
+        # Operations without a telling field accept any object, and need no closer look.
+        fits = whole_json(raw, operation.decoder) if operation.contents else whole_json(raw)
+        return raw if fits else encode(answer)
 
 
 def _is_good(result: Ok) -> bool:

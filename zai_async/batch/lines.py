@@ -173,13 +173,16 @@ def error_kind(line: bytes) -> str:
         return "protocol"
 
 
-def whole_json(data: bytes) -> bool:
-    """Tell whether bytes are one JSON object in UTF-8, which may be embedded as they are."""
+def whole_json(data: bytes, decoder: msgspec.json.Decoder[Any] = _raw) -> bool:
+    """Tell whether bytes are one JSON object in UTF-8, which may be embedded as they are.
+
+    ``decoder`` must accept the object, if only some will do.
+    """
     if not data.startswith(b"{"):
         return False
     try:
         data.decode()
-        _raw.decode(data)
+        decoder.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     return True

@@ -57,7 +57,7 @@ class RowFaultError(Exception):
         """The id of the row, if it has one that can be read."""
 
 
-class RowRequest(msgspec.Struct, kw_only=True):
+class RowRequest(msgspec.Struct, kw_only=True, gc=False):
     """What a row asks for."""
 
     key: str
