@@ -136,6 +136,14 @@ async def visit(app):
         ("GET", "/colour", {}),
         ("POST", "/chat", {"json": ASKED_BY_A_PAGE}),
         ("POST", "/chats/", {"json": ASKED_BY_A_PAGE}),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {
+                "json": {"model": "glm-5.3", **ASKED_BY_A_PAGE},
+                "headers": {"Authorization": "Bearer alice-1"},
+            },
+        ),
         ("POST", "/ask", {"params": {"question": "Hi"}}),
     ]
     bodies = []

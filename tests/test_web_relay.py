@@ -436,23 +436,33 @@ async def test_page_asks_resumes_and_stops(zai_emulator):
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "status", "says"),
     [
-        (b"", "truncated"),
-        (posted(""), "needs an id"),
-        (posted("x" * 201), "needs an id"),
-        (posted(parts=[{"type": "text", "text": "x" * 2000}]), "larger than 1000 bytes"),
+        (b"", 400, "truncated"),
+        (posted(""), 400, "needs an id"),
+        (posted("x" * 201), 400, "needs an id"),
+        (posted(parts=[{"type": "text", "text": "x" * 2000}]), 413, "larger than 1000 bytes"),
     ],
 )
-async def test_bad_request_is_answered_with_400(zai, body, says):
+async def test_bad_request_is_answered_so(zai, body, status, says):
     relay = Relay(zai, max_body=1000)
     reader = await ask(relay, "POST", "/", body)
-    assert reader.status == 400
+    assert reader.status == status
     assert says in reader.body.decode()
 
 
 async def test_form_of_another_site_is_refused(relay):
-    assert (await ask(relay, "POST", "/", posted(), content_type="text/plain")).status == 400
+    assert (await ask(relay, "POST", "/", posted(), content_type="text/plain")).status == 415
+
+
+async def test_reader_who_leaves_amid_the_body_is_not_answered(relay):
+    reader = Reader()
+    reader.asked = True
+    reader.gone.set()
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    await relay(scope, reader.receive, reader.send)
+    assert reader.sent == []
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ class InvalidBodyError(ConfigurationError):
     kind: Kind = "request"
 
     def to_http(self) -> HTTPAnswer:
-        """Return a 400 whose sentence names the place: it is the client's own body."""
+        """Return an answer that names the place, a 400 as a rule: it is the client's own body."""
         answer = super().to_http()
         answer.body["error"]["message"] = self.message
         return answer

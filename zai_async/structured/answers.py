@@ -13,7 +13,7 @@ from zai_async.models import ChatCompletion, Usage
 from zai_async.structured.decoding import decode_as
 from zai_async.structured.schemas import schema_of
 
-__all__ = ["AnswerFormat", "ParsedCompletion"]
+__all__ = ["AnswerFormat", "ParsedCompletion", "with_schema"]
 
 T = TypeVar("T")
 
@@ -23,6 +23,27 @@ _ATTEMPTS: Final = 200
 # What else is in braces is prose.
 _OBJECT: Final = re.compile(r'\{(?=[ \t\r\n]{0,99}["}])')
 _ANY: Final = re.compile(rf"{_OBJECT.pattern}|\[")
+
+
+def with_schema(params: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request that asks for an object which fits a JSON Schema."""
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    instruction = (
+        "Answer with one JSON object that fits this JSON Schema, and with nothing else:\n" + text
+    )
+    messages = params.get("messages")
+    if not messages:
+        return {**params}  # which is refused as always
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    # Beside an instruction of the caller's own, not in its place.
+    match [*messages]:
+        case [{"role": "system", "content": str(content), **more}, *others]:
+            content = f"{content}\n\n{instruction}"
+            messages = [{**more, "role": "system", "content": content}, *others]
+        case others:
+            messages = [{"role": "system", "content": instruction}, *others]
+    return {**params, "messages": messages, "response_format": {"type": "json_object"}}
 
 
 class ParsedCompletion(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -63,24 +84,7 @@ class AnswerFormat(Generic[T]):
 
     def request(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of a request that asks for such an answer."""
-        text = json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
-        instruction = (
-            "Answer with one JSON object that fits this JSON Schema, and with nothing else:\n"
-            + text
-        )
-        messages = params.get("messages")
-        if not messages:
-            return {**params}  # which is refused as always
-        if isinstance(messages, str):
-            messages = [{"role": "user", "content": messages}]
-        # Beside an instruction of the caller's own, not in its place.
-        match [*messages]:
-            case [{"role": "system", "content": str(content), **more}, *others]:
-                content = f"{content}\n\n{instruction}"
-                messages = [{**more, "role": "system", "content": content}, *others]
-            case others:
-                messages = [{"role": "system", "content": instruction}, *others]
-        return {**params, "messages": messages, "response_format": {"type": "json_object"}}
+        return with_schema(params, self.schema)
 
     def unwrapped(self, value: dict[str, Any] | None) -> Any:
         """Return the part of a partial object that belongs to the type."""

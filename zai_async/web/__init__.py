@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zai_async.web.aiohttp_server import aiohttp_response
     from zai_async.web.encoders import AnswerEncoder, Protocol, TextEncoder
+    from zai_async.web.openai_server import OpenAIRouter, openai_router
     from zai_async.web.openai_stream import OpenAIEncoder
     from zai_async.web.parts import (
         DataPart,
@@ -42,6 +43,7 @@ __all__ = [
     "MemoryReplay",
     "MetadataPart",
     "OpenAIEncoder",
+    "OpenAIRouter",
     "Protocol",
     "RedisReplay",
     "Relay",
@@ -58,6 +60,7 @@ __all__ = [
     "UIRequest",
     "UrlSource",
     "aiohttp_response",
+    "openai_router",
     "parse_ui_messages",
     "parse_ui_request",
     "sse_response",
@@ -69,6 +72,7 @@ _HOMES = (
     "ui_messages",
     "ui_requests",
     "openai_stream",
+    "openai_server",
     "responses",
     "replay",
     "redis_replay",

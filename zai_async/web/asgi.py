@@ -9,12 +9,15 @@ from typing import Any, TypeAlias, TypeVar
 import anyio
 import anyio.lowlevel
 
+from zai_async.errors import InvalidBodyError
+
 __all__ = [
     "BODY",
     "Receive",
     "Scope",
     "Send",
     "for_framework",
+    "read_json",
     "send_answer",
     "send_start",
     "while_read",
@@ -40,6 +43,32 @@ async def send_answer(send: Send, status: int, headers: Mapping[str, str], body:
     sized = headers if status == 204 else {**headers, "Content-Length": str(len(body))}
     await send_start(send, status, sized)
     await send({"type": BODY, "body": body, "more_body": False})
+
+
+def _refusal(message: str, status: int) -> InvalidBodyError:
+    error = InvalidBodyError(message)
+    error.http_status = status
+    return error
+
+
+async def read_json(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
+    """Return the body of a request; None if its sender has left.
+
+    Raises:
+        InvalidBodyError: It is not called JSON, or is larger than allowed.
+    """
+    # A form of another site cannot send this type.
+    kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise _refusal("the body must be application/json", 415)
+    body = bytearray()
+    while (message := await receive())["type"] != "http.disconnect":
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise _refusal(f"the body is larger than {max_bytes} bytes", 413)
+        if not message.get("more_body"):
+            return bytes(body)
+    return None
 
 
 async def while_read(

@@ -6,10 +6,8 @@ Its clients need ``object`` and a list of ``choices`` in every chunk. They read 
 it is an event without a name, and ``[DONE]`` ends the answer.
 """
 
-import time
 from collections.abc import Callable
-from typing import Any, Final
-from uuid import uuid4
+from typing import Final
 
 import msgspec
 
@@ -23,20 +21,14 @@ from zai_async._protocol.events import (
     WebSearch,
 )
 from zai_async.errors import StreamRestartedError, ZaiError
-from zai_async.models import ChatCompletion, Outcome, Usage
+from zai_async.models import ChatCompletion, Usage
 from zai_async.web.encoders import AnswerEncoder
 from zai_async.web.frames import DONE, data_frame
+from zai_async.web.openai_replies import head, reason
 from zai_async.web.parts import RelayedEvent
 
-__all__ = ["OPENAI_REASONS", "OpenAIEncoder"]
+__all__ = ["OpenAIEncoder"]
 
-OPENAI_REASONS: Final[dict[Outcome, str]] = {
-    "completed": "stop",
-    "length": "length",
-    "context_exceeded": "length",
-    "tool_calls": "tool_calls",
-    "sensitive": "content_filter",
-}
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -105,18 +97,13 @@ class OpenAIEncoder(AnswerEncoder):
         if not self._prefix:
             # Known with the first event only, and the same for all: encoded once.
             answer = self._head() or ChatCompletion()
-            head: dict[str, Any] = {
-                "id": answer.id or f"chatcmpl-{uuid4().hex}",
-                "object": "chat.completion.chunk",
-                "created": answer.created or int(time.time()),
-                "model": answer.model or self._model,
-            }
-            self._prefix = b'data: %b,"choices":' % _encode(head)[:-1]
+            first = head(answer, "chat.completion.chunk", self._model)
+            self._prefix = b'data: %b,"choices":' % _encode(first)[:-1]
         return b"%b%b}\n\n" % (self._prefix, choices)
 
     def _finish(self, finished: Finished) -> bytes:
-        reason = OPENAI_REASONS.get(finished.outcome, "stop")
-        end = self._chunk(_choice(b"{}", _encode(reason)))
+        ends = reason(finished.outcome, finished.finish_reason)
+        end = self._chunk(_choice(b"{}", _encode(ends)))
         if self._include_usage:
             end += self._chunk(b'[],"usage":%b' % _encode(self._usage or Usage()))
         return end + DONE

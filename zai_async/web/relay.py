@@ -12,7 +12,7 @@ import msgspec
 
 from zai_async.client import AsyncZai
 from zai_async.errors import ClientDrainingError, InvalidBodyError, ZaiError
-from zai_async.web.asgi import Receive, Scope, Send, for_framework, send_answer
+from zai_async.web.asgi import Receive, Scope, Send, for_framework, read_json, send_answer
 from zai_async.web.encoders import AnswerEncoder, Protocol
 from zai_async.web.following import ReplayResponse
 from zai_async.web.replay import MemoryReplay, Replay, ReplayHead
@@ -215,8 +215,10 @@ class Relay:
         try:
             match scope["method"], action:
                 case "POST", "" if not path:
-                    response = await self._post(scope, await self._body(scope, receive))
-                    await response(scope, receive, send)
+                    body = await read_json(scope, receive, self._max_body)
+                    if body is not None:
+                        response = await self._post(scope, body)
+                        await response(scope, receive, send)
                 case "GET", "stream" if await self._may(scope, chat_id):
                     headers = dict(scope["headers"])
                     seen = headers.get(b"last-event-id", b"").decode("latin-1")
@@ -227,8 +229,8 @@ class Relay:
                     await send_answer(send, 204, {}, b"")
                 case "GET", "status" if not chat_id:
                     code = 200 if self._ending is None else 503
-                    body = msgspec.json.encode(self.status())
-                    await send_answer(send, code, {"Content-Type": "application/json"}, body)
+                    content = msgspec.json.encode(self.status())
+                    await send_answer(send, code, {"Content-Type": "application/json"}, content)
                 case _:
                     await send_answer(send, 404, _TEXT, b"There is nothing here.")
         except ZaiError as error:
@@ -252,17 +254,3 @@ class Relay:
         if inspect.isawaitable(answer):
             answer = await answer
         return await self.start(request.id, answer, message_id=request.continues)
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """Read a body of JSON: a form of another site cannot send that type."""
-        kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind != b"application/json":
-            raise InvalidBodyError("the body must be application/json")
-        body = bytearray()
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._max_body:
-                raise InvalidBodyError(f"the body is larger than {self._max_body} bytes")
-            if not message.get("more_body"):
-                return bytes(body)

@@ -47,6 +47,12 @@ class AnswerSource:
         timing = getattr(self._answer, "timing", None)
         return bool(self._ahead) or (timing is not None and timing.first_token is not None)
 
+    @property
+    def request_id(self) -> str | None:
+        """The id by which the platform knows the request; None until it has answered."""
+        attempts: Any = getattr(self._answer, "attempts", ())
+        return attempts[-1].request_id if attempts else None
+
     async def prime(self, seconds: float | None) -> None:
         """Wait for the first content, at most for so long; raise the error that comes instead."""
         prime: Any = getattr(self._answer, "prime", None)

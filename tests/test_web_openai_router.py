@@ -1,0 +1,577 @@
+"""The API of OpenAI in front of the platform, judged by the package `openai`."""
+
+import asyncio
+import base64
+import json
+from contextlib import asynccontextmanager
+
+import aiohttp
+import openai
+import pydantic
+import pytest
+from fastapi import FastAPI
+
+from tests import chat_wire
+from tests.chat_wire import body, last, texts, thoughts
+from tests.test_examples import served_by_uvicorn
+from zai_async import AsyncZai, RetryPolicy
+from zai_async.testing import FakeReply
+from zai_async.web import openai_router
+
+MODELS = ["glm-5.3", "glm-5.1", "embedding-3", "cogview-4"]
+USER = [{"role": "user", "content": "What is the weather in Beijing?"}]
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
+CHAT = {"model": "glm-5.3", "messages": USER}
+
+# Bodies of programs, written by hand after what their sources send.
+OF_OPEN_WEBUI = {
+    "stream": True,
+    "model": "glm-5.3",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+    ],
+    "stream_options": {"include_usage": True},
+    "metadata": {"chat_id": "1", "message_id": "2"},
+    "reasoning": {"effort": "low"},
+    "user": "a@b.example",
+    "temperature": None,
+    "function_calling": "native",
+}
+OF_LIBRECHAT = {
+    "model": "glm-5.3",
+    "user": "66f0",
+    "stream": True,
+    "temperature": 1,
+    "top_p": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "stop": ["||>"],
+    "messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello", "tool_calls": [], "refusal": None},
+        {"role": "user", "content": "Go on"},
+    ],
+}
+
+
+@asynccontextmanager
+async def mounted(zai, **settings):
+    """Yield the address of a site that has a router in it."""
+    app = FastAPI()
+    app.mount("/v1", openai_router(zai, **{"models": MODELS, **settings}))
+    async with served_by_uvicorn(app) as url:
+        yield f"{url}/v1"
+
+
+def client_of(url, key="anything"):
+    return openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0)
+
+
+@pytest.fixture
+async def zai(zai_emulator):
+    retry = RetryPolicy(retries=0)
+    async with AsyncZai(base_url=zai_emulator.url, api_key="k.s", retry=retry) as zai:
+        yield zai
+
+
+@pytest.fixture
+async def url(zai):
+    async with mounted(zai) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(url):
+    async with client_of(url) as client:
+        yield client
+
+
+@pytest.fixture
+async def session(url):
+    """Yield an HTTP client for what the package does not send."""
+    async with aiohttp.ClientSession(f"{url}/") as session:
+        yield session
+
+
+def sent(emulator):
+    """Return the body of the last request that reached the platform."""
+    return json.loads(emulator.requests[-1].body)
+
+
+# Models
+
+
+async def test_models_are_listed_and_found(client):
+    models = [model async for model in client.models.list()]
+    assert [(each.id, each.object, each.owned_by) for each in models] == [
+        (name, "model", "z-ai") for name in MODELS
+    ]
+    assert (await client.models.retrieve("glm-5.1")).id == "glm-5.1"
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.models.retrieve("gpt-9")
+    assert caught.value.code == "model_not_found"
+
+
+async def test_models_tell_what_else_is_known_of_them(zai):
+    known = {"z-ai/glm-5.3": {"context_length": 200_000, "owned_by": "acme"}}
+    async with mounted(zai, models=known) as url, client_of(url) as client:
+        model = await client.models.retrieve("z-ai/glm-5.3")
+    assert (model.context_length, model.owned_by) == (200_000, "acme")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"models": []}, "list of names"),
+        ({"models": "glm-5.3"}, "list of names"),
+        ({"heartbeat": 0}, "heartbeat"),
+    ],
+)
+def test_settings_are_checked(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        openai_router(None, **{"models": MODELS, **wrong})
+
+
+# Chats
+
+
+async def test_answer_is_whole(zai_emulator, client):
+    zai_emulator.chat.reply("hello", thinking="hm")
+    answer = await client.chat.completions.create(**CHAT)
+    (choice,) = answer.choices
+    assert (choice.message.role, choice.message.content) == ("assistant", "hello")
+    assert (choice.finish_reason, choice.message.refusal) == ("stop", None)
+    assert choice.message.reasoning_content == "hm"
+    assert (answer.object, answer.model) == ("chat.completion", "glm-5.3")
+    assert answer.usage.total_tokens > answer.usage.prompt_tokens > 0
+    assert answer._request_id == answer.id
+
+
+async def test_answer_is_streamed(zai_emulator, client):
+    zai_emulator.chat.reply("hello 你好 👋", thinking="let me see", chunk_size=3)
+    stream = await client.chat.completions.create(**CHAT, stream=True)
+    chunks = [chunk async for chunk in stream]
+    assert stream.response.headers["x-request-id"] == chunks[0].id
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(delta.content or "" for delta in deltas) == "hello 你好 👋"
+    thinking = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+    assert thinking == "let me see"
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert {chunk.usage for chunk in chunks} == {None}
+
+
+async def test_usage_comes_in_a_chunk_of_its_own(client):
+    stream = await client.chat.completions.create(
+        **CHAT, stream=True, stream_options={"include_usage": True}
+    )
+    *chunks, end = [chunk async for chunk in stream]
+    assert all(chunk.choices for chunk in chunks)
+    assert end.choices == []
+    assert end.usage.total_tokens > 0
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_tool_calls_go_there_and_back(client, streams):
+    if streams:
+        async with client.chat.completions.stream(**CHAT, tools=[WEATHER]) as stream:
+            answer = await stream.get_final_completion()
+    else:
+        answer = await client.chat.completions.create(**CHAT, tools=[WEATHER], tool_choice="auto")
+    (choice,) = answer.choices
+    (call,) = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content in {None, ""}
+    assert (call.function.name, call.function.arguments) == ("get_weather", '{"city": "Beijing"}')
+    result = {"role": "tool", "tool_call_id": call.id, "content": "21 degrees"}
+    answer = await client.chat.completions.create(
+        model="glm-5.3", messages=[*USER, choice.message, result], tools=[WEATHER]
+    )
+    assert "21 degrees" in answer.choices[0].message.content
+
+
+class City(pydantic.BaseModel):
+    """What `parse` shall return."""
+
+    name: str
+    people: int
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_answers_of_a_type_are_asked_for_in_the_prompt(zai_emulator, client, streams):
+    zai_emulator.chat.reply('{"name": "Beijing", "people": 22}')
+    asked = {**CHAT, "response_format": City}
+    if streams:
+        async with client.chat.completions.stream(**asked) as stream:
+            answer = await stream.get_final_completion()
+    else:
+        answer = await client.chat.completions.parse(**asked)
+    assert answer.choices[0].message.parsed == City(name="Beijing", people=22)
+    body = sent(zai_emulator)
+    assert body["response_format"] == {"type": "json_object"}
+    assert '"people"' in body["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "becomes"),
+    [
+        ({"max_completion_tokens": 9, "max_tokens": 5}, {"max_tokens": 9}),
+        ({"max_tokens": 5}, {"max_tokens": 5}),
+        ({"reasoning_effort": "medium"}, {"reasoning_effort": "high"}),
+        ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
+        (
+            {"model": "glm-5.1", "reasoning_effort": "medium"},
+            {"model": "glm-5.1", "reasoning_effort": "medium"},
+        ),
+        ({"response_format": {"type": "text"}}, {}),
+        (
+            {"response_format": {"type": "json_object"}},
+            {"response_format": {"type": "json_object"}},
+        ),
+        ({"tools": [WEATHER], "tool_choice": "none"}, {}),
+        ({"tools": []}, {}),
+        ({"stop": "END", "n": 1, "logprobs": False, "modalities": ["text"]}, {"stop": ["END"]}),
+        ({"extra_body": {"do_sample": False, "thinking": None}}, {"do_sample": False}),
+        ({"user": "u", "store": True, "metadata": {"a": "b"}, "service_tier": "auto"}, {}),
+        ({"stream_options": {}, "parallel_tool_calls": True}, {}),
+        ({"messages": [{"role": "developer", "content": "x"}, *USER]}, {}),
+    ],
+)
+async def test_request_is_translated(zai_emulator, client, asked, becomes):
+    await client.chat.completions.create(**{**CHAT, **asked})
+    body = sent(zai_emulator)
+    assert [each["role"] for each in body.pop("messages")][-1:] == ["user"]
+    assert body == {"model": "glm-5.3", **becomes}
+
+
+async def test_answer_that_is_all_thinking_ends_by_its_length():
+    alone = {"message": {"role": "assistant", "reasoning_content": "hm"}, "finish_reason": "length"}
+    whole = FakeReply.json({"id": "1", "choices": [alone]})
+    wire = body([*thoughts("hm"), last("length")])
+    async with (
+        chat_wire.client(whole, wire) as zai,
+        mounted(zai) as url,
+        client_of(url) as client,
+    ):
+        answer = await client.chat.completions.create(**CHAT)
+        assert answer.choices[0].finish_reason == "length"
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        *_, end = [chunk async for chunk in stream]
+        assert end.choices[0].finish_reason == "length"
+
+
+async def test_sources_of_a_search_come_along(zai_emulator, client):
+    search = {"type": "web_search", "web_search": {"enable": True, "search_result": True}}
+    answer = await client.chat.completions.create(**CHAT, tools=[search])
+    assert answer.web_search[0]["link"]
+
+
+# Programs
+
+
+@pytest.mark.parametrize("asked", [OF_OPEN_WEBUI, OF_LIBRECHAT])
+async def test_bodies_of_programs_are_answered(zai_emulator, session, asked):
+    headers = {"X-OpenWebUI-User-Id": "1", "Authorization": "Bearer x"}
+    async with session.post("chat/completions", json=asked, headers=headers) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        frames = (await answer.text()).split("\n\n")
+    assert frames[-2:] == ["data: [DONE]", ""]
+    assert ('"usage":' in frames[-3]) is ("stream_options" in asked)
+    body = sent(zai_emulator)
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert body.keys() <= {"model", "messages", "stream", "temperature", "top_p", "stop"}
+    assert all(each.keys() == {"role", "content"} for each in body["messages"])
+
+
+# Embeddings and images
+
+
+@pytest.mark.parametrize("encoding", [openai.NOT_GIVEN, "float", "base64"])
+async def test_texts_are_embedded(client, zai, encoding):
+    known = await zai.embeddings.create(model="embedding-3", input=["a", "b"], dimensions=256)
+    answer = await client.embeddings.create(
+        model="embedding-3", input=["a", "b"], dimensions=256, encoding_format=encoding
+    )
+    assert (answer.object, answer.model) == ("list", "embedding-3")
+    assert answer.usage.total_tokens == known.usage.total_tokens
+    for item, vector in zip(answer.data, known.vectors, strict=True):
+        found = item.embedding
+        if isinstance(found, str):
+            assert len(base64.b64decode(found)) == 4 * 256
+        else:
+            assert found == pytest.approx(vector, rel=1e-6)
+
+
+async def test_images_are_made(zai_emulator, client):
+    answer = await client.images.generate(model="cogview-4", prompt="a cat", size="1024x1024")
+    assert answer.data[0].url.startswith("http")
+    assert answer.created > 0
+    assert sent(zai_emulator)["size"] == "1024x1024"
+
+
+@pytest.mark.parametrize(
+    ("quality", "becomes"), [("auto", None), ("high", "hd"), ("low", "standard"), ("hd", "hd")]
+)
+async def test_images_are_fetched_where_they_are_wanted_in_base64(
+    zai_emulator, client, quality, becomes
+):
+    answer = await client.images.generate(
+        model="cogview-4", prompt="a cat", response_format="b64_json", quality=quality
+    )
+    assert base64.b64decode(answer.data[0].b64_json).startswith(b"\x89PNG")
+    made = next(each for each in zai_emulator.requests if each.path.endswith("generations"))
+    assert json.loads(made.body).get("quality") == becomes
+
+
+async def test_image_that_comes_in_base64_is_not_fetched():
+    reply = FakeReply.json({"created": 5, "data": [{"b64_json": "QUJD"}]})
+    async with (
+        chat_wire.client(reply) as zai,
+        mounted(zai) as url,
+        client_of(url) as client,
+    ):
+        answer = await client.images.generate(
+            model="cogview-4", prompt="a", response_format="b64_json"
+        )
+    assert (answer.data[0].b64_json, answer.created) == ("QUJD", 5)
+
+
+# Errors
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("1302", (openai.RateLimitError, "throttle")),
+        ("1305", (openai.InternalServerError, "overload")),
+        ("1210", (openai.BadRequestError, "request")),
+        ("1301", (openai.UnprocessableEntityError, "content")),
+        ("1211", (openai.NotFoundError, "not_found")),
+        ("1113", (openai.InternalServerError, "billing")),  # the account is not theirs
+        ("1234", (openai.InternalServerError, "server")),
+    ],
+)
+async def test_errors_of_the_platform_have_their_classes(zai_emulator, client, code, told, streams):
+    error, kind = told
+    zai_emulator.fault(code=code)
+    with pytest.raises(error) as caught:
+        await client.chat.completions.create(**CHAT, stream=streams)
+    assert (caught.value.code, caught.value.type) == (code, kind)
+    assert caught.value.request_id == caught.value.body["request_id"]
+
+
+async def test_error_amid_an_answer_is_raised():
+    wire = body(texts("Half"), done=False)
+    async with chat_wire.client(wire) as zai, mounted(zai) as url, client_of(url) as client:
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        with pytest.raises(openai.APIError, match="broke off") as caught:
+            [chunk async for chunk in stream]
+    assert caught.value.type == "stream"
+
+
+REFUSED = [
+    ({"n": 2}, "n"),
+    ({"logprobs": True}, "logprobs"),
+    ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+    ({"frequency_penalty": 0.5}, "frequency_penalty"),
+    ({"parallel_tool_calls": False}, "parallel_tool_calls"),
+    ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type"),
+    ({"messages": []}, "messages"),
+    ({"messages": "Hi"}, "messages"),
+    ({"messages": [{"content": "Hi"}]}, "messages[0].role"),
+    ({"messages": [{"role": "function", "content": "Hi"}]}, "messages[0].role"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+        "response_format.json_schema.schema",
+    ),
+    ({"response_format": {"type": "grammar"}}, "response_format.type"),
+    ({"temperature": "hot"}, "temperature"),
+]
+
+
+@pytest.mark.parametrize(("asked", "param"), REFUSED)
+async def test_request_that_cannot_be_obeyed_is_refused(zai_emulator, client, asked, param):
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.chat.completions.create(**{**CHAT, **asked})
+    assert (caught.value.param, caught.value.type) == (param, "invalid_request_error")
+    assert caught.value.request_id
+    assert not zai_emulator.requests
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "param"),
+    [
+        ("embeddings", {"model": "embedding-3", "input": [[1, 2]]}, "input[0]"),
+        ("embeddings", {"model": "embedding-3", "input": []}, "input"),
+        (
+            "embeddings",
+            {"model": "embedding-3", "input": "a", "encoding_format": "int8"},
+            "encoding_format",
+        ),
+        ("images/generations", {"model": "cogview-4"}, "prompt"),
+        ("images/generations", {"model": "cogview-4", "prompt": ""}, "prompt"),
+        ("images/generations", {"model": "cogview-4", "prompt": "a", "n": 2}, "n"),
+        ("chat/completions", {"messages": USER}, "model"),
+        ("chat/completions", {"model": 5, "messages": USER}, "model"),
+    ],
+)
+async def test_other_bodies_are_refused_too(zai_emulator, session, path, asked, param):
+    async with session.post(path, json=asked) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"]["param"] == param
+    assert not zai_emulator.requests
+
+
+async def test_model_that_is_not_listed_does_not_exist(zai_emulator, client):
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.chat.completions.create(**{**CHAT, "model": "glm-4.6"})
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+    assert not zai_emulator.requests
+
+
+# HTTP
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"{", "not JSON"),
+        (b'"\xff"', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "JSON object"),
+        (b"", "not JSON"),
+    ],
+)
+async def test_body_that_is_no_object_is_refused(session, content, says):
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    async with session.post("chat/completions", data=content, headers=headers) as answer:
+        assert answer.status == 400
+        assert says in (await answer.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "completions", 404, None),
+        ("GET", "", 404, None),
+        ("GET", "chat/completions", 405, "POST, OPTIONS"),
+        ("POST", "models", 405, "GET, HEAD, OPTIONS"),
+        ("DELETE", "models/glm-5.3", 405, "GET, HEAD, OPTIONS"),
+        ("OPTIONS", "chat/completions", 204, "POST, OPTIONS"),
+        ("OPTIONS", "models", 204, "GET, HEAD, OPTIONS"),
+        ("HEAD", "models", 200, None),
+        ("HEAD", "models/gpt-9", 404, None),
+        ("GET", "models/", 200, None),
+        ("POST", "embeddings", 415, None),
+    ],
+)
+async def test_every_method_has_an_answer(session, method, path, status, allow):
+    async with session.request(method, path) as answer:
+        assert (answer.status, answer.headers.get("Allow")) == (status, allow)
+        assert answer.headers["X-Request-Id"].startswith("req-")
+        empty = method in {"HEAD", "OPTIONS"}
+        assert (await answer.read() == b"") is empty
+
+
+async def test_body_may_not_be_larger_than_allowed(zai, zai_emulator):
+    async with mounted(zai, max_body=1000) as url, client_of(url) as client:
+        with pytest.raises(openai.APIStatusError) as caught:
+            await client.chat.completions.create(**CHAT, user="u" * 1000)
+    assert caught.value.status_code == 413
+    assert not zai_emulator.requests
+
+
+def is_right(token):
+    return token == "right"
+
+
+async def is_right_in_time(token):
+    await asyncio.sleep(0)
+    return token == "right"
+
+
+@pytest.mark.parametrize("authorize", [is_right, is_right_in_time])
+async def test_only_the_right_key_is_let_in(zai, zai_emulator, authorize):
+    async with mounted(zai, authorize=authorize) as url:
+        async with client_of(url, "right") as client:
+            await client.models.list()
+            await client.chat.completions.create(**CHAT)
+        seen = len(zai_emulator.requests)
+        async with client_of(url, "wrong-secret") as client:
+            with pytest.raises(openai.AuthenticationError) as caught:
+                await client.chat.completions.create(**CHAT)
+            assert caught.value.code == "invalid_api_key"
+            assert "wrong-secret" not in str(caught.value)
+        for headers in ({}, {"Authorization": "Bearer"}, {"Authorization": "Basic right"}):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{url}/models", headers=headers) as answer,
+            ):
+                assert answer.status == 401
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert len(zai_emulator.requests) == seen
+
+
+# Readers who leave
+
+
+def scope_of(path, headers=((b"content-type", b"application/json"),)):
+    return {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_reader_who_leaves_stops_the_platform(zai, zai_emulator, streams):
+    zai_emulator.fault(delay=60)
+    messages, sent = asyncio.Queue(), []
+    content = json.dumps({**CHAT, "stream": streams}).encode()
+    messages.put_nowait({"type": "http.request", "body": content[:9], "more_body": True})
+    messages.put_nowait({"type": "http.request", "body": content[9:]})
+
+    async def send(message):
+        sent.append(message)
+
+    router = openai_router(zai, models=MODELS)
+    serving = asyncio.ensure_future(router(scope_of("/chat/completions"), messages.get, send))
+    while not zai_emulator.requests:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.005)
+    messages.put_nowait({"type": "http.disconnect"})
+    await serving
+    assert sent == []
+    await zai_emulator.wait_disconnected(timeout=100)
+    assert not any(window.in_flight for window in zai.limits.snapshot().values())
+
+
+async def test_reader_who_leaves_amid_the_body_is_not_answered(zai, zai_emulator):
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive():
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message):
+        raise AssertionError(message)
+
+    router = openai_router(zai, models=MODELS)
+    await router(scope_of("/chat/completions"), receive, send)
+    assert not zai_emulator.requests
+
+
+async def test_what_is_not_http_is_passed_over(zai):
+    await openai_router(zai, models=MODELS)({"type": "lifespan"}, None, None)
