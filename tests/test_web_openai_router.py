@@ -331,11 +331,13 @@ async def test_images_are_fetched_where_they_are_wanted_in_base64(
     zai_emulator, client, quality, becomes
 ):
     answer = await client.images.generate(
-        model="cogview-4", prompt="a cat", response_format="b64_json", quality=quality
+        model="cogview-4", prompt="auto", size="auto", quality=quality, response_format="b64_json"
     )
     assert base64.b64decode(answer.data[0].b64_json).startswith(b"\x89PNG")
     made = next(each for each in zai_emulator.requests if each.path.endswith("generations"))
-    assert json.loads(made.body).get("quality") == becomes
+    body = json.loads(made.body)
+    assert (body["prompt"], body.get("quality")) == ("auto", becomes)
+    assert "size" not in body
 
 
 async def test_image_that_comes_in_base64_is_not_fetched():

@@ -50,7 +50,7 @@ _OF_IMAGES: Final[Mapping[str, tuple[Any, ...]]] = {
     "background": ("auto", "opaque"),
     "response_format": ("url", "b64_json"),
 }
-_QUALITIES: Final = {"high": "hd", "medium": "standard", "low": "standard"}
+_QUALITIES: Final = {"auto": None, "high": "hd", "medium": "standard", "low": "standard"}
 # The words of OpenAI for models that know three of them: low, high and max.
 _EFFORTS: Final = {"none": "low", "minimal": "low", "medium": "high", "xhigh": "max"}
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
@@ -239,11 +239,11 @@ def image_request(fields: dict[str, Any]) -> dict[str, Any]:
         RefusedRequestError: A field is wrong, or cannot be obeyed.
     """
     _refuse(fields, _OF_IMAGES)
-    # "auto" is the wish to have none.
-    sent = _read({name: value for name, value in fields.items() if value != "auto"}, _SentPrompt)
+    sent = _read(fields, _SentPrompt)
     _require(sent.prompt, "prompt")
-    if sent.quality is not None:
-        sent.quality = _QUALITIES.get(sent.quality, sent.quality)
+    # "auto" is the wish to have none.
+    sent.size = None if sent.size == "auto" else sent.size
+    sent.quality = _QUALITIES.get(sent.quality or "auto", sent.quality)
     params: dict[str, Any] = to_builtins(sent)
     return params
 
