@@ -46,8 +46,8 @@ def words(results: Mapping[str, Any]) -> str:
     )
     grown = (
         f"Memory was {memory['at 1,000']:.0f} MiB after 1,000 rows and"
-        f" {memory['at the end']:.0f} MiB after {memory['rows']:,}, most of it for the keys, of"
-        " which each takes 24 bytes."
+        f" {memory['at the end']:.0f} MiB after {memory['rows']:,}: what grows is the keys,"
+        " of which each takes 13 bytes."
     )
     said = [killed, grown]
     if "ray" in results:
