@@ -105,7 +105,8 @@ class SSEParser:
             LimitError: The stream outgrew the limit, with the same consequence.
         """
         size = len(data)
-        if size <= self._room and data[-2:] == b"\n\n" and _CR not in data:
+        # The two last bytes as numbers: a slice of them would be made, compared and freed.
+        if 1 < size <= self._room and data[-1] == _LF == data[-2] and _CR not in data:
             self._room -= size
             text = data
         else:
