@@ -165,8 +165,8 @@ def test_earlier_lines_are_found_again(window, zai_emulator):
     for keys in (b"Hello\n", UP + b"\n"):
         terminal = window("chat")
         terminal.wait_for(b"> ")
-        terminal.type(keys)
         zai_emulator.chat.reply("Yes.")
+        terminal.type(keys)
         terminal.wait_for(b"Yes.")
         terminal.wait_for(b"> ")
         terminal.type(CTRL_D)
