@@ -576,7 +576,7 @@ async def test_progress_is_told_while_nothing_comes(out, monkeypatch):
     from zai_async.batch import engine
 
     monkeypatch.setattr(engine, "_PROGRESS", 0)
-    monkeypatch.setattr(engine, "_SAVES", 1)
+    monkeypatch.setattr(engine, "_SAVES", 2)
     told, enough = [], asyncio.Event()
 
     def show(progress):

@@ -337,6 +337,20 @@ async def test_what_happens_when_no_loop_is_left_is_told_later():
     assert store.taken == 0
 
 
+async def test_what_is_left_to_tell_when_the_talk_is_cut_off_is_told_later():
+    store = Store()
+    queue = SharedQueue(Limits.of(2), SystemClock(), store, "w")
+    assert queue.try_enter() is None
+    queue.leave(await queue.enter(lambda: None))
+    talking = queue._talking
+    talking.cancel()
+    await asyncio.wait({talking})
+    assert (queue._talking, store.taken) == (None, 1)
+    queue._start()
+    await queue.aclose()
+    assert store.taken == 0
+
+
 async def test_a_waiter_that_has_left_does_not_fail():
     future = asyncio.get_running_loop().create_future()
     future.cancel()
