@@ -191,7 +191,9 @@ def recovered(path, *, known=True):
     return journal.recovery
 
 
-@pytest.mark.parametrize("cut", [*sample(range(len(b"".join(WHOLE)) + 1), 60), len(WHOLE[0]) - 1])
+@pytest.mark.parametrize(
+    "cut", sorted({*sample(range(len(b"".join(WHOLE)) + 1), 60), len(WHOLE[0]) - 1})
+)
 @pytest.mark.parametrize("known", [True, False])
 def test_a_torn_end_is_repaired_at_every_byte(tmp_path, cut, known):
     out, data = tmp_path / "out", b"".join(WHOLE)[:cut]
@@ -368,7 +370,7 @@ asyncio.run(main())
 
 async def test_a_killed_run_costs_what_was_in_flight(tmp_path, zai_emulator):
     """A real SIGKILL, again and again, with a tail that is torn besides."""
-    out, count, kills = tmp_path / "out", 100, 12 if THOROUGH else 2
+    out, (count, kills) = tmp_path / "out", (1000, 12) if THOROUGH else (100, 2)
     command = [sys.executable, "-c", CHILD, zai_emulator.url, str(out), str(count)]
     for round_ in range(kills):
         child = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)

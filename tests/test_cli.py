@@ -627,3 +627,20 @@ def test_prompt_works_without_line_editing(typed, monkeypatch):
     monkeypatch.setitem(sys.modules, "readline", None)
     assert main(["chat"]) == 0
     assert "zai_async.cli" not in sys.stdout.getvalue()
+
+
+def test_an_interrupt_of_a_class_that_is_being_made(monkeypatch):
+    """Before Python 3.12 what ``__set_name__`` raises is the cause of a RuntimeError."""
+    for cause in (KeyboardInterrupt(), ValueError()):
+        failed = RuntimeError("Error calling __set_name__")
+        failed.__cause__ = cause
+
+        def run(argv, failed=failed):
+            raise failed
+
+        monkeypatch.setattr("zai_async.cli.commands.run", run)
+        if isinstance(cause, KeyboardInterrupt):
+            assert main(["check"]) == 130
+        else:
+            with pytest.raises(RuntimeError):
+                main(["check"])

@@ -21,6 +21,11 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         return run(argv)
     except KeyboardInterrupt:
         return 130
+    except RuntimeError as error:
+        # So Python 3.11 words a Ctrl-C that comes while a class names its attributes.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return 130
     finally:
         if argv is None:
             # This process ends now. Python would print a traceback for a Ctrl-C that comes while
