@@ -174,7 +174,8 @@ def test_large_rubbish_is_read_in_linear_time(piece):
 def test_many_short_frames_are_not_looked_for_to_the_end():
     """A few bytes would cost as much as a whole frame of an answer, several million times."""
     few, more = b"{}" * 2_000, b"{}" * 16_000
-    assert calls(lambda: read(more)) == calls(lambda: read(few))
+    # A finaliser of another test may come in between.
+    assert calls(lambda: read(more)) <= calls(lambda: read(few)) + 50
     # One for each 64 bytes, and 64 of any size.
     assert read(b"{}" * 66) == ((b"{}",) * 66, False)
     assert read(b"{}" * 67) == ((), True)
