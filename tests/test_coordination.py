@@ -448,6 +448,17 @@ def test_nothing_else_is_read(data):
         SharedWindow.from_bytes(data)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["window\nattrgetter", "exchange\npickle", "window\n_end_of_rest", "exchange\n_CONTAINERS"],
+)
+def test_what_a_module_of_the_window_imports_is_not_reached(name):
+    """By way of these, whoever writes to the store would run what he likes."""
+    data = b"czai_async.limiter." + name.encode() + b"\n."
+    with pytest.raises(ValueError, match="is no part of a window"):
+        SharedWindow.from_bytes(data)
+
+
 def test_a_link_gives_each_grant_to_whoever_still_wants_it():
     told = []
     link = WindowLink(Limits.of(2), lambda: told.append(1))

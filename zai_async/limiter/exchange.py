@@ -231,8 +231,10 @@ class _WindowUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         """Return a class of this package, or something to put its instances into."""
-        if (module, name) in _CONTAINERS or (
-            module.startswith("zai_async.limiter.") and "." not in name
-        ):
-            return super().find_class(module, name)
+        ours = module.startswith("zai_async.limiter.") and "." not in name
+        if ours or (module, name) in _CONTAINERS:
+            found: object = super().find_class(module, name)
+            # What a module imports stands in it, too, and would lead to everything else.
+            if not ours or (isinstance(found, type) and found.__module__ == module):
+                return found
         raise pickle.UnpicklingError(f"{module}.{name} is no part of a window")
