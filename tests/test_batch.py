@@ -283,9 +283,8 @@ async def test_a_run_that_is_closed_ends_at_once(out):
     assert (report.state, report.reason, report.done) == ("stopped", "caller", 0)
 
 
-async def test_who_awaits_a_run_may_be_cancelled(out):
-    zai, _ = client(FakeReply(delay=1e6))
-    run = zai.batch.run(rows(3), out=out, **MODEL)
+async def awaited(run):
+    """Return a task that awaits a run, of which a row is in flight."""
 
     async def wait():
         return await run
@@ -293,6 +292,14 @@ async def test_who_awaits_a_run_may_be_cancelled(out):
     waiting = asyncio.create_task(wait())
     while not (run.progress and run.progress.in_flight):
         await anyio.lowlevel.checkpoint()
+    return waiting
+
+
+async def test_who_awaits_a_run_may_be_cancelled(out):
+    zai, _ = client(FakeReply(delay=1e6))
+    run = zai.batch.run(rows(3), out=out, **MODEL)
+
+    waiting = await awaited(run)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -698,12 +705,7 @@ async def test_a_run_may_be_closed_by_somebody_else(out):
     zai, _ = client(FakeReply(delay=1e6))
     run = zai.batch.run(rows(3), out=out, **MODEL)
 
-    async def wait():
-        return await run
-
-    waiting = asyncio.create_task(wait())
-    while not (run.progress and run.progress.in_flight):
-        await anyio.lowlevel.checkpoint()
+    waiting = await awaited(run)
     await run.aclose()
     assert (await waiting).state == "stopped"
     early = zai.batch.run(rows(3), out=out, **MODEL)
