@@ -53,8 +53,8 @@ test: $(VENV)/.test $(PAGES)
 coverage:
 	$(MAKE) test COVERAGE=1
 
-# Everything of which `make test` tries a sample.
-test-thorough: $(VENV)/.test $(PAGES)
+# Everything of which `make test` tries a sample, and the tests that need the packages of integrations.
+test-thorough: $(VENV)/.thorough $(PAGES)
 	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # What runs on a cluster of Ray: two actors on this machine, of which one is killed.
