@@ -124,6 +124,8 @@ class WindowModel(RuleBasedStateMachine):
         size, most = self.window._size, self.limits.most or math.inf
         if self.limits.mode == "adaptive":
             assert self.limits.least <= size.limit <= most
+            # Else the window would be over with one request more than it allows, and never grow.
+            assert size.limit == int(size.limit)
             assert size.proven <= size.limit
         assert size.round >= self.rounds
         self.rounds = size.round

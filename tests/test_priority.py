@@ -4,6 +4,7 @@ import pytest
 
 from tests.batches import asked, client, completion, rows
 from zai_async import CallOptions, Limits
+from zai_async.limiter import SharedWindow, WindowLink
 from zai_async.limiter.window import Window
 from zai_async.testing import FakeReply
 
@@ -49,6 +50,31 @@ def test_whoever_has_gone_is_overtaken_by_nobody():
     window.request(background=True)
     window.forget_requests()
     assert not window._background
+
+
+def test_calls_in_the_background_let_those_of_other_processes_go_first():
+    limits = Limits.of(1)
+    shared = SharedWindow(limits)
+    mine, other = (WindowLink(limits, lambda: None) for _ in range(2))
+
+    def going(link):
+        link.heard(shared.exchange(link.report(), 0.0), 0.0)
+        return link.admit(0.0)
+
+    running = mine.request()
+    batch = mine.request(background=True)
+    assert going(mine) == [running]
+    shared = SharedWindow(limits)  # the other one is lost: everything is told again
+    assert going(mine) == []
+    assert going(mine) == []
+    urgent = other.request()
+    assert going(other) == []
+    mine.released(running)
+    assert going(mine) == []
+    assert going(other) == [urgent]
+    other.released(urgent)
+    assert going(other) == []
+    assert going(mine) == [batch]
 
 
 async def test_interactive_calls_go_before_the_rows_of_a_batch(tmp_path):

@@ -42,6 +42,8 @@ class WindowEvent(msgspec.Struct, frozen=True, array_like=True):
     """Seconds that the server asks to wait."""
     jitter: float = 0.0
     """What spreads the pauses of several processes, in [0, 1)."""
+    background: bool = False
+    """Whether it lets others go first, those of other processes as well."""
 
 
 class WindowReport(msgspec.Struct, frozen=True):
@@ -160,7 +162,7 @@ class SharedWindow:
         request, entry = event.request, member.entries.get(event.request)
         if entry is None:
             if event.what == "asked":
-                entry = self._window.request(tokens=event.tokens)
+                entry = self._window.request(tokens=event.tokens, background=event.background)
             elif event.what == "kept":
                 entry = self._window.adopt(now)
             else:

@@ -84,15 +84,11 @@ class WindowLink:
     def request(
         self, *, tokens: float = 0.0, owner: object = None, background: bool = False
     ) -> QueueEntry:
-        """Ask for a permit for a request that is expected to use so many tokens.
-
-        A window of several processes knows no background: permits come in the order of asking.
-        """
-        del background
+        """Ask for a permit for a request that is expected to use so many tokens."""
         self._sent += 1
-        entry = QueueEntry(tokens, owner, number=self._sent)
+        entry = QueueEntry(tokens, owner, number=self._sent, background=background)
         self._entries[entry.number] = entry
-        self._tell(WindowEvent(entry.number, "asked", tokens))
+        self._tell(self._asked(entry))
         return entry
 
     def expect(self, tokens: float) -> None:
@@ -149,6 +145,9 @@ class WindowLink:
             paused_until=paused,
         )
 
+    def _asked(self, entry: QueueEntry) -> WindowEvent:
+        return WindowEvent(entry.number, "asked", entry.tokens, background=entry.background)
+
     def _tell(self, event: WindowEvent) -> None:
         self._events.append(event)
         self._urgent = True
@@ -179,7 +178,7 @@ class WindowLink:
             # Begin anew: the window was lost, or this process was thought to have ended.
             self._granted, self._complete, self._urgent = [], True, True
             self._events = [
-                WindowEvent(entry.number, "kept" if entry.in_flight else "asked", entry.tokens)
+                WindowEvent(entry.number, "kept") if entry.in_flight else self._asked(entry)
                 for entry in self._entries.values()
             ]
             return

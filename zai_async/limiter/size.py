@@ -24,7 +24,6 @@ _SHRINK: Final = 0.7
 """What each further one leaves of the window; CUBIC's factor."""
 _MIXED: Final = 0.8
 """What is left of a window in which some pass and some are refused, to see whether that helps."""
-_HALF: Final = 0.5
 _CAREFUL: Final = 5
 """The window grows by one up to here: a job of twenty calls must not be refused three times."""
 
@@ -245,7 +244,9 @@ class Size:
             self.proven = self.limit - 1  # something has to pass before it grows again
             return
         if frontier:
-            self._before *= _HALF  # what had worked before does so hardly any more
+            # What had worked before does so hardly any more. In whole requests: of a half, one more
+            # than the window allows would be in flight, and a window that is over does not grow.
+            self._before //= 2
         # Of what is in flight at a limit, as many are left as pass.
         left = min(_MIXED, 1 - evidence.expected)
         self._cut(min(fine, int(self.limit * left)) if mixed else fine, kind, now)

@@ -56,6 +56,8 @@ class QueueEntry(msgspec.Struct, eq=False):
     """How often the window had been cut by then."""
     refused_before: int = 0
     """Refusals of the whole window by then."""
+    background: bool = False
+    """Whether it lets others go first, where a window elsewhere has to be told."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
