@@ -212,7 +212,8 @@ def test_snippets_are_tests_that_pass(pytester, monkeypatch):
 
 def is_checked(source):
     """Say whether a block is ours, and what it imports is there."""
-    if re.search(r"^from (openai|zai) import", source, re.MULTILINE):
+    # The types of zai-sdk do not tell an answer from a stream, so its own examples fail them.
+    if re.search(r"^from zai import", source, re.MULTILINE):
         return False
     if "import ray" in source:
         return False
