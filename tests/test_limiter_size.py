@@ -1,0 +1,503 @@
+"""How large a window is, decision by decision: what it counts, believes and tries."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import pytest
+
+from zai_async.limiter import SEEN, Bucket, Evidence, Levels, Pacer, Rate, Size, Trial
+from zai_async.limiter.trials import Probes
+
+LONG_AGO, MUCH_LATER = -1e9, 1e9
+
+
+def passes(size: Size, level: int, times: int = 1) -> None:
+    for _ in range(times):
+        size.passed += 1
+        size.accepted(level, size.round)
+
+
+def proven(limit: int, most: float = math.inf) -> Size:
+    """Return a window of which every place has been used."""
+    size = Size(limit, 1, most)
+    passes(size, limit, limit - 1)
+    assert size.proven == limit
+    return size
+
+
+def grown(size: Size, steps: int, now: float = LONG_AGO) -> list[tuple[int, float]]:
+    """Let requests pass; return for each growth how many that took and how large it became."""
+    found = []
+    for _ in range(steps):
+        for count in range(1, 1000):
+            passes(size, int(size.limit))
+            if size.grow(now):
+                found.append((count, size.limit))
+                break
+    return found
+
+
+class TestGrowth:
+    def test_window_grows_by_half_when_each_of_its_places_has_been_used(self) -> None:
+        size = Size(8, 1, math.inf)
+        assert grown(size, 5) == [(7, 12), (4, 18), (6, 27), (9, 40), (13, 60)]
+
+    def test_window_grows_by_one_while_it_is_small(self) -> None:
+        assert grown(Size(2, 1, math.inf), 4) == [(1, 3), (1, 4), (1, 5), (1, 7)]
+
+    def test_window_does_not_grow_beyond_the_most(self) -> None:
+        size = Size(8, 1, 10)
+        assert grown(size, 2) == [(7, 10)]
+        assert (size.limit, size.proven) == (10, 10)
+
+    def test_a_window_that_has_shrunk_is_used_anew_before_it_grows(self) -> None:
+        size = Size(8, 1, math.inf)
+        passes(size, 8, 6)
+        size.refused(5, "concurrency", 0.0, 0)
+        assert (size.limit, size.proven, size.round) == (5, 1, 1)
+        passes(size, 5, 3)
+        assert size.proven == 1
+        passes(size, 5)
+        assert size.proven == 5
+
+    def test_passes_below_what_is_proven_prove_nothing(self) -> None:
+        size = proven(4)
+        assert size.grow(0.0)
+        for _ in range(9):
+            size.accepted(4, 0)
+        assert not size.grow(0.0)
+
+
+class TestProbes:
+    def test_first_probe_goes_after_twenty_passes_and_starts_a_search(self) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(5, "concurrency", 0.0, 0)
+        assert grown(size, 5) == [(20, 6), (1, 7), (1, 9), (2, 13), (4, 19)]
+
+    def test_a_limit_in_doubt_is_probed_after_a_while_too(self) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(5, "unknown", 100.0, 0)
+        passes(size, 5, 9)
+        assert size.probe_at() == math.inf  # whether the cut has helped is not known yet
+        assert not size.grow(MUCH_LATER)
+        passes(size, 5)
+        assert size.probe_at() == 104.0
+        assert not size.grow(103.9)
+        assert size.grow(104.0)
+        assert (size.limit, size.probe_at()) == (6, math.inf)
+
+    def test_a_limit_for_concurrency_is_probed_by_passes_only(self) -> None:
+        size = proven(10)
+        size.refused(9, "concurrency", 0.0, 0)
+        passes(size, 9, 19)
+        assert size.probe_at() == math.inf
+        assert not size.grow(MUCH_LATER)
+
+    def test_unless_much_more_has_worked_before(self) -> None:
+        size = proven(10)
+        size.refused(8, "concurrency", 0.0, 0)
+        assert (size.limit, size.probe_at()) == (8, math.inf)
+        size = proven(10)
+        size.refused(7, "concurrency", 0.0, 0)
+        passes(size, 7, 12)
+        assert (size.limit, size.probe_at()) == (7, 5.0)
+
+    def test_each_refused_probe_costs_forty_passes_up_to_a_debt(self) -> None:
+        size = proven(10)
+        size.refused(9, "concurrency", 0.0, 0)
+        counts = []
+        for _ in range(4):
+            counts += grown(size, 1)
+            size.refused(9, "concurrency", 0.0, size.round)
+            assert (size.limit, size.proven) == (9, 9)
+        for _ in range(9):  # callers who come back at once, before anything has passed
+            size.refused(9, "concurrency", 0.0, size.round)
+        counts += grown(size, 1)
+        assert counts == [(20, 10), (40, 10), (40, 10), (40, 10), (120, 10)]
+
+    def test_each_one_waits_twice_as_long_where_time_decides(self) -> None:
+        probes = Probes()
+        probes.cut("overload", 10.0, 100)
+        assert (probes.due_at, probes.paid_at, probes.paid(119), probes.paid(120)) == (
+            *(11.0, 120),
+            *(False, True),
+        )
+        told = [(probes.refused(20.0, 120), probes.due_at - 20.0) for _ in range(12)]
+        assert told == [(False, 1.0)] + [(True, 2.0 ** min(n, 9)) for n in range(1, 12)]
+        assert (probes.failed, probes.paid_at) == (12, 240)
+        probes.cut("unknown", 30.0, 200)
+        assert (probes.kind, probes.failed, probes.due_at) == ("unknown", 0, 34.0)
+        assert probes.paid_at == 280  # what was owed is owed still
+
+    def test_late_refusals_of_a_larger_window_shrink_it_and_cost_nothing_at_first(self) -> None:
+        size = Size(16, 1, math.inf)
+        size.refused(11, "concurrency", 0.0, 0)
+        size.refused(12, "concurrency", 0.0, 0)
+        assert size.limit == 11
+        size.refused(9, "concurrency", 0.0, 0)
+        assert (size.limit, size.round, grown(size, 1)) == (9, 1, [(20, 10)])
+
+    def test_later_they_have_to_be_paid_for(self) -> None:
+        size = proven(10)
+        size.refused(9, "concurrency", 0.0, 0)
+        assert grown(size, 3) == [(20, 10), (1, 11), (1, 13)]
+        size.refused(11, "concurrency", 0.0, 1)
+        assert (size.limit, size.round) == (11, 2)
+        size.refused(10, "concurrency", 0.0, 1)
+        assert grown(size, 1) == [(80, 11)]
+
+
+def rainy(refusals: int) -> Size:
+    """Return a used window that was refused one in five, as if others filled the model."""
+    size = proven(10)
+    size.passed = 0
+    for _ in range(refusals):
+        size.passed += 4
+        size.is_weather("overload")
+    return size
+
+
+class TestCuts:
+    @pytest.mark.parametrize(("fine", "limit"), [(9, 8), (8, 8), (7, 10)])
+    def test_weather_that_lasts_is_looked_into_where_the_window_is_full(
+        self, fine: int, limit: int
+    ) -> None:
+        """A fifth less is tried, each time that thirty have been refused."""
+        before = rainy(39)
+        before.refused(fine, "overload", 0.0, 0)
+        assert before.limit == 10
+        due = rainy(40)
+        assert due.expected("overload") == pytest.approx(0.1917, abs=1e-4)
+        due.refused(fine, "overload", 0.0, 0)
+        assert due.limit == limit
+
+    def test_more_is_asked_for_where_others_pass(self) -> None:
+        size = Size(10, 1, math.inf)
+        size.proven = 5
+        size.refused(3, "unknown", 0.0, 0)
+        assert size.limit == 10
+        passes(size, 4)
+        size.refused(9, "unknown", 0.0, 0)
+        assert (size.limit, size.proven) == (9, 5)  # at what nobody has used it is a limit at once
+
+    def test_what_was_cut_in_vain_comes_back(self) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(5, "unknown", 0.0, 0)
+        for limit in (5, 8):
+            passes(size, 5)
+            size.refused(4, "unknown", 0.0, size.round)
+            assert size.limit == limit
+        # What had been usual weighs like ten, and what the trial has seen in full: twice each, and
+        # all but the one that passed was in doubt.
+        usual = size.evidence["unknown"].usual
+        assert (usual.accepted, usual.refused) == pytest.approx(
+            (10 * 10.75 / 11 + 2 + 1, 10 * 0.25 / 11 + 3 + 2)
+        )
+        assert grown(size, 2) == [(7, 12), (4, 18)]
+
+    def test_third_refusal_in_a_row_leaves_seven_tenths(self) -> None:
+        size = proven(10)
+        for limit in (10, 10, 6):
+            size.refused(6, "overload", 0.0, size.round)
+            assert size.limit == limit
+        assert not size.grow(0.0)  # before something passes
+        assert grown(size, 3) == [(1, 10), (19, 11), (1, 12)]
+
+    def test_it_is_never_more_than_were_fine(self) -> None:
+        for fine, limit in ((9, 7), (7, 7), (5, 5)):
+            size = proven(10)
+            for _ in range(3):
+                size.refused(fine, "overload", 0.0, size.round)
+            assert size.limit == limit
+
+    def test_what_a_shortage_of_our_own_refuses_is_a_limit_at_once(self) -> None:
+        size = proven(10)
+        size.refused(6, "local", 7.0, 0)
+        assert (size.limit, size.round, size.in_a_row) == (6, 1, 0)
+        assert (size.probe_at(), grown(size, 2)) == (12.0, [(20, 7), (1, 10)])
+
+    @pytest.mark.parametrize("passed", [0, 10])
+    def test_nothing_that_passes_collapses_the_window(self, passed: int) -> None:
+        size = proven(10)
+        size.passed = passed
+        for _ in range(2):
+            size.refused(0, "overload", 0.0, 0)
+            size.collapse()
+        assert size.limit == 10  # two in a row may be chance
+        size.refused(0, "overload", 0.0, 0)
+        size.collapse()
+        assert (size.limit, size.proven) == (1, 0)
+        assert not size.grow(MUCH_LATER)
+        # Up to what had worked it doubles; further it searches, or probes if it knows better.
+        assert grown(size, 4) == [(1, 2), (1, 4), (2, 8), (4, 10)]
+        assert grown(size, 2) == [(2, 11), (1, 13 if not passed else 12)]
+
+    def test_it_collapses_to_the_least(self) -> None:
+        size = Size(5, 3, 9)
+        for _ in range(3):
+            size.refused(0, "overload", 0.0, 0)
+        size.collapse()
+        assert (size.limit, size.proven) == (3, 2)
+
+    def test_one_alone_that_is_refused_is_weather_and_counts_once_in_a_row(self) -> None:
+        size = proven(10)
+        size.passed = 0
+        size.refused(0, "unknown", 0.0, 0)
+        size.refused(0, "unknown", 0.0, 0)
+        assert (size.limit, size.in_a_row, size.alert) == (10, 2, True)
+        assert size.expected("unknown") == 1.25 / 11
+
+    def test_after_an_outage_of_others_each_probe_is_a_matter_of_time(self) -> None:
+        """A client that has crashed holds its permits for a while: nobody is left to pay."""
+        size = proven(10)
+        size.refused(9, "concurrency", 0.0, 0)
+        assert size.probe_at() == math.inf
+        for _ in range(2):
+            size.refused(0, "concurrency", 1.0, size.round)
+        assert size.probe_at() == 5.0
+
+    def test_a_fixed_window_neither_shrinks_nor_collapses(self) -> None:
+        size = Size(5, 5, 5)
+        for fine in (4, 0, 0, 0):
+            size.refused(fine, "concurrency", 0.0, 0)
+        size.collapse()
+        assert (size.limit, size.round, size.in_a_row, size.proven) == (5, 0, 0, 5)
+
+
+class TestEvidence:
+    def test_what_passes_is_counted_by_level_while_there_are_doubts(self) -> None:
+        size = proven(10)
+        size.refused(5, "overload", 0.0, 0)
+        levels = size.evidence["overload"].levels
+        passes(size, 3)
+        assert (levels.total.accepted, levels.total.refused, size.in_a_row) == (1, 1, 0)
+        passes(size, 4, 30)  # by now one refusal is what is usual
+        assert not size.alert
+        counted = levels.total.accepted
+        passes(size, 4)
+        assert levels.total.accepted == counted
+
+    def test_refusals_above_one_number_only_cut_to_it(self) -> None:
+        size = Size(12, 1, 12)
+        size.proven = 12
+        for level in (1, 2, 3, 4):
+            passes(size, level)
+            assert size.limit == 12
+            size.refused(level + 5, "overload", 0.0, 0)
+        total = size.evidence["overload"].levels.total
+        assert (size.limit, size.round, size.evidence["overload"].doubts.refused) == (6, 1, 0)
+        # What was seen up to the new limit, and just above it, is kept; refusals fade it.
+        assert total.accepted == pytest.approx(0.95 + 0.95**2 + 0.95**3)
+        assert total.refused == pytest.approx(0.95**3)
+
+    def test_refusals_for_concurrency_at_any_number_are_weather(self) -> None:
+        size, limits = proven(40), []
+        for number in range(1, 21):
+            level = number * 7 % 40 + 1
+            if number % 4:
+                passes(size, level)
+            else:
+                size.refused(level - 1, "concurrency", 0.0, size.round)
+                limits.append(size.limit)
+        assert limits == [28, 16, 4, 32, 40]
+        assert size.evidence["concurrency"].belief == "unknown"
+
+    def test_probes_that_fail_make_a_limit_certain(self) -> None:
+        evidence = Evidence("unknown")
+        evidence.confirmed(3, 5.0)
+        assert evidence.belief == "unknown"
+        evidence.confirmed(4, 5.0)
+        assert (evidence.belief, evidence.expected) == ("concurrency", 0.02)
+        evidence.is_weather(Rate(8, 2))
+        assert (evidence.belief, evidence.expected) == ("unknown", 2.25 / 20)
+
+    def test_surprise_is_a_likelihood_ratio(self) -> None:
+        evidence = Evidence("unknown")
+        assert evidence.surprise == 0
+        evidence.refused(0)
+        assert evidence.surprise == pytest.approx(math.log(40))
+        evidence.doubts.accepted += 1
+        assert evidence.surprise == pytest.approx(math.log(20) + math.log(0.5 / 0.975))
+
+    def test_doubts_end_when_they_are_explained(self) -> None:
+        evidence = Evidence("unknown")
+        evidence.refused(10)
+        assert (evidence.usual.accepted, evidence.doubts.refused) == (19.75, 1)
+        for _ in range(13):
+            evidence.accepted()
+        assert (evidence.doubts.accepted, evidence.doubts.refused) == (13, 1)
+        evidence.accepted()  # one in 15 is no more than 0.02 + 0.05
+        assert (evidence.doubts.accepted, evidence.doubts.refused) == (0, 0)
+        assert (evidence.usual.accepted, evidence.usual.refused) == (33.75, 1.25)
+        evidence.refused(30)  # of which 24 are counted already
+        assert evidence.usual.accepted == 39.75
+
+    def test_doubts_without_a_pass_say_nothing_about_what_is_usual(self) -> None:
+        evidence = Evidence("unknown")
+        evidence.refused(0)
+        taken = evidence.take_doubts()
+        assert (taken.refused, evidence.usual.refused, evidence.doubts.refused) == (1, 0.25, 0)
+        evidence.refused(0)
+        evidence.accepted()
+        evidence.take_doubts()
+        assert (evidence.usual.accepted, evidence.usual.refused) == (10.75, 1.25)
+
+    @pytest.mark.parametrize(("usual", "asked"), [(0.2, [150, 300, 450]), (0.08, [300, 600])])
+    def test_weather_is_questioned_after_thirty_refusals_or_three_hundred_requests(
+        self, usual: float, asked: list[int]
+    ) -> None:
+        evidence = Evidence("overload")
+        evidence.usual = Rate(1 - usual, usual)
+        assert [passed for passed in range(1, 601) if evidence.questions(passed)][:3] == asked
+
+    @pytest.mark.parametrize(("usual", "asks"), [(0.07, False), (0.071, True)])
+    def test_weather_that_nobody_notices_is_not_questioned(self, usual: float, asks: bool) -> None:
+        evidence = Evidence("overload")
+        evidence.usual = Rate(1 - usual, usual)
+        assert evidence.questions(1000) is asks
+
+    def test_a_rate_fades_and_keeps_its_share(self) -> None:
+        rate = Rate(30, 10)
+        rate.fade(100)
+        assert (rate.accepted, rate.refused, rate.share) == (30, 10, 0.25)
+        rate.fade(20)
+        assert (rate.accepted, rate.refused, rate.share) == (15, 5, 0.25)
+        rate.add(Rate(500, 0))
+        assert (rate.total, Rate(3, 0).share, Rate().total) == (pytest.approx(200), 0, 0)
+        rate = Rate()
+        rate.fade(5)
+        assert rate.total == 0
+
+    def test_likelihood_is_of_its_own_share(self) -> None:
+        assert Rate(3, 1).likelihood == pytest.approx(math.log(0.25) + 3 * math.log(0.75))
+        assert Rate(3, 0).likelihood == Rate(0, 3).likelihood == 0
+
+    @pytest.mark.parametrize(("refusals", "flat"), [(4, False), (5, True)])
+    def test_at_one_level_refusals_are_flat_when_there_are_several(
+        self, refusals: int, flat: bool
+    ) -> None:
+        levels = Levels()
+        for _ in range(refusals):
+            levels.passed(3)
+            levels.refused(3)
+        assert (levels.step, levels.flat) == (None, flat)
+
+    def test_share_below_is_careful(self) -> None:
+        levels = Levels()
+        assert levels.share_below(3) == 0.25
+        levels.passed(3)
+        levels.passed(4)
+        levels.passed(4)
+        assert levels.share_below(3) == 0.5 / 3
+        levels.forget_above(3)
+        assert levels.total.accepted == 1
+
+
+class TestTrials:
+    @staticmethod
+    def trial(refused: float = 2, expected: float = 0.02) -> Trial:
+        return Trial(
+            "unknown",
+            undone=3.0,
+            passed=10,
+            refused=refused,
+            expected=expected,
+            limit=9,
+            proven=8,
+            mixed=False,
+        )
+
+    def test_passes_confirm_a_cut(self) -> None:
+        """Each is more likely by log((1 - 2.5 / 16) / (1 - 0.02)), and 3 are wanted."""
+        trial = self.trial()
+        for count in range(1, 22):
+            assert (trial.confirmed, trial.young) == (False, count <= 12)
+            trial.accepted()
+        assert (trial.confirmed, trial.young, trial.seen) == (True, False, (31, 2))
+
+    def test_refusals_take_it_back_when_something_passes(self) -> None:
+        trial = self.trial()
+        assert [trial.refused() for _ in range(5)] == [False] * 5
+        trial = self.trial()
+        trial.accepted()
+        assert [trial.refused(), trial.refused()] == [False, True]
+        assert (trial.seen, trial.young, trial.limit, trial.proven) == ((11, 4), True, 9, 8)
+
+    def test_in_bad_weather_a_third_of_the_refusals_is_success(self) -> None:
+        trial = self.trial(refused=6, expected=0.5)
+        trial.accepted()
+        # The score: log(3) for each refusal, log((1 - 6.5 / 20) / (1 - 6.5 / 60)) for each pass.
+        assert [trial.refused(), trial.refused(), trial.refused()] == [False, False, True]
+
+
+class TestPace:
+    def test_a_bucket_holds_a_minute_or_one_unit(self) -> None:
+        bucket = Bucket(60, seconds=10)
+        bucket.take(4, 100.0)
+        assert (bucket.ready_at(1), bucket.ready_at(10), bucket.ready_at(99)) == (95, 104, 104)
+        bucket.correct(-2)
+        assert bucket.ready_at(10) == 102
+        assert Bucket(6, seconds=1).ready_at(5) == -math.inf
+
+    def test_first_refusal_tells_the_rate_at_which_requests_passed(self) -> None:
+        pacer = Pacer(deque([10.0, 11.0, 12.0, 13.0], maxlen=SEEN))
+        pacer.refused(13.5, 14.0)
+        assert pacer.rate == 1.0
+        pacer.refused(13.9, 14.5)  # sent before the pace was set
+        assert pacer.rate == 1.0
+        burst = Pacer(deque([9.9, 9.9, 9.9], maxlen=SEEN))
+        burst.refused(9.9, 10.0)
+        assert burst.rate == 3.0
+        nothing = Pacer(deque(maxlen=SEEN))
+        nothing.refused(9.9, 10.0)
+        assert nothing.rate == 1.0
+
+    def test_it_keeps_requests_apart_and_grows_quickly_while_it_searches(self) -> None:
+        pacer = Pacer(deque([10.0, 11.0, 12.0, 13.0], maxlen=SEEN))
+        pacer.take(13.0)  # before anything is refused, nothing is kept apart
+        pacer.refused(13.5, 14.0)
+        assert pacer.ready_at(14.0) == -math.inf
+        pacer.take(14.0)
+        # A tenth of the time between two may be made up for.
+        assert pacer.ready_at(14.0) == 13.9 + 1.0
+        pacer.take(14.0)
+        assert pacer.ready_at(14.0) == pytest.approx(15.9)
+        assert pacer.ready_at(15.0) == pytest.approx(14.9 + math.exp(-0.7))
+        assert pacer.rate == pytest.approx(math.exp(0.7))
+
+    @pytest.mark.parametrize(
+        ("recent", "left"),
+        [
+            ([12.5], 0.5),  # nothing has passed since: by half
+            ([10.0, 14.1, 14.2, 14.3], 3 / 4),
+            ([14.0, *[14.5] * 20], 0.93),  # and hardly less if nearly all have
+            ([13.0, 13.0, 13.5, 14.0], 0.7 * 2 / math.exp(0.7)),  # no less than lately, by far
+            ([13.9] * 20, 0.93),
+        ],
+    )
+    def test_next_refusal_leaves_as_much_as_passed(self, recent: list[float], left: float) -> None:
+        pacer = Pacer(deque([10.0, 11.0, 12.0, 13.0], maxlen=SEEN))
+        pacer.refused(13.5, 14.0)
+        pacer.recent = deque(recent, maxlen=SEEN)
+        pacer.refused(14.5, 15.0)
+        assert pacer.rate == pytest.approx(left * math.exp(0.7))
+
+    def test_pace_grows_slowly_after_a_refusal_and_then_faster(self) -> None:
+        def rate_after(seconds: float, rate: float) -> float:
+            pacer = Pacer(deque(maxlen=SEEN))
+            pacer.refused(0.0, 0.0)
+            pacer.rate = rate
+            pacer.refused(0.1, 0.1)
+            before = pacer.rate
+            pacer.ready_at(0.1 + seconds)
+            return math.log(pacer.rate / before)
+
+        # By 2 % per second at first, by twice as much 5 s later, by no more than 70 %.
+        assert rate_after(1.0, 20.0) == pytest.approx(0.02 * 2**0.2)
+        assert rate_after(5.0, 20.0) == pytest.approx(0.04 * 5)
+        assert rate_after(30.0, 1e-6) < 0.1  # a minute between two is the least, and teaches little
+        calm = math.sqrt(0.1 / 60)
+        assert rate_after(50.0, 1e-6) == pytest.approx(0.02 * calm * 2 ** (50 * calm / 5) * 50)
+        assert rate_after(2000.0, 1e-6) == math.inf
