@@ -99,6 +99,31 @@ def test_a_damaged_frame_is_suspicious_until_the_next_one():
     assert caught.value.partial.text == "A"
 
 
+def test_a_generation_that_follows_damage_is_not_suspicious_for_long():
+    decoder = ChatDecoder()
+    decoder.feed(b'data: {"id":"other","cho\n\n')
+    assert decoder.state is DecoderState.SUSPECT
+    decoder.feed(frame(texts("A")[0]))
+    assert decoder.state is DecoderState.RECEIVING
+
+
+def test_of_what_is_damaged_little_is_kept():
+    decoder = ChatDecoder()
+    decoder.feed(b'data: {"id":"other","' + b"x" * 1000 + b"\n\n")
+    assert len(decoder.generation.lost) > 1000
+    for _ in range(30):
+        decoder.feed(b'data: {"id":"other","' + b"x" * 1000 + b"\n\n")
+    assert len(decoder.generation.lost) < 2**13
+
+
+def test_of_several_choices_the_first_is_read():
+    several = texts("B", "A")
+    choices = [each["choices"][0] | {"index": 1 - place} for place, each in enumerate(several)]
+    decoder = ChatDecoder()
+    fed(decoder, frame(chunk() | {"choices": choices}), frame(last()), DONE)
+    assert decoder.snapshot.text == "A"
+
+
 def test_items_before_an_error_come_first():
     decoder = ChatDecoder()
     wire = body(texts("A", "B"), done=False) + frame({"error": {"code": "1302"}})
@@ -136,6 +161,8 @@ def test_a_restart_can_replace_what_was_read():
 
 
 def test_an_event_may_only_be_so_large():
+    usual = {DecoderContext().max_event_bytes, ChatDecoder()._context.max_event_bytes}
+    assert usual == {16 * 2**20}
     assert isinstance(fed(ChatDecoder(max_event_bytes=10), GOOD)[1], EventTooLargeError)
     large = b'{"choices": "' + b"x" * 100
     assert isinstance(fed(ChatDecoder(max_event_bytes=50), large, b"x")[1], EventTooLargeError)
@@ -183,6 +210,13 @@ def test_chunks_that_nobody_marked_as_data_are_read():
     lines = [json.dumps(each) for each in [*texts("A", "B"), last()]]
     items, outcome = fed(ChatDecoder(), "\n".join(lines).encode(), b"")
     assert (text_of(items), outcome) == ("AB", "completed")
+
+
+def test_behind_the_end_of_such_an_answer_none_begins_anew():
+    late = chunk({"content": "?"}, id=SECOND_ID, created=2)
+    lines = [json.dumps(each) for each in [*texts("A", "B"), last(), late]]
+    outcome = fed(ChatDecoder(), "\n".join(lines).encode(), b"")[1]
+    assert outcome == "completed"
 
 
 @pytest.mark.parametrize(
