@@ -388,4 +388,4 @@ async def first_answer(url):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
 def test_example_is_installed_from_a_clone(path):
     """There is no release yet."""
-    assert re.findall(r"^ *pip install (\S+).*clone", path.read_text(), re.MULTILINE) == ["."]
+    assert re.findall(r'^ *pip install "?(\S).*clone', path.read_text(), re.MULTILINE) == ["."]

@@ -24,8 +24,10 @@ from zai_async import (
     Hooks,
     NotFoundError,
     RateLimitError,
+    RequestEvent,
     RetryPolicy,
     ServerError,
+    tool,
 )
 from zai_async._operations import CHAT
 from zai_async.testing import FakeReply, FakeTransport
@@ -631,3 +633,130 @@ async def test_a_task_that_a_hook_has_started_is_watched_like_any_other():
         await ask(zai)
         await tasks[0]
     assert seen.names.count("StartEvent") == seen.names.count("FinishEvent") == 2
+
+
+# What hooks add to requests, and what they see when they ask for all
+
+
+@pytest.mark.parametrize("name", ["around", "on_request"])
+async def test_a_hook_may_add_header_fields(name):
+    def mark(event):
+        if isinstance(event, RequestEvent):
+            event.headers.update({"x-attempt": str(event.attempt), "Api-Key": KEY})
+
+    transport = FakeTransport(BUSY, FINE)
+    zai = client(
+        transport=transport,
+        hooks=Hooks(**{name: mark}),
+        retry=RetryPolicy(),
+        clock=FakeClock(),
+        headers={"X-Attempt": "mine"},
+    )
+    async with zai:
+        await ask(zai)
+    for number, request in enumerate(transport.requests, 1):
+        assert request.headers["x-attempt"] == str(number)
+        assert KEY not in repr(request.headers)
+
+
+async def test_a_header_field_that_cannot_be_sent_ends_the_call():
+    def break_in(event):
+        event.headers["X-Mark"] = "a\r\nb: c"
+
+    transport = FakeTransport(FINE)
+    async with client(transport=transport, hooks=Hooks(on_request=break_in)) as zai:
+        with pytest.raises(ConfigurationError, match="X-Mark"):
+            await ask(zai)
+    assert not transport.requests
+
+
+@pytest.mark.parametrize("content", [True, False])
+async def test_content_is_in_events_that_ask_for_it(content):
+    seen = []
+    hooks = Hooks(on_start=seen.append, on_finish=seen.append, content=content)
+    async with watched(hooks, FINE, FakeReply.stream(GOOD)) as zai:
+        await ask(zai)
+        async with zai.chat.completions.stream(**ASK) as stream:
+            whole = await stream.completion()
+    start, finish, _, finish_of_stream = seen
+    assert (finish.response_id, finish.response_model) == ("1", "glm-5.3")
+    assert finish.finish_reasons == finish_of_stream.finish_reasons == ("stop",)
+    assert (PROMPT in repr(seen)) is content
+    if content:
+        assert start.content["messages"] == PROMPT
+        assert finish.answer.text == "Hi"
+        assert finish_of_stream.answer.text == whole.text
+    else:
+        assert start.content is finish.answer is finish_of_stream.answer is None
+
+
+# Two sets of hooks
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_joined_hooks_do_what_both_do(asynchronous):
+    seen = []
+
+    def hooks_of(name):
+        @contextmanager
+        def around(event):
+            seen.append(f"{name} {event.kind} begins")
+            yield
+            seen.append(f"{name} {event.kind} ends")
+
+        async def later(event):
+            seen.append(name)
+
+        on_start = later if asynchronous else lambda _: seen.append(name)
+        return Hooks(around=around, on_start=on_start, on_finish=lambda _: seen.append(name))
+
+    async with watched(hooks_of("one").joined(hooks_of("two")), FINE) as zai:
+        await ask(zai)
+    assert seen == [
+        *("one call begins", "two call begins", "one", "two"),
+        *("one attempt begins", "two attempt begins", "two attempt ends", "one attempt ends"),
+        *("one", "two", "two call ends", "one call ends"),
+    ]
+
+
+async def test_joined_hooks_may_be_different_ones():
+    seen = []
+    mine = Hooks(on_start=seen.append, around=lambda _: None, content=True)
+    theirs = Hooks(on_finish=seen.append, around=lambda _: None, content=True)
+    async with watched(mine.joined(theirs).joined(Hooks()), FINE) as zai:
+        assert zai.hooks.content
+        await ask(zai)
+    assert [type(event).__name__ for event in seen] == ["StartEvent", "FinishEvent"]
+
+
+# Blocks around a tool
+
+
+@pytest.mark.parametrize("content", [True, False])
+async def test_a_block_goes_around_a_tool(zai_emulator, content):
+    seen = []
+
+    @tool
+    def double(number: int) -> int:
+        """Double a number."""
+        seen.append("runs")
+        return 2 * number
+
+    @contextmanager
+    def around(event):
+        seen.append(event)
+        yield
+        seen.append("left")
+        raise LookupError("logged, and nothing else")
+
+    zai_emulator.chat.reply(tool_calls=[{"name": "double", "arguments": {"number": 2}}])
+    zai_emulator.chat.reply("4")
+    hooks = Hooks(around_work=around, content=content)
+    async with (
+        client(zai_emulator.url, hooks=hooks) as zai,
+        zai.chat.completions.run_tools(**ASK, tools=[double]) as run,
+    ):
+        assert (await run.completion()).text == "4"
+    event, *rest = seen
+    assert (event.kind, event.name, rest) == ("tool", "double", ["runs", "left"])
+    assert event.arguments == ({"number": 2} if content else None)

@@ -78,6 +78,11 @@ def is_program(source):
     return "asyncio.run(" in source or "from zai import" in source
 
 
+def imported(source):
+    """Return the packages that a block imports."""
+    return {*re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE)}
+
+
 PROGRAMS = [block for block in blocks("python") if is_program(*block.values)]
 SCRIPTS = [
     block
@@ -158,10 +163,10 @@ async def visit(app):
 
 @pytest.mark.parametrize("source", SCRIPTS)
 async def test_snippet_runs(run, source, zai_emulator, tmp_path, monkeypatch):
-    if "litestar" in source:
-        pytest.importorskip("litestar")
     if "import ray" in source:
         pytest.skip("it starts a cluster: test_integrations_ray.py runs it")
+    for name in imported(source):
+        pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(None):
         await run(source)
@@ -215,9 +220,7 @@ def is_checked(source):
     # The types of zai-sdk do not tell an answer from a stream, so its own examples fail them.
     if re.search(r"^from zai import", source, re.MULTILINE):
         return False
-    if "import ray" in source:
-        return False
-    return "litestar" not in source or find_spec("litestar") is not None
+    return all(map(find_spec, imported(source)))
 
 
 def typed(source):
@@ -547,17 +550,22 @@ def test_navigation_leads_to_every_page():
 
 
 @pytest.mark.parametrize(
-    ("page", "folder"),
-    [("README.md", "docs/"), ("docs/index.md", ""), ("docs/reference/index.md", "")],
+    ("page", "folder", "about"),
+    [
+        ("README.md", "docs/", ""),
+        ("docs/index.md", "", ""),
+        ("docs/reference/index.md", "", "reference/"),
+        ("docs/integrations.md", "integrations/", "integrations/"),
+    ],
 )
-def test_page_links_to_every_other(page, folder):
+def test_page_links_to_every_other(page, folder, about):
     links = PAGE_LINK.findall(text_of(page))
-    inside = page.startswith("docs/reference/")
     others = {
-        each.removeprefix("reference/") if inside else f"{folder}{each}"
+        f"{folder}{each.removeprefix(about)}"
         for each in navigation()
-        if each.startswith("reference/") == inside and not each.endswith("index.md")
+        if each[: each.rfind("/") + 1] == about and not each.endswith("index.md")
     }
+    assert others
     assert others <= set(links)
 
 

@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from zai_async.resources.account import EndpointCheck
     from zai_async.retry import Backoff, RetryPolicy, no_retries
     from zai_async.session import (
+        BatchEvent,
         Coordinator,
         FinishEvent,
         Hooks,
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
         ResponseEvent,
         RetryEvent,
         StartEvent,
+        ToolEvent,
     )
     from zai_async.streams import ChatStream, EventStream, ParsedStream
     from zai_async.streams.combinators import broadcast, coalesce, merge
@@ -162,6 +164,7 @@ __all__ = [
     "AuthenticationError",
     "Backoff",
     "BadRequestError",
+    "BatchEvent",
     "BillingError",
     "Budget",
     "BudgetExceededError",
@@ -257,6 +260,7 @@ __all__ = [
     "ToolCallMalformedError",
     "ToolCallStarted",
     "ToolError",
+    "ToolEvent",
     "ToolFinished",
     "ToolProgress",
     "ToolRun",

@@ -229,6 +229,11 @@ class AsyncZai(Resources):
         return self._manager.settings.provider
 
     @property
+    def hooks(self) -> Hooks:
+        """What watches the calls of this client."""
+        return self._manager.settings.hooks
+
+    @property
     def batch(self) -> "Batching":
         """Many rows, each answered once: ``zai.batch.run(rows, out="answers.jsonl")``."""
         return batching(self._manager)

@@ -3,6 +3,7 @@
 from zai_async._wire.batches import judge_results
 from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import Fault, find_fault
+from zai_async._wire.headers import HeaderSet
 from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
 from zai_async._wire.raw_requests import RawRequestFactory, with_raw_body
@@ -18,6 +19,7 @@ from zai_async._wire.requests import Request, RequestFactory, authorized
 
 __all__ = [
     "Fault",
+    "HeaderSet",
     "Operation",
     "RawRequestFactory",
     "Request",

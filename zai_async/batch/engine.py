@@ -25,7 +25,7 @@ from zai_async.batch.server import ServerBackend
 from zai_async.batch.settings import RunSettings
 from zai_async.batch.signals import on_stop_signals
 from zai_async.batch.sources import RowSource
-from zai_async.session import SessionManager
+from zai_async.session import BatchEvent, SessionManager, work_block
 
 __all__ = ["Engine"]
 
@@ -118,12 +118,18 @@ class Engine:
         """
         error: BaseException | None = None
         self._task = asyncio.current_task()
+        event = BatchEvent(
+            model=self._parser.model,
+            backend=self.settings.backend,
+            progress=self.progress,
+        )
         try:
             # Opening may block on a pipe or a slow disk, and must come to its end even when
             # cancelled: else the file would stay open.
             self.source = await to_the_end(self._open_source)
             try:
-                await self._run()
+                with work_block(self.manager.settings.hooks, event):
+                    await self._run()
             finally:
                 await self.source.aclose()
         except asyncio.CancelledError:

@@ -154,7 +154,7 @@ class Completions(Resource):
 
         Source: https://docs.z.ai/guides/capabilities/function-calling
         """
-        return tool_run(self.stream, params)
+        return tool_run(self._manager, self.stream, params)
 
     def resume_tools(self, state: "RunState", **params: Unpack[ResumeParams]) -> "ToolRun":
         """Go on with a run that waits for decisions, was stopped, or has failed.
@@ -167,7 +167,7 @@ class Completions(Resource):
         Raises:
             ConfigurationError: No call waits for one of the decisions.
         """
-        return tool_run(self.stream, params, state)
+        return tool_run(self._manager, self.stream, params, state)
 
     async def submit(self, **params: Unpack[ChatParams]) -> Task[ChatResult]:
         """Submit a completion that is written while nobody waits.

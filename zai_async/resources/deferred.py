@@ -25,8 +25,13 @@ def batching(manager: SessionManager) -> "Batching":
 
 
 def tool_run(
-    ask: Callable[..., ChatStream], params: Mapping[str, Any], state: "RunState | None" = None
+    manager: SessionManager,
+    ask: Callable[..., ChatStream],
+    params: Mapping[str, Any],
+    state: "RunState | None" = None,
 ) -> "ToolRun":
     """Return a turn with tools that asks the model by ``ask``, new or from a state on."""
-    made: ToolRun = import_module("zai_async.tools").ToolRun(ask, params, state)
+    made: ToolRun = import_module("zai_async.tools").ToolRun(
+        ask, params, state, hooks=manager.settings.hooks
+    )
     return made

@@ -3,6 +3,7 @@
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator, MachineSlots
 from zai_async.session.hooks import (
+    BatchEvent,
     CallEnd,
     FinishEvent,
     Hooks,
@@ -11,13 +12,16 @@ from zai_async.session.hooks import (
     ResponseEvent,
     RetryEvent,
     StartEvent,
+    ToolEvent,
 )
 from zai_async.session.in_flight import LimitsView
 from zai_async.session.keys import manager_for
 from zai_async.session.manager import LoopSession, SessionManager, Sessions
+from zai_async.session.observer import work_block
 from zai_async.session.settings import Settings
 
 __all__ = [
+    "BatchEvent",
     "Call",
     "CallEnd",
     "Coordinator",
@@ -34,5 +38,7 @@ __all__ = [
     "Sessions",
     "Settings",
     "StartEvent",
+    "ToolEvent",
     "manager_for",
+    "work_block",
 ]

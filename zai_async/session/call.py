@@ -162,7 +162,7 @@ class Call:
                         record.sending()
                         _log.debug("%s: %s %s", request.operation, request.method, where)
                         if observer is not None:
-                            await observer.requested(request.method, where, len(record.attempts))
+                            request = await observer.requested(request, len(record.attempts))
                         response = await self.session.transport.send(request)
 
                         # Classify: by the status, by what a hook thinks of it, by what it says.
@@ -284,13 +284,19 @@ class Call:
         self.record.progressed()
 
     def leave(
-        self, usage: Usage | None = None, *, completed: bool = False, answer: object = None
+        self,
+        usage: Usage | None = None,
+        *,
+        completed: bool = False,
+        answer: object = None,
+        snapshot: Callable[[], object] | None = None,
     ) -> None:
         """Be over, and give the permit of the limiter back; again is harmless.
 
-        ``usage`` is what the answer says about tokens, None if that is nothing; ``answer`` is
-        one that came whole.
+        ``answer`` is one that came whole; ``snapshot`` returns as much of a stream as has come.
         """
+        if snapshot is not None and self.record.observer is not None:
+            self.record.observer.answer = snapshot()
         # What a poll reports was used by another call.
         known = usage if self.operation.spends else None
         self.permit.leave(tokens=None if known is None else known.total_tokens)
@@ -369,16 +375,10 @@ class Call:
         if _log.isEnabledFor(logging.INFO):
             what = describe_retry(error, None if queues else wait)
             _log.info("%s: %s", self.operation.name, what)
-        if self.record.observer is not None:
-            try:
-                await self.record.observer.retrying(error, len(self.attempts), wait)
-            except Exception as failure:  # noqa: BLE001 - it is the caller's own code
-                # There is an error already, which a failure of the hook must not replace.
-                if failure is not error:
-                    _log.exception("on_retry failed: %s is not sent again", self.operation.name)
-                retry.stop(None)
-                raise error from None
-
+        observer = self.record.observer
+        if observer and not await observer.retrying(error, len(self.attempts), wait):
+            retry.stop(None)
+            raise error
         if queues:
             left = self.settings.retry.budget - self.record.elapsed()
             self._in_flight.reschedule(self._until(left))

@@ -5,31 +5,35 @@ import inspect
 import logging
 import operator
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from zai_async._secrets import shown_fields
-from zai_async._wire import Operation
+from zai_async._wire import HeaderSet, Operation, Request
 from zai_async.errors import Attempt, Timing, ZaiError
 from zai_async.limiter import Snapshot
 from zai_async.models import CallOptions, Usage
 from zai_async.models.reply import HeaderFields
 from zai_async.session.hooks import (
+    BatchEvent,
     CallEnd,
     FinishEvent,
+    Hooks,
     QueueEvent,
     RequestEvent,
     ResponseEvent,
     RetryEvent,
     StartEvent,
+    ToolEvent,
 )
 from zai_async.session.settings import Settings
 
-__all__ = ["CallObserver", "is_inside_hook", "running_hook"]
+__all__ = ["CallObserver", "is_inside_hook", "running_hook", "work_block"]
 
 Event = TypeVar("Event")
 LeaveBlock = Callable[[BaseException | None], None]
@@ -93,6 +97,8 @@ class CallObserver:
             "operation": operation.name,
             "tag": options.tag if options else None,
         }
+        self.answer: object = None
+        """What has come of the call, where its end does not tell."""
         self._leave_call: LeaveBlock | None = None
         self._leave_attempt: LeaveBlock | None = None
 
@@ -108,6 +114,7 @@ class CallObserver:
             provider=self._provider,
             stream=self._operation.stream,
             parameters={name: given[name] for name in _SHOWN if name in given},
+            content=given if self._hooks.content else None,
             **self._facts,
         )
         self._leave_call = self._enter(event)
@@ -125,11 +132,17 @@ class CallObserver:
             )
             await self._emit(self._hooks.on_queue, event)
 
-    async def requested(self, method: str, url: str, attempt: int) -> None:
-        """Tell that a request is about to be sent."""
-        event = RequestEvent(method=method, url=url, attempt=attempt, **self._facts)
+    async def requested(self, request: Request, attempt: int) -> Request:
+        """Tell that a request is about to be sent, and return it with what hooks add."""
+        url = request.url.partition("?")[0]
+        event = RequestEvent(method=request.method, url=url, attempt=attempt, **self._facts)
         self._leave_attempt = self._enter(event)
         await self._emit(self._hooks.on_request, event)
+        if not event.headers:
+            return request
+        own = HeaderSet(request.headers, request.secret_headers)
+        fields, secret = own.over(self._operation, event.headers)
+        return replace(request, headers=fields, secret_headers=secret)
 
     async def answered(self, attempt: Attempt, headers: Mapping[str, str]) -> None:
         """Tell that the headers of an answer are here."""
@@ -146,11 +159,18 @@ class CallObserver:
             )
             await self._emit(self._hooks.on_response, event)
 
-    async def retrying(self, error: ZaiError, attempt: int, wait: float) -> None:
-        """Tell that a request will be sent again."""
+    async def retrying(self, error: ZaiError, attempt: int, wait: float) -> bool:
+        """Tell that a request will be sent again; False if the hook failed, which forbids it."""
         if self._hooks.on_retry is not None:
             event = RetryEvent(attempt=attempt, wait=wait, error=error, **self._facts)
-            await self._emit(self._hooks.on_retry, event)
+            try:
+                await self._emit(self._hooks.on_retry, event)
+            except Exception as failure:  # noqa: BLE001 - it is the caller's own code
+                # There is an error already, which a failure of the hook must not replace.
+                if failure is not error:
+                    _log.exception("on_retry failed: %s is not sent again", self._operation.name)
+                return False
+        return True
 
     def attempt_ended(self, error: BaseException | None = None) -> None:
         """Leave the block around the last request; again is harmless."""
@@ -166,11 +186,14 @@ class CallObserver:
         timing: Timing,
         usage: Usage | None,
         error: BaseException | None,
+        answer: object,
     ) -> None:
         """Tell that the call is over. Nothing that fails here can end it any more."""
         # From inside to outside: the block around the call sees everything else of it.
         self.attempt_ended(error)
         if self._hooks.on_finish is not None:
+            found = next(filter(None, (answer, self.answer, getattr(error, "partial", None))), None)
+            reasons = (getattr(each, "finish_reason", "") for each in getattr(found, "choices", ()))
             event = FinishEvent(
                 model=self._model,
                 end=end,
@@ -178,6 +201,10 @@ class CallObserver:
                 timing=timing,
                 usage=usage,
                 error=error if end == "failed" and isinstance(error, Exception) else None,
+                response_id=str(getattr(found, "id", "") or "") or None,
+                response_model=str(getattr(found, "model", "") or "") or None,
+                finish_reasons=tuple(str(reason) for reason in reasons if reason),
+                answer=found if self._hooks.content else None,
                 **self._facts,
             )
             try:
@@ -190,25 +217,10 @@ class CallObserver:
 
     def _enter(self, event: StartEvent | RequestEvent) -> LeaveBlock | None:
         """Enter the block that the caller wants around a call or an attempt."""
-        around = self._hooks.around
-        if around is None:
-            return None
         # A stream is opened by one task and may be closed by another. What the block puts into
         # context variables could not be taken back there, unless the context comes along.
         run: Callable[..., Any] = copy_context().run if self._operation.stream else operator.call
-        block: AbstractContextManager[object] | None = run(around, event)
-        if block is None:
-            return None
-        run(block.__enter__)
-
-        def leave(error: BaseException | None) -> None:
-            facts = (type(error), error, error.__traceback__) if error else (None, None, None)
-            try:
-                run(block.__exit__, *facts)
-            except Exception:  # noqa: BLE001 - as above
-                _log.exception("the block around a call or an attempt failed at its end")
-
-        return leave
+        return _enter_block(self._hooks.around, event, run)
 
     async def _emit(
         self, hook: Callable[[Event], Awaitable[None] | None] | None, event: Event
@@ -240,3 +252,39 @@ class CallObserver:
             raise asyncio.CancelledError from failure
         if failure is not None:
             raise failure
+
+
+@contextmanager
+def work_block(hooks: Hooks, event: ToolEvent | BatchEvent) -> Generator[None]:
+    """Enter the block that the caller wants around a tool or a batch."""
+    leave = _enter_block(hooks.around_work, event, operator.call)
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        if leave is not None:
+            leave(error)
+        del error
+
+
+def _enter_block(
+    around: Callable[[Any], AbstractContextManager[object] | None] | None,
+    event: object,
+    run: Callable[..., Any],
+) -> LeaveBlock | None:
+    block: AbstractContextManager[object] | None = None if around is None else run(around, event)
+    if block is None:
+        return None
+    run(block.__enter__)
+
+    def leave(error: BaseException | None) -> None:
+        facts = (type(error), error, error.__traceback__) if error else (None, None, None)
+        try:
+            run(block.__exit__, *facts)
+        except Exception:  # noqa: BLE001 - there is an answer or an error, which counts
+            _log.exception("a block around a call, an attempt, a tool or a batch failed at its end")
+
+    return leave

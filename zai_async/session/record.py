@@ -198,7 +198,9 @@ class CallRecord:
         if self.observer is not None:
             failed = isinstance(error, Exception)
             end: CallEnd = "completed" if completed else "failed" if failed else "abandoned"
-            self.observer.finished(end, attempts=sent, timing=self.timing, usage=usage, error=error)
+            self.observer.finished(
+                end, attempts=sent, timing=self.timing, usage=usage, error=error, answer=answer
+            )
 
     def _write(
         self, sent: Sequence[Attempt], usage: Usage | None, answer: object, *, completed: bool

@@ -138,6 +138,12 @@ class StreamCall(Protocol):
         """Note that the first content has arrived."""
         ...
 
-    def leave(self, usage: Usage | None = None, *, completed: bool = False) -> None:
+    def leave(
+        self,
+        usage: Usage | None = None,
+        *,
+        completed: bool = False,
+        snapshot: Callable[[], object] | None = None,
+    ) -> None:
         """Be over, and give the permit of the limiter back; again is harmless."""
         ...

@@ -300,7 +300,7 @@ class StreamReader(Generic[T]):
     def _leave(self, *, completed: bool) -> None:
         self.phase = _OVER
         self._release()
-        self.call.leave(self.decoder.usage, completed=completed)
+        self.call.leave(self.decoder.usage, completed=completed, snapshot=lambda: self.snapshot)
 
     def _release(self) -> None:
         """Drop the connection."""

@@ -11,6 +11,7 @@ import msgspec
 from zai_async._threads import running_loop
 from zai_async.models import ToolCall
 from zai_async.models.encoding import to_plain
+from zai_async.session import Hooks, ToolEvent, work_block
 from zai_async.structured import is_pydantic
 from zai_async.tools.events import ToolProgress
 from zai_async.tools.state import ToolRecord
@@ -24,8 +25,11 @@ _FAILED: Final = "the tool failed"
 class RunningCall:
     """What a function can find out about the call that it runs for."""
 
-    def __init__(self, record: ToolRecord, send: Callable[[ToolProgress], None]) -> None:
+    def __init__(
+        self, record: ToolRecord, send: Callable[[ToolProgress], None], hooks: Hooks
+    ) -> None:
         self.record = record
+        self.hooks = hooks
         self._send = send
         self._loop = asyncio.get_running_loop()
 
@@ -82,8 +86,10 @@ async def run_call(
     _running.set(running)
     # Not fail_after(): a TimeoutError that the tool raises itself is another matter.
     scope = anyio.move_on_after(tool.timeout)
+    shown = arguments if running.hooks.content else None
+    event = ToolEvent(name=tool.name, tool_call_id=record.call.id, arguments=shown)
     try:
-        with scope:
+        with scope, work_block(running.hooks, event):
             record.finish("completed", text_of(await tool.run(arguments)))
     except asyncio.CancelledError:
         # Something that the tool awaited may have been cancelled, and not the tool itself.

@@ -29,6 +29,7 @@ from zai_async.models import (
     Usage,
 )
 from zai_async.models.tool_runs import Decision, RunOptions
+from zai_async.session import Hooks
 from zai_async.streams import ChatStream
 from zai_async.tools.events import (
     RoundStarted,
@@ -71,6 +72,8 @@ class ToolRun:
         ask: Callable[..., ChatStream],
         params: Mapping[str, Any],
         state: RunState | None = None,
+        *,
+        hooks: Hooks | None = None,
     ) -> None:
         request = dict(params)
         limits = {name: request.pop(name) for name in _LIMITS if name in request}
@@ -97,6 +100,7 @@ class ToolRun:
         self.outcome: RunOutcome | None = None
         """How the run ended; None while it has not."""
         self._ask_model = ask
+        self._hooks = hooks or Hooks()
         self._asking = anyio.Lock()
         self._group: TaskGroup | None = None
         self._ends_at = math.inf
@@ -342,9 +346,8 @@ class ToolRun:
         await self._save()
         send(ToolStarted(record.call.id, tool.name))
         expose = self._limits.get("expose_errors", False)
-        error = await run_call(
-            RunningCall(record, send), tool, call.arguments, expose_errors=expose
-        )
+        running = RunningCall(record, send, self._hooks)
+        error = await run_call(running, tool, call.arguments, expose_errors=expose)
         if error is not None:
             self.errors.append((record.call, error))
         await self._save()
