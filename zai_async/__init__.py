@@ -131,7 +131,7 @@ if TYPE_CHECKING:
     from zai_async.streams.combinators import broadcast, coalesce, merge
     from zai_async.streams.serialization import from_dict, to_dict
     from zai_async.structured import ParsedCompletion
-    from zai_async.tasks import Task, as_completed, wait_all
+    from zai_async.tasks import ParsedResult, Task, as_completed, wait_all
     from zai_async.tools import (
         RoundStarted,
         RunEvent,
@@ -209,6 +209,7 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "ParsedCompletion",
+    "ParsedResult",
     "ParsedStream",
     "PermissionDeniedError",
     "Price",

@@ -32,6 +32,7 @@ from zai_async import (
     Message,
     Outcome,
     ParsedCompletion,
+    ParsedResult,
     Price,
     Provider,
     RequestEvent,
@@ -70,6 +71,7 @@ from zai_async import (
     tool,
     wait_all,
 )
+from zai_async.batch import Failed, Ok
 from zai_async.models import (
     AgentReply,
     Batch,
@@ -404,6 +406,16 @@ async def structure(zai: AsyncZai) -> None:
         async for partial in stream:
             assert_type(partial, Any)
         assert_type(await stream.parsed(), Price)
+    async for row in zai.batch.run([], out="out.jsonl", model="glm-5.3", schema=Price):
+        if isinstance(row, Ok):
+            assert_type(row.parsed, Price)
+        else:
+            assert_type(row, Failed)
+    async for plain in zai.batch.run([], out="out.jsonl", ordered=True):
+        assert_type(plain, Ok[None] | Failed)
+    task = await zai.chat.completions.submit(model="glm-5.3", messages="Hi", schema=Price)
+    assert_type((await task.wait()).parsed, Price)
+    assert_type(zai.chat.completions.task("1", schema=Price), Task[ParsedResult[Price]])
 
 
 async def conversation(zai: AsyncZai) -> None:

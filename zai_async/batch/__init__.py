@@ -3,8 +3,10 @@
 from zai_async.batch.recovery import JournalError
 from zai_async.batch.results import BatchProgress, Failed, Ok, Report, RowError
 from zai_async.batch.runs import Batching, BatchRun
+from zai_async.batch.settings import BatchOptions
 
 __all__ = [
+    "BatchOptions",
     "BatchProgress",
     "BatchRun",
     "Batching",

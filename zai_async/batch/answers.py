@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -16,10 +17,12 @@ from zai_async.batch.lines import whole_json
 from zai_async.batch.results import Failed, Ok
 from zai_async.batch.rows import RowRequest
 from zai_async.batch.settings import RunSettings
-from zai_async.errors import ZaiError
+from zai_async.batch.values import typed
+from zai_async.errors import Attempt, StructuredOutputError, ZaiError
 from zai_async.models import Reply
 from zai_async.models.encoding import encode
 from zai_async.session import SessionManager
+from zai_async.structured import AnswerFormat
 
 __all__ = ["Answers"]
 
@@ -30,6 +33,7 @@ _GOOD: Final = frozenset({"completed", "tool_calls"})
 
 _log: Final = logging.getLogger("zai_async")
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_turns: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _values: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -37,13 +41,18 @@ class Answers:
     """Finds or buys the answers of rows."""
 
     def __init__(
-        self, manager: SessionManager, settings: RunSettings, journal: Journal[Any]
+        self,
+        manager: SessionManager,
+        settings: RunSettings,
+        journal: Journal[Any],
+        answer_format: AnswerFormat[Any] | None,
     ) -> None:
         self._manager = manager
         self._journal = journal
         # The bytes of an answer go into the output as they came, numbers and order included.
         self._options = msgspec.structs.replace(settings.options, keep_raw=True)
         self._fallbacks = settings.fallbacks
+        self._format = answer_format
         self._dedupe = settings.dedupe
         self._cache: AnswerCache | None = None
         if settings.cache is not None:
@@ -82,7 +91,8 @@ class Answers:
             # Again in each round: while this row waited, its answer may have reached the disk.
             known = self._answered.get(digest)
             if known is not None:
-                return _copied(await self._journal.read(known.position), request)
+                earlier = cast("Ok", await self._journal.read(known.position))
+                return _copied(typed(earlier, self._format), request)
             shared = self._in_flight.get(digest)
             if shared is None:
                 break
@@ -111,7 +121,7 @@ class Answers:
             kept = await cache.get(operation, request.digest)
             if kept is not None:
                 body, answer = kept
-                return Ok(
+                found = Ok(
                     key=request.key,
                     answer=answer,
                     body=body,
@@ -119,33 +129,55 @@ class Answers:
                     source="cache",
                     row=request.row,
                 )
-        try:
-            answer = await self._call(operation, request.model, request.body)
-        except ZaiError as error:
-            answer = await self._fall_back(request, error)
-        body = self._body_of(answer, operation)
-        if cache is not None and answer.outcome in _GOOD:
+                with suppress(StructuredOutputError):
+                    return typed(found, self._format)
+        found = await self._buy(request)
+        if cache is not None and _is_good(found):
             try:
-                await cache.put(request.digest, body)
+                await cache.put(request.digest, found.body)
             except OSError as error:
                 # The answer is here, and paid: that nobody else will find it costs no row.
                 _log.warning("an answer was not put into the cache: %s", error)
-        return Ok(
-            key=request.key,
-            answer=answer,
-            body=body,
-            attempts=len(answer.attempts),
-            row=request.row,
-        )
+        return found
 
-    async def _fall_back(self, request: RowRequest, error: ZaiError) -> Reply:
+    async def _buy(self, request: RowRequest) -> Ok:
+        """Return an answer that fits; one that does not is shown to the model once."""
+        operation, body = request.operation, request.body
+        attempts, unfit = tuple[Attempt, ...](), None
+        while True:
+            try:
+                answer = await self._call(operation, request.model, body)
+            except ZaiError as error:
+                answer = await self._fall_back(request, body, error)
+            attempts += answer.attempts
+            found = Ok(
+                key=request.key,
+                answer=answer,
+                body=self._body_of(answer, operation),
+                attempts=len(attempts),
+                row=request.row,
+                unfit=unfit,
+            )
+            try:
+                return typed(found, self._format)
+            except StructuredOutputError as error:
+                error.attempts, error.usage = attempts, found.usage
+                if unfit is not None or answer.outcome == "length" or self._format is None:
+                    raise
+                unfit = found.usage
+                asked = _fields.decode(body)
+                turns = _turns.decode(asked["messages"])
+                turns += [msgspec.Raw(encode(each)) for each in self._format.correction(error)]
+                body = msgspec.json.encode({**asked, "messages": turns})
+
+    async def _fall_back(self, request: RowRequest, body: bytes, error: ZaiError) -> Reply:
         """Ask other models while they are busy as well, and raise what the last one says."""
         for model in self._fallbacks if "model" in request.operation.keywords else ():
             if error.kind not in _BUSY:
                 break
             if model == request.model:
                 continue
-            fields = {**_fields.decode(request.body), "model": model}
+            fields = {**_fields.decode(body), "model": model}
             try:
                 return await self._call(request.operation, model, msgspec.json.encode(fields))
             except ZaiError as again:

@@ -15,8 +15,8 @@ from zai_async.batch.intake import KnownRow
 from zai_async.batch.keys import digest_of
 from zai_async.batch.results import Failed, Ok, RowError, StopCause
 from zai_async.batch.rows import RowRequest
+from zai_async.batch.values import judged
 from zai_async.errors import BudgetExceededError, ClientClosedError, ZaiError
-from zai_async.models.encoding import encode
 
 if TYPE_CHECKING:
     from zai_async.batch.engine import Engine
@@ -48,7 +48,9 @@ class CallBackend:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self._answers = Answers(engine.manager, engine.settings, engine.journal)
+        self._answers = Answers(
+            engine.manager, engine.settings, engine.journal, engine.answer_format
+        )
         self._models: set[str] = set()
         self._rows: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -144,7 +146,8 @@ class CallBackend:
             self._answers.remember(known.request, known.position)
         # Answers of earlier runs pass through the same queue, so that the order holds for all.
         if engine.settings.replay:
-            engine.outbox.put(engine.number(), await engine.journal.read(known.position))
+            found = await engine.journal.read(known.position)
+            engine.outbox.put(engine.number(), judged(found, engine.answer_format))
 
     def _has_room(self) -> bool:
         engine, flying = self._engine, len(self._rows)
@@ -182,13 +185,7 @@ class CallBackend:
                 cause = StopCause("paused", error.kind, str(error), error.retry_at)
                 engine.give_up(number, cause)
             else:
-                failed = Failed(
-                    key=request.key,
-                    error=RowError.of(error),
-                    partial=None if error.partial is None else encode(error.partial),
-                    attempts=len(error.attempts),
-                    row=request.row,
-                )
+                failed = Failed.of(error, request.key, request.row, len(error.attempts))
                 engine.settle(number, failed, request)
         except (OSError, TypeError, ValueError) as error:
             # Only files are opened and keywords checked here: the row names none that can be sent.

@@ -87,6 +87,7 @@ class Engine:
     ) -> None:
         self.manager = manager
         self.settings = settings
+        self.answer_format = parser.answer_format
         self.outbox: Outbox[Result] = Outbox(ordered=settings.ordered)
         self.journal: Journal[tuple[int, Result, RowRequest | None]] = Journal(
             settings.out,

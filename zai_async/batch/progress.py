@@ -32,17 +32,20 @@ class Meter:
 
     def count(self, result: Ok | Failed, model: str | None) -> None:
         """Take in a result, and what it used."""
+        usage, told = result.usage, ""
         if isinstance(result, Failed):
             self.failed[result.kind] += 1
-            return
-        self.done += 1
-        usage = result.usage
-        if result.source != "call" or model is None:
+            is_paid = usage is not None
+        else:
+            self.done += 1
+            is_paid = result.source == "call"
+            # A fallback may have answered, at another price.
+            told = str(getattr(result.answer, "model", ""))
+        if not is_paid or model is None:
             return
         if usage is not None:
             self.tokens += usage.prompt_tokens + usage.completion_tokens
-        # A fallback may have answered, at another price.
-        self.cost += self._ledger.cost_of(str(getattr(result.answer, "model", "") or model), usage)
+        self.cost += self._ledger.cost_of(told or model, usage)
 
     def progress(self, *, total: int | None, in_flight: int, limit: int | None) -> BatchProgress:
         """Return the figures of this moment."""

@@ -2,12 +2,24 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, cast
 
 import msgspec
 
-from zai_async.errors import ZaiError
+from zai_async.errors import StructuredOutputError, ZaiError
 from zai_async.models import ChatCompletion, Reply, Usage
+from zai_async.models.encoding import encode
+from zai_async.models.tolerant import decode
+
+if TYPE_CHECKING:
+    # Without a type of answers nobody has to write one down: typing has that from 3.13 on.
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = [
     "BatchProgress",
@@ -19,6 +31,8 @@ __all__ = [
     "StopCause",
 ]
 
+_completions: Final = msgspec.json.Decoder(ChatCompletion)
+
 RunState: TypeAlias = Literal["running", "paused", "stopped", "finished"]
 """A run that was killed stays ``"running"`` until the same call goes on."""
 
@@ -27,7 +41,8 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Say what went wrong with a row, as plain data that fits into a line of the output."""
 
     kind: str
-    """As ``ZaiError.kind``; ``"input"`` for a row that cannot be read, and was not sent."""
+    """As ``ZaiError.kind``; ``"input"`` for a row that cannot be read, and was not sent, and
+    ``"schema"`` for an answer that does not fit."""
     message: str
     code: str | None = None
     """The business code of the platform, or the outcome of an answer that is not whole."""
@@ -41,7 +56,7 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Take from an error what is worth keeping."""
         partial = error.partial
         return cls(
-            kind=error.kind,
+            kind="schema" if isinstance(error, StructuredOutputError) else error.kind,
             message=error.message,
             code=error.code or (None if partial is None else partial.outcome),
             status_code=error.status_code,
@@ -60,7 +75,7 @@ class StopCause(msgspec.Struct, frozen=True):
     retry_at: datetime | None = None
 
 
-class Ok(msgspec.Struct, frozen=True, kw_only=True):
+class Ok(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """A row that has its answer."""
 
     key: str
@@ -76,6 +91,10 @@ class Ok(msgspec.Struct, frozen=True, kw_only=True):
     """Where the answer came from; ``"output"`` is an earlier run."""
     row: Mapping[str, Any] | None = None
     """The row itself, where it was given as a dictionary."""
+    parsed: T = cast("Any", None)
+    """The value of the answer, where the run has a ``schema``."""
+    unfit: Usage | None = None
+    """Tokens of an answer before this one, which did not fit the schema."""
 
     @property
     def text(self) -> str:
@@ -84,9 +103,9 @@ class Ok(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens, where the service has told them."""
+        """Tokens of all answers it took, where the service has told them."""
         usage: Usage | None = getattr(self.answer, "usage", None)
-        return usage
+        return usage if usage is None or self.unfit is None else usage + self.unfit
 
     @property
     def completion(self) -> ChatCompletion | None:
@@ -103,11 +122,36 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of an answer that is cut, lost or empty, as JSON."""
     attempts: int = 0
     row: Mapping[str, Any] | None = None
+    usage: Usage | None = None
+    """Tokens of answers that are of no use, where the service has told them."""
+
+    @classmethod
+    def of(
+        cls, error: ZaiError, key: str, row: Mapping[str, Any] | None, attempts: int
+    ) -> "Failed":
+        """Return the row that an error leaves, with what there is of an answer."""
+        partial = error.partial
+        return cls(
+            key=key,
+            error=RowError.of(error),
+            partial=None if partial is None else encode(partial),
+            attempts=attempts,
+            row=row,
+            usage=getattr(error, "usage", None) or getattr(partial, "usage", None),
+        )
 
     @property
     def kind(self) -> str:
         """The kind of the error."""
         return self.error.kind
+
+    @property
+    def text(self) -> str:
+        """The text of what there is of an answer; empty without any."""
+        try:
+            return decode(_completions, self.partial or b"{}").text
+        except msgspec.DecodeError:  # somebody else's batch may have anything there
+            return ""
 
 
 class BatchProgress(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from zai_async._wire import Operation
 from zai_async.batch.keys import canonical_digest
 from zai_async.errors import ConfigurationError
 from zai_async.models.encoding import encode
+from zai_async.structured import AnswerFormat
 
 __all__ = ["OPERATIONS", "RowFaultError", "RowParser", "RowRequest", "operation_at"]
 
@@ -40,6 +41,7 @@ OPERATIONS: Final[Mapping[str, Operation[Any]]] = {
 _URL: Final = re.compile(r"(?:https?://[^/?#]+)?(?:/api)?(?:/coding)?(?:/paas)?(?:/v[14])?/(.+)")
 _BOM: Final = b"\xef\xbb\xbf"
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+_NO_SCHEMA: Final = "a schema is for the answers of chats"
 _ENVELOPE: Final = frozenset({"custom_id", "id", "method", "url", "body"})
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -105,6 +107,7 @@ class RowParser:
         system: A system message for rows of ``prompt`` and ``messages`` that have none.
         template: The prompt, with the columns of a row in braces.
         params: Body fields for rows that do not have them.
+        schema: The type of the answers of chats, or a JSON Schema that they are to fit.
 
     Raises:
         ConfigurationError: An argument is invalid.
@@ -118,6 +121,7 @@ class RowParser:
         system: str | None = None,
         template: str | None = None,
         params: Mapping[str, Any] | None = None,
+        schema: Any = None,
     ) -> None:
         try:
             self.operation = operation_at(url)
@@ -126,6 +130,8 @@ class RowParser:
             raise ConfigurationError(fault.message) from None
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"params: {error}") from None
+        if schema is not None and self.operation is not ep.CHAT:
+            raise ConfigurationError(f"{_NO_SCHEMA}, not {self.operation.name}")
         self.model = model
         self._system = system
         self._template = None if template is None else _columns_of(template)
@@ -133,6 +139,7 @@ class RowParser:
         if model is not None:
             self._defaults["model"] = msgspec.Raw(msgspec.json.encode(model))
         self._texts = template, system
+        self.answer_format = None if schema is None else AnswerFormat[Any](schema)
         self._body_fields = self.operation.keywords - {"options", "extra", "on_progress"}
         columns = {column for _, column in self._template or () if column is not None}
         self._columns = self._body_fields | _ENVELOPE | {"messages", "prompt"} | columns
@@ -141,13 +148,16 @@ class RowParser:
     def settings(self) -> Mapping[str, Any]:
         """What changes answers, as plain data."""
         template, system = self._texts
-        return {
+        settings: dict[str, Any] = {
             "operation": self.operation.name,
             "model": self.model,
             "system": system,
             "template": template,
             "params": msgspec.Raw(self._params),
         }
+        if self.answer_format is not None:
+            settings["schema"] = self.answer_format.schema
+        return settings
 
     def parse(self, row: object) -> RowRequest:
         """Return the request of a row: a line of JSON, a mapping, or a prompt.
@@ -201,6 +211,8 @@ class RowParser:
             body = {**self._defaults, **given}
             if "messages" in known:
                 body["messages"] = self._messages(fields)
+            if self.answer_format is not None:
+                body = _asking_for(self.answer_format, body)
             return _checked(name, operation, body, msgspec.json.encode(body))
         except RowFaultError as fault:
             fault.key = name
@@ -224,9 +236,14 @@ class RowParser:
             missing = {key: value for key, value in missing.items() if key == "model"}
         if "model" not in operation.keywords:
             missing.pop("model", None)
-        if missing:
-            body = msgspec.json.encode({**given, **missing})
-        return _checked(name, operation, {**given, **missing}, body)
+        whole = {**given, **missing}
+        if self.answer_format is not None:
+            if operation is not ep.CHAT:
+                raise RowFaultError(f"{_NO_SCHEMA}, not {operation.name}")
+            whole = _asking_for(self.answer_format, whole)
+        if missing or self.answer_format is not None:
+            body = msgspec.json.encode(whole)
+        return _checked(name, operation, whole, body)
 
     def _messages(self, fields: dict[str, msgspec.Raw]) -> msgspec.Raw:
         """Return the conversation that a row asks to go on with."""
@@ -266,6 +283,17 @@ class RowParser:
             value = _anything.decode(fields[column])
             text.append(value if isinstance(value, str) else bytes(fields[column]).decode())
         return "".join(text)
+
+
+def _asking_for(
+    answer_format: AnswerFormat[Any], body: Mapping[str, msgspec.Raw]
+) -> dict[str, msgspec.Raw]:
+    """Return a body that asks for an answer of a type."""
+    messages = _anything.decode(body.get("messages", b"null"))
+    if not isinstance(messages, str | list | None):
+        raise RowFaultError("messages must be a list of messages")
+    asking = answer_format.request({"messages": messages})
+    return {**body, **{name: msgspec.Raw(encode(value)) for name, value in asking.items()}}
 
 
 def _columns_of(template: str) -> list[tuple[str, str | None]]:

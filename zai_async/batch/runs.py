@@ -2,33 +2,42 @@
 
 import asyncio
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, Unpack, overload
 from weakref import finalize
 
 from msgspec.structs import replace
 
 from zai_async._threads import call_in, to_the_end
 from zai_async.batch.engine import Engine
-from zai_async.batch.intake import Resume
 from zai_async.batch.results import BatchProgress, Failed, Ok, Report, StopCause
 from zai_async.batch.rows import RowParser
-from zai_async.batch.settings import OnProgress, RunSettings
+from zai_async.batch.settings import BatchOptions, RunSettings
 from zai_async.batch.sources import Rows, open_rows
 from zai_async.batch.status import read_report
-from zai_async.models import Budget, CallOptions
-from zai_async.retry import RetryPolicy
+from zai_async.models import CallOptions
 from zai_async.session import SessionManager
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+S = TypeVar("S")
 
 __all__ = ["BatchRun", "Batching"]
 
+_ABOUT_ROWS: Final = frozenset({"model", "system", "template", "url", "params"})
 _PATIENCE: Final = 3600.0
 """Seconds after which a row is given up that is refused again and again."""
 
 
-class BatchRun:
+class BatchRun(Generic[T]):
     """A run: ``async for`` over its results, or ``await`` it for its report.
 
     Nothing is read or sent before. After ``break`` no more rows are pulled; inside ``async with``
@@ -73,7 +82,7 @@ class BatchRun:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Ok | Failed:
+    async def __anext__(self) -> Ok[T] | Failed:
         engine, _ = self._start()
         result = await engine.outbox.get()
         engine.read_on()
@@ -128,32 +137,41 @@ class Batching:
     def __init__(self, manager: SessionManager) -> None:
         self._manager = manager
 
+    @overload
     def run(
         self,
         rows: Rows,
         *,
         out: str | os.PathLike[str],
-        model: str | None = None,
-        system: str | None = None,
-        template: str | None = None,
-        url: str = "/v4/chat/completions",
-        params: Mapping[str, Any] | None = None,
-        ordered: bool = False,
-        concurrency: int | None = None,
-        options: CallOptions | None = None,
-        budget: Budget | None = None,
-        retry: RetryPolicy | None = None,
-        priority: Literal["normal", "background"] = "background",
-        fallbacks: Sequence[str] = (),
-        dedupe: bool = False,
-        cache: str | os.PathLike[str] | None = None,
-        resume: Resume = "unfinished",
-        replay: bool = False,
-        force_resume: bool = False,
-        handle_signals: bool = False,
-        on_progress: OnProgress | None = None,
-        backend: Literal["calls", "server"] = "calls",
-    ) -> BatchRun:
+        schema: None = None,
+        **given: Unpack[BatchOptions],
+    ) -> BatchRun[None]: ...
+    @overload
+    def run(
+        self,
+        rows: Rows,
+        *,
+        out: str | os.PathLike[str],
+        schema: type[S],
+        **given: Unpack[BatchOptions],
+    ) -> BatchRun[S]: ...
+    @overload
+    def run(
+        self,
+        rows: Rows,
+        *,
+        out: str | os.PathLike[str],
+        schema: Any,
+        **given: Unpack[BatchOptions],
+    ) -> BatchRun[Any]: ...
+    def run(
+        self,
+        rows: Rows,
+        *,
+        out: str | os.PathLike[str],
+        schema: Any = None,
+        **given: Unpack[BatchOptions],
+    ) -> BatchRun[Any]:
         """Answer rows and append the answers to a file, from which the same call goes on later.
 
         ``async for`` over the run gives a result for each row, ``Ok`` or ``Failed``; ``await``
@@ -164,32 +182,11 @@ class Batching:
                 of dictionaries, prompts, or lines as bytes; see the guide for their forms.
             out: The output, which is the journal as well: one JSON object per row, appended when
                 it is done.
-            model: For rows that name none.
-            system: A system message for rows of ``prompt`` or ``messages`` without one.
-            template: The prompt, with columns of the rows in braces: ``"Translate: {text}"``.
-            url: The operation of rows that name none.
-            params: Body fields for rows that lack them, such as ``{"temperature": 0}``.
-            ordered: Whether results are handed out in the order of rows; the output is in order of
-                completion in any case.
-            concurrency: Rows at once, from being sent until they are on the disk; by default as
-                many as the limiter finds out to be possible.
-            options: Of each call.
-            budget: What the run is charged to; it pauses when that is spent.
-            retry: When refused requests are sent again; by default the client's policy, with an
-                hour in place of its time budget.
-            priority: ``"background"`` lets other calls of the client go first, though not for ever.
-            fallbacks: Models to ask when that of a row is overloaded or used up.
-            dedupe: Whether equal requests share an answer.
-            cache: A directory of answers that several runs share.
-            resume: Which rows are worked on: ``"unfinished"``, those without an answer;
-                ``"missing"``, those that were never tried; ``"failed"``, those that failed.
-            replay: Whether answers of earlier runs are handed out as well.
-            force_resume: Whether to go on although model, system message or the like have changed.
-            handle_signals: Whether Ctrl-C and SIGTERM let the run come to its end, and a second
-                one stops it at once.
-            on_progress: Called with how far the run is, at most twice a second.
-            backend: ``"server"`` has the platform work through files of requests, within a day and
-                at half the price; documented for bigmodel.cn only.
+            schema: The type of the answers, as for ``zai.chat.completions.parse()``, or a JSON
+                Schema. ``Ok.parsed`` is the value. An answer that does not fit is shown to the
+                model once; if it still does not, the row is a ``Failed`` of the kind
+                ``"schema"``, and its ``text`` what the model has written.
+            given: See ``BatchOptions``.
 
         Raises:
             ConfigurationError: An argument is invalid, or the input cannot be read.
@@ -198,25 +195,16 @@ class Batching:
 
         Source: https://docs.z.ai/api-reference/llm/chat-completion
         """
-        parser = RowParser(model=model, url=url, system=system, template=template, params=params)
-        options = replace(options or CallOptions(), priority=priority)
+        rest: dict[str, Any] = {**given}
+        about_rows = {name: rest.pop(name) for name in _ABOUT_ROWS & rest.keys()}
+        parser = RowParser(schema=schema, **about_rows)
+        budget, retry = rest.pop("budget", None), rest.pop("retry", None)
+        priority = rest.pop("priority", "background")
+        options = replace(rest.pop("options", None) or CallOptions(), priority=priority)
         if budget is not None:
             options = replace(options, budget=budget)
-        settings = RunSettings(
-            out=os.fspath(out),
-            ordered=ordered,
-            concurrency=concurrency,
-            options=options,
-            fallbacks=tuple(fallbacks),
-            dedupe=dedupe,
-            cache=cache,
-            resume=resume,
-            replay=replay,
-            force_resume=force_resume,
-            handle_signals=handle_signals,
-            on_progress=on_progress,
-            backend=backend,
-        )
+        fallbacks = tuple(rest.pop("fallbacks", ()))
+        settings = RunSettings(out=os.fspath(out), options=options, fallbacks=fallbacks, **rest)
         own = self._manager.settings
         # Nobody waits at a screen: a busy hour is no reason to give rows up.
         policy = retry or replace(own.retry, budget=max(own.retry.budget, _PATIENCE))

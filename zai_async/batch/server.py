@@ -25,6 +25,7 @@ from zai_async.batch.journal import ServerPart
 from zai_async.batch.keys import digest_of
 from zai_async.batch.results import Failed, Ok, RowError, StopCause
 from zai_async.batch.rows import RowRequest
+from zai_async.batch.values import judged
 from zai_async.errors import ConfigurationError, TaskFailedError, ZaiError
 from zai_async.models import Batch, BatchResult
 from zai_async.models.encoding import encode
@@ -209,7 +210,7 @@ class ServerBackend:
             for result in judge_results(read_results(file.content)):
                 key = keys.pop(result.custom_id, None)
                 if key is not None:
-                    self._settle(key, _result_of(key, result))
+                    self._settle(key, judged(_result_of(key, result), engine.answer_format))
         # What the platform has left out without a word is told as a failure, or the row would be
         # missing from the output.
         for key in keys.values():

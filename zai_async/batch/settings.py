@@ -1,20 +1,73 @@
 """What the caller of a batch has said."""
 
 import os
-from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 
 from zai_async.batch.intake import Resume
 from zai_async.batch.results import BatchProgress
 from zai_async.errors import ConfigurationError
-from zai_async.models import CallOptions
+from zai_async.models import Budget, CallOptions
+from zai_async.retry import RetryPolicy
 
-__all__ = ["OnProgress", "RunSettings"]
+__all__ = ["BatchOptions", "OnProgress", "RunSettings"]
 
 OnProgress: TypeAlias = Callable[[BatchProgress], Any]
 """Called with how far a run is, at most twice a second; a function or a coroutine function."""
+
+
+class BatchOptions(TypedDict, total=False):
+    """What may be said about a run beside its rows and its output."""
+
+    model: str | None
+    """For rows that name none."""
+    system: str | None
+    """A system message for rows of ``prompt`` or ``messages`` without one."""
+    template: str | None
+    """The prompt, with columns of the rows in braces: ``"Translate: {text}"``."""
+    url: str
+    """The operation of rows that name none; ``"/v4/chat/completions"`` if left out."""
+    params: Mapping[str, Any] | None
+    """Body fields for rows that lack them, such as ``{"temperature": 0}``."""
+    ordered: bool
+    """Whether results are handed out in the order of rows; the output is in order of completion
+    in any case."""
+    concurrency: int | None
+    """Rows at once, from being sent until they are on the disk; by default as many as the limiter
+    finds out to be possible."""
+    options: CallOptions | None
+    """Of each call."""
+    budget: Budget | None
+    """What the run is charged to; it pauses when that is spent."""
+    retry: RetryPolicy | None
+    """When refused requests are sent again; by default the client's policy, with an hour in place
+    of its time budget."""
+    priority: Literal["normal", "background"]
+    """``"background"``, the default, lets other calls of the client go first, though not for
+    ever."""
+    fallbacks: Sequence[str]
+    """Models to ask when that of a row is overloaded or used up."""
+    dedupe: bool
+    """Whether equal requests share an answer."""
+    cache: str | os.PathLike[str] | None
+    """A directory of answers that several runs share."""
+    resume: Resume
+    """Which rows are worked on: ``"unfinished"``, those without an answer; ``"missing"``, those
+    that were never tried; ``"failed"``, those that failed."""
+    replay: bool
+    """Whether answers of earlier runs are handed out as well."""
+    force_resume: bool
+    """Whether to go on although model, system message or the like have changed."""
+    handle_signals: bool
+    """Whether Ctrl-C and SIGTERM let the run come to its end, and a second one stops it at
+    once."""
+    on_progress: OnProgress | None
+    """Called with how far the run is, at most twice a second."""
+    backend: Literal["calls", "server"]
+    """``"server"`` has the platform work through files of requests, within a day and at half the
+    price; documented for bigmodel.cn only."""
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ async def answered(call: Invocation) -> tuple[Report, bool]:
     run = call.zai.batch.run(
         arguments.rows,
         out=arguments.out,
+        schema=arguments.schema,
         model=arguments.model,
         system=arguments.system,
         template=arguments.template,

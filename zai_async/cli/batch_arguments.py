@@ -4,6 +4,7 @@ import argparse
 
 from zai_async import Price
 from zai_async.cli.arguments import count, number, setting, text
+from zai_async.cli.schemas import schema
 
 __all__ = ["add_request", "add_run"]
 
@@ -29,6 +30,12 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         dest="params",
         metavar="NAME=VALUE",
         help="a field of the request, for rows that do not have it; may be repeated",
+    )
+    group.add_argument(
+        "--schema",
+        type=schema,
+        metavar="MODULE:TYPE|FILE",
+        help="what the answers are to fit: a type, or a JSON Schema",
     )
     group.add_argument(
         "--price",

@@ -42,6 +42,7 @@ def validate(arguments: argparse.Namespace, terminal: Terminal) -> int:
         system=arguments.system,
         template=arguments.template,
         params=dict(arguments.params),
+        schema=arguments.schema,
     )
     check = Validation(parser, dict(arguments.prices))
     as_json: bool = arguments.json

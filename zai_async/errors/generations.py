@@ -135,13 +135,17 @@ class RunLimitError(ZaiError):
 class StructuredOutputError(ZaiError):
     """An answer does not fit the type that was asked for.
 
-    ``raw`` is its text, ``reason`` what is wrong with it, ``partial`` the whole answer.
+    ``raw`` is its text, ``reason`` what is wrong with it, ``partial`` the whole answer. ``usage``
+    counts the tokens of all answers, of those before it as well.
     """
 
-    def __init__(self, message: str, *, raw: str = "", reason: str = "", **facts: Any) -> None:
+    def __init__(
+        self, message: str, *, raw: str = "", reason: str = "", usage: Any = None, **facts: Any
+    ) -> None:
         super().__init__(message, **facts)
         self.raw = raw
         self.reason = reason
+        self.usage = usage
 
 
 class TaskError(ZaiError):

@@ -47,6 +47,8 @@ class ChatSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Body fields for rows that lack them."""
     url: str = "/v4/chat/completions"
     """The operation of rows that name none."""
+    schema: dict[str, Any] | None = None
+    """A JSON Schema that the answers are to fit."""
     provider: str = "zai"
     base_url: str | None = None
 
@@ -90,6 +92,7 @@ def map_chat(
         system=spec.system,
         template=spec.template,
         params=spec.params,
+        schema=spec.schema,
     )
     if actors < 1:
         raise ConfigurationError(f"actors must be 1 or more, not {actors!r}")

@@ -95,7 +95,8 @@ class ChatActor:
             limits=limit,
             coordinator=RayCoordinator(handle, context.get_actor_id(), life),
         )
-        self._asked = {key: spec[key] for key in ("model", "system", "template", "params", "url")}
+        about_rows = ("model", "system", "template", "params", "url", "schema")
+        self._asked = {key: spec[key] for key in about_rows}
         self._parser = RowParser(**self._asked)
         self._folder = RunFolder(out, self._parser.settings)
         self._own = str(Path(out) / f"{context.get_node_id()[:8]}-{os.getpid()}-{life}.jsonl")

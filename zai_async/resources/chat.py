@@ -20,7 +20,16 @@ from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
 from zai_async.streams import AgentStream, ChatStream, ParsedStream
 from zai_async.structured import AnswerFormat, ParsedCompletion
-from zai_async.tasks import AGENTS, CHATS, Task, submit, submit_agent
+from zai_async.tasks import (
+    AGENTS,
+    CHATS,
+    ParsedResult,
+    Task,
+    TaskType,
+    parsed_chats,
+    submit,
+    submit_agent,
+)
 
 if TYPE_CHECKING:
     from zai_async.tools import RunState, ToolRun
@@ -114,12 +123,11 @@ class Completions(Resource):
             try:
                 parsed = answer_format.read(answer)
             except StructuredOutputError as error:
+                error.usage = usage
                 if repair >= repairs or answer.outcome == "length":
                     raise
                 repair += 1
-                wrong = f"That does not fit: {error.reason}. Answer with the right object only."
-                question = {"role": "user", "content": wrong}
-                request["messages"] = [*request["messages"], answer.message, question]
+                request["messages"] = [*request["messages"], *answer_format.correction(error)]
             else:
                 return ParsedCompletion(
                     parsed=parsed, completion=answer, usage=usage, repairs=repair
@@ -169,21 +177,49 @@ class Completions(Resource):
         """
         return tool_run(self._manager, self.stream, params, state)
 
-    async def submit(self, **params: Unpack[ChatParams]) -> Task[ChatResult]:
+    @overload
+    async def submit(
+        self, *, schema: None = None, **params: Unpack[ChatParams]
+    ) -> Task[ChatResult]: ...
+    @overload
+    async def submit(
+        self, *, schema: type[T], **params: Unpack[ChatParams]
+    ) -> Task[ParsedResult[T]]: ...
+    @overload
+    async def submit(
+        self, *, schema: Any, **params: Unpack[ChatParams]
+    ) -> Task[ParsedResult[Any]]: ...
+    async def submit(self, *, schema: Any = None, **params: Unpack[ChatParams]) -> Task[Any]:
         """Submit a completion that is written while nobody waits.
 
-        Documented for bigmodel.cn only.
+        With a ``schema``, which is a type as for ``parse()``, the result has the value as
+        ``parsed``. One that does not fit makes ``wait()`` raise a StructuredOutputError; it is
+        not shown to the model, which would be another task. Documented for bigmodel.cn only.
 
         Raises:
             SubmitUnknownError: It is unknown whether it was accepted; it is not submitted again.
+            ConfigurationError: The type has no JSON Schema.
 
         Source: https://docs.bigmodel.cn/api-reference
         """
-        return await submit(self._manager, ep.CHAT_SUBMIT, params, CHATS)
+        if schema is None:
+            return await submit(self._manager, ep.CHAT_SUBMIT, params, CHATS)
+        request = AnswerFormat[Any](schema).request(params)
+        return await submit(self._manager, ep.CHAT_SUBMIT, request, parsed_chats(schema))
 
-    def task(self, id: str) -> Task[ChatResult]:
-        """Return the handle of a task that was submitted elsewhere; nothing is asked yet."""
-        return Task(CHATS, {"id": id}, engine=self._manager)
+    @overload
+    def task(self, id: str, *, schema: None = None) -> Task[ChatResult]: ...
+    @overload
+    def task(self, id: str, *, schema: type[T]) -> Task[ParsedResult[T]]: ...
+    @overload
+    def task(self, id: str, *, schema: Any) -> Task[ParsedResult[Any]]: ...
+    def task(self, id: str, *, schema: Any = None) -> Task[Any]:
+        """Return the handle of a task that was submitted elsewhere; nothing is asked yet.
+
+        Raises ConfigurationError if there is no JSON Schema of the type.
+        """
+        known: TaskType[Any] = CHATS if schema is None else parsed_chats(schema)
+        return Task(known, {"id": id}, engine=self._manager)
 
 
 class Chat:

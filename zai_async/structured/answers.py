@@ -11,7 +11,8 @@ import msgspec
 from zai_async.errors import ConfigurationError, StructuredOutputError
 from zai_async.models import ChatCompletion, Usage
 from zai_async.structured.decoding import decode_as
-from zai_async.structured.schemas import schema_of
+from zai_async.structured.json_schemas import type_from
+from zai_async.structured.schemas import inlined, schema_of
 
 __all__ = ["AnswerFormat", "ParsedCompletion", "with_schema"]
 
@@ -63,24 +64,39 @@ class AnswerFormat(Generic[T]):
     """A type as the instruction that a model is given, and the way back.
 
     The API has no schemas: an object that is asked for in a message is all there is. What is no
-    object, such as a list or a union, is the one property of an object.
+    object, such as a list or a union, is the one property of an object. A JSON Schema stands for
+    the type of the plain values that fit it.
 
     Raises:
-        ConfigurationError: The type has no JSON Schema, or contains itself.
+        ConfigurationError: The type has no JSON Schema, or contains itself, or is an invalid one.
     """
 
     def __init__(self, kind: Any) -> None:
-        self._kind = kind
         self._name = getattr(kind, "__name__", str(kind))
         try:
-            schema = schema_of(kind)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"parse(): {self._name} has no schema: {error}") from None
+            if isinstance(kind, Mapping):
+                self._name = "the schema"
+                schema = inlined(cast("Mapping[str, Any]", kind), {})
+                kind = type_from(schema)
+                msgspec.json.Decoder(kind)
+            else:
+                schema = schema_of(kind)
+        except (AttributeError, LookupError, TypeError, ValueError, re.error) as error:
+            why = f"nothing is called {error}" if isinstance(error, LookupError) else error
+            fault = "is none" if isinstance(kind, Mapping) else "has no schema"
+            raise ConfigurationError(f"{self._name} {fault}: {why}") from None
+        self._kind = kind
         self._wrapper: type[msgspec.Struct] | None = None
         if schema.get("type") != "object":
             self._wrapper = msgspec.defstruct("Answer", [(_WRAPPER, kind)])
             schema = {"type": "object", "properties": {_WRAPPER: schema}, "required": [_WRAPPER]}
         self.schema = schema
+
+    def correction(self, error: StructuredOutputError) -> list[Any]:
+        """Return the messages that show a model what is wrong with its answer."""
+        wrong = f"That does not fit: {error.reason}. Answer with the right object only."
+        answer = cast("ChatCompletion", error.partial)
+        return [answer.message, {"role": "user", "content": wrong}]
 
     def request(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of a request that asks for such an answer."""
@@ -107,6 +123,7 @@ class AnswerFormat(Generic[T]):
                 f"the answer{cut} does not fit {self._name}: {error}",
                 raw=text,
                 reason=str(error),
+                usage=completion.usage,
                 partial=completion,
                 request_id=completion.request_id,
             ) from None

@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-__all__ = ["is_pydantic", "schema_of"]
+__all__ = ["inlined", "is_pydantic", "schema_of"]
 
 _REFERENCE: Final = "#/$defs/"
 # What stands below these is data or a name, whatever it is called: no schema.
@@ -25,8 +25,16 @@ def schema_of(kind: Any) -> dict[str, Any]:
         TypeError: The type has no schema, or one that refers to itself.
     """
     (top,), definitions = msgspec.json.schema_components([kind], schema_hook=_foreign_schema)
-    schema: dict[str, Any] = _inlined(top, definitions, ())
-    return schema
+    return inlined(top, definitions)
+
+
+def inlined(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON Schema with a copy of a definition in place of each reference to it.
+
+    Raises TypeError for one that refers to itself, and KeyError for a definition that is missing.
+    """
+    whole: dict[str, Any] = _inlined({**schema}, definitions, ())
+    return whole
 
 
 def is_pydantic(kind: Any) -> bool:

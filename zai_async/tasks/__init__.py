@@ -1,6 +1,7 @@
 """Work that takes a while: submitted once, asked about at a decent pace, waited for."""
 
 from zai_async.tasks.groups import AsCompleted, as_completed, wait_all
+from zai_async.tasks.parsed import ParsedResult, parsed_chats
 from zai_async.tasks.polling import (
     AGENTS,
     BATCHES,
@@ -24,6 +25,7 @@ __all__ = [
     "VIDEOS",
     "AsCompleted",
     "OnUpdate",
+    "ParsedResult",
     "PollBackoff",
     "PollSchedule",
     "Task",
@@ -31,6 +33,7 @@ __all__ = [
     "TaskType",
     "Updates",
     "as_completed",
+    "parsed_chats",
     "submit",
     "submit_agent",
     "submit_file",

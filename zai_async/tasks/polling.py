@@ -163,6 +163,8 @@ class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     file_field: str | None = None
     """The field of an answer that lists the files of the result, and what they are made of."""
     file_class: type[Image | VideoFile] = VideoFile
+    schema: Any = None
+    """What the text of a result is read into."""
 
 
 def has_video(video: Video) -> bool:

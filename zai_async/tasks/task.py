@@ -24,6 +24,7 @@ from zai_async.errors import (
 from zai_async.models import CallOptions, Reply
 from zai_async.models.tasks import STATES, known_state
 from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
+from zai_async.tasks.parsed import parsed_chats
 from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, check_seconds
 
 __all__ = ["OnUpdate", "Task", "TaskEngine", "Updates"]
@@ -346,7 +347,7 @@ class Task(Generic[R]):
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._type.name, self._names, self._facts)
+        return _restored, (self._type.name, self._names, self._facts, self._type.schema)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
@@ -383,5 +384,8 @@ class Updates(Generic[R]):
         return answer
 
 
-def _restored(task_type: str, names: Mapping[str, Any], facts: Mapping[str, Any]) -> Task[Any]:
-    return Task(TASK_TYPES[task_type], names, **facts)
+def _restored(
+    task_type: str, names: Mapping[str, Any], facts: Mapping[str, Any], schema: Any = None
+) -> Task[Any]:
+    known = TASK_TYPES[task_type] if schema is None else parsed_chats(schema)
+    return Task(known, names, **facts)
