@@ -27,7 +27,7 @@ FLOORS = (
     {"_outcomes", "ledger", "structured", "uploads"},
     {"_protocol", "_wire"},
     {"_operations", "_transport"},
-    {"downloads", "streams", "testing"},
+    {"downloads", "recordings", "streams", "testing"},
     {"session", "tasks"},
     {"resources"},
     {"client"},

@@ -12,7 +12,12 @@ from base64 import b64decode
 import pytest
 
 from tests.command_line import Screen, pipe_in, sent, surround
+from tests.test_recordings import MEETING
 from zai_async.cli import main
+from zai_async.errors import TranscriptionIncompleteError
+from zai_async.models import TranscribedPart, Transcription
+from zai_async.resources import Transcriptions
+from zai_async.uploads.waves import WaveFormat
 
 PNG = b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
@@ -281,6 +286,47 @@ def test_subtitles_cannot_be_streamed(capsys, recording, zai_emulator, form):
         main(["transcribe", recording, "--stream", "--format", form])
     assert "cannot be streamed" in capsys.readouterr().err
     assert zai_emulator.requests == []
+
+
+@pytest.fixture
+def meeting(tmp_path):
+    path = tmp_path / "meeting.wav"
+    path.write_bytes(MEETING)
+    return str(path)
+
+
+def test_long_recording(capsys, meeting, zai_emulator):
+    assert main(["transcribe", meeting, "--split"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("This recording is") == len(zai_emulator.requests) == 4
+    assert "heard: 82 of 82 s" in captured.err
+    assert run(capsys, "transcribe", meeting, "--split", "--stream") == captured.out
+    with pytest.raises(SystemExit, match="2"):
+        main(["transcribe", meeting, "--split", "--format", "srt"])
+    assert "cannot be split" in capsys.readouterr().err
+
+
+def test_long_recording_from_a_pipe_whose_length_nobody_knows(capsys, zai_emulator, tmp_path):
+    path = tmp_path / "endless.wav"
+    path.write_bytes(WaveFormat(2000).header(2**32 - 37) + MEETING[44:])
+    assert main(["transcribe", str(path), "--split"]) == 0
+    assert "heard: 82 s" in capsys.readouterr().err
+
+
+def test_what_was_heard_of_a_long_recording_is_printed(capsys, zai_emulator, monkeypatch, meeting):
+    heard = TranscribedPart(end=25.0, transcription=Transcription(text="Good morning."))
+    failures = [
+        TranscriptionIncompleteError("part 2", finished=[heard], partial=heard.transcription),
+        TranscriptionIncompleteError("part 1"),
+    ]
+
+    async def create(self, **params):
+        raise failures.pop(0)
+
+    monkeypatch.setattr(Transcriptions, "create", create)
+    for output in ("Good morning.\n", ""):
+        assert main(["transcribe", meeting, "--split"]) != 0
+        assert capsys.readouterr().out == output
 
 
 def test_json_is_never_streamed(capsys, recording, zai_emulator):

@@ -29,6 +29,7 @@ import zai_async
 from tests.calls import FakeClock
 from tests.effort import times
 from tests.test_examples import served_by_aiohttp, served_by_uvicorn
+from tests.test_recordings import MEETING
 from zai_async import (
     AsyncZai,
     Outcome,
@@ -168,6 +169,8 @@ async def test_snippet_runs(run, source, zai_emulator, tmp_path, monkeypatch):
     for name in imported(source):
         pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
+    if "meeting.wav" in source:
+        (tmp_path / "meeting.wav").write_bytes(MEETING)
     with contextlib.redirect_stdout(None):
         await run(source)
     alone = ("Decoder", "Emulator()", "transport")

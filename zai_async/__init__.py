@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         ToolCallError,
         ToolCallIncompleteError,
         ToolCallMalformedError,
+        TranscriptionIncompleteError,
         TransportError,
         ZaiError,
     )
@@ -267,6 +268,7 @@ __all__ = [
     "ToolRun",
     "ToolStarted",
     "TranscriptionDecoder",
+    "TranscriptionIncompleteError",
     "TransportError",
     "Usage",
     "WebSearch",

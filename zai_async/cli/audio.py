@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from zai_async.cli.arguments import add_words, given, number, parse, said, text
-from zai_async.cli.connection import add_options, connect
+from zai_async.cli.connection import Invocation, add_options, connect
 from zai_async.cli.output import add_output, to_json, write_content
 from zai_async.cli.terminal import Terminal
-from zai_async.models import SpeechParams, TranscriptionParams
+from zai_async.errors import TranscriptionIncompleteError
+from zai_async.models import SpeechParams, TranscribedPart, Transcription, TranscriptionParams
+from zai_async.recordings import LongTranscriptionStream
+from zai_async.streams import TranscriptionStream
 
 __all__ = ["run_speech", "run_transcribe", "speech_parser", "transcribe_parser"]
 
@@ -82,7 +85,8 @@ def run_speech(argv: Sequence[str], terminal: Terminal) -> int:
 def transcribe_parser() -> argparse.ArgumentParser:
     """Describe the command line of ``zai transcribe``."""
     parser = argparse.ArgumentParser(
-        prog="zai transcribe", description="Write down what is said in a WAV or MP3 of 30 seconds."
+        prog="zai transcribe",
+        description="Write down what is said in a WAV or MP3; with --split it may be long.",
     )
     parser.add_argument("file", metavar="FILE", help="a path")
     group = parser.add_argument_group("request")
@@ -103,6 +107,9 @@ def transcribe_parser() -> argparse.ArgumentParser:
         help="of the answer, where a gateway offers it: subtitles, or times and language",
     )
     group.add_argument("--stream", action="store_true", help="print the text while it is written")
+    group.add_argument(
+        "--split", action="store_true", help="take a recording of any length, in parts"
+    )
     add_output(parser, "write to this file")
     add_options(parser)
     return parser
@@ -115,6 +122,8 @@ def run_transcribe(argv: Sequence[str], terminal: Terminal) -> int:
     if arguments.stream and arguments.format not in {None, "json", "text"}:
         # A stream is made of pieces of the words alone.
         parser.error(f"--format {arguments.format} cannot be streamed")
+    if arguments.split and arguments.format in {"srt", "vtt"}:
+        parser.error(f"--format {arguments.format} cannot be split")
     with connect(arguments, terminal) as call:
         request = cast(
             "TranscriptionParams",
@@ -124,27 +133,56 @@ def run_transcribe(argv: Sequence[str], terminal: Terminal) -> int:
                 prompt=arguments.prompt,
                 hotwords=arguments.hotword,
                 response_format=arguments.format,
-                on_progress=call.progress().transfer("upload"),
+                on_progress=None if arguments.split else call.progress().transfer("upload"),
                 options=call.options,
             ),
         )
-        transcriptions = call.zai.audio.transcriptions
-
         # JSON and files are written when all of it is known, so there is nothing to stream.
         if arguments.stream and not (arguments.json or arguments.out):
-
-            async def show() -> None:
-                async with transcriptions.stream(**request) as stream:
-                    async for piece in stream.text:
-                        terminal.data(piece)
-                terminal.data("\n")
-
-            call.run(show())
+            call.run(show_transcription(call, request))
             return 0
-        heard = call.run(transcriptions.create(**request))
+        if arguments.split:
+            heard = hear_parts(call, request)
+        else:
+            heard = call.run(call.zai.audio.transcriptions.create(**request))
     said = heard.text
     if arguments.format == "verbose_json":
         # Who asks for times and language wants to see them, not the words alone.
         said = to_json(heard)
     call.answer(heard, said, arguments.out)
     return 0
+
+
+async def show_transcription(call: Invocation, request: TranscriptionParams) -> None:
+    """Print a text while it is written."""
+    stream: TranscriptionStream | LongTranscriptionStream
+    if call.arguments.split:
+        stream = call.zai.audio.transcriptions.stream(split="silence", **request)
+    else:
+        stream = call.zai.audio.transcriptions.stream(**request)
+    async with stream:
+        async for piece in stream.text:
+            call.terminal.data(piece)
+    call.terminal.data("\n")
+
+
+def hear_parts(call: Invocation, request: TranscriptionParams) -> Transcription:
+    """Return what is said in a recording of any length, and print what there is of it if it fails.
+
+    Raises:
+        TranscriptionIncompleteError: A part of it is missing.
+    """
+    progress = call.progress()
+
+    def on_part(part: TranscribedPart, seconds: float | None) -> None:
+        whole = "" if seconds is None else f" of {seconds:.0f}"
+        progress.show(f"heard: {part.end:.0f}{whole} s")
+
+    create = call.zai.audio.transcriptions.create
+    try:
+        return call.run(create(split="silence", on_part=on_part, **request))
+    except TranscriptionIncompleteError as error:
+        # Most of an hour is better than nothing of it.
+        if error.partial is not None:
+            call.answer(error.partial, error.partial.text, call.arguments.out)
+        raise

@@ -41,9 +41,10 @@
     │   ├── GenerationFailedError                 finish reason ``network_error``
     │   ├── RepetitionError                       the model went in circles; ``unit``
     │   ├── EmptyAnswerError                      reasoning only, or nothing at all
-    │   └── ToolCallError                         a tool call that cannot be used; ``raw``
-    │       ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
-    │       └── ToolCallMalformedError            ... because its arguments are no JSON object
+    │   ├── ToolCallError                         a tool call that cannot be used; ``raw``
+    │   │   ├── ToolCallIncompleteError           ... because it was cut; a StreamTruncatedError too
+    │   │   └── ToolCallMalformedError            ... because its arguments are no JSON object
+    │   └── TranscriptionIncompleteError          a part of a recording is missing; ``finished``
     ├── RunLimitError                             a run with tools went on for too long; ``state``
     ├── StructuredOutputError                     an answer does not fit its type; ``raw``
     ├── TaskError                                 about a task; ``task``
@@ -73,6 +74,7 @@ from zai_async.errors.generations import (
     ToolCallError,
     ToolCallIncompleteError,
     ToolCallMalformedError,
+    TranscriptionIncompleteError,
 )
 from zai_async.errors.http import HTTPAnswer
 from zai_async.errors.root import (
@@ -167,6 +169,7 @@ __all__ = [
     "ToolCallError",
     "ToolCallIncompleteError",
     "ToolCallMalformedError",
+    "TranscriptionIncompleteError",
     "TransportError",
     "ZaiError",
 ]

@@ -1,5 +1,6 @@
 """What was begun and came to no proper end: generations and tasks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from zai_async._codes import Kind, Outcome, Repeat
@@ -23,6 +24,7 @@ __all__ = [
     "ToolCallError",
     "ToolCallIncompleteError",
     "ToolCallMalformedError",
+    "TranscriptionIncompleteError",
 ]
 
 
@@ -116,6 +118,28 @@ class ToolCallIncompleteError(ToolCallError, StreamTruncatedError):
 
 class ToolCallMalformedError(ToolCallError):
     """The arguments of a tool call are not one JSON object."""
+
+
+class TranscriptionIncompleteError(IncompleteError):
+    """A part of a long recording was not transcribed, the one from ``start`` to ``end`` (seconds).
+
+    ``finished`` are the parts that were; give them to the next call, and it transcribes the others.
+    ``partial`` is what they say. The cause is what went wrong, and decides whether to try again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        start: float = 0.0,
+        end: float = 0.0,
+        finished: Sequence[Any] = (),
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.start = start
+        self.end = end
+        self.finished = list(finished)
 
 
 class RunLimitError(ZaiError):

@@ -18,6 +18,7 @@ __all__ = [
     "SpeechChunk",
     "SpeechDelta",
     "SpeechParams",
+    "TranscribedPart",
     "Transcription",
     "TranscriptionEvent",
     "TranscriptionParams",
@@ -85,6 +86,18 @@ class Transcription(Reply, kw_only=True):
     duration: float | None = None
     """Seconds of sound."""
     segments: list[TranscriptionSegment] = field(default_factory=list)
+
+
+class TranscribedPart(JSONObject, kw_only=True):
+    """A part of a long recording, and what is said in it."""
+
+    number: Count = 0
+    """0 for the first."""
+    start: float = 0.0
+    """Seconds from the beginning of the recording."""
+    end: float = 0.0
+    transcription: Transcription = field(default_factory=Transcription)
+    """Its times are those of the part."""
 
 
 class TranscriptionEvent(JSONObject, kw_only=True, gc=False):

@@ -1,8 +1,10 @@
 """``zai.images``, ``zai.videos``, ``zai.audio`` and ``zai.voices``."""
 
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, Unpack, overload
 
 from zai_async import _operations as ep
+from zai_async.errors import ConfigurationError
 from zai_async.models import (
     BinaryReply,
     ClonedVoice,
@@ -10,6 +12,7 @@ from zai_async.models import (
     ImageResult,
     ImagesResponse,
     SpeechParams,
+    TranscribedPart,
     Transcription,
     TranscriptionParams,
     Video,
@@ -20,12 +23,17 @@ from zai_async.models import (
     VoiceList,
     VoiceListParams,
 )
+from zai_async.models.files import FileInput
+from zai_async.recordings import LongTranscriptionStream, OnPart, Recording, transcribe
 from zai_async.resources.resource import Resource
 from zai_async.session import SessionManager
 from zai_async.streams import SpeechStream, TranscriptionStream
 from zai_async.tasks import IMAGES, VIDEOS, OnUpdate, Task, submit
 
 __all__ = ["AudioGroup", "Images", "Speech", "Transcriptions", "Videos", "Voices"]
+
+# The forms of answers that are text, or hold it.
+_JOINED: Final = ("json", "text", "verbose_json")
 
 
 class Images(Resource):
@@ -94,24 +102,102 @@ class Videos(Resource):
 class Transcriptions(Resource):
     """``zai.audio.transcriptions``."""
 
-    async def create(self, **params: Unpack[TranscriptionParams]) -> Transcription:
+    async def create(
+        self,
+        *,
+        split: Literal["silence"] | None = None,
+        finished: Sequence[TranscribedPart] = (),
+        on_part: OnPart | None = None,
+        **params: Unpack[TranscriptionParams],
+    ) -> Transcription:
         """Write down what is said in a WAV or MP3 of at most 30 seconds and 25 MB.
 
+        With ``split="silence"`` a recording of any length is cut in quiet moments, and its parts
+        are transcribed at the same time, as far as the limiter lets them. WAV is read by this
+        package, anything else by ffmpeg where it is installed. The result has the text of all
+        parts, and a segment for each with its times. ``on_part`` is called with each part, in
+        order, and with the seconds of the whole; a deadline holds for each part.
+
         Raises:
-            InvalidFileError: The file breaks one of these limits; nothing was sent.
+            InvalidFileError: The file breaks one of the limits, or cannot be split.
+            TranscriptionIncompleteError: A part of the recording failed; give its ``finished`` to
+                the next call, which goes on from there.
 
         Source: https://docs.z.ai/api-reference/audio/audio-transcriptions
         """
-        return await self._manager.call(ep.TRANSCRIPTION, params)
+        if split is None and not finished and on_part is None:
+            return await self._manager.call(ep.TRANSCRIPTION, params)
 
-    def stream(self, **params: Unpack[TranscriptionParams]) -> TranscriptionStream:
+        async def call(file: FileInput, number: int) -> Transcription:
+            return await self._manager.call(ep.TRANSCRIPTION, part_params(params, file, number))
+
+        return await transcribe(long_recording(split, params), call, finished, on_part)
+
+    @overload
+    def stream(
+        self, *, split: None = None, **params: Unpack[TranscriptionParams]
+    ) -> TranscriptionStream: ...
+
+    @overload
+    def stream(
+        self,
+        *,
+        split: Literal["silence"],
+        finished: Sequence[TranscribedPart] = (),
+        **params: Unpack[TranscriptionParams],
+    ) -> LongTranscriptionStream: ...
+
+    def stream(
+        self,
+        *,
+        split: Literal["silence"] | None = None,
+        finished: Sequence[TranscribedPart] = (),
+        **params: Unpack[TranscriptionParams],
+    ) -> TranscriptionStream | LongTranscriptionStream:
         """Write down what is said, and receive the text piece by piece.
 
-        Nothing is sent before the stream is entered with ``async with`` or read.
+        Nothing is sent before the stream is entered with ``async with`` or read. With
+        ``split="silence"`` it may be of any length, as for ``create``.
 
         Source: https://docs.z.ai/api-reference/audio/audio-transcriptions
         """
-        return TranscriptionStream(self._manager.begin(ep.TRANSCRIPTION_STREAM, params))
+        if split is None and not finished:
+            return TranscriptionStream(self._manager.begin(ep.TRANSCRIPTION_STREAM, params))
+
+        def begin(file: FileInput, number: int) -> TranscriptionStream:
+            part = part_params(params, file, number)
+            return TranscriptionStream(self._manager.begin(ep.TRANSCRIPTION_STREAM, part))
+
+        return LongTranscriptionStream(long_recording(split, params), begin, finished)
+
+
+def long_recording(split: str | None, params: TranscriptionParams) -> Recording:
+    """Return the recording that is to be split.
+
+    Raises:
+        ConfigurationError: The arguments do not go together.
+    """
+    if split != "silence":
+        raise ConfigurationError('split="silence" is the only way to split a recording')
+    file = params.get("file")
+    if file is None:
+        raise ConfigurationError("what is split must be given as a file")
+    if "on_progress" in params:
+        hint = "Parts are reported to on_part as they are done."
+        raise ConfigurationError("on_progress counts the bytes of a single request", hint=hint)
+    if params.get("response_format", "json") not in _JOINED:
+        hint = "Subtitles can be made of the segments of the result."
+        text = f"the parts of a recording can be joined from {', '.join(_JOINED)}"
+        raise ConfigurationError(text, hint=hint)
+    return Recording(file)
+
+
+def part_params(params: TranscriptionParams, file: FileInput, number: int) -> Mapping[str, object]:
+    """Return the parameters of the request for a part."""
+    part: dict[str, object] = {**params, "file": file}
+    if "request_id" in params:  # which is unique
+        part["request_id"] = f"{params['request_id']}-{number}"
+    return part
 
 
 class Speech(Resource):

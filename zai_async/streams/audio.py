@@ -1,7 +1,6 @@
 """Speech as it is spoken, and transcriptions as they are written down."""
 
 import os
-import struct
 from collections.abc import AsyncIterator
 from functools import partial
 from operator import attrgetter
@@ -14,10 +13,10 @@ from zai_async.streams.event_stream import EventStream
 from zai_async.streams.interfaces import StreamCall
 from zai_async.streams.reader import StreamReader
 from zai_async.streams.views import TextIterator, claim
+from zai_async.uploads.waves import WaveFormat
 
-__all__ = ["SpeechStream", "TranscriptionStream", "wav_header"]
+__all__ = ["SpeechStream", "TranscriptionStream"]
 
-_WIDTH: Final = 2  # 16 bit, mono
 # The length of a WAV whose end nobody knows yet.
 _ENDLESS: Final = 0xFFFFFFFF - 36
 
@@ -52,20 +51,14 @@ class SpeechStream(EventStream[bytes]):
         """
         size = 0
         async with OutputFile(file_path(path)) as file:
-            await file.write(wav_header(_ENDLESS, self.sample_rate))
+            await file.write(WaveFormat(self.sample_rate).header(_ENDLESS))
             async for piece in self:
                 await file.write(piece)
                 size += len(piece)
             # The length is known now, but a FIFO cannot go back to its beginning.
-            await file.overwrite(wav_header(size, self.sample_rate))
-        return size + len(wav_header(size, self.sample_rate))
-
-
-def wav_header(size: int, rate: int) -> bytes:
-    """Return the header of a WAV file with this many bytes of 16 bit mono sound."""
-    form = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
-    kind = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * _WIDTH, _WIDTH, 8 * _WIDTH)
-    return form + kind + struct.pack("<4sI", b"data", size)
+            header = WaveFormat(self.sample_rate).header(size)
+            await file.overwrite(header)
+        return size + len(header)
 
 
 class TranscriptionStream(EventStream[TranscriptionEvent]):
