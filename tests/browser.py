@@ -8,14 +8,14 @@ import itertools
 import shutil
 import subprocess
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -112,8 +112,8 @@ class Page:
 
 
 @asynccontextmanager
-async def chromium_page() -> AsyncIterator[Page]:
-    """Start Chromium with a new profile and give its only page."""
+async def chromium_tabs() -> AsyncIterator[Callable[[], Awaitable[Page]]]:
+    """Start Chromium with a new profile, and give what opens a tab of it."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(  # noqa: ASYNC220 - a test may wait
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -125,18 +125,30 @@ async def chromium_page() -> AsyncIterator[Page]:
                 assert process.poll() is None, "Chromium has died"
                 await asyncio.sleep(0.05)
             async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{port}/json/list") as targets,
+                AsyncExitStack() as stack,
+                aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
             ):
-                url = next(t["webSocketDebuggerUrl"] for t in await targets.json())
-                async with session.ws_connect(url, max_msg_size=0) as socket:
-                    yield Page(socket)
+
+                async def tab() -> Page:
+                    async with session.put("/json/new?about:blank") as target:
+                        url = (await target.json())["webSocketDebuggerUrl"]
+                    socket = session.ws_connect(url, max_msg_size=0)
+                    return Page(await stack.enter_async_context(socket))
+
+                yield tab
         finally:
             process.terminate()
             try:
                 process.wait()
             finally:
                 process.kill()
+
+
+@asynccontextmanager
+async def chromium_page() -> AsyncIterator[Page]:
+    """Start Chromium with a new profile and give a page of it."""
+    async with chromium_tabs() as tab:
+        yield await tab()
 
 
 def port_of(profile: Path) -> str:

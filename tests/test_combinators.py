@@ -163,6 +163,60 @@ async def test_steady_read_under_way_is_given_up_when_it_is_closed():
     assert len(asyncio.all_tasks()) == 1
 
 
+async def in_a_group(*items):
+    """Yield what was given from inside of a task group, which must be left where it was entered."""
+    async with asyncio.TaskGroup(), asyncio.timeout(1000):
+        for item in items:
+            yield item
+
+
+async def test_steady_iterator_reads_in_one_task():
+    assert await collected(SteadyIterator(in_a_group("a", "b"))) == (["a", "b"], None)
+
+
+async def test_steady_iterator_closes_in_the_task_that_read():
+    steady = SteadyIterator(in_a_group("a", "b"))
+    assert await anext(steady) == "a"
+    await steady.aclose()
+    assert await collected(steady) == ([], None)
+
+
+async def test_steady_iterator_that_nobody_has_read_can_be_closed():
+    steady = SteadyIterator(paced("a"))
+    await steady.aclose()
+    assert await collected(steady) == ([], None)
+
+
+async def test_steady_iterator_that_is_forgotten_leaves_no_task():
+    steady = SteadyIterator(paced("ab"))
+    assert await anext(steady) == "a"
+    del steady
+    gc.collect()
+    while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - nobody is left who could tell
+        await asyncio.sleep(0)
+
+
+async def test_waiting_for_an_item_of_what_is_closed_ends():
+    steady = SteadyIterator(paced("a", 1000))
+    waiting = asyncio.ensure_future(anext(steady))
+    await asyncio.sleep(0)
+    await steady.aclose()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+
+
+def test_steady_iterator_may_outlive_its_loop():
+    async def begun():
+        steady = SteadyIterator(paced("ab"))
+        assert await anext(steady) == "a"
+        return steady
+
+    steady = asyncio.run(begun())
+    assert steady._task.cancelled()
+    del steady
+    gc.collect()
+
+
 # Broadcasting
 
 

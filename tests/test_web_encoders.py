@@ -529,6 +529,10 @@ def test_the_room_imports_late_what_it_exports(name):
     assert getattr(web, name).__doc__ or name == "Protocol"
 
 
+def test_the_room_lists_what_it_exports():
+    assert {name for name in dir(web) if not name.startswith("__")} == set(web.__all__)
+
+
 def test_the_room_has_nothing_else():
     with pytest.raises(AttributeError, match=r"'zai_async\.web' has no attribute 'Rely'"):
         web.Rely  # noqa: B018

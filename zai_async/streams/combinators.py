@@ -27,36 +27,66 @@ T = TypeVar("T")
 
 
 class SteadyIterator(Generic[T]):
-    """Any iterator, so that a read that is cancelled does not end it, as it would a generator."""
+    """Any iterator, so that a read that is cancelled does not end it, as it would a generator.
+
+    It is read in one task, from its first item to its end: what a generator has entered, such as a
+    task group, it can leave only there.
+    """
 
     cancel_safe = True
 
     def __init__(self, source: AsyncIterable[T]) -> None:
         self._source = aiter(source)
-        self._read: asyncio.Task[T] | None = None
+        self._read: asyncio.Future[T] | None = None
+        self._reads: asyncio.Queue[asyncio.Future[T]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        if self._read is None:
-            # In a task of its own: who gives up waiting, as at a timeout, must not cancel the read
-            # under way, which would end the stream.
-            self._read = asyncio.ensure_future(self._step())
-        await asyncio.wait({self._read})
-        read, self._read = self._read, None
+        read = self._read
+        if read is None:
+            read = self._read = asyncio.get_running_loop().create_future()
+            self._reads.put_nowait(read)
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(_obey(self._reads, self._source))
+        # Who gives up waiting, as at a timeout, must not cancel the read under way, which would end
+        # the source.
+        await asyncio.wait({read})
+        self._read = None
         return read.result()
-
-    async def _step(self) -> T:
-        return await anext(self._source)
 
     async def aclose(self) -> None:
         """Give up the read under way and close the source."""
         read, self._read = self._read, None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
         if read is not None:
-            read.cancel()
-            await asyncio.wait({read})
+            read.cancel()  # of a task that had not begun
         await close(self._source)
+
+    def __del__(self) -> None:
+        if self._task is not None and not self._task.get_loop().is_closed():
+            self._task.cancel()
+
+
+async def _obey(reads: "asyncio.Queue[asyncio.Future[T]]", source: AsyncIterator[T]) -> None:
+    """Make one read after the other, for as long as the source has something."""
+    try:
+        while True:
+            read = await reads.get()
+            try:
+                read.set_result(await anext(source))
+            except Exception as error:  # noqa: BLE001 - raised where the item is awaited
+                return read.set_exception(error)
+            except BaseException:
+                read.cancel()
+                raise
+    except asyncio.CancelledError:
+        await close(source)
+        raise
 
 
 def steady(source: AsyncIterable[T]) -> AsyncIterator[T]:
@@ -248,6 +278,7 @@ class BroadcastReader(Generic[T]):
         shared.readers.discard(self)
         shared.trim()
         if not shared.readers:
+            await close(shared.items)
             await close(shared.source)
 
     def __del__(self) -> None:

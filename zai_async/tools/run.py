@@ -168,9 +168,11 @@ class ToolRun:
         group = cast("TaskGroup", self._group)
         # Tools that still run belong to nobody once the context is left.
         group.cancel_scope.cancel()
-        # What has been raised inside is not wrapped in a group of one.
-        await group.__aexit__(None, None, None)
-        await self._generator.aclose()
+        try:
+            # What has been raised inside is not wrapped in a group of one.
+            await group.__aexit__(None, None, None)
+        finally:
+            await self._generator.aclose()
 
     # The rounds.
 

@@ -1,6 +1,7 @@
 """What is relayed: the events of any stream of ours, or what a server makes of them."""
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Any, TypeAlias
 
 import anyio
@@ -9,12 +10,13 @@ from zai_async._protocol.events import Finished, TextDelta
 from zai_async.models import ChatCompletion
 from zai_async.streams import ChatStream, EventStream, SpeechStream
 from zai_async.streams.combinators import SteadyIterator, close, steady
+from zai_async.tools import RoundStarted, ToolRun
 from zai_async.web.parts import RelayedEvent
 
 __all__ = ["AnswerSource", "Relayable", "head_of"]
 
-Relayable: TypeAlias = EventStream[Any] | AsyncIterable[RelayedEvent | str]
-"""A stream of ours, anything with ``events``, or an iterator of events, parts and texts."""
+Relayable: TypeAlias = EventStream[Any] | ToolRun | AsyncIterable[RelayedEvent | str]
+"""A stream or a run of tools of ours, or an iterator of events, of parts and of texts."""
 
 
 class AnswerSource:
@@ -25,27 +27,28 @@ class AnswerSource:
     def __init__(self, answer: Relayable) -> None:
         untyped: Any = answer
         self._answer = untyped
-        self._ahead: list[RelayedEvent] = []
+        self._ahead: deque[RelayedEvent] = deque()
         self._events: AsyncIterator[RelayedEvent]
-        if hasattr(answer, "events"):  # of a stream, of a run of tools, of a class of one's own
-            self._events = steady(untyped.events)
+        if hasattr(answer, "events") and not isinstance(answer, ToolRun):
+            self._events = steady(untyped.events)  # of a stream, of a class of one's own
         elif isinstance(answer, SpeechStream):
             raise TypeError("speech has no text to relay")
         else:
-            # An answer that has only text gets an end that says how it ended.
-            self._events = SteadyIterator(_with_end(untyped, isinstance(answer, EventStream)))
+            self._events = SteadyIterator(_events_of(untyped))
 
     def __aiter__(self) -> AsyncIterator[RelayedEvent]:
         return self
 
     async def __anext__(self) -> RelayedEvent:
-        return self._ahead.pop() if self._ahead else await anext(self._events)
+        return self._ahead.popleft() if self._ahead else await anext(self._events)
 
     @property
     def has_begun(self) -> bool:
         """Whether there is content to be sent at once."""
         timing = getattr(self._answer, "timing", None)
-        return bool(self._ahead) or (timing is not None and timing.first_token is not None)
+        # A round begins before the model is asked.
+        said = any(not isinstance(event, RoundStarted) for event in self._ahead)
+        return said or (timing is not None and timing.first_token is not None)
 
     @property
     def request_id(self) -> str | None:
@@ -60,10 +63,10 @@ class AnswerSource:
             await prime(seconds)
             return
         with anyio.move_on_after(seconds):
-            try:
-                self._ahead.append(await anext(self._events))
-            except StopAsyncIteration:
-                return
+            async for event in self._events:
+                self._ahead.append(event)
+                if self.has_begun:
+                    return
 
     async def aclose(self) -> None:
         """Close the answer, whatever the server does with what is left of the response."""
@@ -76,14 +79,23 @@ def head_of(answer: Relayable) -> ChatCompletion | None:
     return answer.snapshot if isinstance(answer, ChatStream) else None
 
 
-async def _with_end(answer: Any, is_stream: bool) -> AsyncIterator[RelayedEvent]:
-    """Yield texts as events, and at their end an event that says so.
+async def _events_of(answer: Any) -> AsyncGenerator[RelayedEvent, None]:
+    """Yield the events of a run, or what an iterator yields, and behind texts an end that says so.
 
     Events of a caller have an end of their own, or were cut.
     """
-    is_text = is_stream
-    async for item in answer.text if is_stream else answer:
-        is_text = isinstance(item, str)
-        yield TextDelta(item) if is_text else item
+    if isinstance(answer, ToolRun):
+        async with answer:
+            async for event in answer.events:
+                yield event
+        return
+    is_text = isinstance(answer, EventStream)
+    items = aiter(answer.text if is_text else answer)
+    try:
+        async for item in items:
+            is_text = isinstance(item, str)
+            yield TextDelta(item) if is_text else item
+    finally:
+        await close(items)
     if is_text:
         yield Finished(getattr(answer, "outcome", None) or "completed", "stop", ChatCompletion())

@@ -8,6 +8,8 @@ What its readers (npm ``ai`` 6 and 7) do with a stream decides about the order h
 * Nothing is read behind ``error``: open parts are closed and the usage is sent before it.
 * ``start`` puts an empty message on the page, so it is not sent before the model's first event.
 * ``finish-step`` forgets the open parts, so each one is ended before it.
+* A page looks at the last step to see whether all calls have their results or approvals, so these
+  belong to the step of their call, which stays open until the model goes on.
 * An absent field must be absent; ``null`` ends the reading, and so does a part that is unknown.
 """
 
@@ -71,7 +73,8 @@ class UIMessageEncoder(AnswerEncoder):
     Args:
         message_id: The id of the message on the page; a replay must repeat it, and an answer that
             goes on after a tool of the page takes that of the message it goes on with.
-        server_tools: The names of the tools that the server runs itself; the page runs others.
+        server_tools: The names of the tools that the server runs itself; the page runs others. All
+            those of a run with tools are the server's.
         reasoning: Whether the page sees what the model thinks.
     """
 
@@ -88,6 +91,7 @@ class UIMessageEncoder(AnswerEncoder):
         super().__init__()
         self.message_id = message_id or f"msg-{uuid4().hex}"
         self._server_tools = server_tools
+        self._runs_tools = False
         self._reasoning = reasoning
         self._usage: Usage | None = None
         self._numbers = itertools.count(1)
@@ -138,14 +142,18 @@ class UIMessageEncoder(AnswerEncoder):
             return b"%b%b%b}\n\n" % (before, self._prefix, _json(event.text))
         if isinstance(event, Usage | RoundStarted | ToolStarted):
             self._usage = event if isinstance(event, Usage) else self._usage
+            # A run makes all calls of its answers, or tells the model why it has not.
+            self._runs_tools = self._runs_tools or isinstance(event, RoundStarted)
             return b""
         if isinstance(event, Finished):
             self.finished = event
             self._usage = _known(event.completion) or self._usage
-            return self._end_step()
+            return self._close(None)
         if isinstance(event, RunFinished):
             return self._end_run(event)
-        return self._enter_step() + b"".join(map(data_frame, self._parts_of(event)))
+        is_addition = isinstance(event, RelayPart | DataPart | ToolProgress | ToolFinished)
+        begun = self._enter_step(is_addition=is_addition)
+        return begun + b"".join(map(data_frame, self._parts_of(event)))
 
     def _parts_of(self, event: RelayedEvent) -> Iterator[dict[str, Any] | RelayPart]:
         """Yield the parts of every event that is not a piece of text."""
@@ -187,7 +195,8 @@ class UIMessageEncoder(AnswerEncoder):
     def _named(self, id: str, name: str) -> dict[str, Any]:
         """Name a tool call, and say who runs it: a page runs every tool that is not marked."""
         call: dict[str, Any] = {"toolCallId": id, "toolName": name}
-        return {**call, "providerExecuted": True} if name in self._server_tools else call
+        ours = self._runs_tools or name in self._server_tools
+        return {**call, "providerExecuted": True} if ours else call
 
     def _whole_call(self, call: ToolCall) -> dict[str, Any]:
         # By its id, as numbers are given anew in each round of a run.
@@ -228,34 +237,39 @@ class UIMessageEncoder(AnswerEncoder):
             (part, name), self._open = self._open, None
             yield {"type": f"{part}-end", "id": name}
 
-    def _enter_step(self) -> bytes:
-        """Begin the message, and a step of it, where that has not happened."""
-        begun = b""
+    def _enter_step(self, *, is_addition: bool = False) -> bytes:
+        """Begin the message, and a step of it, where that has not happened.
+
+        What is no word of the model's is added to the step that is open, even if it is finished.
+        """
+        begun = b"" if is_addition or self.finished is None else self._end_step()
         if not self._started:
             self._started = True
-            begun = data_frame({"type": "start", "messageId": self.message_id})
+            begun += data_frame({"type": "start", "messageId": self.message_id})
         if not self._in_step:
             self._in_step, self.finished = True, None
             begun += data_frame({"type": "start-step"})
         return begun
+
+    def _close(self, error: ZaiError | None) -> bytes:
+        """End what is open in the step."""
+        return b"".join(map(data_frame, [*self._close_text(), *self._drop_calls(error)]))
 
     def _end_step(self, error: ZaiError | None = None) -> bytes:
         """End what is open, and with it the step."""
         if not self._in_step:
             return b""
         self._in_step = False
-        ends = [*self._close_text(), *self._drop_calls(error), {"type": "finish-step"}]
-        return b"".join(map(data_frame, ends))
+        return self._close(error) + data_frame({"type": "finish-step"})
 
     def _end_run(self, run: RunFinished) -> bytes:
         """Ask for what a run with tools waits for, and end what its tools have told."""
         asks = [ToolApprovalRequest(call.id, call.id) for call in run.pending]
-        asked = self._enter_step() + b"".join(map(data_frame, asks)) if asks else b""
+        asked = b"".join(map(self.encode, asks))
         self._usage = run.usage if run.usage.total_tokens else self._usage
-        ended = asked + self._end_step()
         outcome: Outcome = "tool_calls" if run.outcome == "pending" else run.outcome
         self.finished = Finished(outcome, run.completion.finish_reason, run.completion)
-        return ended
+        return asked + self._close(None)
 
     def _metadata(self) -> dict[str, Any]:
         usage = self._usage
@@ -272,7 +286,8 @@ class UIMessageEncoder(AnswerEncoder):
 
     def _finish(self, finished: Finished) -> bytes:
         reason = _REASONS.get(finished.outcome, "other")
-        begun = b"" if self._started else self._enter_step() + self._end_step()
+        begun = b"" if self._started else self._enter_step()
+        begun += self._end_step()
         end = data_frame({"type": "finish", "finishReason": reason, **self._metadata()})
         return begun + end + DONE
 
