@@ -68,6 +68,7 @@ class SteadyIterator(Generic[T]):
         await close(self._source)
 
     def __del__(self) -> None:
+        # Forgotten without having been closed: the task would wait for ever.
         if self._task is not None and not self._task.get_loop().is_closed():
             self._task.cancel()
 
@@ -85,6 +86,7 @@ async def _obey(reads: "asyncio.Queue[asyncio.Future[T]]", source: AsyncIterator
                 read.cancel()
                 raise
     except asyncio.CancelledError:
+        # Here and not in the task of who closes it: a generator leaves its scopes on its way out.
         await close(source)
         raise
 

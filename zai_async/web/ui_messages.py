@@ -242,6 +242,7 @@ class UIMessageEncoder(AnswerEncoder):
 
         What is no word of the model's is added to the step that is open, even if it is finished.
         """
+        # A result or a request for approval in a step of its own would be looked for in vain.
         begun = b"" if is_addition or self.finished is None else self._end_step()
         if not self._started:
             self._started = True
