@@ -85,7 +85,7 @@ async def _events_of(answer: Any) -> AsyncGenerator[RelayedEvent, None]:
     Events of a caller have an end of their own, or were cut.
     """
     if isinstance(answer, ToolRun):
-        # Entered here, where it is left as well: a group of tasks belongs to the task that began it.
+        # Entered here, where it is left as well: a group of tasks belongs to one task.
         async with answer:
             async for event in answer.events:
                 yield event
