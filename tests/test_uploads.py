@@ -8,7 +8,7 @@ import itertools
 import json
 import struct
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
+from tempfile import NamedTemporaryFile, SpooledTemporaryFile
 
 import anyio
 import pytest
@@ -78,6 +78,8 @@ async def sent(body):
         (wav(0), "audio/wav"),
         (b"ID3\x04", "audio/mpeg"),
         (b"\xff\xfb\x90", "audio/mpeg"),
+        (b"\xff\xf3\x90", "audio/mpeg"),
+        (b"\xff\xf2\x90", "audio/mpeg"),
         (b"\0\0\0\x18ftypmp42", "video/mp4"),
         (b"\0\0\0\x14ftypqt  ", "video/quicktime"),
         (b"\x1aE\xdf\xa3", "video/x-matroska"),
@@ -171,6 +173,14 @@ async def test_an_upload_of_a_web_server_is_measured_and_sent_again(rolled):
             assert b"".join([piece async for piece in source.pieces(999)]) == data
 
 
+def test_what_only_resembles_an_upload_is_a_file(tmp_path):
+    with NamedTemporaryFile(suffix=".bin", dir=tmp_path) as file:  # it has a file, and no filename
+        assert open_source(file).name.endswith(".bin")
+    named = io.BytesIO(b"x")
+    named.filename = "no file inside"
+    assert open_source(named).name == "file"
+
+
 def test_an_upload_without_a_name_has_that_of_any_file():
     assert open_source(UploadFile(io.BytesIO(b"x"))).name == "file"
 
@@ -244,20 +254,31 @@ async def test_a_path_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limits", "data", "limit"),
+    ("limits", "data", "limit", "text"),
     [
-        (FileLimits(types=("audio/wav",)), PNG, "type"),
-        (FileLimits(types=("audio/wav",)), b"text", "type"),
-        (FileLimits(max_bytes=10), PNG, "size"),
-        (FileLimits(), b"", "size"),
-        (FileLimits(max_seconds=1), wav(1.5), "duration"),
+        (
+            {"types": ("audio/wav", "audio/mpeg")},
+            PNG,
+            "type",
+            "image/png; accepted: audio/wav, aud",
+        ),
+        ({"types": ("audio/wav",)}, b"text", "type", "a.bin is of an unknown type; accepted: audi"),
+        ({"max_bytes": 2**20}, bytes(3 * 2**19), "size", "a.bin has 1.5 MiB; at most 1 MiB"),
+        ({}, b"", "size", "a.bin is empty"),
+        ({"max_seconds": 1}, wav(1.5), "duration", "a.bin plays 1.5 s; at most 1 s"),
     ],
 )
-async def test_what_breaks_a_limit_is_refused_before_anything_is_sent(limits, data, limit):
-    with pytest.raises(InvalidFileError) as caught:
-        await MultipartBody({}, ("file", ("a.bin", data)), limits).prepare()
+async def test_what_breaks_a_limit_is_refused_before_anything_is_sent(limits, data, limit, text):
+    with pytest.raises(InvalidFileError, match=text) as caught:
+        await MultipartBody({}, ("file", ("a.bin", data)), FileLimits(**limits)).prepare()
     assert caught.value.limit == limit
-    assert "a.bin" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "data"), [({"max_bytes": 10}, bytes(10)), ({"max_seconds": 1}, wav(1))]
+)
+async def test_what_is_just_within_a_limit_is_sent(limits, data):
+    assert data in await sent(MultipartBody({}, ("file", data), FileLimits(**limits)))
 
 
 async def test_pieces_of_unknown_length_are_counted_while_they_are_sent():
@@ -472,6 +493,10 @@ async def test_progress_is_reported():
         assert seen[-1] == (len(data), len(data)) == (body.size, body.size)
         assert [count for count, _ in seen] == sorted(count for count, _ in seen)
         assert len(seen) == 5
+    seen.clear()
+    value = {"image": Media(PNG)}
+    data = await sent(JSONBody(encode(value), list(find(value)), later))
+    assert seen[-1] == (len(data), len(data))
 
 
 # Media in JSON.
