@@ -136,6 +136,18 @@ async def test_a_name_of_the_caller_may_be_as_long_as_any(tmp_path, name):
     assert path.name == name
 
 
+@pytest.mark.parametrize(
+    ("told", "cut"),
+    [
+        ("x" * 300 + ".mp4", "x" * 196 + ".mp4"),
+        ("x" * 300 + "." + "y" * 50, "x" * 159 + "." + "y" * 40),
+    ],
+)
+def test_a_name_has_two_hundred_bytes_at_most(told, cut):
+    assert file_name("", {"Content-Disposition": f"attachment; filename={told}"}) == cut
+    assert len(cut) == 200
+
+
 async def test_a_long_name_of_the_server_is_cut(tmp_path):
     name = "%E5%9B%BE" * 100 + ".png"
     field = f"attachment; filename*=UTF-8''{name}"

@@ -458,12 +458,13 @@ def test_an_outer_scope_is_not_a_timeout_of_the_task():
 def test_updates_are_every_answer_and_end_with_the_result():
     async def work(zai):
         task = zai.videos.task("t-1")
-        seen = [update.task_status async for update in task.updates()]
+        seen = [(update.task_status, task.status) async for update in task.updates()]
         again = [update.url async for update in task.updates()]
         return seen, again, task.result().url, await task.fetch() is await task.wait()
 
     result, wire = played(work, RUNNING, LOST, RUNNING, DONE)
-    assert result == (["PROCESSING", "PROCESSING", "SUCCESS"], [URL], URL, True)
+    told = ["PROCESSING", "PROCESSING", "SUCCESS"]
+    assert result == ([(status, status) for status in told], [URL], URL, True)
     assert len(wire.requests) == 4
 
 
@@ -768,12 +769,13 @@ def test_whatever_happens_there_is_one_end_and_one_submission(polls, chance):
     assert all(gap >= 5 for gap in gaps)
 
 
+@pytest.mark.parametrize("seconds", [-1, -0.1, math.nan, True, "1"])
 @pytest.mark.parametrize("limit", ["interval", "max_poll_failure"])
-def test_updates_at_impossible_times_are_refused_before_anything_is_sent(limit):
+def test_updates_at_impossible_times_are_refused_before_anything_is_sent(limit, seconds):
     async def work(zai):
         task = zai.videos.task("t-1")
         with pytest.raises(ConfigurationError, match=limit):
-            task.updates(**{limit: -1})
+            task.updates(**{limit: seconds})
 
     _, wire = played(work)
     assert wire.requests == []

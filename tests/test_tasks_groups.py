@@ -158,8 +158,8 @@ def test_whoever_leaves_early_leaves_nothing_running(how):
     async def work(zai):
         completed = as_completed(films(zai, range(1, 6)))
         if how == "async with":
-            async with completed:
-                await anext(completed)
+            async with completed as entered:
+                assert await anext(entered) is not None
         else:
             await anext(completed)
         if how == "aclose":
