@@ -90,6 +90,8 @@ async def test_a_directory_is_made_if_it_is_named_as_one(tmp_path):
     path, _ = await fetch(tmp_path, data(), to=f"{tmp_path}/new/deep/")
     assert path == tmp_path / "new" / "deep" / "film.mp4"
     assert path.is_file()
+    path, _ = await fetch(tmp_path, data(), to=f"{tmp_path}/new/deep/")
+    assert path == tmp_path / "new" / "deep" / "film-2.mp4"
 
 
 async def test_a_file_that_the_caller_names_is_replaced(tmp_path):
@@ -237,12 +239,15 @@ async def test_redirects_in_circles_come_to_an_end(tmp_path):
         (data(status=503), True),
         (data(status=206), False),
         (FakeReply(status=302), False),
+        (data(status=499), False),
+        (data(status=500), True),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 async def test_something_else_than_the_file_is_refused(tmp_path, reply, retryable):
     error = await refused(tmp_path, ResponseError, reply)
     assert (error.status_code, error.retryable) == (reply.status, retryable)
+    assert bool(error.hint) is (reply.status < 500)  # a busy storage says nothing about the address
 
 
 # How much

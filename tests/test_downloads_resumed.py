@@ -236,10 +236,12 @@ async def test_over_sockets_a_cut_file_is_completed(tmp_path):
         ("https://h/pic.png", "application/json", b'{"error": "expired"}'),
         ("https://h/pic.png", "text/xml", b"<Error>"),
         ("https://h/song.mp3", "text/plain", b"expired"),
+        ("https://h/song.mp3", "text/plain", b""),
     ],
 )
 async def test_a_page_is_not_saved_as_a_file(tmp_path, url, kind, body):
-    reply = FakeReply(headers={"Content-Type": kind} if kind else {}, steps=(body,))
+    steps = (body,) if body else ()
+    reply = FakeReply(headers={"Content-Type": kind} if kind else {}, steps=steps)
     error = await refused(tmp_path, ResponseError, reply, url=url)
     assert "page" in error.message
 
