@@ -1,9 +1,10 @@
 """Faults put in on purpose, and what finds them: ``python -m tests.mutants``.
 
 Each mutant is a copy of the project with one change at a place drawn by chance: a comparison turned
-round, an operator exchanged, a number off by one, a statement left out. The tests of its room are
-run with the usual sample of cases; what survives them is run with all cases, too. A mutant that
-only the thorough run kills is a fault that ``make test`` would let through, and the command fails.
+round, an operator exchanged, a number off by one, an answer not returned, a statement left out. The
+tests of its room are run with the usual sample of cases; what survives them is run with all cases,
+too. A mutant that only the thorough run kills is a fault that ``make test`` would let through, and
+the command fails.
 
 Equal seeds draw equal places as long as the room stays as it is. Survivors are to be read: some
 mean the same as the code, some show a test that is missing.
@@ -36,18 +37,23 @@ SECONDS: Final = 1800
 
 # What is quick and near comes first, since the first failure ends the run.
 ROOMS: Final = {
-    "_protocol": ["sse", "salvage", "halves", "accumulator", "decoder*", "chat_stream", "stream*"],
+    "_protocol": [
+        *("sse", "salvage", "surrogates", "repetition", "judge", "accumulator", "decoders"),
+        *("chat_*", "stream*", "other_streams"),
+    ],
     "_transport": ["transport*", "tls", "network", "fake_transport", "sessions"],
     "_wire": ["wire*", "time_hints", "codes", "jwt", "errors", "operations", "gateways"],
+    "batch": ["batch*"],
     "downloads": ["download*", "drain"],
-    "limiter": ["limiter*", "limits", "gate", "coordination", "quota"],
+    "limiter": ["limit*", "gate", "priority", "coordination", "quota"],
     "session": [
         *("call*", "retr*", "sessions", "hooks", "record", "watchdog", "gate", "drain", "quota"),
-        *("limits", "coordination", "stepping", "stream_clocks", "stream_lifetime"),
+        *("limits", "priority", "coordination", "several_keys", "patience", "stepping"),
+        *("stream_clocks", "stream_lifetime", "stream_permits"),
     ],
-    "streams": ["accumulator", "chat_stream", "stream*", "other_streams", "salvage", "halves"],
+    "streams": ["accumulator", "chat_*", "stream*", "other_streams", "combinators", "salvage"],
     "tasks": ["tasks*", "models_tasks"],
-    "uploads": ["upload*", "resources"],
+    "uploads": ["upload*", "call_uploads", "files", "resources"],
 }
 
 OPPOSITE: Final = {
@@ -100,7 +106,16 @@ def changed(node: ast.AST) -> Iterator[ast.AST | None]:
             yield ast.Constant(not node.value)
         case ast.Constant(value=int() | float()):
             yield ast.Constant(node.value + 1)
-        case ast.Expr(value=ast.Call() | ast.Await()) | ast.AugAssign():
+        case ast.Break() | ast.Continue():
+            yield ast.Continue() if isinstance(node, ast.Break) else ast.Break()
+        case ast.Return(value=ast.expr()):
+            yield ast.Return(ast.Constant(None))
+        case (
+            ast.Expr(value=ast.Call() | ast.Await())
+            | ast.Assign(targets=[ast.Attribute()])
+            | ast.AugAssign()
+            | ast.Delete()
+        ):
             yield None
 
 
@@ -131,7 +146,9 @@ def mutants_of(room: str, path: Path) -> Iterator[Mutant]:
             if (begin, end) in seen:
                 continue
             seen.add((begin, end))
-            after = "pass" if other is None else f"({ast.unparse(other)})"
+            after = "pass" if other is None else ast.unparse(other)
+            if isinstance(other, ast.expr):
+                after = f"({after})"
             source = text.encode()[:begin] + after.encode() + text.encode()[end:]
             before = " ".join(text.encode()[begin:end].decode().split())
             yield Mutant(room, path, node.lineno, before, after if other else "", source.decode())

@@ -14,6 +14,9 @@ def grows(value: int = 3) -> bool:
     """Five is 5."""
     value += 1
     print("é", value)
+    for self in ():
+        self.value = value
+        break
     return not value < LIMIT or value - 1 == 2
 '''
 
@@ -31,6 +34,9 @@ def test_what_is_executed_is_changed_in_one_place(tmp_path, monkeypatch):
         "value < LIMIT -> (value <= LIMIT)",
         "value - 1 == 2 -> (value - 1 != 2)",
         "value - 1 -> (value + 1)",
+        "self.value = value -> left out",
+        "break -> continue",
+        "return not value < LIMIT or value - 1 == 2 -> return None",
         "1 -> (2)",
         "2 -> (3)",
     }
@@ -47,4 +53,5 @@ def test_every_room_has_places_to_change_and_tests(room):
     assert len(found) == 5
     assert found == drawn(room, 5, seed=1) != drawn(room, 5, seed=2)
     assert all(each.path.is_relative_to(ROOT / "zai_async") for each in found)
-    assert suite_of(room)
+    assert all(list(ROOT.glob(f"tests/test_{pattern}.py")) for pattern in ROOMS[room])
+    assert len(suite_of(room)) >= 3
