@@ -12,13 +12,21 @@ from tests.calls import ASK, BODY, KEY, ask, client
 from tests.fault_server import FaultServer, Proxy, answer
 from zai_async import AsyncZai, CallOptions, ConfigurationError, Timeout, ZaiError
 from zai_async._transport import _direct, _internals
+from zai_async.models import VideoFile
 from zai_async.web import sse_response
 
 sentry_sdk = pytest.importorskip("sentry_sdk")
 
 PASSWORD = "proxy-canary-0123456789"
 HEADER = "header-canary-0123456789"
-SECRETS = {"key": KEY, "half a key": KEY.partition(".")[2], "proxy": PASSWORD, "header": HEADER}
+SIGNATURE = "signature-canary-0123456789"
+SECRETS = {
+    "key": KEY,
+    "half a key": KEY.partition(".")[2],
+    "proxy": PASSWORD,
+    "header": HEADER,
+    "signed address": SIGNATURE,
+}
 OK = answer(BODY)
 
 
@@ -272,6 +280,50 @@ async def test_every_way_to_call(work, script, events, tmp_path):
     async with FaultServer(script, script, script) as server, hidden(server.url) as zai:
         error = await failure(work(zai, server.url, tmp_path))
     assert isinstance(error, ZaiError | RuntimeError)
+    assert_nothing_told(error, events)
+
+
+def broken_watcher(received, size):
+    raise RuntimeError("the watcher is broken")
+
+
+FILM = answer(b"film").replace(b"application/json", b"video/mp4")
+PAGE = answer(b"<html>").replace(b"application/json", b"text/html")
+AWAY = answer(b"", f"Location: /b.mp4?Signature={SIGNATURE}", status="302 Found")
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        (["rst"], {}),
+        ([OK[:-5], "fin"], {}),
+        ([AWAY, "rst"], {}),
+        ([AWAY], {}),
+        ([PAGE], {}),
+        ([answer(b"", status="403 Expired")], {}),
+        ([FILM], {"max_bytes": 1}),
+        ([FILM], {"on_progress": broken_watcher}),
+        ([FILM], {"allow": lambda *_: 1 / 0}),
+        (["hang"], {}),
+        (["cancel"], {}),
+        ([FILM], {"to": "nowhere/a.mp4"}),
+    ],
+    ids=lambda value: next(iter(value), "") if isinstance(value, dict) else None,
+)
+async def test_a_signed_address(script, options, events, tmp_path):
+    """Whoever has it has the film, until it expires."""
+    cancels, options = script == ["cancel"], {"to": "a.mp4", **options}
+    options["to"] = tmp_path / options["to"]
+    async with FaultServer(["hang"] if cancels else script) as server, hidden(server.url) as zai:
+        film = VideoFile(url=f"http://127.0.0.1:{server.port}/a.mp4?Signature={SIGNATURE}")
+        vars(film)["downloader"] = zai.download
+        task = asyncio.ensure_future(film.download(**options))
+        if cancels:
+            await server.arrived.wait()
+            task.cancel()
+        error = await failure(task)
+    if "on_progress" in options:  # where it comes from is told all the same
+        assert "broken_watcher" in "".join(traceback.format_exception(error))
     assert_nothing_told(error, events)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "printable",
     "redact",
     "shown_fields",
+    "without_frames",
 ]
 
 MASK = "**********"
@@ -156,6 +157,28 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Escape what would steer a terminal, or begin another line of a log."""
     return _NOT_ONE_LINE.sub(_escaped, text)
+
+
+def without_frames(error: BaseException, *packages: str) -> BaseException:
+    """Return an exception with the frames below the last one of these packages only.
+
+    Whoever they have called sees where it failed; trackers of errors see none of their variables.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += [each.__cause__, each.__context__]
+        kept = trace = each.__traceback__
+        while trace is not None:
+            name, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+            if name.startswith(packages):
+                kept = trace
+        each.__traceback__ = kept
+    return error
 
 
 def _escaped(found: re.Match[str]) -> str:

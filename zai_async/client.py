@@ -276,7 +276,8 @@ class AsyncZai(Resources):
             TransportError: The connection failed or broke.
             OSError: The file cannot be written.
         """
-        return await self._manager.download(url, to, **options)
+        work, url = self._manager.download(url, to, **options), ""  # as there, in no frame
+        return await work
 
     async def request(
         self,

@@ -10,12 +10,12 @@ import os
 import re
 import socket
 import ssl
-from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from zai_async._secrets import without_frames
 from zai_async.errors import (
     ConnectError,
     ConnectionLostError,
@@ -119,7 +119,7 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
     if own is not None:
         # The body could not be made: nothing is wrong with the network. The frames of who made
         # it help; those of aiohttp, which called it, come first and do not.
-        return own.with_traceback(below_aiohttp(own.__traceback__))
+        return without_frames(own, "aiohttp.", "zai_async._transport.")
     if type(error).__module__.partition(".")[0] in _SOCKS_PACKAGES:
         return ProxyError(f"the proxy failed: {error}")
     if isinstance(error, AIOHTTP_ERRORS):
@@ -133,17 +133,6 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
         error.add_note(f"raised in {code.co_qualname}, {code.co_filename}:{trace.tb_lineno}")
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
-
-
-def below_aiohttp(trace: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that was raised by what aiohttp had called."""
-    frames: list[TracebackType] = []
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    names = [frame.tb_frame.f_globals.get("__name__", "") for frame in frames]
-    foreign = [place for place, name in enumerate(names) if name.startswith("aiohttp.")]
-    return frames[foreign[-1] + 1] if foreign and foreign[-1] + 1 < len(frames) else None
 
 
 def system_error(error: BaseException) -> OSError | None:

@@ -159,4 +159,6 @@ class Downloadable:
             raise ConfigurationError("a copy has no connection: use zai.download(answer.url, to)")
         if not self.url:
             raise ConfigurationError("there is nothing to download: the answer names no address")
-        return await fetch(self.url, to, **options)
+        work = fetch(self.url, to, **options)
+        del self  # a traceback would show it, and with it an address that may be signed
+        return await work

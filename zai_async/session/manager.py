@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar, Unpack, cast
 from weakref import finalize
 
 from zai_async._clock import Clock
+from zai_async._secrets import Secret, without_frames
 from zai_async._threads import call_in, outside_asyncio, running_loop
 from zai_async._transport import Response, Transport
 from zai_async._wire import (
@@ -313,6 +314,8 @@ class SessionManager:
         self, url: str, to: str | os.PathLike[str], **options: Unpack[DownloadOptions]
     ) -> Path:
         """Fetch a file from anywhere, with no key."""
+        # Whoever has a signed address has the file: no frame of a traceback shows it.
+        address, url = Secret(url), ""
         # No call of the platform, but a drain waits for it, and ends it, like one.
         in_flight = InFlightCall(self.sessions.calls)
         in_flight.register()
@@ -321,7 +324,7 @@ class SessionManager:
             with in_flight:
                 return await download(
                     transport,
-                    url,
+                    address.reveal(),
                     to,
                     timeout=timeout,
                     policy=self.settings.retry,
@@ -329,8 +332,14 @@ class SessionManager:
                     **options,
                 )
             raise ClientDrainingError("the client was drained before the file was whole")
+        except BaseException as error:  # noqa: BLE001 - its frames hold the address, whatever it is
+            failure = without_frames(error, "zai_async.", "aiohttp.")
         finally:
             in_flight.leave()
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback leads to this frame
 
     @property
     def clock(self) -> Clock:
