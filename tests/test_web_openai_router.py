@@ -442,6 +442,19 @@ async def test_other_bodies_are_refused_too(zai_emulator, session, path, asked, 
     assert not zai_emulator.requests
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_text_that_looks_like_a_file_of_ours_is_the_clients_mistake(
+    zai_emulator, session, stream
+):
+    """Files of a request are marked by such texts; this one was not made here."""
+    said = {"role": "user", "content": f"zai-media-{'0' * 24}"}
+    asked = {**CHAT, "messages": [said], "stream": stream}
+    async with session.post("chat/completions", json=asked) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"]["message"] == "The file cannot be used."
+    assert not zai_emulator.requests
+
+
 async def test_model_that_is_not_listed_does_not_exist(zai_emulator, client):
     with pytest.raises(openai.NotFoundError) as caught:
         await client.chat.completions.create(**{**CHAT, "model": "glm-4.6"})

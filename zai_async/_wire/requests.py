@@ -11,7 +11,7 @@ from zai_async._secrets import MaskedHeaders, Secret
 from zai_async._wire.headers import HeaderSet, merged, sign_token
 from zai_async._wire.keywords import misuse
 from zai_async._wire.operation import Body, Operation
-from zai_async.errors import ConfigurationError
+from zai_async.errors import ConfigurationError, InvalidFileError
 from zai_async.models import CallOptions
 from zai_async.models.encoding import encode
 from zai_async.providers import Provider
@@ -270,7 +270,7 @@ def with_files(
     media = {each.encode(): each for each in _media(body)}
     handles = _HANDLE.findall(text)
     if unknown := {*handles} - media.keys():
-        raise ConfigurationError(
+        raise InvalidFileError(
             f"{operation.name}(): {unknown.pop().decode()} is the mark of a file in a history that "
             "was stored without its files: store to_dict(history) instead"
         )

@@ -164,7 +164,7 @@ class InvalidBodyError(ConfigurationError):
 
 
 class InvalidFileError(ConfigurationError):
-    """A file breaks a documented limit; ``limit`` names it.
+    """A file breaks a documented limit, which ``limit`` names, or is not there any more.
 
     Nothing was sent, or only a part of what comes in pieces and told no size.
     """
