@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import anyio
 
 __all__ = [
+    "ANSWER_THREADS",
     "FILE_THREADS",
     "DaemonThreads",
     "abandonable",
@@ -78,6 +79,8 @@ class DaemonThreads:
 
 FILE_THREADS: Final = DaemonThreads(_MOST_THREADS)
 """Reads the files of callers, which may be pipes or lie on a disk that does not answer."""
+ANSWER_THREADS: Final = DaemonThreads(4, name="zai-async-answers")
+"""Decodes what is large; nothing that it waits for can keep it from its next work."""
 
 
 def abandonable(

@@ -24,6 +24,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Outcome, Usage
+from zai_async.models.counting import LARGE, MOST_AT_ONCE, has_more_values
 from zai_async.models.tolerant import UNREADABLE, decode
 
 __all__ = ["Decoder", "DecoderContext", "EventDecoder"]
@@ -121,8 +122,7 @@ class EventDecoder:
             msgspec.DecodeError: It is no JSON.
         """
         # Python looks at each value; of the events of an answer, none has as many.
-        most = _MOST_VALUES
-        if len(data) > most and data.count(b",") + data.count(b"\\u") > most:
+        if len(data) > LARGE and data.count(b",") + data.count(b"\\u") > _MOST_VALUES:
             raise msgspec.ValidationError("too many values for an event")
         event = decode(self._decoder, self._joiner.join(data))
         if self.payloads is not None:
@@ -389,6 +389,9 @@ class Decoder(abc.ABC, Generic[T]):
         """Read an answer that was not streamed, or the events of one that have no field name."""
         self._foreign = bytearray(data[:_MOST_FOREIGN])
         self._state = DecoderState.RECEIVING
+        if has_more_values(data, MOST_AT_ONCE):
+            text = f"the document holds more than {MOST_AT_ONCE} values"
+            raise EventTooLargeError(text, limit=MOST_AT_ONCE)
         self._context.raise_fault(data)
         found = documents(data)
         if not found:

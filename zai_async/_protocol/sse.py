@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from zai_async.errors import EventTooLargeError, LimitError
+from zai_async.models.counting import LARGE, MOST_AT_ONCE, has_more_values
 
 __all__ = ["RUN", "Event", "SSEParser", "in_order", "lines_of"]
 
@@ -199,6 +200,10 @@ class SSEParser:
             len(lines.removeprefix(b"\n")) >= self._most for lines in text.split(b"\n\n")
         ):
             raise self._too_large()
+        if len(text) > LARGE and any(
+            has_more_values(lines, MOST_AT_ONCE) for lines in text.split(b"\n\n")
+        ):
+            raise self._too_large(MOST_AT_ONCE, "values")
         return text
 
     def _end_of_events(self, data: bytes) -> int:
@@ -213,11 +218,11 @@ class SSEParser:
         if len(self._held) > self._most:
             raise self._too_large()
 
-    def _too_large(self) -> EventTooLargeError:
+    def _too_large(self, limit: int = 0, unit: str = "bytes") -> EventTooLargeError:
         self._most = -1
         self._held.clear()
-        limit = self._max_event_bytes
-        return EventTooLargeError(f"an event is larger than {limit} bytes", limit=limit)
+        limit = limit or self._max_event_bytes
+        return EventTooLargeError(f"an event is larger than {limit} {unit}", limit=limit)
 
     def _events(self, text: bytes) -> list[Event]:
         events: list[Event] = []

@@ -1,6 +1,6 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
-from zai_async._wire.batches import judge_results
+from zai_async._wire.batches import judged_results
 from zai_async._wire.envelopes import open_envelope
 from zai_async._wire.faults import Fault, find_fault
 from zai_async._wire.headers import HeaderSet
@@ -27,7 +27,7 @@ __all__ = [
     "authorized",
     "error_in_body",
     "find_fault",
-    "judge_results",
+    "judged_results",
     "meaning_of",
     "misused_client",
     "not_the_api",

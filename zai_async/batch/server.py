@@ -18,8 +18,8 @@ import msgspec
 
 from zai_async import _operations as ep
 from zai_async._codes import CODES
-from zai_async._threads import to_the_end
-from zai_async._wire import find_fault, judge_results
+from zai_async._threads import ANSWER_THREADS, abandonable, to_the_end
+from zai_async._wire import find_fault, judged_results
 from zai_async.batch.intake import KnownRow
 from zai_async.batch.journal import ServerPart
 from zai_async.batch.keys import digest_of
@@ -30,7 +30,6 @@ from zai_async.errors import ConfigurationError, TaskFailedError, ZaiError
 from zai_async.models import Batch, BatchResult
 from zai_async.models.encoding import encode
 from zai_async.models.extra import extra_of
-from zai_async.models.tasks import read_results
 from zai_async.tasks import BATCHES, Task
 
 if TYPE_CHECKING:
@@ -207,7 +206,8 @@ class ServerBackend:
         keys = await to_the_end(partial(_read_keys, paths[1]))
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
             file = await engine.manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
-            for result in judge_results(read_results(file.content)):
+            judge = partial(judged_results, file.content)
+            for result in await abandonable(judge, ANSWER_THREADS):
                 key = keys.pop(result.custom_id, None)
                 if key is not None:
                     self._settle(key, judged(_result_of(key, result), engine.answer_format))

@@ -15,6 +15,7 @@ from zai_async.errors import (
     StreamTruncatedError,
     ToolCallMalformedError,
 )
+from zai_async.models.counting import require_decodable
 from zai_async.models.json_object import JSONObject
 from zai_async.models.options import BY_FINISH_REASON
 from zai_async.models.reply import Reply
@@ -116,6 +117,7 @@ class FunctionCall(JSONObject, kw_only=True):
             # Models write what looks like JSON: half of it, NaN, or a text around it. The text
             # itself is kept
             # for whoever wants to repair it.
+            require_decodable(self.arguments)
             return msgspec.json.decode(self.arguments or "{}", type=into)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             text = f"the arguments of the tool call {self.name!r} cannot be read: {error}"

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import field
 
 from zai_async.models.chat import ChatCompletion
+from zai_async.models.counting import require_decodable
 from zai_async.models.json_object import JSONObject
 from zai_async.models.options import CallParams
 from zai_async.models.reply import Reply, moment
@@ -236,6 +237,7 @@ def read_results(lines: bytes) -> list[BatchResult]:
         if not line.strip():
             continue
         try:
+            require_decodable(line)
             results.append(decode(_RESULT, line))
         except msgspec.DecodeError:
             # One bad line must not cost the others, which are paid for.

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Unpack
 
 from zai_async import _operations as ep
-from zai_async._wire import judge_results
+from zai_async._threads import ANSWER_THREADS, abandonable
+from zai_async._wire import judged_results
 from zai_async.models import (
     Batch,
     BatchListParams,
@@ -18,7 +19,6 @@ from zai_async.models import (
     FileListParams,
     FileUploadParams,
 )
-from zai_async.models.tasks import read_results
 from zai_async.resources.resource import Listing, Resource
 from zai_async.tasks import BATCHES, OnUpdate, Task
 
@@ -99,7 +99,8 @@ class Batches(Resource):
         for file_id in filter(None, (known.output_file_id, known.error_file_id)):
             file = await self._manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
             # Judged like answers of their own: files of batches hold cut and empty ones, too.
-            results = [*results, *judge_results(read_results(file.content))]
+            judge = partial(judged_results, file.content)
+            results = [*results, *await abandonable(judge, ANSWER_THREADS)]
         return results
 
     def task(self, batch_id: str) -> Task[Batch]:

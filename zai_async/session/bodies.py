@@ -3,7 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, NoReturn
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+
+from anyio.lowlevel import checkpoint
 
 from zai_async._protocol import (
     AgentDecoder,
@@ -13,12 +16,22 @@ from zai_async._protocol import (
     TranscriptionDecoder,
 )
 from zai_async._secrets import Secret
+from zai_async._threads import ANSWER_THREADS, abandonable
 from zai_async._transport import Response
-from zai_async._wire import error_in_body, not_the_api, open_envelope
-from zai_async.models import AgentReply, CallOptions, ChatCompletion, Reply, Transcription
+from zai_async._wire import Operation, error_in_body, not_the_api, open_envelope, parse_reply
+from zai_async.errors import LimitError
+from zai_async.models import AgentReply, ChatCompletion, Reply, Transcription
+from zai_async.models.counting import counted_values
 from zai_async.session.settings import Settings
 
-__all__ = ["answer_in_events", "raise_error", "raise_no_stream"]
+if TYPE_CHECKING:  # it reads what is raised here
+    from zai_async.session.call import Call
+
+__all__ = ["parse_answer", "parse_large_answer", "raise_error", "raise_no_stream"]
+
+T = TypeVar("T")
+
+_MOST_VALUES: Final = 400_000
 
 # The answers that are known in both forms.
 _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
@@ -31,15 +44,34 @@ _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
 _EVENT: Final = re.compile(rb"^data: *(?:\{|\[DONE\])", re.MULTILINE)
 
 
+def parse_answer(operation: Operation[T], response: Response, body: bytes, call: "Call") -> T:
+    """Return the answer that a body is.
+
+    Raises:
+        APIError: The body, or an event of it, reports an error.
+        ResponseError: It is no answer of the operation.
+        IncompleteError: The answer is cut, lost or empty; ``partial`` has what came.
+    """
+    # One look at a byte for all answers that are what they should be.
+    if not body.startswith(b"{") and response.status < HTTPStatus.MULTIPLE_CHOICES:
+        found = answer_in_events(operation, response, body, call)
+        if found is not None:
+            return cast("T", found)
+    return parse_reply(
+        operation,
+        body,
+        status=response.status,
+        headers=response.headers,
+        now=call.settings.clock.wall(),
+        secrets=call.secrets,
+        provider=call.settings.provider,
+        allow=call.options.allow,
+    )
+
+
 def answer_in_events(
-    result: type[Any],
-    response: Response,
-    body: bytes,
-    settings: Settings,
-    *,
-    options: CallOptions,
-    secrets: tuple[Secret, ...],
-) -> Any:
+    operation: Operation[Any], response: Response, body: bytes, call: "Call"
+) -> Reply | None:
     """Return the answer that came as a stream of events although none was asked for, or None.
 
     Some gateways stream in any case. The answer is here, and paid.
@@ -48,27 +80,43 @@ def answer_in_events(
         APIError: An event reports an error.
         IncompleteError: The stream has no proper end; ``partial`` has what came.
     """
-    make_decoder = _DECODERS.get(result)
+    make_decoder = _DECODERS.get(operation.result)
     if make_decoder is None or not _EVENT.search(body):
         return None
     decoder = make_decoder(
         context=DecoderContext(
-            allow=options.allow,
-            on_restart=options.on_restart,
-            max_event_bytes=settings.max_event_bytes,
+            allow=call.options.allow,
+            on_restart=call.options.on_restart,
+            max_event_bytes=call.settings.max_event_bytes,
             headers=response.headers,
-            secrets=secrets,
-            now=settings.clock.wall,
-            unwrap=partial(open_envelope, settings.provider, dict),
+            secrets=call.secrets,
+            now=call.settings.clock.wall,
+            unwrap=partial(open_envelope, call.settings.provider, dict),
         )
     )
     decoder.feed(body)
     outcome = decoder.end_of_input()
     answer: Reply = decoder.snapshot
     answer.request_id = answer.request_id or response.headers.get("X-Log-Id")
-    if outcome in options.allow:
+    if outcome in call.options.allow:
         vars(answer)["outcome"] = outcome
     return answer
+
+
+async def parse_large_answer(
+    operation: Operation[T], response: Response, body: bytes, call: "Call"
+) -> T:
+    """Return the answer that a large body is, without stopping the loop for long.
+
+    Raises:
+        LimitError: It holds so much that decoding it would.
+    """
+    for count in counted_values(body):
+        if count > _MOST_VALUES:
+            text = f"the answer holds more than {_MOST_VALUES} values"
+            raise LimitError(text, limit=_MOST_VALUES)
+        await checkpoint()  # others have their turn
+    return await abandonable(partial(parse_answer, operation, response, body, call), ANSWER_THREADS)
 
 
 def raise_no_stream(

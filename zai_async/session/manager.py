@@ -11,9 +11,8 @@ import os
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, TypeAlias, TypeVar, Unpack
 from weakref import finalize
 
 from zai_async._clock import Clock
@@ -24,7 +23,6 @@ from zai_async._wire import (
     Operation,
     RawRequestFactory,
     RequestFactory,
-    parse_reply,
     shown_body,
 )
 from zai_async.downloads import download
@@ -32,10 +30,11 @@ from zai_async.errors import ClientClosedError, ClientDrainingError, ZaiError
 from zai_async.ledger import Ledger
 from zai_async.limiter import Limits
 from zai_async.models import BinaryReply, Price, Reply
+from zai_async.models.counting import LARGE
 from zai_async.models.files import Downloadable, DownloadOptions
 from zai_async.models.reply import attach_call
 from zai_async.retry import RetryBudget
-from zai_async.session.bodies import answer_in_events, raise_error
+from zai_async.session.bodies import parse_answer, parse_large_answer, raise_error
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator
 from zai_async.session.in_flight import (
@@ -245,28 +244,9 @@ class SessionManager:
         async def accept(response: Response) -> T:
             nonlocal headers, body
             headers, body = response.headers, await call.read(response)
-            # One look at a byte for all answers that are what they should be.
-            if not body.startswith(b"{") and response.status < HTTPStatus.MULTIPLE_CHOICES:
-                found = answer_in_events(
-                    operation.result,
-                    response,
-                    body,
-                    self.settings,
-                    options=call.options,
-                    secrets=call.secrets,
-                )
-                if found is not None:
-                    return cast("T", found)
-            return parse_reply(
-                operation,
-                body,
-                status=response.status,
-                headers=response.headers,
-                now=self.settings.clock.wall(),
-                secrets=call.secrets,
-                provider=self.settings.provider,
-                allow=call.options.allow,
-            )
+            if len(body) <= LARGE:
+                return parse_answer(operation, response, body, call)
+            return await parse_large_answer(operation, response, body, call)
 
         answer = await call.execute(accept)
         # The permit is free before the caller goes on: its next call may need this very one.
@@ -319,6 +299,8 @@ class SessionManager:
         # No call of the platform, but a drain waits for it, and ends it, like one.
         in_flight = InFlightCall(self.sessions.calls)
         in_flight.register()
+        failure: BaseException
+        failure = ClientDrainingError("the client was drained before the file was whole")
         try:
             transport, timeout = (await self.sessions.current()).transport, self.settings.timeout
             with in_flight:
@@ -331,7 +313,6 @@ class SessionManager:
                     clock=self.settings.clock,
                     **options,
                 )
-            raise ClientDrainingError("the client was drained before the file was whole")
         except BaseException as error:  # noqa: BLE001 - its frames hold the address, whatever it is
             failure = without_frames(error, "zai_async.", "aiohttp.")
         finally:

@@ -10,6 +10,7 @@ import msgspec
 
 from zai_async.errors import ConfigurationError, StructuredOutputError
 from zai_async.models import ChatCompletion, Usage
+from zai_async.models.counting import require_decodable
 from zai_async.structured.decoding import decode_as
 from zai_async.structured.json_schemas import type_from
 from zai_async.structured.schemas import inlined, schema_of
@@ -21,6 +22,7 @@ T = TypeVar("T")
 _WRAPPER: Final = "value"
 _ATTEMPTS: Final = 200
 """Brackets of prose at which a list may begin; each is read to its end."""
+_READ_BY_ATTEMPTS: Final = 2**24
 # What else is in braces is prose.
 _OBJECT: Final = re.compile(r'\{(?=[ \t\r\n]{0,99}["}])')
 _ANY: Final = re.compile(rf"{_OBJECT.pattern}|\[")
@@ -146,10 +148,12 @@ def _document(text: str, pattern: re.Pattern[str]) -> str:
     """Return the one JSON document of a text; what is none explains itself when it is decoded.
 
     Raises:
-        msgspec.DecodeError: There are two, of which nobody knows which one is meant.
+        msgspec.DecodeError: There are two, of which nobody knows which one is meant, or it holds
+            more than any model could have written.
     """
-    place = 0
-    for start in islice(pattern.finditer(text), _ATTEMPTS):
+    require_decodable(text)
+    place, attempts = 0, min(_ATTEMPTS, 1 + _READ_BY_ATTEMPTS // (1 + len(text)))
+    for start in islice(pattern.finditer(text), attempts):
         place = start.start()
         try:
             _, end = json.JSONDecoder().raw_decode(text, place)

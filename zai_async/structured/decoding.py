@@ -4,6 +4,7 @@ from typing import Any, TypeVar, cast, overload
 
 import msgspec
 
+from zai_async.models.counting import require_decodable
 from zai_async.structured.schemas import is_pydantic
 
 __all__ = ["decode_as"]
@@ -24,6 +25,7 @@ def decode_as(kind: Any, text: str) -> Any:
     Raises:
         msgspec.DecodeError: The text is no JSON, or a ValidationError that names the place.
     """
+    require_decodable(text)
     try:
         try:
             return msgspec.json.decode(text, type=kind, dec_hook=_foreign_value)

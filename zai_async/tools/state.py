@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from zai_async.errors import ToolCallMalformedError
 from zai_async.models import Message, ToolCall, Usage
 from zai_async.models.json_object import PlainForm
 from zai_async.tools.events import ToolOutcome
@@ -80,8 +81,8 @@ class RunState(PlainForm, Struct, kw_only=True):
             # Without an id it could not be answered.
             call = made if made.id else replace(made, id=f"call_{self.rounds}_{number}")
             arguments: dict[str, Any] | None = None  # if they are not one JSON object
-            with suppress(msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-                arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
+            with suppress(ToolCallMalformedError):
+                arguments = call.parse()
             if call.name:  # else it is one of the platform's own, which has run already
                 given = call.arguments if arguments is None else arguments
                 key = f"{call.name} {_canonical(given)}"

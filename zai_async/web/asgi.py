@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from zai_async.errors import InvalidBodyError
+from zai_async.models.counting import LARGE, counted_values
 
 __all__ = [
     "BODY",
@@ -29,6 +30,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 BODY = "http.response.body"
 
+_MOST_VALUES = 2**17
 _classes: dict[tuple[type, type], type] = {}
 
 
@@ -55,19 +57,29 @@ async def read_json(scope: Scope, receive: Receive, max_bytes: int) -> bytes | N
     """Return the body of a request; None if its sender has left.
 
     Raises:
-        InvalidBodyError: It is not called JSON, or is larger than allowed.
+        InvalidBodyError: It is not called JSON, or is larger than allowed, or holds so much that
+            decoding it would stop the loop.
     """
     # A form of another site cannot send this type.
     kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
         raise _refusal("the body must be application/json", 415)
-    body = bytearray()
+    received = bytearray()
     while (message := await receive())["type"] != "http.disconnect":
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
+        received += message.get("body", b"")
+        if len(received) > max_bytes:
             raise _refusal(f"the body is larger than {max_bytes} bytes", 413)
         if not message.get("more_body"):
-            return bytes(body)
+            break
+    else:
+        return None
+    body = bytes(received)
+    if len(body) > LARGE:
+        for count in counted_values(body):
+            if count > _MOST_VALUES:
+                raise _refusal(f"the body holds more than {_MOST_VALUES} values", 413)
+            await anyio.lowlevel.checkpoint()
+    return body
     return None
 
 
