@@ -23,7 +23,7 @@ from zai_async.models import ChatCompletion
 from zai_async.models import counting as room
 from zai_async.models.counting import LARGE, MOST_AT_ONCE, counted_values, has_more_values
 from zai_async.models.tasks import read_results
-from zai_async.session import bodies
+from zai_async.session import manager
 from zai_async.testing import FakeReply
 from zai_async.web.asgi import read_json
 
@@ -95,8 +95,8 @@ async def test_large_answer_is_decoded_in_a_thread(body, monkeypatch):
         threads.append(threading.current_thread())
         return parse(*args)
 
-    parse = bodies.parse_answer
-    monkeypatch.setattr(bodies, "parse_answer", watched)
+    parse = manager.parse_answer
+    monkeypatch.setattr(manager, "parse_answer", watched)
     zai, _ = scripted(FakeReply(steps=(body,)))
     async with zai:
         answer = await ask(zai)

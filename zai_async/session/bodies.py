@@ -3,8 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from anyio.lowlevel import checkpoint
 
@@ -18,7 +17,7 @@ from zai_async._protocol import (
 from zai_async._secrets import Secret
 from zai_async._threads import ANSWER_THREADS, abandonable
 from zai_async._transport import Response
-from zai_async._wire import Operation, error_in_body, not_the_api, open_envelope, parse_reply
+from zai_async._wire import Operation, error_in_body, not_the_api, open_envelope
 from zai_async.errors import LimitError
 from zai_async.models import AgentReply, ChatCompletion, Reply, Transcription
 from zai_async.models.counting import counted_values
@@ -27,7 +26,7 @@ from zai_async.session.settings import Settings
 if TYPE_CHECKING:  # it reads what is raised here
     from zai_async.session.call import Call
 
-__all__ = ["parse_answer", "parse_large_answer", "raise_error", "raise_no_stream"]
+__all__ = ["answer_in_events", "parse_in_thread", "raise_error", "raise_no_stream"]
 
 T = TypeVar("T")
 
@@ -42,31 +41,6 @@ _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
 # Known by the first event, whatever the header says: comments and other fields may come before it.
 # JSON has no such line, because a string cannot hold a line feed as it is (RFC 8259 section 7).
 _EVENT: Final = re.compile(rb"^data: *(?:\{|\[DONE\])", re.MULTILINE)
-
-
-def parse_answer(operation: Operation[T], response: Response, body: bytes, call: "Call") -> T:
-    """Return the answer that a body is.
-
-    Raises:
-        APIError: The body, or an event of it, reports an error.
-        ResponseError: It is no answer of the operation.
-        IncompleteError: The answer is cut, lost or empty; ``partial`` has what came.
-    """
-    # One look at a byte for all answers that are what they should be.
-    if not body.startswith(b"{") and response.status < HTTPStatus.MULTIPLE_CHOICES:
-        found = answer_in_events(operation, response, body, call)
-        if found is not None:
-            return cast("T", found)
-    return parse_reply(
-        operation,
-        body,
-        status=response.status,
-        headers=response.headers,
-        now=call.settings.clock.wall(),
-        secrets=call.secrets,
-        provider=call.settings.provider,
-        allow=call.options.allow,
-    )
 
 
 def answer_in_events(
@@ -103,10 +77,8 @@ def answer_in_events(
     return answer
 
 
-async def parse_large_answer(
-    operation: Operation[T], response: Response, body: bytes, call: "Call"
-) -> T:
-    """Return the answer that a large body is, without stopping the loop for long.
+async def parse_in_thread(body: bytes, parse: Callable[[], T]) -> T:
+    """Return what a large body is parsed to, without stopping the loop for long.
 
     Raises:
         LimitError: It holds so much that decoding it would.
@@ -116,7 +88,7 @@ async def parse_large_answer(
             text = f"the answer holds more than {_MOST_VALUES} values"
             raise LimitError(text, limit=_MOST_VALUES)
         await checkpoint()  # others have their turn
-    return await abandonable(partial(parse_answer, operation, response, body, call), ANSWER_THREADS)
+    return await abandonable(parse, ANSWER_THREADS)
 
 
 def raise_no_stream(

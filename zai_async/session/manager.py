@@ -11,8 +11,10 @@ import os
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, Unpack
+from typing import Any, TypeAlias, TypeVar, Unpack, cast
 from weakref import finalize
 
 from zai_async._clock import Clock
@@ -23,6 +25,7 @@ from zai_async._wire import (
     Operation,
     RawRequestFactory,
     RequestFactory,
+    parse_reply,
     shown_body,
 )
 from zai_async.downloads import download
@@ -34,7 +37,7 @@ from zai_async.models.counting import LARGE
 from zai_async.models.files import Downloadable, DownloadOptions
 from zai_async.models.reply import attach_call
 from zai_async.retry import RetryBudget
-from zai_async.session.bodies import parse_answer, parse_large_answer, raise_error
+from zai_async.session.bodies import answer_in_events, parse_in_thread, raise_error
 from zai_async.session.call import Call
 from zai_async.session.coordination import Coordinator
 from zai_async.session.in_flight import (
@@ -225,6 +228,31 @@ def _forgotten(sessions: _Open, made_at: str) -> None:
         warnings.warn(text, ResourceWarning, stacklevel=2)
 
 
+def parse_answer(operation: Operation[T], response: Response, body: bytes, call: Call) -> T:
+    """Return the answer that a body is.
+
+    Raises:
+        APIError: The body, or an event of it, reports an error.
+        ResponseError: It is no answer of the operation.
+        IncompleteError: The answer is cut, lost or empty; ``partial`` has what came.
+    """
+    # One look at a byte for all answers that are what they should be.
+    if not body.startswith(b"{") and response.status < HTTPStatus.MULTIPLE_CHOICES:
+        found = answer_in_events(operation, response, body, call)
+        if found is not None:
+            return cast("T", found)
+    return parse_reply(
+        operation,
+        body,
+        status=response.status,
+        headers=response.headers,
+        now=call.settings.clock.wall(),
+        secrets=call.secrets,
+        provider=call.settings.provider,
+        allow=call.options.allow,
+    )
+
+
 class SessionManager:
     """Makes the calls of a client; derived clients have their own over the same sessions."""
 
@@ -246,7 +274,8 @@ class SessionManager:
             headers, body = response.headers, await call.read(response)
             if len(body) <= LARGE:
                 return parse_answer(operation, response, body, call)
-            return await parse_large_answer(operation, response, body, call)
+            parse = partial(parse_answer, operation, response, body, call)
+            return await parse_in_thread(body, parse)
 
         answer = await call.execute(accept)
         # The permit is free before the caller goes on: its next call may need this very one.
