@@ -19,6 +19,9 @@ NODE := benchmarks/node/node_modules/.package-lock.json
 # The readers of web pages, as npm has them; without npm their tests are skipped.
 PAGES := tests/node/node_modules/.package-lock.json
 
+# The page of `zai ui`; without npm its tests are skipped.
+BUNDLE := zai_async/web/ui/dist/index.html
+
 # Seconds for each target.
 FUZZ ?= 60
 
@@ -27,7 +30,7 @@ FUZZ ?= 60
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: all ci demo test coverage test-thorough test-ray test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
+.PHONY: all ci demo ui test coverage test-thorough test-ray test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -43,6 +46,9 @@ ci: check
 demo: $(VENV)/.demo
 	$(BIN)/zai chat --emulate "Explain SSE in two sentences, with a code sample." </dev/null
 
+ui: $(BUNDLE)
+	@test -e $(BUNDLE) || { echo "the page needs npm, and a registry of its packages" >&2; exit 1; }
+
 # Coverage takes a third as much again, so it is measured when asked for: `make test COVERAGE=1`.
 test: $(VENV)/.test $(PAGES)
 	$(if $(COVERAGE),$(BIN)/coverage erase)
@@ -54,7 +60,7 @@ coverage:
 	$(MAKE) test COVERAGE=1
 
 # Everything of which `make test` tries a sample, and the tests that need the packages of integrations.
-test-thorough: $(VENV)/.thorough $(PAGES)
+test-thorough: $(VENV)/.thorough $(PAGES) $(BUNDLE)
 	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # What runs on a cluster of Ray: two actors on this machine, of which one is killed.
@@ -122,6 +128,9 @@ clean:
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	if command -v npm >/dev/null; then cd $(<D) && npm ci --ignore-scripts --no-audit --no-fund || true; fi
+
+$(BUNDLE): ui/node_modules/.package-lock.json ui/package.json ui/build.mjs $(wildcard ui/src/*)
+	if [ -e $< ]; then cd ui && node build.mjs; fi
 
 # pip 25.1 is the first that knows dependency groups.
 $(VENV)/.pip:

@@ -119,6 +119,17 @@ async def test_nor_is_it_over_a_session_of_the_callers(way):
         await read_late(open_transport(NetworkSettings(session=session)), way)
 
 
+async def test_a_conversation_of_two_mebibytes_is_sent_without_a_warning():
+    """aiohttp warns of large bodies in one piece, and warnings are errors here."""
+    prompt = "x" * 2**21
+    async with (
+        FaultServer([answer(BODY)]) as server,
+        client(server.url) as zai,
+    ):
+        await ask(zai, messages=prompt)
+        assert prompt.encode() in server.requests[0].body
+
+
 async def test_a_large_compressed_answer_that_is_read_late(transport):
     body = bytes(range(256)) * 8000
     packed = answer(gzip.compress(body), "Content-Encoding: gzip")

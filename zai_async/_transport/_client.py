@@ -7,6 +7,7 @@ What holds revealed secrets must not be kept in a variable: a traceback with loc
 error trackers send it, shows whatever a variable holds.
 """
 
+import io
 import re
 from asyncio import Future
 from collections.abc import Callable
@@ -44,6 +45,7 @@ READ_BUFFER: Final = 2**16
 """A consumer that stops reading holds this much, and twice as much at most, not a megabyte."""
 # The other statuses would turn a POST into a GET without its body (RFC 9110, section 15.4).
 _REDIRECTS: Final = frozenset({307, 308})
+_LARGE: Final = 2**20
 _MOST_REDIRECTS: Final = 3
 # aiohttp hands on what it cannot unpack as if it were the text.
 _CODINGS: Final = frozenset({"", "br", "deflate", "gzip", "identity", "zstd"})
@@ -156,6 +158,9 @@ class ClientTransport:
         if guarded := request.guard is not None:
             session = guarded_session(request, url, proxy)
             receive = partial(ClientTransport.received, self)
+        # aiohttp warns of more than a mebibyte in one piece, as of a conversation with pictures.
+        content: Any = request.body
+        is_large = isinstance(content, bytes) and len(content) > _LARGE
         # The pool of ours puts the connection in; that of others, which cannot be asked, does not.
         used: list[Any] = []
         token = USED_CONNECTIONS.set(used)
@@ -165,7 +170,7 @@ class ClientTransport:
                     request.method,
                     with_secrets(request, url),
                     headers=all_fields(request),
-                    data=request.body,
+                    data=io.BytesIO(content) if is_large else content,
                     proxy=None if proxy is None or proxy.is_socks else proxy.address.reveal(),
                     ssl=self._tls,
                     # send() follows redirects: aiohttp would take the key along to anybody.

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "task": "ask about a task, or wait for it",
     "tokens": "count the tokens of a text",
     "transcribe": "write down what is said",
+    "ui": "chat in the browser",
     "video": "make a video",
 }
 _MODULES: Final = {
@@ -51,6 +52,7 @@ _MODULES: Final = {
     "keys": ("keys",),
     "images": ("image", "video"),
     "tasks": ("task",),
+    "ui": ("ui",),
     "texts": ("ocr", "read", "search", "tokens"),
 }
 MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}

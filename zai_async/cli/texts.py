@@ -102,9 +102,9 @@ def run_read(argv: Sequence[str], terminal: Terminal) -> int:
 
 
 _RECENCIES: Final = {"day": "oneDay", "week": "oneWeek", "month": "oneMonth", "year": "oneYear"}
-_SEARCH_DEFAULTS: Final = {"search_engine": "search-prime"}
+SEARCH_DEFAULTS: Final = {"search_engine": "search-prime"}
 # There the engines have other names, and the intent must be given.
-_SEARCH_DEFAULTS_OF: Final[Mapping[str, Mapping[str, Any]]] = {
+SEARCH_DEFAULTS_OF: Final[Mapping[str, Mapping[str, Any]]] = {
     "bigmodel": {"search_engine": "search_std", "search_intent": False}
 }
 
@@ -140,7 +140,7 @@ def run_search(argv: Sequence[str], terminal: Terminal) -> int:
             search_domain_filter=arguments.domain,
             options=call.options,
         )
-        defaults = _SEARCH_DEFAULTS_OF.get(arguments.provider, _SEARCH_DEFAULTS)
+        defaults = SEARCH_DEFAULTS_OF.get(arguments.provider, SEARCH_DEFAULTS)
         request = {"search_query": query, **defaults, **request}
         found = call.run(call.zai.web_search.create(**cast("SearchParams", request)))
     # Any of the three may be missing, and an empty line would end the paragraph.

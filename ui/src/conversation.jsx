@@ -1,0 +1,250 @@
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { useChat } from '@ai-sdk/react';
+import { DefaultChatTransport } from 'ai';
+import { Composer } from './composer.jsx';
+import { keepFiles } from './files.js';
+import { Icon } from './icons.jsx';
+import { Turn } from './turn.jsx';
+import { saveConversation, tabs } from './store.js';
+
+const SAVE_EVERY = 1000; // milliseconds, while an answer is written
+const isLost = (error) => error instanceof TypeError; // as browsers say that nothing answers
+
+/** What the model needs of the messages: neither pictures that it made nor facts about answers. */
+const lean = (messages) =>
+  messages.map(({ id, role, parts }) => ({
+    id,
+    role,
+    parts: role === 'user' ? parts : parts.filter((part) => !/^(file|data-.*|source-.*)$/.test(part.type)),
+  }));
+
+const transport = new DefaultChatTransport({
+  api: 'api/chat',
+  prepareSendMessagesRequest: ({ id, messages, trigger, messageId, body }) => ({
+    body: { id, trigger, messageId, ...body, messages: lean(body.mode === 'chat' ? messages : messages.slice(-1)) },
+  }),
+});
+
+const hasPictures = (messages) =>
+  messages.some((message) => message.role === 'user' && message.parts.some((part) => part.type === 'file'));
+
+export function Conversation({ id, initial, models, onSaved }) {
+  const [status, setWaiting] = useState(null); // what the answer waits for
+  const [isLostNow, setLost] = useState(false);
+  const [settings, setSettings] = useState(readSettings);
+  const isMine = useRef(false); // whether this tab saves what arrives
+  const saved = useRef(0);
+  const retry = useRef(0);
+
+  const chat = useChat({
+    id,
+    messages: initial,
+    transport,
+    experimental_throttle: 50,
+    onData: (part) => part.type === 'data-status' && setWaiting(part.data),
+    onError: (error) => isLost(error) && setLost(true),
+  });
+  const { messages, setMessages, status: state, error } = chat;
+  const isBusy = state === 'submitted' || state === 'streaming';
+  const latest = useRef(chat);
+  latest.current = chat;
+
+  const save = useCallback(async (now) => {
+    saved.current = Date.now();
+    await saveConversation(id, now);
+    tabs.postMessage({ id, what: 'saved' });
+    onSaved();
+  }, [id, onSaved]);
+
+  // A reload in the middle, or another tab: the answer is read again from its beginning.
+  const resume = useCallback(async () => {
+    setWaiting(null);
+    isMine.current = true;
+    await latest.current.resumeStream();
+  }, []);
+  useEffect(() => {
+    if (initial.length) resume();
+    const told = async ({ data }) => {
+      if (data.id !== id || data.what !== 'started' || latest.current.status !== 'ready') return;
+      setMessages(data.messages);
+      await latest.current.resumeStream();
+    };
+    tabs.addEventListener('message', told);
+    return () => tabs.removeEventListener('message', told);
+  }, []);
+
+  // Nothing answers: ask again and again whether there is an answer to be read.
+  useEffect(() => {
+    if (!isLostNow || isBusy) return;
+    let timer;
+    const again = async () => {
+      clearTimeout(timer);
+      const failed = await fetch('api/models', { method: 'HEAD' }).then(() => false, () => true);
+      if (failed) {
+        retry.current = Math.min(retry.current + 1, 4);
+        timer = setTimeout(again, 500 * 2 ** retry.current);
+        return;
+      }
+      retry.current = 0;
+      setLost(false);
+      await latest.current.resumeStream();
+    };
+    timer = setTimeout(again, 500);
+    addEventListener('online', again);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener('online', again);
+    };
+  }, [isLostNow, isBusy]);
+
+  // Keep what there is: now and then while it is written, and whole at its end.
+  const was = useRef(false);
+  useEffect(() => {
+    if (isBusy && state === 'streaming' && isMine.current && Date.now() - saved.current > SAVE_EVERY) save(messages);
+    if (was.current && !isBusy) {
+      setWaiting(null);
+      if (isMine.current && messages.length) {
+        keepFiles(messages).then((kept) => {
+          if (kept.some((message, index) => message !== messages[index])) setMessages(kept);
+          return save(kept);
+        });
+      }
+    }
+    was.current = isBusy;
+  }, [messages, isBusy]);
+
+  const body = useCallback((now, mode = settings.mode) => {
+    const model = settings.model || models.model;
+    const sees = models.models.find((each) => each.id === model)?.sees;
+    const chosen = hasPictures(now) && !sees ? models.visionModel : model;
+    return { ...settings, mode, model: mode === 'chat' ? chosen : '' };
+  }, [settings, models]);
+
+  const started = useCallback(async (work) => {
+    isMine.current = true;
+    setWaiting(null);
+    setLost(false);
+    const running = work();
+    // The question is kept before its answer begins.
+    const now = latest.current.messages;
+    await save(now);
+    tabs.postMessage({ id, what: 'started', messages: now });
+    await running;
+  }, [id, save]);
+
+  const send = useCallback((text, files) => {
+    const parts = [...files, ...(text ? [{ type: 'text', text }] : [])];
+    const added = { role: 'user', parts, metadata: { mode: settings.mode } };
+    return started(() => chat.sendMessage(added, { body: body([...messages, added]) }));
+  }, [messages, body, settings, started]);
+
+  const edit = useCallback((message, text) => {
+    const parts = [...message.parts.filter((part) => part.type !== 'text'), { type: 'text', text }];
+    const mode = message.metadata?.mode ?? 'chat';
+    const changed = { role: 'user', parts, metadata: { mode }, messageId: message.id };
+    const before = messages.slice(0, messages.findIndex((each) => each.id === message.id));
+    return started(() => chat.sendMessage(changed, { body: body([...before, changed], mode) }));
+  }, [messages, body, started]);
+
+  const again = useCallback((message) => {
+    const place = messages.findIndex((each) => each.id === message.id);
+    const before = messages.slice(0, message.role === 'user' ? place + 1 : place);
+    const mode = before.findLast((each) => each.role === 'user')?.metadata?.mode ?? 'chat';
+    return started(() => chat.regenerate({ messageId: message.id, body: body(before, mode) }));
+  }, [messages, body, started]);
+
+  const stop = useCallback(async () => {
+    // The server ends the answer, and the end comes by the stream that is read here.
+    const response = await fetch(`api/chat/${id}/stop`, { method: 'POST' }).catch(() => null);
+    if (!response?.ok) await chat.stop();
+  }, [id]);
+
+  const change = useCallback((news) => setSettings((old) => {
+    const now = { ...old, ...news };
+    localStorage.setItem('settings', JSON.stringify(now));
+    return now;
+  }), []);
+
+  useEffect(() => {
+    const pressed = (event) => event.key === 'Escape' && isBusy && stop();
+    addEventListener('keydown', pressed);
+    return () => removeEventListener('keydown', pressed);
+  }, [isBusy, stop]);
+
+  const handlers = useMemo(() => ({ edit, again }), [edit, again]);
+  const last = messages.at(-1);
+  return (
+    <>
+      <Log count={messages.length} isBusy={isBusy}>
+        {messages.length === 0 && <Welcome models={models} />}
+        {messages.map((message) => (
+          <Turn key={message.id} message={message} handlers={handlers} isBusy={isBusy}
+            isStreaming={isBusy && message === last && message.role === 'assistant'} waiting={message === last ? status : null} />
+        ))}
+        {isBusy && last?.role === 'user' && <p className="waiting" role="status">Waiting for the answer…</p>}
+        {isLostNow && <p className="trouble" role="alert">The connection is lost; trying again…</p>}
+        {!isBusy && !isLostNow && last?.role === 'user' && (
+          <p className="trouble" role="alert">
+            {error && !isLost(error) ? error.message : 'There is no answer.'}{' '}
+            <button type="button" onClick={() => again(last)}>Try again</button>
+          </p>
+        )}
+      </Log>
+      <p className="hidden" role="status" aria-live="polite">
+        {isBusy ? 'The answer is being written.' : last?.role === 'assistant' ? 'The answer is complete.' : ''}
+      </p>
+      <Composer settings={settings} change={change} models={models} isBusy={isBusy} onSend={send} onStop={stop}
+        onEditLast={() => document.querySelector('.turn.user:last-of-type .edit')?.click()} />
+    </>
+  );
+}
+
+function readSettings() {
+  const plain = { model: '', mode: 'chat', thinking: true, web: false, system: '' };
+  try {
+    return { ...plain, ...JSON.parse(localStorage.getItem('settings') ?? '{}') };
+  } catch {
+    return plain;
+  }
+}
+
+function Welcome({ models }) {
+  return (
+    <div className="welcome">
+      <h1>What can I do for you?</h1>
+      <p>Ask, paste or drop a picture, speak, or have an image or a video made.</p>
+      {models.error && <p className="trouble" role="alert">{models.error}</p>}
+    </div>
+  );
+}
+
+/** The messages; their end stays in view unless the reader has gone back. */
+function Log({ count, isBusy, children }) {
+  const log = useRef(null);
+  const inner = useRef(null);
+  const follows = useRef(true);
+  const [isAway, setAway] = useState(false);
+  const toEnd = () => { log.current.scrollTop = log.current.scrollHeight; };
+  useEffect(() => {
+    follows.current = true;
+    toEnd();
+  }, [count]);
+  useEffect(() => {
+    const sizes = new ResizeObserver(() => follows.current && toEnd());
+    sizes.observe(inner.current);
+    return () => sizes.disconnect();
+  }, []);
+  const scrolled = () => {
+    const { scrollTop, scrollHeight, clientHeight } = log.current;
+    follows.current = scrollHeight - scrollTop - clientHeight < 80;
+    setAway(!follows.current);
+  };
+  return (
+    <div className="log" ref={log} onScroll={scrolled} role="log" aria-live="off" aria-busy={isBusy} aria-label="Messages" tabIndex={0}>
+      <div className="inner" ref={inner}>{children}</div>
+      {isAway && (
+        <button type="button" className="end" aria-label="To the end" onClick={() => { follows.current = true; toEnd(); }}><Icon name="down" /></button>
+      )}
+    </div>
+  );
+}
