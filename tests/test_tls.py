@@ -12,15 +12,12 @@ from hypothesis import strategies as st
 
 from tests.calls import BODY, raw_request
 from tests.certificates import certify, needs_openssl, serving
-from tests.fault_server import FaultServer, Proxy, answer
+from tests.fault_server import FaultServer, Listener, Proxy, answer
+from zai_async import ProxyError, RequestTimeoutError, TLSError, ZaiError
 from zai_async._secrets import Secret
-from zai_async._transport import NetworkSettings, open_transport
-from zai_async._transport._internals import (
-    TLS_RECORD,
-    PooledConnection,
-    RecordReader,
-    slim_tls,
-)
+from zai_async._transport import NetworkSettings, _internals, _tls, open_transport
+from zai_async._transport._internals import PooledConnection
+from zai_async._transport._tls import TLS_RECORD, RecordReader, slim_tls
 
 pytestmark = needs_openssl
 
@@ -183,6 +180,100 @@ async def test_connections_share_one_buffer_and_lose_nothing(certificate):
     assert first is not second
     assert first._ssl_buffer is second._ssl_buffer
     assert len(first._ssl_buffer) == 2**14
+
+
+class Silent(Listener):
+    """Let a handshake begin and not end: with a script in place of TLS."""
+
+    def __init__(self, *script):
+        super().__init__()
+        self.script = script
+        self.begun = asyncio.Event()
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.port}/api/paas/v4"
+
+    async def serve(self, reader, writer):
+        await reader.read(1)
+        self.begun.set()
+        for step in self.script:
+            if step == "rst":
+                writer.transport.abort()
+            else:
+                writer.write(step)
+        await reader.read()
+
+
+def trusting(certificate):
+    context = ssl.create_default_context(cafile=certificate)
+    return open_transport(NetworkSettings(ssl=context, trust_env=False))
+
+
+async def test_no_handshake_reserves_the_room_of_asyncio(certificate, monkeypatch):
+    kinds = []
+    monkeypatch.setattr(_internals, "slim_tls", lambda tls, _: kinds.append(type(tls)))
+    transport = trusting(certificate)
+    async with FaultServer([answer(BODY)], tls=serving(certificate)) as server:
+        await (await transport.send(raw_request(server.url))).read()
+        await transport.aclose()
+    assert kinds == [RecordReader]
+
+
+@pytest.mark.parametrize("gone", ["_incoming", "_do_read__copied"])
+async def test_without_the_inside_of_asyncio_it_shakes_hands_itself(certificate, monkeypatch, gone):
+    monkeypatch.setattr(_tls, "_FOUND", _tls._FOUND - {gone})
+    kinds = []
+    monkeypatch.setattr(_internals, "slim_tls", lambda tls, _: kinds.append(type(tls)))
+    transport = trusting(certificate)
+    async with FaultServer([answer(BODY)], tls=serving(certificate)) as server:
+        response = await transport.send(raw_request(server.url))
+        assert await response.read() == BODY
+        await transport.aclose()
+    assert kinds == [sslproto.SSLProtocol]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [([b"HTTP/1.1 400 Bad Request\r\n\r\n"], TLSError), (["rst"], ConnectionError)],
+    ids=["no TLS", "reset"],
+)
+async def test_a_handshake_that_fails(certificate, script, expected):
+    transport = trusting(certificate)
+    async with Silent(*script) as server:
+        with pytest.raises(expected) as caught:
+            await transport.send(raw_request(server.url))
+        await transport.aclose()
+    assert isinstance(caught.value, ZaiError)
+
+
+async def test_a_handshake_that_fails_with_a_proxy(certificate):
+    context = ssl.create_default_context(cafile=certificate)
+    async with Silent("rst") as proxy:
+        settings = NetworkSettings(ssl=context, trust_env=False, proxy=Secret(proxy.url))
+        transport = open_transport(settings)
+        with pytest.raises(ProxyError):
+            await transport.send(raw_request("https://api.invalid/v4"))
+        await transport.aclose()
+
+
+async def test_a_handshake_that_does_not_end_is_part_of_connecting(certificate):
+    transport = trusting(certificate)
+    async with Silent() as server:
+        with pytest.raises(RequestTimeoutError, match="connect"):
+            await transport.send(raw_request(server.url, connect_timeout=0.05))
+        await transport.aclose()
+
+
+async def test_a_handshake_that_is_cancelled_closes_its_connection(certificate):
+    transport = trusting(certificate)
+    async with Silent() as server:
+        sending = asyncio.create_task(transport.send(raw_request(server.url)))
+        await server.begun.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await transport.aclose()
 
 
 async def test_without_tls_less_is_read_at_a_time_than_asyncio_would():

@@ -13,7 +13,8 @@ from tests.chat_wire import frame, texts
 from tests.fault_server import FaultServer
 from zai_async import ConnectionLostError, ResponseError, StreamTruncatedError
 from zai_async._transport import NetworkSettings, _direct, open_transport
-from zai_async._transport._internals import TLS_RECORD, PooledConnection, ReceivedResponse
+from zai_async._transport._internals import PooledConnection, ReceivedResponse
+from zai_async._transport._tls import TLS_RECORD
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
 GOOD = b"data: one\n\n"

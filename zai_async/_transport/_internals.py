@@ -1,4 +1,4 @@
-"""All that this package knows about the inside of aiohttp and asyncio.
+"""All that this package knows about the inside of aiohttp; ``_tls`` is the same for asyncio's TLS.
 
 Nothing else touches a private name of theirs. ``hold()`` asks whether the names are still there,
 ``tests/test_transport_internals.py`` whether they still mean the same; where they do not, requests
@@ -10,7 +10,7 @@ go through aiohttp's public client alone.
 import re
 import select
 import ssl
-from asyncio import AbstractEventLoop, BaseTransport, sslproto
+from asyncio import AbstractEventLoop, BaseTransport
 from collections.abc import Mapping
 from functools import partial
 from types import FunctionType
@@ -23,33 +23,34 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
 from zai_async._transport._errors import translate
+from zai_async._transport._tls import TLS_RECORD, has_asyncio_tls, open_reader, slim_tls
 
 __all__ = [
     "PooledConnection",
     "PooledConnector",
     "ReceivedResponse",
-    "RecordReader",
     "close_restless",
     "hold",
     "is_readable",
     "is_watched",
     "serialize_head",
-    "slim_tls",
 ]
 
 _DNS_CACHE_SECONDS: Final = 300
 # asyncio makes room for 256 KiB at each read, for which glibc maps and unmaps memory each time.
 _READ: Final = 2**16
-TLS_RECORD: Final = 2**14  # bytes of the largest
 # More pieces than this are a server that sends byte by byte to somebody who does not read.
 _MOST_PIECES: Final = 4096
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 # Stands for a head that has been parsed; no head contains it.
 _PARSED: Final = b"\0"
-_NO_DATA_YET: Final = (ssl.SSLWantReadError, ssl.SSLSyscallError)
 _CLIENT_GLOBALS: Final[Any] = vars(client)
-
-_TLS_NAMES: Final = ("_ssl_buffer", "_ssl_buffer_view", "_incoming", "_sslobj", "_do_read__copied")
+_CONNECT: Final[Any] = vars(aiohttp.TCPConnector).get("_wrap_create_connection")
+# As aiohttp calls what ends a handshake, the first that fits.
+_HANDSHAKE_ERRORS: Final[Mapping[type[OSError], type[aiohttp.ClientConnectorError]]] = {
+    ssl.SSLCertVerificationError: aiohttp.ClientConnectorCertificateError,
+    ssl.SSLError: aiohttp.ClientConnectorSSLError,
+}
 
 
 def hold() -> bool:
@@ -63,7 +64,7 @@ def hold() -> bool:
         (aiohttp.StreamReader, "_size _waiter begin_http_chunk_receiving feed_data on_eof"),
         (ResponseHandler(unbound), "_buffer _exception _parser _payload _reading_paused read"),
         (ResponseHandler(unbound), "_read_bufsize _skip_payload set_exception set_response_params"),
-        (aiohttp.TCPConnector, "_close _get"),
+        (aiohttp.TCPConnector, "_close _get _wrap_create_connection"),
         (aiohttp.ClientRequest, "connection_key"),
         (aiohttp.ClientSession, "_request trace_configs"),
         (http_writer, "_serialize_headers"),
@@ -227,6 +228,40 @@ class PooledConnector(aiohttp.TCPConnector):
 
     idle = _get
 
+    async def _wrap_create_connection(self, *args: Any, **others: Any) -> Any:
+        """Connect, and where asyncio speaks TLS, without what it reserves for each handshake."""
+        own: Any = super()
+        connect, context = own._wrap_create_connection, others.get("ssl")
+        # That of a SOCKS connector makes its own protocol and speaks TLS itself.
+        foreign = connect.__func__ is not _CONNECT
+        if foreign or not isinstance(context, ssl.SSLContext) or not has_asyncio_tls(self._loop):
+            return await connect(*args, **others)
+        connection, handshake = self._factory(), self._loop.create_future()
+        limit: aiohttp.ClientTimeout = others["timeout"]
+        start_tls = partial(
+            open_reader,
+            self._tls_buffer,
+            self._loop,
+            connection,
+            context,
+            handshake,
+            server_hostname=others["server_hostname"],
+            ssl_shutdown_timeout=self._ssl_shutdown_timeout or None,
+        )
+        others["ssl"] = others["server_hostname"] = None
+        async with helpers.ceil_timeout(limit.sock_connect, limit.ceil_threshold):
+            bare, tls = await connect(start_tls, **others)
+            try:
+                await handshake
+            except BaseException as error:
+                bare.abort()
+                kinds = {**_HANDSHAKE_ERRORS, OSError: others["client_error"]}
+                for raw, kind in kinds.items():
+                    if isinstance(error, raw):
+                        raise kind(others["req"].connection_key, error) from error
+                raise
+        return tls._app_transport, connection
+
     def close_now(self) -> None:
         """Close without waiting for the other side; the public method is a coroutine."""
         self._close(abort_ssl=True)
@@ -359,41 +394,3 @@ class ReceivedResponse:
         if owner is not None:
             end_reading(self._content, aiohttp.ClientConnectionError("closed"))
             owner.close()
-
-
-class RecordReader(sslproto.SSLProtocol):
-    """asyncio's protocol, except that it does not ask for a record that cannot be there.
-
-    It would be told so by an exception, with each token of each stream.
-    """
-
-    max_size = TLS_RECORD
-
-    def _do_read__copied(self) -> None:
-        own: Any = self
-        tls: ssl.SSLObject = own._sslobj
-        pieces: list[bytes] = []
-        more = True
-        try:
-            while more and (piece := tls.read(TLS_RECORD)):
-                pieces.append(piece)
-                more = bool(own._incoming.pending or tls.pending())
-        except _NO_DATA_YET:
-            more = False
-        if pieces:
-            own._app_protocol.data_received(b"".join(pieces))
-        if more:  # to its very end
-            own._call_eof_received()
-            own._start_shutdown()
-
-
-def slim_tls(tls: Any, buffer: bytearray) -> None:
-    """Let connections of one loop read into one buffer; asyncio gives each 256 KiB of zeros.
-
-    It has to hold a record. Whatever is in it has been taken out before the loop reads again.
-    Other event loops do it their own way, and a coming Python may.
-    """
-    if type(tls) is sslproto.SSLProtocol and all(hasattr(tls, name) for name in _TLS_NAMES):
-        own: Any = tls
-        own.__class__ = RecordReader
-        own._ssl_buffer, own._ssl_buffer_view = buffer, memoryview(buffer)
