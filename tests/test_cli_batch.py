@@ -93,7 +93,7 @@ def test_failed_rows_are_told_and_tried_again(capsys, rows, zai_emulator):
     rows({"custom_id": "a", "prompt": "One"}, {"custom_id": "b", "prompt": 2})
     assert run() == 5
     again = "zai batch run in.jsonl out.jsonl --model glm-4.6"
-    said = f"zai: 1 done, 1 failed (1 input)\nzai: to try the failed rows again: {again}\n"
+    said = f"zai: 1 done, 1 failed (1 input)\nzai: when these rows are put right: {again}\n"
     assert capsys.readouterr().err == said
     rows({"custom_id": "a", "prompt": "One"}, {"custom_id": "b", "prompt": "Two"})
     assert run() == 0
@@ -308,7 +308,8 @@ async def test_progress_is_a_line_on_a_terminal_and_lines_in_a_log(capsys, monke
     ("report", "hint"),
     [
         ({"state": "finished"}, None),
-        ({"state": "finished", "failed": {"input": 1}}, "to try the failed rows again: "),
+        ({"state": "finished", "failed": {"input": 1}}, "when these rows are put right: "),
+        ({"state": "finished", "failed": {"input": 1, "x": 1}}, "to try the failed rows again: "),
         ({"state": "paused", "reason": "billing"}, "when that is put right, go on with: "),
         ({"state": "paused", "reason": "quota"}, "go on later with: "),
         ({"state": "stopped"}, "to go on: "),
@@ -340,6 +341,10 @@ def test_a_run_that_was_killed_says_so(capsys, tmp_path):
     (tmp_path / "out.jsonl.run.json").write_text('{"state": "running"}', encoding="utf-8")
     assert main(["batch", "status", "out.jsonl"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "state  killed"
+    # What was merged has no run that could go on.
+    (tmp_path / "out.jsonl.run.json").unlink()
+    assert main(["batch", "status", "out.jsonl"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "state  finished"
 
 
 # validate

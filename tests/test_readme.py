@@ -35,6 +35,7 @@ from zai_async import (
     Outcome,
     RetryPolicy,
     ZaiError,
+    batch,
     cli,
     models,
     resources,
@@ -43,6 +44,7 @@ from zai_async import (
 )
 from zai_async._codes import BAND, CODES, STATUSES
 from zai_async.errors import API_ERRORS, APIError
+from zai_async.integrations import ray
 from zai_async.resources import Resources
 from zai_async.testing import Emulator, Fault
 from zai_async.testing.server import parser
@@ -526,6 +528,11 @@ def page_of(kind):
 
 def test_reference_has_every_name_for_web_backends():
     assert in_reference("zai_async.web") == set(web.__all__)
+
+
+@pytest.mark.parametrize("module", [batch, ray])
+def test_reference_has_every_name_for_many_rows(module):
+    assert in_reference(module.__name__) == set(module.__all__)
 
 
 def test_reference_has_every_stream():

@@ -190,7 +190,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     out: str
     state: RunState
-    """``"running"`` is also what a killed run leaves behind."""
+    """``"running"`` is also what a killed run leaves behind; an output without its manifest, such
+    as one that was merged, is ``"finished"``."""
     active: bool = False
     """Whether a process writes to the output at this moment."""
     done: int = 0

@@ -44,7 +44,8 @@ def read_report(out: str | os.PathLike[str]) -> Report:
         failed[kind] = failed.get(kind, 0) + 1
     return Report(
         out=path,
-        state=manifest.state,
+        # What was merged, or came from the platform, belongs to no run that could go on.
+        state=manifest.state if known else "finished",
         active=active,
         done=recovery.index.done,
         failed=failed,
