@@ -11,9 +11,11 @@ import pytest
 from tests.batches import collect, lines_of, rows
 from tests.calls import FakeClock
 from zai_async import AsyncZai, ConfigurationError, TaskFailedError
+from zai_async import _operations as ep
 from zai_async.batch import Failed, Ok, server
 from zai_async.batch.journal import Manifest, ServerPart, manifest_path
-from zai_async.models import Batch, BatchResult, Page
+from zai_async.batch.server_lines import results_of
+from zai_async.models import Batch, Page
 
 SERVER = {"model": "glm-5.3", "backend": "server"}
 
@@ -59,7 +61,7 @@ async def test_the_platform_answers_the_rows(zai, zai_emulator, out):
 async def test_rows_that_fail_are_rows(zai, zai_emulator, out):
     zai_emulator.chat.reply("", finish_reason="network_error")
     bad = {"custom_id": "bad", "body": {"model": "nobody", "messages": "Hi."}}
-    other = {"custom_id": "other", "url": "/v4/embeddings", "body": {"model": "e", "input": "x"}}
+    other = {"custom_id": "other", "url": "/v4/tokenizer", "body": {"messages": "Hi."}}
     given = [*rows(2), bad, other, {"custom_id": "none"}]
     results = await collect(zai.batch.run(given, out=out, **SERVER))
     kinds = {key: each.kind for key, each in results.items() if isinstance(each, Failed)}
@@ -126,8 +128,8 @@ async def test_a_batch_that_is_cancelled_leaves_rows_without_answer(zai, zai_emu
 
 
 async def test_a_batch_that_is_not_found_again_is_made(zai, zai_emulator, out, monkeypatch):
-    lines, keys = out.with_name(f"{out.name}.part-1.jsonl"), f"{out}.part-1.keys"
-    server._write_part((lines, type(lines)(keys)), [])
+    lines = out.with_name(f"{out.name}.part-1.jsonl")
+    out.with_name(f"{out.name}.part-1.keys").touch()
     lines.write_text(
         '{"custom_id":"row-xyz","method":"POST","url":"/v4/chat/completions","body":'
         '{"model":"glm-5.3","messages":[{"role":"user","content":"Hi."}]}}\n'
@@ -161,8 +163,68 @@ async def test_there_is_no_order(zai, out):
 
 
 def test_a_line_that_says_nothing():
-    failed = server._result_of("a", BatchResult(custom_id="a"))
-    assert (failed.kind, failed.error.message) == ("stream", "the row was refused")
+    (failed,) = told(b'{"custom_id":"a"}')
+    assert (failed.kind, failed.error.message) == ("stream", "the response has no answer")
+
+
+def told(line, operation=ep.CHAT):
+    return results_of(line, {"a": "row-1"}, operation)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "message", "code"),
+    [
+        (b'"error":{"code":1301,"message":"No."}', "content", "No.", "1301"),
+        (b'"error":{}', "stream", "the row was refused", None),
+        (
+            b'"response":{"status_code":200,"body":{"error":{"code":"1113","message":"Pay."}}}',
+            "billing",
+            "Pay.",
+            "1113",
+        ),
+        (b'"response":{"status_code":"x","body":[]}', "stream", "the response has no answer", None),
+        (b'"response":{"status_code":500,"body":null}', "stream", "the row was refused", None),
+        (
+            b'"response":{"status_code":500,"body":{"error":{"message":"Oh."}}}',
+            "server",
+            "Oh.",
+            None,
+        ),
+    ],
+)
+def test_lines_of_refusals(line, kind, message, code):
+    (failed,) = told(b'{"custom_id":"a",%b}' % line)
+    assert (failed.key, failed.kind, failed.error.message) == ("row-1", kind, message)
+    assert (failed.error.code, failed.attempts) == (code, 1)
+
+
+def test_lines_that_are_of_no_row():
+    assert told(b'{\n"7"\n{"custom_id":"b"}\n\xff\n') == []
+
+
+def test_a_batch_of_vectors_without_vectors():
+    line = b'{"custom_id":"a","response":{"status_code":200,"body":{"data":[]}}}'
+    (failed,) = told(line, ep.EMBEDDINGS)
+    assert failed.kind == "stream"
+
+
+async def test_embeddings_and_images_are_batches_of_their_own(zai, zai_emulator, out):
+    embed = {"url": "/v1/embeddings", "body": {"model": "embedding-3", "input": "Hi."}}
+    paint = {"url": "/v4/images/generations", "body": {"model": "cogview-4", "prompt": "A cat."}}
+    given = [*rows(2), {"custom_id": "e", **embed}, {"custom_id": "i", **paint}]
+    results = await collect(zai.batch.run(given, out=out, **SERVER))
+    assert results["row-0"].text
+    assert len(results["e"].answer.data[0].embedding) == 2048
+    assert results["i"].answer.data[0].url.startswith("http")
+    asked = [json.loads(each.body)["endpoint"] for each in created(zai_emulator)]
+    assert asked == ["/v4/chat/completions", "/v4/embeddings", "/v4/images/generations"]
+    urls = {line["custom_id"]: line.get("url") for line in lines_of(out)}
+    assert urls["e"] == "/paas/v4/embeddings"
+    # Read again they are what they were.
+    again = await collect(zai.batch.run(given, out=out, replay=True, model="glm-5.3"))
+    assert {key: each.answer for key, each in again.items()} == {
+        key: each.answer for key, each in results.items()
+    }
 
 
 async def test_a_batch_is_looked_for_on_every_page():

@@ -129,6 +129,7 @@ class Answers:
                     source="cache",
                     row=request.row,
                 )
+                # A type may have become stricter than when the answer was kept.
                 with suppress(StructuredOutputError):
                     return typed(found, self._format)
         found = await self._buy(request)
@@ -164,6 +165,7 @@ class Answers:
                 error.attempts, error.usage = attempts, found.usage
                 if unfit is not None or answer.outcome == "length" or self._format is None:
                     raise
+                # Asked once more, and not as a row of its own: its key and its place stay.
                 unfit = found.usage
                 asked = _fields.decode(body)
                 turns = _turns.decode(asked["messages"])

@@ -38,6 +38,7 @@ class ServerPart(msgspec.Struct, kw_only=True):
 
     number: int
     rows: int
+    url: str = "/v4/chat/completions"
     file_id: str | None = None
     batch_id: str | None = None
 

@@ -8,28 +8,26 @@ Source: https://docs.bigmodel.cn/cn/guide/tools/batch
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from zai_async import _operations as ep
-from zai_async._codes import CODES
 from zai_async._threads import ANSWER_THREADS, abandonable, to_the_end
-from zai_async._wire import find_fault, judged_results
+from zai_async._wire import Operation
 from zai_async.batch.intake import KnownRow
 from zai_async.batch.journal import ServerPart
-from zai_async.batch.keys import digest_of
 from zai_async.batch.results import Failed, Ok, RowError, StopCause
-from zai_async.batch.rows import RowRequest
+from zai_async.batch.rows import RowRequest, operation_at
+from zai_async.batch.server_lines import SERVED, key_line, request_line, results_of, url_of
 from zai_async.batch.values import judged
 from zai_async.errors import ConfigurationError, TaskFailedError, ZaiError
-from zai_async.models import Batch, BatchResult
-from zai_async.models.encoding import encode
-from zai_async.models.extra import extra_of
+from zai_async.models import Batch
 from zai_async.tasks import BATCHES, Task
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerBackend"]
 
-_URL: Final = "/v4/chat/completions"
 _MOST_ROWS: Final = 50_000
 _MOST_BYTES: Final = 90 * 2**20
 """What one file may hold."""
@@ -99,25 +96,30 @@ class ServerBackend:
             self._begin(part)
         if self._parts:
             await asyncio.wait(self._parts)
-        requests, size = list[RowRequest](), 0
+        # A batch is of one operation.
+        gathered: dict[Operation[Any], list[RowRequest]] = {each: [] for each in SERVED}
+        sizes = Counter[Operation[Any]]()
         async with aclosing(aiter(engine.source)) as rows:
             async for row in rows:
                 taken = engine.intake.take(row)
                 if isinstance(taken, KnownRow):
                     engine.meter.skipped += 1
                     continue
-                if isinstance(taken, RowRequest) and taken.operation is not ep.CHAT:
-                    fault = RowError(kind="input", message=f"url must be {_URL} for a batch")
+                if isinstance(taken, RowRequest) and taken.operation not in gathered:
+                    text = f"batches of the platform have no {taken.operation.name}"
+                    fault = RowError(kind="input", message=text)
                     taken = Failed(key=taken.key, error=fault, row=taken.row)
                 if isinstance(taken, Failed):
                     engine.settle(engine.number(), taken)
                     continue
+                requests = gathered[taken.operation]
                 requests.append(taken)
-                size += len(taken.body)
+                size = sizes[taken.operation] = sizes[taken.operation] + len(taken.body)
                 if len(requests) >= _MOST_ROWS or size >= _MOST_BYTES:
                     await self._add(requests)
-                    requests, size = [], 0
-        if requests:
+                    gathered[taken.operation], sizes[taken.operation] = [], 0
+        # What is left is less than a file holds.
+        for requests in filter(None, gathered.values()):
             await self._add(requests)
 
     async def _add(self, requests: list[RowRequest]) -> None:
@@ -126,10 +128,12 @@ class ServerBackend:
         while len([task for task in self._parts if not task.done()]) >= most:
             await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
         number = 1 + max((part.number for part in journal.manifest.parts), default=0)
-        part = ServerPart(number=number, rows=len(requests))
+        part = ServerPart(number=number, rows=len(requests), url=url_of(requests[0].operation))
         # The files come first, then the note, then the upload: whenever the process ends, the next
         # run finds either nothing or all that it needs to go on.
-        await to_the_end(partial(_write_part, self._paths(part), requests))
+        lines, keys = self._paths(part)
+        await to_the_end(lambda: _write(keys, map(key_line, requests)))
+        await to_the_end(lambda: _write(lines, map(request_line, requests)))
         await self._note(part)
         self._begin(part)
 
@@ -178,7 +182,7 @@ class ServerBackend:
             # making it twice would cost twice.
             part.batch_id = await self._find(part.file_id)
         if part.batch_id is None:
-            params = {"input_file_id": part.file_id, "endpoint": _URL}
+            params = {"input_file_id": part.file_id, "endpoint": part.url}
             part.batch_id = (await manager.call(ep.BATCH_CREATE, params)).id
         await self._note(part)
         try:
@@ -202,44 +206,32 @@ class ServerBackend:
             params = {"after": after}
 
     async def _collect(self, part: ServerPart, batch: Batch) -> None:
-        engine, paths = self._engine, self._paths(part)
-        keys = await to_the_end(partial(_read_keys, paths[1]))
+        engine, paths, operation = self._engine, self._paths(part), operation_at(part.url)
+        pairs = (await to_the_end(paths[1].read_bytes)).splitlines()
+        keys = dict(map(msgspec.json.Decoder(tuple[str, str]).decode, pairs))
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
             file = await engine.manager.fetch(ep.FILE_CONTENT, {"file_id": file_id})
-            judge = partial(judged_results, file.content)
+            judge = partial(results_of, file.content, keys, operation)
             for result in await abandonable(judge, ANSWER_THREADS):
-                key = keys.pop(result.custom_id, None)
-                if key is not None:
-                    self._settle(key, judged(_result_of(key, result), engine.answer_format))
+                self._settle(judged(result, engine.answer_format), operation)
         # What the platform has left out without a word is told as a failure, or the row would be
         # missing from the output.
         for key in keys.values():
             text = f"the batch is {batch.status or 'over'}, and has no answer for this row"
-            self._settle(key, Failed(key=key, error=RowError(kind="task", message=text)))
+            failed = Failed(key=key, error=RowError(kind="task", message=text))
+            self._settle(failed, operation)
         # The part is forgotten only when all its rows are on the disk.
         await engine.journal.settle()
         await self._note(part, over=True)
         for path in paths:
             await to_the_end(partial(path.unlink, missing_ok=True))
 
-    def _settle(self, key: str, result: Ok | Failed) -> None:
+    def _settle(self, result: Ok | Failed, operation: Operation[Any]) -> None:
         model = str(getattr(result.answer, "model", "")) if isinstance(result, Ok) else ""
         # The row itself has gone, perhaps with the process that read it: what is still needed is
         # its key, and the model that is paid.
-        request = RowRequest(key=key, operation=ep.CHAT, model=model, body=b"{}")
+        request = RowRequest(key=result.key, operation=operation, model=model, body=b"{}")
         self._engine.settle(self._engine.number(), result, request)
-
-
-def _server_id(key: str) -> str:
-    """Return the id of a row within a batch, where ids of fewer than six characters are refused."""
-    return f"row-{digest_of(key).hex()}"
-
-
-def _write_part(paths: tuple[Path, Path], requests: list[RowRequest]) -> None:
-    lines, keys = paths
-    _write(keys, (msgspec.json.encode((_server_id(one.key), one.key)) for one in requests))
-    front = b'{"custom_id":"%b","method":"POST","url":"/v4/chat/completions","body":%b}'
-    _write(lines, (front % (_server_id(one.key).encode(), one.body) for one in requests))
 
 
 def _write(path: Path, lines: Iterator[bytes]) -> None:
@@ -249,29 +241,3 @@ def _write(path: Path, lines: Iterator[bytes]) -> None:
         file.flush()
         # Before the batch is made: without its keys the answers would belong to nobody.
         os.fsync(file.fileno())
-
-
-def _read_keys(path: Path) -> dict[str, str]:
-    decode = msgspec.json.Decoder(tuple[str, str]).decode
-    return dict(decode(line) for line in path.read_bytes().splitlines())
-
-
-def _result_of(key: str, result: BatchResult) -> Ok | Failed:
-    completion, error, response = result.completion, result.error, result.response
-    if completion is not None:
-        return Ok(key=key, answer=completion, body=encode(completion))
-    code, message = ("", "") if error is None else (error.code, error.message)
-    status, body = (None, None) if response is None else (response.status_code, response.body)
-    fault = None if body is None else find_fault(dict(extra_of(body)))
-    if fault is not None:
-        code, message = fault.code or code, fault.message or message
-    known = CODES.get(code)
-    kind = known.kind if known is not None else "server" if fault is not None else "stream"
-    failed = RowError(
-        kind=kind,
-        message=message or "the row was refused",
-        code=code or None,
-        status_code=status,
-    )
-    partial = None if body is None or fault is not None else encode(body)
-    return Failed(key=key, error=failed, partial=partial, attempts=1)

@@ -101,7 +101,7 @@ def how_to_go_on(report: Report, command: Sequence[str]) -> str | None:
             return f"when that is put right, go on with: {again}"
         case 4:
             return f"go on {moment(report.retry_at)} with: {again}"
-        case 5 if report.failed.keys() == {"input"}:
+        case 5 if set(report.failed) == {"input"}:
             return f"when these rows are put right: {again}"
         case 5:
             return f"to try the failed rows again: {again}"

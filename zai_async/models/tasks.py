@@ -107,7 +107,8 @@ class BatchParams(CallParams, total=False):
     input_file_id: Required[str]
     """A jsonl file uploaded for ``batch``; every ``custom_id`` in it has 6 characters or more."""
     endpoint: Required[str]
-    """``"/v4/chat/completions"``, for every line of the file."""
+    """``"/v4/chat/completions"``, ``"/v4/embeddings"`` or ``"/v4/images/generations"``, for every
+    line of the file."""
     auto_delete_input_file: bool
     """Whether the input is deleted when the batch is done; default true."""
     metadata: Mapping[str, str]
@@ -209,7 +210,7 @@ class BatchResponse(JSONObject, kw_only=True):
 
     status_code: Count = 0
     request_id: str | None = None
-    # The only operation that the platform runs in batches; another would need its own type.
+    # Those of embeddings and images have their fields in `extra`.
     body: ChatCompletion | None = None
 
 

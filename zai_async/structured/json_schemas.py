@@ -53,6 +53,7 @@ def type_from(schema: Mapping[str, Any]) -> Any:
         # Other values than these cannot be literals.
         plain = all(each is None or type(each) in {str, int} for each in choices)
         return Literal[tuple(choices)] if choices and plain else Any
+    # Whether one or several of them fit makes no difference to what is read.
     for word in ("anyOf", "oneOf"):
         if word in schema:
             return _either(type_from(each) for each in schema[word])
@@ -68,6 +69,7 @@ def _one(word: str, schema: Mapping[str, Any]) -> Any:
         members = dict.fromkeys(required, Any) | {
             name: type_from(each) for name, each in schema.get("properties", {}).items()
         }
+        # A dictionary that is checked: a class of its own would be nobody's.
         fields = {
             name: Required[each] if name in required else NotRequired[each]
             for name, each in members.items()
@@ -90,6 +92,7 @@ def _either(kinds: Iterable[Any]) -> Any:
     if not given:
         return Any
     union = _union[given]
+    # Two kinds of objects or of lists are told apart by no decoder.
     try:
         msgspec.json.Decoder(union)
     except TypeError:

@@ -35,10 +35,12 @@ def parsed_chats(kind: Any) -> TaskType[ParsedResult[Any]]:
     answer_format, asks = AnswerFormat[Any](kind), CHATS.operation
 
     def judge(answer: ParsedResult[Any], allow: Collection[str]) -> Outcome:
+        # What was cut or lost is told as that, and not as something that does not fit.
         outcome = ensure_proper_end(answer, allow)
         vars(answer)["parsed"] = answer_format.read(answer)
         return outcome
 
+    # The same question, whose answers are decoded into a class that has a place for the value.
     operation = Operation(asks.name, asks.path, ParsedResult[Any], asks.params, method=asks.method)
     changed: Any = replace(CHATS, operation=operation, judge=judge, schema=kind)
     return cast("TaskType[ParsedResult[Any]]", changed)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from zai_async.testing.emulator.chat import ChatHandlers
 from zai_async.testing.emulator.files import FileStore
 from zai_async.testing.emulator.operation import OperationCall, Route, read_body, require
 from zai_async.testing.emulator.recent import RecentItems
@@ -33,7 +33,7 @@ _MOMENTS = (
 
 class _BatchRequest(Struct):
     input_file_id: str
-    endpoint: Literal["/v4/chat/completions"]
+    endpoint: Literal["/v4/chat/completions", "/v4/embeddings", "/v4/images/generations"]
     auto_delete_input_file: bool = True
     metadata: Annotated[dict[str, str], Meta(max_length=16)] | None = None
 
@@ -87,14 +87,19 @@ class _Batch:
 
 
 class BatchHandlers:
-    """Answer the rows of a file with chat completions, scripted ones first.
+    """Answer the rows of a file: chats, scripted ones first, embeddings and images.
 
     ``emulator.tasks.polls`` says at which poll a batch is completed. As live, moments are in
     milliseconds, ids that are not there yet are ``null`` at first and ``""`` later.
     """
 
-    def __init__(self, chat: ChatHandlers, files: FileStore, tasks: TaskHandlers) -> None:
-        self._chat = chat
+    def __init__(
+        self,
+        answers: Mapping[str, Callable[[OperationCall], PlannedReply]],
+        files: FileStore,
+        tasks: TaskHandlers,
+    ) -> None:
+        self._answers = answers
         self._files = files
         self._tasks = tasks
         self.reset()
@@ -165,14 +170,13 @@ class BatchHandlers:
     def _complete(self, call: OperationCall, batch: _Batch) -> None:
         good: list[Json] = []
         bad: list[Json] = []
+        answer_row = self._answers[batch.request.endpoint]
         for number, row in enumerate(batch.rows):
             # A file has no place for a stream, so the field is ignored rather than refused.
             body = msgspec.json.encode(row.body | {"stream": False})
             request = replace(call.request, body=body)
             try:
-                reply = self._chat.complete(
-                    OperationCall(request=request, id=f"{call.id}{number:04x}")
-                )
+                reply = answer_row(OperationCall(request=request, id=f"{call.id}{number:04x}"))
                 status, answer = 200, reply.pieces[0]
             except Refusal as refusal:
                 status, answer = refusal.status, msgspec.json.encode(refusal.document)

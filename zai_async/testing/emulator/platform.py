@@ -68,7 +68,13 @@ class Platform:
         voices = VoiceHandlers(self.files)
         self.audio = AudioHandlers(voices)
         agents = AgentHandlers(self.tasks, self.files)
-        batches = BatchHandlers(self.chat, self.files, self.tasks)
+        images, vectors = ImageHandlers(self.tasks), VectorHandlers()
+        in_batches = {
+            "/v4/chat/completions": self.chat.complete,
+            "/v4/embeddings": vectors.embed,
+            "/v4/images/generations": images.generate,
+        }
+        batches = BatchHandlers(in_batches, self.files, self.tasks)
         parser = ParserHandlers(self.tasks)
         self._random = random_for(seed, "ids")
 
@@ -84,11 +90,11 @@ class Platform:
             parser,
         )
         stateless: tuple[RouteGroup, ...] = (
-            ImageHandlers(self.tasks),
+            images,
             VideoHandlers(self.tasks),
             ModelListHandlers(),
             WebHandlers(),
-            VectorHandlers(),
+            vectors,
             CheckHandlers(),
             LayoutHandlers(),
             CdnHandlers(),
