@@ -86,9 +86,8 @@ class Cutter:
         pieces: list[Piece] = []
         while self._waiting(form) > self._most(form):
             pieces.append(self._cut(form))
-        if waiting := self._waiting(form):
-            pieces.append(self._take(form, waiting))
-        return pieces
+        # There is a rest: a piece is cut while a second more than it takes is there.
+        return [*pieces, self._take(form, self._waiting(form))]
 
     def _waiting(self, form: WaveFormat) -> int:
         return len(self._frames) // form.frame
@@ -117,6 +116,7 @@ class Cutter:
 
     def _take(self, form: WaveFormat, frames: int) -> Piece:
         size = frames * form.frame
+        # Counted in frames, as sums of rounded seconds would drift in an hour.
         start, self._done = self._done, self._done + frames
         with memoryview(self._frames) as view:
             wave = form.header(size) + view[:size]

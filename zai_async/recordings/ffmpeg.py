@@ -58,6 +58,7 @@ async def decoded(source: Source, size: int | None, program: str) -> AsyncGenera
             async with OutputFile(path) as file, aclosing(source.pieces(_PIECE)) as given:
                 async for piece in given:
                     await file.write(piece)
+        # A file and no pipe: what complains much would wait for somebody who reads it.
         log = folder / "log"
         # With a scheme, no name is taken for an option or for another address.
         read = ["-i", f"file:{path.absolute()}"]
@@ -71,14 +72,16 @@ async def decoded(source: Source, size: int | None, program: str) -> AsyncGenera
             # While nobody reads it waits, because its pipe is full.
             async for piece in cast("ByteReceiveStream", process.stdout):
                 yield piece
-            failed = await process.wait()
+            if await process.wait() != 0:
+                said = (await to_the_end(log.read_bytes)).decode(errors="replace").strip()
+                # The first line is about the file, what follows about what ffmpeg did then. The
+                # path may be that of the copy, which the caller has never seen.
+                reason = said.split("\n")[0].replace(str(path.absolute()), source.name)
+                text = f"{source.name}: ffmpeg cannot read it: {reason}"
+                raise InvalidFileError(one_line(text))
         finally:
+            # Left early, it would decode the rest into a pipe that nobody reads.
             if process.returncode is None:
                 process.kill()
             with anyio.CancelScope(shield=True):
                 await process.aclose()
-        if failed:
-            said = (await to_the_end(log.read_bytes)).decode(errors="replace").strip()
-            # The first line is about the file, what follows about what ffmpeg did then.
-            reason = one_line(said.split("\n")[0].replace(str(path.absolute()), source.name))
-            raise InvalidFileError(f"{one_line(source.name)}: ffmpeg cannot read it: {reason}")

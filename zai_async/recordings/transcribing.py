@@ -87,30 +87,32 @@ class PartsInOrder:
         while not self._stopped:
             part = PartInProgress()
             try:
+                # One reader at a time, so that parts are begun in the order of the recording.
                 async with self._reading:
-                    part.piece = await anext(self._pieces)
+                    part.piece = piece = await anext(self._pieces)
                     self._order.put_nowait(part)
-                part.items.put_nowait(await self._heard(part.piece, part.items.put_nowait))
+                heard = self._known.get((piece.start, piece.end))
+                if heard is not None:
+                    # To who reads events, a part from before is one that comes all at once.
+                    text = heard.transcription.text
+                    event = TranscriptionEvent(type="transcript.text.done", delta=text)
+                    part.items.put_nowait(event)
+                else:
+                    said = await self._hear(piece, part.items.put_nowait)
+                    heard = TranscribedPart(
+                        number=piece.number, start=piece.start, end=piece.end, transcription=said
+                    )
+                part.items.put_nowait(heard)
             except StopAsyncIteration:
                 break
             except Exception as error:  # noqa: BLE001 - raised where the items are read
                 part.failure = error
                 self._stopped = True
+                # It was the reading that failed: the part is in nobody's order yet.
                 if part.piece is None:
                     self._order.put_nowait(part)
             part.items.put_nowait(None)
         self._order.put_nowait(None)
-
-    async def _heard(self, piece: Piece, emit: _Emit) -> TranscribedPart:
-        known = self._known.get((piece.start, piece.end))
-        if known is not None:
-            text = known.transcription.text
-            emit(TranscriptionEvent(type="transcript.text.done", delta=text))
-            return known
-        said = await self._hear(piece, emit)
-        return TranscribedPart(
-            number=piece.number, start=piece.start, end=piece.end, transcription=said
-        )
 
     async def _in_order(self) -> AsyncGenerator[_Item, None]:
         done: list[TranscribedPart] = []
@@ -121,6 +123,7 @@ class PartsInOrder:
             if part is None:
                 working -= 1
                 continue
+            # Parts after one that failed are waited for, as they are paid for, but not shown.
             while (item := await part.items.get()) is not None:
                 if isinstance(item, TranscribedPart):
                     done.append(item)

@@ -7,7 +7,7 @@ Source: https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html
 """
 
 import struct
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -39,6 +39,30 @@ class WaveFormat(msgspec.Struct, frozen=True):
     def frame(self) -> int:
         """Bytes of a frame."""
         return self.channels * self.width
+
+    @classmethod
+    def of(cls, chunk: bytes, name: str) -> Self:
+        """Return what the ``fmt`` chunk of a file says; ``name`` is what it is called in errors.
+
+        Raises:
+            InvalidFileError: The frames are compressed, damaged, or no whole numbers.
+        """
+        if len(chunk) < 16:
+            raise InvalidFileError(f"{name} does not say what its frames are", limit="type")
+        tag, channels, rate, _, frame, bits = struct.unpack_from("<HHIIHH", chunk)
+        # Where there are more than two channels, the tag proper stands at the head of a GUID.
+        if tag == _EXTENSIBLE and len(chunk) >= 26:
+            (tag,) = struct.unpack_from("<H", chunk, 24)
+        if tag != _PCM:
+            raise InvalidFileError(
+                f"{name} holds compressed sound, or no whole numbers", limit="type"
+            )
+        # Samples of 12 or 20 bits lie in the upper bits of whole bytes.
+        width = frame // channels if channels in _CHANNELS else 0
+        if rate not in _RATES or width not in _WIDTHS or width * 8 != bits + -bits % 8:
+            text = f"{name} has {channels} channels of {bits} bits at {rate} Hz"
+            raise InvalidFileError(f"{text}, which no recording has", limit="type")
+        return cls(rate, channels, width)
 
     def header(self, size: int) -> bytes:
         """Return what comes before this many bytes of frames."""
@@ -74,20 +98,10 @@ class WaveReader:
             return frames
         if self.format is not None:
             return b""  # what follows the frames are titles and the like
-        self._head += data
-        if len(self._head) > _MOST_HEAD:
-            raise self._invalid("holds no sound among its first bytes")
-        return self._read_head()
-
-    def end(self) -> WaveFormat:
-        """Take the end of the file, and return what its frames were."""
-        if self.format is None:
-            raise self._invalid("ends before its sound")
-        return self.format
-
-    def _read_head(self) -> bytes:
-        """Look at the chunks up to the frames, and return those that have come."""
         head = self._head
+        head += data
+        if len(head) > _MOST_HEAD:
+            raise self._invalid("holds no sound among its first bytes")
         if len(head) >= 12 and not (head.startswith(b"RIFF") and head.startswith(b"WAVE", 8)):
             raise self._invalid("is no WAV")
         while len(head) >= self._next + 8:
@@ -105,23 +119,15 @@ class WaveReader:
             if name == b"fmt ":
                 if len(head) < start + size:
                     break
-                self._found = self._read_format(bytes(head[start : start + size]))
+                self._found = WaveFormat.of(bytes(head[start : start + size]), self._name)
             self._next = start + size + size % 2  # chunks begin at even places
         return b""
 
-    def _read_format(self, chunk: bytes) -> WaveFormat:
-        if len(chunk) < 16:
-            raise self._invalid("does not say what its frames are")
-        tag, channels, rate, _, frame, bits = struct.unpack_from("<HHIIHH", chunk)
-        if tag == _EXTENSIBLE and len(chunk) >= 26:
-            (tag,) = struct.unpack_from("<H", chunk, 24)
-        if tag != _PCM:
-            raise self._invalid("holds compressed sound, or no whole numbers")
-        width = frame // channels if channels in _CHANNELS else 0
-        if rate not in _RATES or width not in _WIDTHS or width * 8 != bits + -bits % 8:
-            text = f"has {channels} channels of {bits} bits at {rate} Hz, which no recording has"
-            raise self._invalid(text)
-        return WaveFormat(rate, channels, width)
+    def end(self) -> WaveFormat:
+        """Take the end of the file, and return what its frames were."""
+        if self.format is None:
+            raise self._invalid("ends before its sound")
+        return self.format
 
     def _invalid(self, reason: str) -> InvalidFileError:
         return InvalidFileError(f"{self._name} {reason}", limit="type")
