@@ -47,8 +47,8 @@ def platform(zai_emulator, monkeypatch):
 
 
 @asynccontextmanager
-async def served_by_uvicorn(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+async def served_by_uvicorn(app, **settings):
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, **settings))
     # Its own serve() would take over the signals of the test run.
     serving = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 - it has no event
