@@ -11,34 +11,25 @@ import argparse
 import asyncio
 import base64
 import hashlib
-import json
-import math
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zai_async import (
-    AsyncZai,
-    CallOptions,
-    ChatStream,
-    Finished,
-    TextDelta,
-    ThinkingDelta,
-    ZaiError,
-)
+from zai_async import AsyncZai, CallOptions, ZaiError
+from zai_async.web import sse_response
 
 MODEL = os.environ.get("MODEL", "glm-5.3")
 HOSTS = frozenset(os.environ.get("ALLOWED_HOSTS", "").split())
@@ -50,10 +41,6 @@ BODY_TIMEOUT = 10  # seconds
 MAX_TOKENS = 8_000
 DEADLINE = 300  # seconds for an answer
 MAX_READERS = 100
-# Whatever is not listed is between this backend and the platform: 502.
-STATUSES = {"request": 400, "content": 422, "throttle": 503, "overload": 503, "timeout": 504}
-
-T = TypeVar("T")
 
 
 def hashes(tag: str) -> str:
@@ -145,11 +132,11 @@ class Question(BaseModel):
     text: str = Field(min_length=1, max_length=MAX_QUESTION)
 
 
-async def open_answer(question: Question, request: Request) -> AsyncIterator[ChatStream]:
-    """Ask before the response begins, so that a refusal still has a status code.
+@app.post("/chat")
+async def chat(question: Question, request: Request) -> Any:
+    """Answer with events; with a status where the platform refuses before the first of them.
 
-    FastAPI leaves this when the response is over, and also when the browser has gone: that closes
-    the connection to the platform, which ends the generation.
+    The response listens for its reader to leave from the beginning, and ends the generation then.
     """
     zai: AsyncZai = request.state.zai
     stream = zai.chat.completions.stream(
@@ -158,73 +145,14 @@ async def open_answer(question: Question, request: Request) -> AsyncIterator[Cha
         max_tokens=MAX_TOKENS,
         options=CallOptions(deadline=DEADLINE),
     )
-    try:
-        await unless_left(request, stream.open())
-        yield stream
-    finally:
-        await stream.aclose()
-
-
-async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work, but only as long as the reader does.
-
-    A server tells a handler that the browser has gone only where the handler asks for it, and a
-    response only once it has begun. Until then nobody would stop a generation that nobody reads.
-    """
-
-    async def leaves() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(leaves())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise HTTPException(499)  # nobody sees it but the log
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-@app.post("/chat")
-async def chat(stream: Annotated[ChatStream, Depends(open_answer)]) -> StreamingResponse:
-    # Without the second header nginx collects the answer before it passes it on.
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(stream), media_type="text/event-stream", headers=headers)
-
-
-async def events(stream: ChatStream) -> AsyncIterator[str]:
-    try:
-        async for event in stream.events:
-            match event:
-                case ThinkingDelta(text):
-                    yield frame("thinking", text=text)
-                case TextDelta(text):
-                    yield frame("text", text=text)
-                case Finished(outcome=outcome):
-                    yield frame("finished", outcome=outcome)
-                case _:
-                    pass
-    except ZaiError as error:  # too late for a status code
-        yield frame("error", **facts(error))
-
-
-def frame(event: str, **data: Any) -> str:
-    return f"event: {event}\ndata: {json.dumps(data)}\n\n"
-
-
-def facts(error: ZaiError) -> dict[str, Any]:
-    """Choose what a stranger may see: messages and hints may speak of the account."""
-    return {"kind": error.kind, "retryable": error.retryable, "request_id": error.request_id}
+    return sse_response(stream, protocol="ui-message-v1")
 
 
 @app.exception_handler(ZaiError)
 async def refuse(_: Request, error: ZaiError) -> JSONResponse:
-    wait = error.retry_after
-    headers = {"Retry-After": str(math.ceil(wait))} if wait is not None else {}
-    return JSONResponse(facts(error), STATUSES.get(error.kind, 502), headers)
+    """Say what a stranger may know: messages and hints of errors may speak of the account."""
+    status, headers, body = error.to_http()
+    return JSONResponse(body, status, headers)
 
 
 @app.exception_handler(RequestValidationError)
