@@ -77,6 +77,7 @@ class Changes(TypedDict, total=False):
     headers: Mapping[str, str]
     hooks: Hooks
     budget: Budget | None
+    tag: str | None
     wait_for_quota: bool
     max_response_bytes: int
     max_event_bytes: int

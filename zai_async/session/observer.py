@@ -95,7 +95,7 @@ class CallObserver:
         self._params = params
         self._facts: dict[str, Any] = {
             "operation": operation.name,
-            "tag": options.tag if options else None,
+            "tag": (options and options.tag) or settings.tag,
         }
         self.answer: object = None
         """What has come of the call, where its end does not tell."""

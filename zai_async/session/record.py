@@ -215,7 +215,7 @@ class CallRecord:
             last = sent[-1]
             unknown = usage is not None if completed else not last.error or last.maybe_billed
 
-        tag, spends = self._options.tag, self._operation.spends
+        tag, spends = self._options.tag or self._settings.tag, self._operation.spends
         # What has no model, such as a search, goes under its own name, and nobody counts tokens.
         generates = spends and self.model != self._operation.name
         budgets = tuple(filter(None, (self._settings.budget, self._options.budget)))

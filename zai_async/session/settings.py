@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock = SystemClock()
     budget: Budget | None = None
     """For all calls together; a call may have another one besides."""
+    tag: str | None = None
+    """Under which calls are counted that have no tag of their own."""
     wait_for_quota: bool = False
     """Whether to wait for the allowance of a plan to come back."""
     max_response_bytes: int = 64 * 2**20

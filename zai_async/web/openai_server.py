@@ -21,10 +21,16 @@ from zai_async.web.responses import EventResponse, RelaySettings
 
 __all__ = ["OpenAIRouter", "openai_router"]
 
-Authorize = Callable[[str], bool | Awaitable[bool]]
+Allowed = bool | AsyncZai | None
+Authorize = Callable[[str], Allowed | Awaitable[Allowed]]
 
 _JSON: Final = {"Content-Type": "application/json"}
 _VISIBLE: Final = re.compile(r"[!-~]{1,128}")
+_POSTED: Final[Mapping[str, Callable[[OpenAICalls, dict[str, Any]], Whole | EventResponse]]] = {
+    "chat/completions": OpenAICalls.chat,
+    "embeddings": OpenAICalls.embeddings,
+    "images/generations": OpenAICalls.images,
+}
 
 
 class OpenAIRouter:
@@ -38,15 +44,11 @@ class OpenAIRouter:
         settings: RelaySettings,
         max_body: int,
     ) -> None:
+        self._zai = zai
         self._models = models
         self._authorize = authorize
         self._max_body = max_body
-        calls = OpenAICalls(zai, settings)
-        self._posted: dict[str, Callable[[dict[str, Any]], Whole | EventResponse]] = {
-            "chat/completions": calls.chat,
-            "embeddings": calls.embeddings,
-            "images/generations": calls.images,
-        }
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; an ASGI server or a framework calls this."""
@@ -63,7 +65,7 @@ class OpenAIRouter:
     async def _answer(self, scope: Scope, receive: Receive, send: "_NamedSend") -> None:
         method, path = scope["method"], scope["path"]
         path = path.removeprefix(scope.get("root_path", "")).strip("/")
-        handler = self._posted.get(path)
+        handler = _POSTED.get(path)
         room, _, model = path.partition("/")
         if handler is None and room != "models":
             raise RefusedRequestError(f"There is no {method} /{path}.", status=404)
@@ -75,7 +77,7 @@ class OpenAIRouter:
         if method == "OPTIONS":
             await send_answer(send, 204, allow, b"")
             return
-        await self._require_key(dict(scope["headers"]))
+        zai = await self._client_for(dict(scope["headers"]))
         if handler is None:
             await send_answer(send, 200, _JSON, msgspec.json.encode(self._known(model)))
             return
@@ -84,7 +86,7 @@ class OpenAIRouter:
             return
         fields = fields_of(body)
         self._require_model(fields.get("model"))
-        answer = handler(fields)
+        answer = handler(OpenAICalls(zai, self._settings), fields)
         if isinstance(answer, EventResponse):
             send.subject = answer.source
             await answer(scope, receive, send)
@@ -97,20 +99,23 @@ class OpenAIRouter:
 
         await while_read(receive, send, respond, anyio.lowlevel.checkpoint)
 
-    async def _require_key(self, headers: Mapping[bytes, bytes]) -> None:
+    async def _client_for(self, headers: Mapping[bytes, bytes]) -> AsyncZai:
+        """Return the client that makes the calls of who has this key."""
         if self._authorize is None:
-            return
+            return self._zai
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        allowed: bool | Awaitable[bool] = False
+        allowed: Allowed = None
         if scheme.lower() == "bearer" and token.strip():
-            allowed = self._authorize(token.strip())
-        if not (await allowed if inspect.isawaitable(allowed) else allowed):
+            said = self._authorize(token.strip())
+            allowed = await said if inspect.isawaitable(said) else said
+        if not allowed:
             raise RefusedRequestError(
                 "The API key is missing or wrong.",
                 status=401,
                 code="invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+        return allowed if isinstance(allowed, AsyncZai) else self._zai
 
     def _require_model(self, name: object) -> None:
         if not isinstance(name, str):
@@ -166,12 +171,12 @@ def openai_router(
     ``/images/generations``.
 
     Args:
-        zai: The client that makes the calls; another one for each group of people keeps their
-            limits and budgets apart.
+        zai: The client that makes the calls.
         models: The models that may be used, by the names of the platform; as a mapping, with what
             else their entries in the list shall tell.
-        authorize: Says whether the bearer token of a request is right. Without it, who reaches the
-            application may use it.
+        authorize: Says whether the bearer token of a request is right, or returns the client that
+            makes the calls of its owner, such as ``zai.with_options(tag=..., budget=...)``. Without
+            it, who reaches the application may use it.
         heartbeat: Seconds of silence after which a comment is sent; None for none.
         coalesce: Seconds to wait for more text; 0 sends every piece by itself.
         prime: Seconds to hold the status back while nothing has come.
