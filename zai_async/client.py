@@ -97,8 +97,7 @@ class AsyncZai(Resources):
         base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts, for
             other gateways ``ZHIPUAI_BASE_URL``, ``LOWCODEAPI_BASE_URL`` or ``TRUTO_BASE_URL``.
         provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``,
-            ``"lowcodeapi"``, ``"lowcodeapi-coding"``, ``truto(...)``, or a ``Provider`` of your
-            own.
+            ``"lowcodeapi"``, ``"lowcodeapi-coding"``, ``truto(...)``, or your own ``Provider``.
         auth: ``"jwt"`` sends short-lived tokens that an ``id.secret`` key signs, not the key.
         timeout: Four clocks in seconds; a number sets all but ``connect``.
         retry: When a refused request is sent again.
