@@ -41,7 +41,7 @@ __all__ = [
     "with_secrets",
 ]
 
-READ_BUFFER: Final = 2**16
+READ_BUFFER: Final = 2**14
 """A consumer that stops reading holds this much, and twice as much at most, not a megabyte."""
 # The other statuses would turn a POST into a GET without its body (RFC 9110, section 15.4).
 _REDIRECTS: Final = frozenset({307, 308})
