@@ -9,6 +9,7 @@ from openai.lib.streaming.chat import AsyncChatCompletionStreamManager
 
 from tests import chat_wire
 from tests.ai_page import VERSIONS, needs_npm_ai, pages
+from tests.calls import client
 from tests.chat_wire import body, chunk, last, texts, thoughts, tool
 from tests.effort import sample
 from zai_async import (
@@ -505,6 +506,33 @@ def test_openai_is_told_the_usage_only_where_it_asks():
     assert [each["choices"][0]["finish_reason"] for each in seen[:-1]] == [None, None, "stop"]
     counted = parts(play(OpenAIEncoder(), TextDelta("x"), Usage(total_tokens=3), end))
     assert counted[-2]["usage"]["total_tokens"] == 3
+
+
+async def test_calls_of_all_rounds_stay_apart_for_the_client_of_openai(zai_emulator):
+    for number in (1, 2):
+        places = [{"name": "look", "arguments": {"place": f"{number}{each}"}} for each in "ab"]
+        zai_emulator.chat.reply(tool_calls=places)
+    zai_emulator.chat.reply("Done.")
+
+    async def look(place: str) -> str:
+        return place
+
+    encoder = OpenAIEncoder("glm-5.3")
+    async with (
+        client(zai_emulator.url) as zai,
+        zai.chat.completions.run_tools(model="glm-5.3", messages="Look.", tools=[look]) as run,
+    ):
+        frames = [encoder.encode(event) async for event in run.events]
+    async with (
+        Played(b"".join([*frames, encoder.end()])) as openai,
+        openai.chat.completions.stream(model="glm-5.3", messages=[]) as stream,
+    ):
+        completion = await stream.get_final_completion()
+    (choice,) = completion.choices
+    called = [json.loads(call.function.arguments) for call in choice.message.tool_calls]
+    assert called == [{"place": place} for place in ("1a", "1b", "2a", "2b")]
+    assert len({call.id for call in choice.message.tool_calls}) == 4
+    assert (choice.message.content, choice.finish_reason) == ("Done.", "stop")
 
 
 def test_openai_sees_an_error_where_an_answer_was_stopped():

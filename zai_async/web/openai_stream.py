@@ -57,6 +57,8 @@ class OpenAIEncoder(AnswerEncoder):
         self._usage: Usage | None = None
         # Of every chunk, what stands before its choices; none before the first one.
         self._prefix = b""
+        # Readers join calls by their index, and each round of a turn counts from 0.
+        self._calls = self._earlier_calls = 0
 
     def encode(self, event: RelayedEvent) -> bytes:
         """Return the chunk of an event, the first one with the role before it."""
@@ -66,11 +68,13 @@ class OpenAIEncoder(AnswerEncoder):
             case ThinkingDelta(text):
                 return self._delta(b'{"reasoning_content":%b}' % _encode(text))
             case ToolCallStarted(index, id, name):
+                index += self._earlier_calls
+                self._calls = max(self._calls, index + 1)
                 function = {"name": name, "arguments": ""}
                 call = {"index": index, "id": id, "type": "function", "function": function}
                 return self._delta(_encode({"tool_calls": [call]}))
             case ToolCallDelta(index, text):
-                call = {"index": index, "function": {"arguments": text}}
+                call = {"index": self._earlier_calls + index, "function": {"arguments": text}}
                 return self._delta(_encode({"tool_calls": [call]}))
             case WebSearch(results):
                 return self._chunk(b'[],"web_search":%b' % _encode(results))
@@ -78,6 +82,7 @@ class OpenAIEncoder(AnswerEncoder):
                 self._usage = event
             case Finished():
                 self.finished = event
+                self._earlier_calls = self._calls
                 usage = event.completion.usage
                 self._usage = usage if usage.total_tokens else self._usage
             case Reset(old, new):
