@@ -8,14 +8,15 @@ import itertools
 import shutil
 import subprocess
 import tempfile
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -43,6 +44,8 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.errors: list[str] = []
+        self.violations: list[str] = []
+        """What the policy of the page has refused."""
 
     async def call(self, method: str, **params: object) -> dict:
         number = next(self._numbers)
@@ -52,12 +55,17 @@ class Page:
                 self.errors.append(
                     message["params"]["exceptionDetails"]["exception"]["description"]
                 )
+            elif message["method"] == "Log.entryAdded":
+                entry = message["params"]["entry"]
+                if entry["source"] == "security" or "Content Security Policy" in entry["text"]:
+                    self.violations.append(entry["text"])
         assert "error" not in message, message
         return message["result"]
 
     async def open(self, url: str) -> None:
         await self.call("Runtime.enable")
         await self.call("Page.enable")
+        await self.call("Log.enable")
         await self.call("Page.navigate", url=url)
         await self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
@@ -149,6 +157,50 @@ async def chromium_page() -> AsyncIterator[Page]:
     """Start Chromium with a new profile and give a page of it."""
     async with chromium_tabs() as tab:
         yield await tab()
+
+
+@contextmanager
+def running_chromium() -> Iterator[str]:
+    """Start Chromium for several tests, and give the port by which it is driven."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while not (port := port_of(Path(profile))):
+                assert process.poll() is None, "Chromium has died"
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+            try:
+                process.wait()
+            finally:
+                process.kill()
+
+
+@asynccontextmanager
+async def tabs_of_new_profile(port: str, count: int = 1) -> AsyncIterator[list[Page]]:
+    """Open tabs that share what they keep, in a Chromium that runs already."""
+    origin = f"http://127.0.0.1:{port}/"
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(origin))
+        async with session.get("json/version") as about:
+            address = (await about.json())["webSocketDebuggerUrl"]
+        socket = session.ws_connect(address, max_msg_size=0)
+        browser = Page(await stack.enter_async_context(socket))
+        context = (await browser.call("Target.createBrowserContext"))["browserContextId"]
+        tabs: list[Page] = []
+        for _ in range(count):
+            made = await browser.call(
+                "Target.createTarget", url="about:blank", browserContextId=context
+            )
+            socket = session.ws_connect(f"devtools/page/{made['targetId']}", max_msg_size=0)
+            tabs.append(Page(await stack.enter_async_context(socket)))
+        yield tabs
+        await browser.call("Target.disposeBrowserContext", browserContextId=context)
 
 
 def port_of(profile: Path) -> str:

@@ -1,3 +1,4 @@
+import './checks.js';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Conversation } from './conversation.jsx';

@@ -1,14 +1,16 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import { useChat } from '@ai-sdk/react';
+import { Chat, useChat } from '@ai-sdk/react';
 import { DefaultChatTransport } from 'ai';
 import { Composer } from './composer.jsx';
 import { keepFiles } from './files.js';
 import { Icon } from './icons.jsx';
 import { Turn } from './turn.jsx';
-import { saveConversation, tabs } from './store.js';
+import { loadMessages, saveConversation, tabs } from './store.js';
 
 const SAVE_EVERY = 1000; // milliseconds, while an answer is written
 const isLost = (error) => error instanceof TypeError; // as browsers say that nothing answers
+
+const isRunning = (chat) => chat.status === 'submitted' || chat.status === 'streaming';
 
 /** What the model needs of the messages: neither pictures that it made nor facts about answers. */
 const lean = (messages) =>
@@ -36,38 +38,37 @@ export function Conversation({ id, initial, models, onSaved }) {
   const saved = useRef(0);
   const retry = useRef(0);
 
-  const chat = useChat({
+  // Its own messages are those of this moment; what useChat returns is what is on the screen.
+  const [chat] = useState(() => new Chat({
     id,
     messages: initial,
     transport,
-    experimental_throttle: 50,
     onData: (part) => part.type === 'data-status' && setWaiting(part.data),
     onError: (error) => isLost(error) && setLost(true),
-  });
-  const { messages, setMessages, status: state, error } = chat;
+  }));
+  const { messages, status: state, error } = useChat({ chat, experimental_throttle: 50 });
   const isBusy = state === 'submitted' || state === 'streaming';
-  const latest = useRef(chat);
-  latest.current = chat;
 
-  const save = useCallback(async (now) => {
+  const save = useCallback(async () => {
     saved.current = Date.now();
-    await saveConversation(id, now);
+    await saveConversation(id, chat.messages);
     tabs.postMessage({ id, what: 'saved' });
     onSaved();
-  }, [id, onSaved]);
+  }, [chat]);
 
-  // A reload in the middle, or another tab: the answer is read again from its beginning.
-  const resume = useCallback(async () => {
-    setWaiting(null);
-    isMine.current = true;
-    await latest.current.resumeStream();
-  }, []);
   useEffect(() => {
-    if (initial.length) resume();
+    // After a reload in the middle of an answer it is read again from its beginning.
+    if (initial.length) {
+      isMine.current = true;
+      chat.resumeStream();
+    }
     const told = async ({ data }) => {
-      if (data.id !== id || data.what !== 'started' || latest.current.status !== 'ready') return;
-      setMessages(data.messages);
-      await latest.current.resumeStream();
+      if (data.id !== id || isRunning(chat)) return;
+      const now = await loadMessages(id);
+      if (isRunning(chat)) return;
+      isMine.current = false; // the other tab keeps it
+      chat.messages = now;
+      if (data.what === 'started') await chat.resumeStream();
     };
     tabs.addEventListener('message', told);
     return () => tabs.removeEventListener('message', told);
@@ -87,7 +88,7 @@ export function Conversation({ id, initial, models, onSaved }) {
       }
       retry.current = 0;
       setLost(false);
-      await latest.current.resumeStream();
+      await chat.resumeStream();
     };
     timer = setTimeout(again, 500);
     addEventListener('online', again);
@@ -98,20 +99,22 @@ export function Conversation({ id, initial, models, onSaved }) {
   }, [isLostNow, isBusy]);
 
   // Keep what there is: now and then while it is written, and whole at its end.
-  const was = useRef(false);
+  const was = useRef(state);
   useEffect(() => {
-    if (isBusy && state === 'streaming' && isMine.current && Date.now() - saved.current > SAVE_EVERY) save(messages);
-    if (was.current && !isBusy) {
-      setWaiting(null);
-      if (isMine.current && messages.length) {
-        keepFiles(messages).then((kept) => {
-          if (kept.some((message, index) => message !== messages[index])) setMessages(kept);
-          return save(kept);
-        });
-      }
+    const before = was.current;
+    was.current = state;
+    if (!isMine.current) return;
+    if (state === 'streaming') {
+      if (before !== state) tabs.postMessage({ id, what: 'started' });
+      if (Date.now() - saved.current > SAVE_EVERY) save();
+    } else if (before !== state && !isBusy && chat.messages.length) {
+      keepFiles(chat.messages).then((kept) => {
+        if (isRunning(chat)) return undefined;
+        if (kept.some((message, index) => message !== chat.messages[index])) chat.messages = kept;
+        return save();
+      });
     }
-    was.current = isBusy;
-  }, [messages, isBusy]);
+  }, [messages, state]);
 
   const body = useCallback((now, mode = settings.mode) => {
     const model = settings.model || models.model;
@@ -126,11 +129,9 @@ export function Conversation({ id, initial, models, onSaved }) {
     setLost(false);
     const running = work();
     // The question is kept before its answer begins.
-    const now = latest.current.messages;
-    await save(now);
-    tabs.postMessage({ id, what: 'started', messages: now });
+    await save();
     await running;
-  }, [id, save]);
+  }, [save]);
 
   const send = useCallback((text, files) => {
     const parts = [...files, ...(text ? [{ type: 'text', text }] : [])];
@@ -194,7 +195,7 @@ export function Conversation({ id, initial, models, onSaved }) {
         {isBusy ? 'The answer is being written.' : last?.role === 'assistant' ? 'The answer is complete.' : ''}
       </p>
       <Composer settings={settings} change={change} models={models} isBusy={isBusy} onSend={send} onStop={stop}
-        onEditLast={() => document.querySelector('.turn.user:last-of-type .edit')?.click()} />
+        onEditLast={() => [...document.querySelectorAll('.turn.user .edit')].at(-1)?.click()} />
     </>
   );
 }

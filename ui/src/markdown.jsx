@@ -16,6 +16,7 @@ const PURE = {
     'td th thead tr ul').split(' '),
   ALLOWED_ATTR: ['href', 'target', 'rel', 'start', 'class', 'title', 'colspan', 'rowspan'],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
+  ADD_URI_SAFE_ATTR: ['target', 'rel', 'start', 'colspan', 'rowspan'],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
 };

@@ -55,7 +55,8 @@ function Question({ message, handlers, isBusy }) {
     };
     return (
       <form className="editor" onSubmit={submit}>
-        <textarea aria-label="Edit the question" value={draft} autoFocus onChange={(event) => setDraft(event.target.value)} onKeyDown={pressed} />
+        <textarea aria-label="Edit the question" value={draft} autoFocus
+          onFocus={({ target }) => target.setSelectionRange(target.value.length, target.value.length)} onChange={(event) => setDraft(event.target.value)} onKeyDown={pressed} />
         <p>
           <button type="button" className="quiet" onClick={() => setDraft(null)}>Cancel</button>
           <button type="submit">Send</button>
