@@ -18,6 +18,8 @@ install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/p
 NODE := benchmarks/node/node_modules/.package-lock.json
 # The readers of web pages, as npm has them; without npm their tests are skipped.
 PAGES := tests/node/node_modules/.package-lock.json
+# The conformance suite of MCP; the same goes for it.
+CONFORMANCE := tests/conformance/node_modules/.package-lock.json
 
 # The page of `zai ui`; without npm its tests are skipped.
 BUNDLE := zai_async/web/ui/dist/index.html
@@ -39,7 +41,7 @@ all: check test
 # What the continuous integration runs. The records of the guard belong to one build of Python, so
 # another one only prints its counts.
 ci: check
-	$(MAKE) test COVERAGE=1
+	$(MAKE) coverage
 	$(MAKE) test-thorough ARGS=--hypothesis-profile=gate
 	$(MAKE) bench-guard || echo "the counts of instructions differ from the records" >&2
 
@@ -56,11 +58,12 @@ test: $(VENV)/.test $(PAGES)
 	$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 	$(if $(COVERAGE),$(BIN)/coverage report)
 
-coverage:
+# With the packages of integrations: without them theirs would not be covered.
+coverage: $(VENV)/.thorough
 	$(MAKE) test COVERAGE=1
 
 # Everything of which `make test` tries a sample, and the tests that need the packages of integrations.
-test-thorough: $(VENV)/.thorough $(PAGES) $(BUNDLE)
+test-thorough: $(VENV)/.thorough $(PAGES) $(BUNDLE) $(CONFORMANCE)
 	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # What runs on a cluster of Ray: two actors on this machine, of which one is killed.

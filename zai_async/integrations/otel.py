@@ -130,6 +130,7 @@ class Telemetry:
     def _observe(
         self, figure: Callable[[Snapshot], int | None], _: CallbackOptions
     ) -> Iterable[Observation]:
+        # A copy: readers of metrics have a thread of their own.
         for zai in tuple(self._clients):
             for model, figures in zai.limits.snapshot().items():
                 value = figure(figures)
@@ -149,6 +150,7 @@ class ClientTelemetry:
             names.server_address: where.hostname or "",
             names.server_port: where.port or _PORTS.get(where.scheme, 0),
         }
+        # Hooks are told the id of a call, and nothing else that would lead to its span.
         self._calls: dict[str, tuple[Span, Attributes]] = {}
         self._attempts: dict[str, Span] = {}
 
@@ -284,6 +286,7 @@ class ClientTelemetry:
         facts = common | {names.tool_call_id: event.tool_call_id, names.tool_type: "function"}
         if event.arguments is not None:
             facts[names.tool_arguments] = to_json(event.arguments)
+        # No clock of the client's: a tool is no call, and runs outside of tests that turn it.
         begun = time.perf_counter()
         with self._span(f"execute_tool {event.name}", facts) as span:
             try:
