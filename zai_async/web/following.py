@@ -1,9 +1,10 @@
 """Reading an answer out of a replay, as a response."""
 
-import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any
+
+import anyio
 
 from zai_async.errors import ZaiError
 from zai_async.streams.combinators import SteadyIterator
@@ -86,8 +87,8 @@ class ReplayResponse:
         writer = self._writer
         if writer is None:
             return None
-        with suppress(TimeoutError):
-            await asyncio.wait_for(writer.has_begun.wait(), self._settings.prime)
+        with anyio.move_on_after(self._settings.prime):
+            await writer.has_begun.wait()
         writer.is_awaited = False
         return writer.error
 

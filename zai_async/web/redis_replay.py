@@ -7,7 +7,6 @@ answer whose lease has run out is ended by whoever reads it.
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -116,8 +115,8 @@ class _WrittenAnswer:
                         return
             except self._replay.errors:
                 await anyio.sleep(_TICK)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _TICK)
+            with anyio.move_on_after(_TICK):
+                await self._news.wait()
 
     async def _is_stopped(self) -> bool:
         async with self._redis.pipeline(transaction=True) as pipe:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from typing import Final
 
 from zai_async.errors import ZaiError
 from zai_async.web.encoders import AnswerEncoder
@@ -10,6 +11,8 @@ from zai_async.web.replay import KeptAnswer
 from zai_async.web.source import AnswerSource
 
 __all__ = ["AnswerWriter", "split_events"]
+
+_AGAIN: Final = 0.1  # seconds
 
 
 def split_events(frames: bytes) -> list[bytes]:
@@ -58,11 +61,13 @@ class AnswerWriter:
                 raise  # the event loop ends
             await self._append(self._encoder.abort(self._reason))
         finally:
-            # A stop that comes now has nothing left to stop.
-            self._watcher.cancel()
             self.has_begun.set()
-            # It may be asking just now, by a connection that would be left open.
-            await asyncio.wait({self._watcher})
+            # A stop that comes now has nothing left to stop. It may be asking just now, by a
+            # connection that would be left open; and a client of Redis may lose a cancellation, as
+            # asyncio.wait_for does before Python 3.12.
+            while not self._watcher.done():
+                self._watcher.cancel()
+                await asyncio.wait({self._watcher}, timeout=_AGAIN)
             # The source before the end is told: who asks again upon it finds the permit free.
             await self._source.aclose()
             await self.kept.finish(keep=keep)

@@ -154,7 +154,8 @@ class Waiting:
 
         async def wait() -> None:
             try:
-                await asyncio.wait_for(asyncio.wrap_future(self._met), self._timeout)
+                async with asyncio.timeout(self._timeout):
+                    await asyncio.wrap_future(self._met)
             except TimeoutError:
                 raise TimeoutError(self._late) from None
 
