@@ -9,6 +9,7 @@ import threading
 import wave
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -20,13 +21,17 @@ from zai_async import (
     CallOptions,
     ClientClosedError,
     ConfigurationError,
+    Limits,
     Price,
     RetryPolicy,
 )
 from zai_async.batch import BatchProgress, Failed, Ok
+from zai_async.batch.calls import CallBackend
+from zai_async.batch.journal import Manifest, manifest_path
 from zai_async.batch.outbox import Outbox
 from zai_async.batch.progress import Meter
 from zai_async.ledger import Ledger
+from zai_async.limiter import Snapshot, WindowKey
 from zai_async.testing import FakeReply
 
 # The platform's messages are in the time of Beijing.
@@ -712,3 +717,38 @@ async def test_a_run_may_be_closed_by_somebody_else(out):
     early.stop()
     await early.aclose()
     assert (await early.report()).state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("limits", "begins"),
+    [(None, 20), (Limits(most=9), 9), (Limits(start=30), 30), (7, 7), ("off", None)],
+)
+async def test_a_run_begins_with_half_of_what_was_found(out, limits, begins):
+    manifest_path(out).write_text('{"limits": {"glm-5.3": 40, "glm-4.7": 3}}')
+    zai, _ = client(limits=limits)
+    run = zai.batch.run(rows(1), out=out, **MODEL)
+    await collect(run)
+    assert run.progress.limit == begins
+    # It was not found out again in so few rows, and what is known of other models stays.
+    kept = json.loads(manifest_path(out).read_bytes())["limits"]
+    assert kept == {"glm-5.3": 40, "glm-4.7": 3}
+
+
+def test_what_a_run_has_found_out():
+    windows = {"a": (12, 3), "b": (50, 0), "off": (None, 0), "other": (7, 1)}
+    figures = {"in_flight": 0, "waiting": 0, "paused_until": None}
+    snapshot = {
+        WindowKey("https://a", key, model): Snapshot(limit=limit, rejected=rejected, **figures)
+        for model, (limit, rejected) in windows.items()
+        for key in ("first", "second")
+    }
+    snapshot[WindowKey("https://a", "third", "a")] = Snapshot(limit=9, rejected=1, **figures)
+    queues = SimpleNamespace(snapshot=lambda: snapshot)
+    engine = SimpleNamespace(
+        manager=SimpleNamespace(sessions=SimpleNamespace(queues=queues)),
+        journal=SimpleNamespace(manifest=Manifest(limits={"a": 40, "b": 60})),
+    )
+    backend = CallBackend.__new__(CallBackend)
+    backend._engine, backend._models = engine, {"a", "b", "off"}
+    # Refusals tell that less is possible now; without any, it was not tried.
+    assert backend.limits == {"a": 9, "b": 60}

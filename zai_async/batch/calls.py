@@ -5,6 +5,7 @@ is no list of tasks, and nothing is paid for before there is room for its result
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from zai_async.batch.results import Failed, Ok, RowError, StopCause
 from zai_async.batch.rows import RowRequest
 from zai_async.batch.values import judged
 from zai_async.errors import BudgetExceededError, ClientClosedError, ZaiError
+from zai_async.limiter import Snapshot
 
 if TYPE_CHECKING:
     from zai_async.batch.engine import Engine
@@ -65,13 +67,29 @@ class CallBackend:
     @property
     def limit(self) -> int | None:
         """Requests that may be in flight, for all models of the run; None without a limit."""
-        limits = [
-            figures.limit
-            for place, figures in self._engine.manager.sessions.queues.snapshot().items()
-            if place.model in self._models
-        ]
+        limits = [figures.limit for _, figures in self._windows]
         found = [limit for limit in limits if limit is not None]
         return sum(found) if len(found) == len(limits) else None
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What was found to be possible, by model; of several keys the smallest one."""
+        found: dict[str, int] = {}
+        for model, figures in self._windows:
+            limit = figures.limit
+            if limit is not None:
+                if not figures.rejected:
+                    # Too few rows to find it out again: what an earlier run has found holds.
+                    limit = max(limit, self._engine.journal.manifest.limits.get(model, 0))
+                found[model] = min(limit, found.get(model, limit))
+        return found
+
+    @property
+    def _windows(self) -> list[tuple[str, Snapshot]]:
+        windows = self._engine.manager.sessions.queues.snapshot()
+        return [
+            (place.model, each) for place, each in windows.items() if place.model in self._models
+        ]
 
     async def work(self) -> None:
         """Answer all rows, or those before the run is stopped."""

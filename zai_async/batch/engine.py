@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -49,6 +49,11 @@ class Backend(Protocol):
     @property
     def limit(self) -> int | None:
         """Requests that may be in flight; None without a limit."""
+        ...
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What was found to be possible, by model."""
         ...
 
     async def work(self) -> None:
@@ -153,6 +158,9 @@ class Engine:
             plain = msgspec.json.decode(msgspec.json.encode(config))
             journal.begin(digest, plain)
             await to_the_end(journal.save)
+            for model, found in journal.manifest.limits.items():
+                # Half of it, as things may have changed: the search is over after a step or two.
+                self.manager.sessions.queues.expect(model, found // 2)
             self.intake = Intake(self._parser, journal.recovery.index, settings.resume)
             self.meter.start()
             with ExitStack() as stack:
@@ -186,7 +194,8 @@ class Engine:
                 try:
                     await self.journal.settle()
                 finally:
-                    self.journal.conclude(cause, tokens=self.meter.tokens, cost=self.meter.cost)
+                    self._note()
+                    self.journal.conclude(cause)
                     await to_the_end(self.journal.save)
         await self._report_progress()
 
@@ -198,8 +207,13 @@ class Engine:
             round_ += 1
             await self._report_progress()
             if round_ % _SAVES == 0:
-                self.journal.note(tokens=self.meter.tokens, cost=self.meter.cost)
+                self._note()
                 await to_the_end(self.journal.save)
+
+    def _note(self) -> None:
+        """Have the manifest say how far the run is."""
+        meter, limits = self.meter, self._backend.limits
+        self.journal.note(tokens=meter.tokens, cost=meter.cost, limits=limits)
 
     async def _report_progress(self) -> None:
         on_progress = self.settings.on_progress

@@ -61,6 +61,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     failed: int = 0
     tokens: int = 0
     cost: float = 0.0
+    limits: dict[str, int] = {}
+    """Requests in flight that were found to be possible, by model."""
     parts: list[ServerPart] = []
     """Batches of the platform that are not done."""
 
@@ -241,10 +243,9 @@ class Journal(Generic[T]):
             ended=None,
         )
 
-    def conclude(self, cause: StopCause | None, *, tokens: int, cost: float) -> None:
+    def conclude(self, cause: StopCause | None) -> None:
         """Note why a run has ended; without a cause it has come to its end."""
         cause = cause or StopCause("finished", None, None)
-        self.note(tokens=tokens, cost=cost)
         self.manifest = msgspec.structs.replace(
             self.manifest,
             state=cause.state,
@@ -254,8 +255,8 @@ class Journal(Generic[T]):
             ended=datetime.now(UTC),
         )
 
-    def note(self, *, tokens: int, cost: float) -> None:
-        """Note what a run has used so far."""
+    def note(self, *, tokens: int, cost: float, limits: Mapping[str, int]) -> None:
+        """Note what a run has used so far, and found out."""
         index, before = self.recovery.index, self._before
         self.manifest = msgspec.structs.replace(
             self.manifest,
@@ -263,6 +264,7 @@ class Journal(Generic[T]):
             failed=index.failed,
             tokens=before.tokens + tokens,
             cost=before.cost + cost,
+            limits={**before.limits, **limits},
         )
 
     def save(self) -> None:

@@ -9,7 +9,7 @@ Source: https://docs.bigmodel.cn/cn/guide/tools/batch
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,11 @@ class ServerBackend:
     def limit(self) -> int | None:
         """None: the platform works as fast as it likes."""
         return None
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """None either."""
+        return {}
 
     def stop(self) -> None:
         """Wait no longer; the batches go on, and the next run waits for them."""

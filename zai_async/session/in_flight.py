@@ -143,6 +143,7 @@ class LimiterQueues:
         """Whether a refused request waits for a permit; else it waits as the retry policy says."""
         self._limits = limits
         self._coordinator = coordinator
+        self._expected: dict[str, Limits] = {}
         self._by_model: dict[tuple[str, int, str], LimiterQueue] = {}
         self._warned = False
 
@@ -160,7 +161,9 @@ class LimiterQueues:
                     if not (figures.in_flight or figures.waiting):
                         self._by_model.pop(old, None)
             if self._coordinator is None:
-                queue = LimiterQueue(Window(self._limits), settings.clock)
+                queue = LimiterQueue(
+                    Window(self._expected.get(model, self._limits)), settings.clock
+                )
             else:
                 # Unlike a hash of Python's, this is the same in every process.
                 key = settings.key.reveal() if settings.key else ""
@@ -169,6 +172,13 @@ class LimiterQueues:
             # Another thread may have been faster, and its queue has calls in it already.
             queue = self._by_model.setdefault(place, queue)
         return queue
+
+    def expect(self, model: str, size: int) -> None:
+        """Let windows of a model that come later begin with so many requests in flight."""
+        limits = self._limits
+        if limits.mode == "adaptive":
+            start = max(limits.start, min(size, limits.most or size))
+            self._expected[model] = msgspec.structs.replace(limits, start=start)
 
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back the permits of an event loop that is about to close."""
