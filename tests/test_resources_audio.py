@@ -123,6 +123,25 @@ async def test_files_come_back_as_they_went(zai, tmp_path):
     assert (await zai.files.delete(file.id)).deleted
 
 
+async def content_of(status, kind):
+    body = b'{"error": {"code": "1211", "message": "no such model"}}'
+    reply = FakeReply(status=status, headers={"Content-Type": kind}, steps=(body,))
+    async with AsyncZai(api_key="test", transport=FakeTransport(reply)) as zai:
+        return (await zai.files.content("f1")).content == body
+
+
+async def test_a_file_may_hold_what_looks_like_an_error():
+    assert await content_of(200, "application/octet-stream")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, "application/octet-stream"), (200, "application/json; charset=x")]
+)
+async def test_an_error_is_no_file(status, kind):
+    with pytest.raises(ZaiError, match="no such model"):
+        await content_of(status, kind)
+
+
 async def test_handwriting_and_documents(zai, zai_emulator):
     png = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
     words = await zai.ocr.handwriting(file=("a.png", png))
