@@ -214,6 +214,13 @@ class TestBucket:
         window.released(first, tokens=60)
         assert window.admit(1.0) == [second]
 
+    def test_what_was_never_sent_has_used_nothing(self) -> None:
+        window = window_with(0, tokens_per_minute=6000, burst=1.0)
+        assert window.try_admit(0.0, 100)
+        window.released(window.request(tokens=100), tokens=50)
+        window.request(tokens=100)
+        assert window.next_at(0.0) == 1.0
+
 
 class TestSearch:
     def test_window_grows_while_everything_passes(self) -> None:
