@@ -513,7 +513,9 @@ async def test_limits_are_shared_by_all_that_use_the_directory(tmp_path):
 
 @unix
 @pytest.mark.parametrize("trap", ["link", "open", "file"])
-async def test_a_folder_that_is_not_ours_alone_is_refused(trap, tmp_path):
+async def test_a_folder_that_is_not_ours_alone_is_refused(trap, tmp_path, monkeypatch):
+    opened, open_file = [], os.open
+    monkeypatch.setattr(os, "open", lambda *args: opened.append(open_file(*args)) or opened[-1])
     place = tmp_path / f"zai-slots-{os.getuid()}"
     if trap == "link":
         (tmp_path / "elsewhere").mkdir(0o700)
@@ -525,6 +527,28 @@ async def test_a_folder_that_is_not_ours_alone_is_refused(trap, tmp_path):
         place.touch()
     with pytest.raises(ConfigurationError, match=r"cannot share limits in|is open to others"):
         await MachineSlots(tmp_path).exchange("w", report("m"))
+    assert len(opened) == (trap == "open")
+    assert all(map(is_closed, opened))
+
+
+def is_closed(file):
+    try:
+        os.fstat(file)
+    except OSError:
+        return True
+    return False
+
+
+@unix
+async def test_who_leaves_keeps_nothing_open(tmp_path):
+    slots = MachineSlots(tmp_path)
+    await slots.exchange("w", report("m"))
+    presence = slots._presence
+    files = presence.folder, presence._file
+    assert not any(map(is_closed, files))
+    presence.leave()
+    assert all(map(is_closed, files))
+    presence.leave()
 
 
 @unix

@@ -322,7 +322,8 @@ def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told,
     queue, holding, asked = queue_of(1), threading.Event(), threading.Event()
 
     async def hold():
-        await queue.enter(no_warning)
+        # An answer has come: time alone tells nothing more.
+        queue.window.accepted(await queue.enter(no_warning))
         holding.set()
         await asyncio.to_thread(asked.wait)
         if told:
