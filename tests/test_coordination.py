@@ -514,8 +514,6 @@ async def test_limits_are_shared_by_all_that_use_the_directory(tmp_path):
 @unix
 @pytest.mark.parametrize("trap", ["link", "open", "file"])
 async def test_a_folder_that_is_not_ours_alone_is_refused(trap, tmp_path, monkeypatch):
-    opened, open_file = [], os.open
-    monkeypatch.setattr(os, "open", lambda *args: opened.append(open_file(*args)) or opened[-1])
     place = tmp_path / f"zai-slots-{os.getuid()}"
     if trap == "link":
         (tmp_path / "elsewhere").mkdir(0o700)
@@ -525,6 +523,14 @@ async def test_a_folder_that_is_not_ours_alone_is_refused(trap, tmp_path, monkey
         place.chmod(0o777)
     else:
         place.touch()
+    opened, open_file = [], os.open
+
+    def remembered(path, *args, **kwargs):
+        file = open_file(path, *args, **kwargs)
+        opened.extend([file] if path == place else ())
+        return file
+
+    monkeypatch.setattr(os, "open", remembered)
     with pytest.raises(ConfigurationError, match=r"cannot share limits in|is open to others"):
         await MachineSlots(tmp_path).exchange("w", report("m"))
     assert len(opened) == (trap == "open")
