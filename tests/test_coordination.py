@@ -475,9 +475,15 @@ def test_a_link_gives_each_grant_to_whoever_still_wants_it():
     link.accepted(third)
     assert link.report().complete is False
     assert link.report() is link.report()
+    link.heard(WindowReply(known=True, limit=2, in_flight=1), 0.0)
+    for _ in range(2):
+        link.rejected(first, 0.0, "overload", jitter=0.5, rest=2.0)
+        assert not link.sends(first)
+    (refused,) = link.report().events
+    assert refused == WindowEvent(1, "refused", kind="overload", rest=2.0, jitter=0.5)
     link.forget_requests()
     assert (first.in_flight, link.report_at()) == (False, None)
-    assert len(told) == 4
+    assert len(told) == 5
 
 
 # One machine

@@ -7,7 +7,19 @@ from collections import deque
 
 import pytest
 
-from zai_async.limiter import SEEN, Bucket, Evidence, Levels, Pacer, Rate, Size, Trial
+from zai_async.limiter import (
+    SEEN,
+    Bucket,
+    Evidence,
+    Levels,
+    Pacer,
+    QueueEntry,
+    Rate,
+    Size,
+    Trial,
+    evidence,
+)
+from zai_async.limiter.evidence import Refusals
 from zai_async.limiter.trials import Probes
 
 LONG_AGO, MUCH_LATER = -1e9, 1e9
@@ -244,10 +256,10 @@ class TestCuts:
     def test_one_alone_that_is_refused_is_weather_and_counts_once_in_a_row(self) -> None:
         size = proven(10)
         size.passed = 0
-        size.refused(0, "unknown", 0.0, 0)
-        size.refused(0, "unknown", 0.0, 0)
-        assert (size.limit, size.in_a_row, size.alert) == (10, 2, True)
-        assert size.expected("unknown") == 1.25 / 11
+        for count in (1, 2, 3):
+            size.refused(0, "unknown", 0.0, 0)
+            assert size.expected("unknown") == 1.25 / 11
+            assert (size.limit, size.in_a_row, size.alert) == (10, count, True)
 
     def test_after_an_outage_of_others_each_probe_is_a_matter_of_time(self) -> None:
         """A client that has crashed holds its permits for a while: nobody is left to pay."""
@@ -384,6 +396,15 @@ class TestEvidence:
             levels.refused(3)
         assert (levels.step, levels.flat) == (None, flat)
 
+    def test_old_refusals_are_counted_and_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(evidence, "_MOST_REFUSALS", 4)
+        refusals = Refusals()
+        seen = [refusals.add(QueueEntry(number=number)) for number in range(1, 10)]
+        assert seen == list(range(9))
+        assert (refusals.total, refusals.since(QueueEntry(number=99))) == (9, 9)
+        assert refusals.since(QueueEntry(number=99, refused_before=7)) == 2
+        assert len(refusals._numbers) <= 4
+
     def test_share_below_is_careful(self) -> None:
         levels = Levels()
         assert levels.share_below(3) == 0.25
@@ -419,7 +440,10 @@ class TestTrials:
 
     def test_refusals_take_it_back_when_something_passes(self) -> None:
         trial = self.trial()
-        assert [trial.refused() for _ in range(5)] == [False] * 5
+        for count in range(12):
+            assert trial.young
+            assert not trial.refused(), count
+        assert not trial.young
         trial = self.trial()
         trial.accepted()
         assert [trial.refused(), trial.refused()] == [False, True]
