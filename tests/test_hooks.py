@@ -27,6 +27,7 @@ from zai_async import (
     RequestEvent,
     RetryPolicy,
     ServerError,
+    StartEvent,
     tool,
 )
 from zai_async._operations import CHAT
@@ -133,6 +134,11 @@ async def test_events_of_one_call_carry_one_id():
     assert len(first) == len(second) == 1
     assert first != second
     assert all(first | second)
+
+
+def test_a_call_is_no_stream_unless_it_is_said():
+    event = StartEvent(call_id="1", operation="chat", model="glm-5.3")
+    assert (event.stream, event.provider, event.content) == (False, "", None)
 
 
 async def test_events_say_what_they_are_about():

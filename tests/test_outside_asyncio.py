@@ -17,3 +17,9 @@ def test_a_session_needs_a_loop():
     opening = zai._manager.sessions.current()
     with pytest.raises((ZaiError, RuntimeError), match="asyncio"):
         opening.send(None)
+
+
+def test_closing_needs_a_loop():
+    closing = AsyncZai(api_key=KEY)._manager.sessions.aclose()
+    with pytest.raises(RuntimeError, match="zai_async runs on asyncio"):
+        closing.send(None)

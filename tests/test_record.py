@@ -144,6 +144,18 @@ def test_a_stream_ends_once_on_every_path(path, reply, end):
 
 
 @in_virtual_time
+async def test_an_attempt_takes_until_its_answer_is_whole():
+    seen = Seen()
+    (whole,) = FINE.steps
+    reply = FakeReply(headers=FINE.headers, delay=1.0, steps=(whole[:9], 3.0, whole[9:]))
+    zai, _ = scripted(reply, clock=None, hooks=seen.hooks)
+    async with zai:
+        await ask(zai)
+    (attempt,) = seen[-1].attempts
+    assert attempt.duration == pytest.approx(4.0)
+
+
+@in_virtual_time
 async def test_a_stream_whose_opening_was_given_up_goes_on_as_the_same_call():
     seen = Seen()
     zai, _ = scripted(FakeReply(delay=0.05, steps=(GOOD,)), hooks=seen.hooks)
