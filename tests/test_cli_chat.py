@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
 
@@ -278,7 +279,7 @@ def test_lines_are_remembered_privately(typed, home, monkeypatch):
 def remembering(readline, read):
     """Add each line to the history, as input() does on a real terminal."""
 
-    def read_and_remember():
+    def read_and_remember(*_):
         line = read()
         readline.add_history(line)
         return line
@@ -299,3 +300,190 @@ def test_saved_conversation_is_plain_json(home):
     assert data.isascii()
     assert json.loads(data)["messages"][0]["content"] == "caf\u00e9"
     assert os.environ["XDG_STATE_HOME"] == str(home / "state")
+
+
+# Tools, types, and scripts
+
+
+@pytest.fixture
+def functions(tmp_path, monkeypatch):
+    """Put a module of tools where the command finds it."""
+    (tmp_path / "my_functions.py").write_text(FUNCTIONS)
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "city.json").write_text('{"type": "object", "required": ["name"]}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("my_functions", None)
+
+
+FUNCTIONS = """
+from msgspec import Struct
+from zai_async import tool
+
+class City(Struct):
+    name: str
+    people: int
+
+def add(a: int, b: int) -> int:
+    "Add numbers."
+    return a + b
+
+@tool(approve=True)
+def remove(name: str) -> str:
+    "Remove a file."
+    return f"removed {name}"
+
+number = 7
+"""
+ADD = ["chat", "--tools", "my_functions:add"]
+
+
+def test_model_calls_functions(zai_emulator, capsys, functions, home):
+    assert main([*ADD, "add 2 and 3"]) == 0
+    said = capsys.readouterr()
+    assert 'add({"a":2,"b":3})' in said.err.replace(": ", ":").replace(", ", ",")
+    assert "add: completed: 5" in said.err
+    assert said.out.endswith("\n")
+    assert sent(zai_emulator)["messages"][-1]["content"] == "5"
+    kept = json.loads((home / "state/zai/conversation.json").read_bytes())
+    roles = [message["role"] for message in kept["messages"]]
+    assert roles == ["user", "assistant", "tool", "assistant"]
+    assert main([*ADD, "-c", "--quiet", "--hide-thinking", "And?"]) == 0
+    assert [m["role"] for m in sent(zai_emulator)["messages"]][:4] == roles
+    assert capsys.readouterr().err == ""
+
+
+def test_thinking_is_shown_between_calls(zai_emulator, capsys, functions):
+    zai_emulator.chat.reply(
+        "One moment.", thinking="Hm.", tool_calls=[{"name": "add", "arguments": {"a": 1, "b": 2}}]
+    )
+    zai_emulator.chat.reply("Three.\n")
+    assert main([*ADD, "--show-thinking", "add"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "One moment.Three.\n"
+    assert "Hm." in said.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [("y", "completed"), ("no", "denied"), (EOFError(), "denied")],
+)
+@pytest.mark.usefixtures("functions")
+def test_person_is_asked_about_calls(zai_emulator, typed, monkeypatch, answer, outcome):
+    zai_emulator.chat.reply(tool_calls=[{"name": "remove", "arguments": {"name": "a.txt"}}])
+    zai_emulator.chat.reply("Done.")
+    typed("remove it", answer, "/exit")
+    screen = monkeypatch.setattr(sys, "stderr", Screen()) or sys.stderr
+    assert main(["chat", "--tools", "my_functions:remove"]) == 0
+    assert f"remove: {outcome}: " in screen.getvalue()
+
+
+def test_nobody_agrees_where_nobody_is_asked(zai_emulator, capsys, functions):
+    zai_emulator.chat.reply(tool_calls=[{"name": "remove", "arguments": {"name": "a.txt"}}])
+    zai_emulator.chat.reply("Sorry.")
+    assert main(["chat", "--tools", "my_functions:remove", "remove a.txt"]) == 0
+    said = capsys.readouterr()
+    assert "remove needs somebody who agrees" in said.err
+    assert said.out == "Sorry.\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--tools", "my_functions:nothing"], "is no MODULE:FUNCTION"),
+        (["--tools", "no_such_module:add"], "is no MODULE:FUNCTION"),
+        (["--tools", "my_functions:number"], "is no function"),
+        (["--schema", "my_functions:City", "-x"], "goes with neither"),
+        (["--schema", "my_functions.py"], "neither MODULE:TYPE nor a file of JSON"),
+        (["--schema", "list.json"], "holds no JSON Schema"),
+        (["--schema", "my_functions:City", "--tools", "my_functions:add"], "goes with neither"),
+    ],
+)
+def test_tools_and_types_that_cannot_be_used(zai_emulator, capsys, functions, options, said):
+    with pytest.raises(SystemExit, match="2"):
+        main(["chat", *options, "Hi"])
+    assert said in capsys.readouterr().err
+    assert zai_emulator.requests == []
+
+
+def test_answer_is_a_value(zai_emulator, capsys, functions):
+    zai_emulator.chat.reply('```json\n{"name": "Oslo", "people": "709000"}\n```', times=2)
+    assert main(["chat", "--schema", "my_functions:City", "A city"]) == 0
+    assert capsys.readouterr().out == '{"name": "Oslo", "people": 709000}\n'
+    assert main(["chat", "--schema", "my_functions:City", "--json", "A city"]) == 0
+    assert json.loads(capsys.readouterr().out)["choices"]
+    zai_emulator.chat.reply('{"name": "Rome"}')
+    assert main(["chat", "--schema", "city.json", "A city"]) == 0
+    assert capsys.readouterr().out == '{"name": "Rome"}\n'
+
+
+SCRIPT = '''\
+# Ask twice.
+/image https://a.example/a.png
+What is this?
+
+"""And
+# this?"""
+/save talk.json
+/reset
+Third
+/load talk.json
+Fourth
+/exit
+Never
+'''
+
+
+def test_script_is_one_conversation(zai_emulator, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script.txt").write_text(SCRIPT)
+    assert main(["run", "script.txt", "-m", "glm-5.3-flash"]) == 0
+    asked = [request.json["messages"] for request in zai_emulator.requests]
+    assert [len(messages) for messages in asked] == [1, 3, 1, 5]
+    assert asked[0][0]["content"][0]["type"] == "image_url"
+    assert asked[1][-1]["content"] == "And\n# this?"
+    assert asked[3][2]["content"] == "And\n# this?"
+    assert stat.S_IMODE((tmp_path / "talk.json").stat().st_mode) == 0o600
+    assert "saved in talk.json" in capsys.readouterr().err
+
+
+def test_script_from_a_pipe_ends_where_a_question_fails(zai_emulator, capsys, monkeypatch):
+    zai_emulator.chat.reply("One.")
+    zai_emulator.chat.reply("Half", finish_reason="network_error")
+    pipe_in(monkeypatch, b"first\nsecond\nthird\n")
+    assert main(["run", "-"]) == 1
+    assert len(zai_emulator.requests) == 2
+    pipe_in(monkeypatch, b"third\n")
+    assert main(["run", "-"]) == 0
+    pipe_in(monkeypatch, b"/nope\nfirst\n")
+    assert main(["run", "-"]) != 0
+    assert "no command /nope" in capsys.readouterr().err
+    assert len(zai_emulator.requests) == 3
+
+
+def test_script_that_cannot_be_read(capsys, tmp_path):
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", str(tmp_path / "bytes")])
+    assert "is not text in UTF-8" in capsys.readouterr().err
+    assert main(["run", str(tmp_path / "nothing")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("/save", "/save needs the name of a file"),
+        ("/save /proc/none/a.json", "zai: /proc/none/a.json: "),
+        ("/load none.json", "none.json: No such file"),
+        ("/load text.json", "text.json: "),
+    ],
+)
+@pytest.mark.usefixtures("functions")
+def test_conversation_that_cannot_be_saved_or_loaded(typed, zai_emulator, capsys, line, said):
+    Path("text.json").write_text("no JSON")
+    typed(line, "Hi", "/exit")
+    assert main(["chat"]) == 0
+    assert said in capsys.readouterr().err
+    assert len(zai_emulator.requests) == 1

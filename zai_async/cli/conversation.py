@@ -3,7 +3,8 @@
 import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
@@ -13,9 +14,17 @@ from zai_async.cli.connection import Invocation
 from zai_async.cli.output import to_json
 from zai_async.cli.storage import keeps_history, state_directory, write_private
 from zai_async.cli.terminal import Terminal
+from zai_async.cli.tool_turns import ToolTurn
 from zai_async.models import ChatCompletion, ChatParams, ContentPartParam, Message, MessageParam
 
-__all__ = ["AnswerDisplay", "ChatSession", "SavedConversation", "first_code", "last_conversation"]
+__all__ = [
+    "AnswerDisplay",
+    "ChatSession",
+    "SavedConversation",
+    "first_code",
+    "last_conversation",
+    "read_conversation",
+]
 
 _WARNINGS: Final = {
     "length": "the answer stops at the token limit",
@@ -44,22 +53,32 @@ class AnswerDisplay:
         as_json: Whether to print the completion instead of its text.
         code_only: Whether to print the first block of code instead of the whole text.
         thinking: Whether to print the reasoning.
+        tools: Whether to print which calls the model makes.
         usage: Whether to end with a line about tokens and time.
     """
 
     def __init__(
-        self, terminal: Terminal, *, as_json: bool, code_only: bool, thinking: bool, usage: bool
+        self,
+        terminal: Terminal,
+        *,
+        as_json: bool,
+        code_only: bool,
+        thinking: bool,
+        tools: bool,
+        usage: bool,
     ) -> None:
         self._terminal = terminal
         self._as_json = as_json
         self._code_only = code_only
         self._shows_thinking = thinking
+        self._shows_tools = tools
         self._shows_usage = usage
         self.begin()
 
     def begin(self) -> None:
         """Get ready for an answer, and start to count its seconds."""
         self._shown = ""
+        self._line_is_open = True
         self._begun = time.monotonic()
 
     def thinking(self, text: str) -> None:
@@ -74,6 +93,14 @@ class AnswerDisplay:
         if not (self._as_json or self._code_only):
             self._set_apart("data")
             self._terminal.data(text)
+            self._line_is_open = not text.endswith("\n")
+
+    def tool(self, text: str) -> None:
+        """Show a line about a call of a tool."""
+        if self._shows_tools:
+            self._set_apart("tools")
+            self._terminal.aside(text)
+            self._terminal.end_line()
 
     def finish(self, answer: ChatCompletion) -> None:
         """Show what can be said only at the end."""
@@ -88,7 +115,7 @@ class AnswerDisplay:
             self._terminal.data(printed if printed.endswith("\n") else f"{printed}\n")
             if code is None:
                 self._terminal.note("zai: the answer has no block of code; this is all of it")
-        elif not answer.text.endswith("\n"):
+        elif self._line_is_open:
             self.text("\n")
         # The status is 0 all the same, because there is an answer; so it is said here.
         if answer.outcome in _WARNINGS:
@@ -136,10 +163,19 @@ class SavedConversation(msgspec.Struct):
 def last_conversation() -> SavedConversation | None:
     """Return what was said last, or None where nothing is kept."""
     try:
-        data = (state_directory() / "conversation.json").read_bytes()
-        return msgspec.json.decode(data, type=SavedConversation)
-    except (OSError, msgspec.DecodeError):
+        return read_conversation(state_directory() / "conversation.json")
+    except (OSError, ValueError):
         return None
+
+
+def read_conversation(path: Path) -> SavedConversation:
+    """Return a conversation that was saved.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no conversation.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=SavedConversation)
 
 
 # Answers with another end are shown, but not sent again: a model would take them for an example.
@@ -156,6 +192,8 @@ class ChatSession:
         system: Instructions for the model; may be changed.
         settings: More fields for the body of every request.
         stream: Whether to show an answer while it is written.
+        tools: What the model may call.
+        schema: The type that every answer has to fit, None for text.
     """
 
     def __init__(
@@ -167,6 +205,8 @@ class ChatSession:
         system: str | None,
         settings: dict[str, Any],
         stream: bool,
+        tools: Sequence[Callable[..., Any]] = (),
+        schema: Any = None,
     ) -> None:
         self.model = model
         self.system = system
@@ -175,6 +215,8 @@ class ChatSession:
         self._display = display
         self._settings = settings
         self._stream = stream
+        self._tools = tools
+        self._schema = schema
 
     def ask(self, prompt: str, attached: Sequence[ContentPartParam] = ()) -> None:
         """Send a question after all that was said before, and show the answer.
@@ -204,12 +246,20 @@ class ChatSession:
         }
 
         self._display.begin()
-        work = self.stream_answer(request) if self._stream else self.fetch_answer(request)
-        answer = self._call.run(work)
+        # All that the turn has added: with tools also the calls, and what came of each.
+        made: list[MessageParam | Message] = []
+        if self._tools:
+            turn = ToolTurn(self._call, self._display, self._tools)
+            answer = turn.take(request)
+            made += turn.messages
+        else:
+            work = self.stream_answer if self._stream else self.fetch_answer
+            answer = self._call.run(work(request))
+            made.append(answer.message)
         self._display.finish(answer)
         if answer.outcome in _REMEMBERED:
-            self.history += [question, answer.message]
-            self.save()
+            self.history += [question, *made]
+            self.keep()
 
     async def stream_answer(self, request: ChatParams) -> ChatCompletion:
         """Show an answer while it is written."""
@@ -224,20 +274,37 @@ class ChatSession:
 
     async def fetch_answer(self, request: ChatParams) -> ChatCompletion:
         """Show an answer when it is whole."""
-        answer = await self._call.zai.chat.completions.create(**request)
+        completions = self._call.zai.chat.completions
+        if self._schema is None:
+            answer = await completions.create(**request)
+            shown = answer.text
+        else:
+            # The value and not the text, around which models put fences and kind words.
+            parsed = await completions.parse(self._schema, **request)
+            answer = parsed.completion
+            shown = f"{to_json(parsed.parsed)}\n"
         self._display.thinking(answer.thinking)
-        self._display.text(answer.text)
+        self._display.text(shown)
         return answer
 
-    def save(self) -> None:
-        """Keep the conversation for ``--continue``, without the files that it showed."""
+    @property
+    def saved(self) -> SavedConversation:
+        """The conversation as it can be kept: without the files that it showed."""
+        messages = [kept(message) for message in self.history]
+        return SavedConversation(model=self.model, messages=messages, system=self.system)
+
+    def restore(self, saved: SavedConversation) -> None:
+        """Go on with a conversation in the place of this one."""
+        self.model, self.system = saved.model, saved.system
+        self.history = [*saved.history]
+
+    def keep(self) -> None:
+        """Keep the conversation for ``--continue``."""
         if not keeps_history():
             return
-        messages = [kept(message) for message in self.history]
-        saved = SavedConversation(model=self.model, messages=messages, system=self.system)
         # A machine where nothing can be kept, such as a container, must not fail for it.
         with contextlib.suppress(OSError):
-            write_private(state_directory() / "conversation.json", to_json(saved))
+            write_private(state_directory() / "conversation.json", to_json(self.saved))
 
 
 def kept(message: MessageParam | Message) -> dict[str, Any]:

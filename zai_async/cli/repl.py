@@ -1,25 +1,28 @@
-"""The conversation that ``zai chat`` holds on a terminal."""
+"""The conversation that ``zai chat`` holds on a terminal and ``zai run`` reads from a file."""
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from zai_async.cli.attachments import attach
-from zai_async.cli.conversation import ChatSession
-from zai_async.cli.output import report
+from zai_async.cli.conversation import ChatSession, read_conversation
+from zai_async.cli.output import report, to_json
 from zai_async.cli.storage import keeps_history, state_directory, write_private
 from zai_async.cli.terminal import Terminal
-from zai_async.errors import ZaiError
+from zai_async.errors import ConfigurationError, ZaiError
 from zai_async.models import ContentPartParam
 
-__all__ = ["Repl"]
+__all__ = ["Dialogue", "converse", "follow"]
 
 _HELP: Final = '''\
-/attach FILE    show a file along with the next question
+/attach FILE    show a file along with the next question; so does /image
 /model [NAME]   show or change the model
 /system [TEXT]  change the instructions, or drop them
 /reset          forget the conversation
+/save FILE      write the conversation to a file
+/load FILE      go on with one that was saved
 /help           this text
 /exit           leave; so do Ctrl-D and Ctrl-C
 Ctrl-C stops an answer that is being written.
@@ -31,8 +34,8 @@ _QUOTES: Final = '"""'
 _REMEMBERED_LINES: Final = 1000
 
 
-class Repl:
-    """Answer line after line until the person leaves.
+class Dialogue:
+    """Questions and commands, as a person types them and as a script has them.
 
     Args:
         session: What asks.
@@ -49,53 +52,37 @@ class Repl:
         self._commands: dict[str, Callable[[str], None]] = {
             "/attach": self.attach,
             "/help": lambda _: terminal.note(_HELP),
+            "/image": self.attach,
+            "/load": self.load,
             "/model": self.change_model,
             "/reset": self.reset,
+            "/save": self.save,
             "/system": self.change_system,
         }
 
-    def run(self) -> int:
-        """Return the exit status when the person has left with Ctrl-D or /exit.
+    def execute(self, line: str) -> bool:
+        """Do what a line says, and return whether to go on.
 
         Raises:
-            KeyboardInterrupt: The person left with Ctrl-C.
+            ZaiError: A question has no proper answer, or a command cannot be followed.
         """
-        self._terminal.note(f"{self._session.model}: /help shows the commands, Ctrl-D leaves")
-        with line_editing():
-            while True:
-                try:
-                    line = read_question()
-                except EOFError:
-                    self._terminal.note("")
-                    return 0
-                word, _, rest = line.strip().partition(" ")
-                if word == "/exit":
-                    return 0
-                if command := self._commands.get(word):
-                    command(rest.strip())
-                # A path begins with a slash as well, but goes on with another one.
-                elif word[:1] == "/" and word[1:].isalpha():
-                    self._terminal.note(f"zai: no command {word}; /help shows them")
-                elif word:
-                    self.ask(line)
-
-    def ask(self, line: str) -> None:
-        """Ask; the conversation survives an error and Ctrl-C."""
-        # Shown once, whether or not the question is answered.
-        attached, self._attached = self._attached, []
-        try:
+        word, _, rest = line.strip().partition(" ")
+        if word == "/exit":
+            return False
+        if command := self._commands.get(word):
+            command(rest.strip())
+        # A path begins with a slash as well, but goes on with another one.
+        elif word[:1] == "/" and word[1:].isalpha():
+            raise ConfigurationError(f"no command {word}; /help shows them")
+        elif word:
+            # Shown once, whether or not the question is answered.
+            attached, self._attached = self._attached, []
             self._session.ask(line, attached)
-        except KeyboardInterrupt:
-            self._terminal.interrupted()
-        except ZaiError as error:
-            report(error, self._terminal)
+        return True
 
     def attach(self, path: str) -> None:
         """Show a file along with the next question."""
-        try:
-            self._attached.append(attach(path))
-        except ZaiError as error:
-            report(error, self._terminal)
+        self._attached.append(attach(path))
 
     def change_model(self, name: str) -> None:
         """Show or change the model."""
@@ -107,25 +94,92 @@ class Repl:
         self._session.system = text
         self._terminal.note("instructions set" if text else "instructions dropped")
 
+    def load(self, path: str) -> None:
+        """Go on with a conversation that was saved."""
+        # A person who mistypes a name goes on; a script ends, as after any other failure.
+        try:
+            saved = read_conversation(Path(path))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: {getattr(error, 'strerror', error)}") from None
+        self._session.restore(saved)
+        self._terminal.note(f"{len(saved.messages)} messages with {saved.model}")
+
     def reset(self, _rest: str = "") -> None:
         """Forget the conversation."""
         self._session.history.clear()
         self._terminal.note("forgotten")
 
+    def save(self, path: str) -> None:
+        """Write the conversation to a file, which only its owner can read."""
+        if not path:
+            raise ConfigurationError("/save needs the name of a file")
+        try:
+            write_private(Path(path), to_json(self._session.saved))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: {getattr(error, 'strerror', error)}") from None
+        self._terminal.note(f"saved in {path}")
 
-def read_question() -> str:
-    """Read a line, or the lines between two of quotes.
+
+def converse(dialogue: Dialogue, terminal: Terminal) -> None:
+    """Answer line after line until the person leaves with Ctrl-D or /exit.
 
     Raises:
-        EOFError: The person is done.
+        KeyboardInterrupt: The person left with Ctrl-C.
     """
-    line = input("> ")
+    with line_editing():
+        while True:
+            try:
+                line = read_question()
+            except EOFError:
+                terminal.note("")
+                return
+            # The conversation survives an error, and Ctrl-C while it answers.
+            try:
+                if not dialogue.execute(line):
+                    return
+            except KeyboardInterrupt:
+                terminal.interrupted()
+            except ZaiError as error:
+                report(error, terminal)
+
+
+def follow(dialogue: Dialogue, script: str) -> None:
+    """Do what a script says, one line after the other; those that begin with ``#`` are comments.
+
+    Raises:
+        ZaiError: A line failed; those after it are not followed.
+    """
+    # Read as typed lines are, so that texts of several lines mean the same in both.
+    lines = iter(script.splitlines())
+
+    def following(_prompt: str) -> str:
+        for line in lines:
+            return line
+        raise EOFError
+
+    while True:
+        try:
+            line = read_question(following)
+        except EOFError:
+            return
+        if not line.startswith("#") and not dialogue.execute(line):
+            return
+
+
+def read_question(read: Callable[[str], str] | None = None) -> str:
+    """Read a line, or the lines between two of quotes; ``read`` is given the prompt.
+
+    Raises:
+        EOFError: There are no more.
+    """
+    read = read or input
+    line = read("> ")
     if not line.lstrip().startswith(_QUOTES):
         # Readline hands over a paste of several lines as one, with its line ends.
         return line
     lines = [line.lstrip().removeprefix(_QUOTES)]
     while not lines[-1].rstrip().endswith(_QUOTES):
-        lines.append(input(". "))
+        lines.append(read(". "))
     lines[-1] = lines[-1].rstrip().removesuffix(_QUOTES)
     return "\n".join(lines).strip("\n")
 
@@ -141,6 +195,8 @@ def line_editing() -> Generator[None]:
         yield
         return
 
+    # A paste of several lines is one text; before version 8.1 that has to be asked for.
+    readline.parse_and_bind("set enable-bracketed-paste on")
     path = state_directory() / "history"
     # main() may be called more than once in a process: nothing of another home is shown or kept.
     readline.clear_history()

@@ -28,6 +28,7 @@ def joined(parts: Sequence[TranscribedPart]) -> Transcription:
     for part in parts:
         said = part.transcription
         text += separator(text, said.text) + said.text
+        # Most services tell no times within a part: then it is one segment.
         told = said.segments or [
             TranscriptionSegment(end=part.end - part.start, text=said.text.strip())
         ]
