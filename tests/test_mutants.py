@@ -17,6 +17,8 @@ def grows(value: int = 3) -> bool:
     for self in ():
         self.value = value
         break
+    if value:
+        return None
     return not value < LIMIT or value - 1 == 2
 '''
 
