@@ -97,6 +97,12 @@ def test_a_body_that_is_no_object_may_hold_a_code_as_well(body, kind):
     assert (type(error), error.code) == (BillingError, "1113")
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_the_words_of_the_platform_are_found_behind_those_of_a_relay(status):
+    body = f"upstream said: {TEXT}".encode()
+    assert error_of(body, status, kind="text/plain").message == "Insufficient balance"
+
+
 def test_a_relay_whose_words_say_nothing_is_given_those_of_the_platform():
     error = error_of(RELAYED["metadata.raw"])
     assert error.message == "Provider returned error: Insufficient balance"
