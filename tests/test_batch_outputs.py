@@ -126,7 +126,7 @@ def test_a_folder_knows_all_answers(output, tmp_path):
     output("1.jsonl", ok("a"), failed("b"), torn=b"{")
     output("2.jsonl", failed("a"), ok("b"), failed("c"))
     folder = RunFolder(tmp_path, {"model": "glm-5.3"})
-    assert folder.find("a").text == folder.find("b").text == "Hi"
+    assert folder.find("a")().text == folder.find("b")().text == "Hi"
     assert folder.find("c") is folder.find("d") is None
 
 

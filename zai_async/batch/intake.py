@@ -40,7 +40,8 @@ class Intake:
         """Return the request of a row, or why there is none."""
         request, fault, key = None, "", None
         try:
-            request = self._parser.parse(row)
+            # Who has to know the key of a row beforehand has parsed it already.
+            request = row if isinstance(row, RowRequest) else self._parser.parse(row)
             key = request.key
         except RowFaultError as error:
             fault, key = error.message, error.key

@@ -7,7 +7,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from zai_async.batch import BatchRun, Failed, Ok, RowError
 from zai_async.batch.folder import RunFolder
 from zai_async.batch.keys import KeyIndex, digest_of
 from zai_async.batch.outputs import arrow_schema, columns_of, last_result
-from zai_async.batch.rows import RowFaultError, RowParser
+from zai_async.batch.rows import RowFaultError, RowParser, RowRequest
 from zai_async.limiter import SharedWindow, WindowReply, WindowReport
 
 __all__ = ["ChatActor", "RayCoordinator", "SlotsActor"]
@@ -102,7 +103,7 @@ class ChatActor:
         self._own = str(Path(out) / f"{context.get_node_id()[:8]}-{os.getpid()}-{life}.jsonl")
         self._flying: dict[str, asyncio.Future[Ok | Failed]] = {}
         self._answered = KeyIndex(positions=False)
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[RowRequest] = asyncio.Queue()
         self._run: BatchRun | None = None
         self._reader: asyncio.Task[None] | None = None
         self._over: RowError | None = None
@@ -120,28 +121,32 @@ class ChatActor:
             table = table.append_column(column, answers[name])
         return table
 
-    async def answer(self, row: Mapping[str, Any]) -> Ok | Failed:
-        """Return what became of a row; nothing is raised."""
+    def answer(self, row: Mapping[str, Any]) -> Awaitable[Ok | Failed]:
+        """Return what becomes of a row; nothing is raised."""
+        # No coroutine of its own: a task for each row would cost as much as its journal.
+        loop = asyncio.get_running_loop()
+        known = loop.create_future()
         try:
             request = self._parser.parse(row)
         except RowFaultError as fault:
             error = RowError(kind="input", message=fault.message)
-            return Failed(key=fault.key or "", error=error)
-        key = request.key or request.hash_key
-        known = await to_the_end(lambda: self._folder.find(key))
-        if known is not None:
+            known.set_result(Failed(key=fault.key or "", error=error))
             return known
-        if key not in self._flying:
+        key = request.key = request.key or request.hash_key
+        read = self._folder.find(key)
+        if read is None and key not in self._flying:
             # Ray may repeat a batch while its actor lives.
             if self._answered.get(digest_of(key)) is not None:
-                return await to_the_end(lambda: last_result(self._own, key))
-            if self._over is not None:
-                return Failed(key=key, error=self._over)
-            self._flying[key] = asyncio.get_running_loop().create_future()
-            self._waiting.put_nowait({**row, "custom_id": key})
-            if self._reader is None:
-                self._reader = asyncio.create_task(self._read())
-        return await asyncio.shield(self._flying[key])
+                read = partial(last_result, self._own, key)
+            elif self._over is not None:
+                known.set_result(Failed(key=key, error=self._over))
+                return known
+            else:
+                self._flying[key] = known
+                self._waiting.put_nowait(request)
+                if self._reader is None:
+                    self._reader = loop.create_task(self._read())
+        return to_the_end(read) if read is not None else asyncio.shield(self._flying[key])
 
     async def aclose(self) -> None:
         """Stop at once; Ray does not ask for it, and kills the process."""
@@ -152,7 +157,7 @@ class ChatActor:
     async def _read(self) -> None:
         """Hand results to whoever waits; when the run ends, tell all why."""
 
-        async def rows() -> AsyncIterator[dict[str, Any]]:
+        async def rows() -> AsyncIterator[RowRequest]:
             while True:
                 yield await self._waiting.get()
 
