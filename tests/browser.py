@@ -114,6 +114,21 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
+    async def traced(
+        self, work: Awaitable[object], condition: str, categories: list[str]
+    ) -> list[dict]:
+        """Do something, and return what the browser has traced until a condition is true."""
+        config = {"includedCategories": categories}
+        await self.call("Tracing.start", transferMode="ReportEvents", traceConfig=config)
+        await work
+        await self.wait(condition)
+        await self.call("Tracing.end")
+        events: list[dict] = []
+        while (message := await self._socket.receive_json())["method"] != "Tracing.tracingComplete":
+            if message["method"] == "Tracing.dataCollected":
+                events += message["params"]["value"]
+        return events
+
     async def screenshot(self) -> bytes:
         """Return a picture of the window as PNG."""
         return base64.b64decode((await self.call("Page.captureScreenshot"))["data"])

@@ -21,6 +21,10 @@ pytestmark = [
 
 READY = "document.querySelector('#prompt')"
 DONE = "document.querySelector('.turn.assistant:last-of-type .again')"
+# A tab that nobody looks at is not drawn.
+DRAWN = (
+    f"{DONE} && [...document.querySelectorAll('.markdown')].every((e) => e.ariaBusy === 'false')"
+)
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -132,7 +136,7 @@ async def test_answer_is_shown_as_it_is_meant(tab, zai_emulator):
     zai_emulator.chat.reply(MARKDOWN, thinking="Let me think.", chunk_size=3)
     async with tab() as page:
         await ask(page, "Show me")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait("document.querySelector('.code [class^=hljs]')")
         assert await page.text(".markdown h1") == "Title"
         assert await page.text(".markdown td + td.right") == "2"
@@ -160,7 +164,7 @@ async def test_code_and_answers_are_copied(tab, zai_emulator):
     async with tab() as page:
         await page.evaluate("navigator.clipboard.writeText = async (t) => { window.copied = t; }")
         await ask(page, "How?")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait("document.querySelector('.copy')")
         await press(page, ".copy")
         await page.wait("window.copied === 'ls -l'")
@@ -175,7 +179,7 @@ async def test_other_ends_are_called_what_they_are(tab, zai_emulator, ending, sa
     zai_emulator.chat.reply("As far as", finish_reason=ending)
     async with tab() as page:
         await ask(page, "Go on")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         assert said in await page.text(".end-note")
 
 
@@ -190,7 +194,7 @@ async def test_tools_and_sources_are_shown(tab, zai_emulator):
     async with tab() as page:
         await page.evaluate("[...document.querySelectorAll('.toggle')].at(-1).click()")
         await ask(page, "What is new?")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         assert await page.text(".tool summary") == "Tool read_page · done"
         assert await page.text(".sources summary") == "1 source"
         link = "document.querySelector('.sources a').href"
@@ -270,7 +274,7 @@ async def test_stop_edit_and_make_again(tab, zai_emulator):
         await page.wait("document.querySelector('.turn.assistant .block')")
         await press(page, "[aria-label=Stop]")
         await zai_emulator.wait_disconnected(timeout=1000)
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait(
             "document.querySelector('.turn.assistant .markdown').innerText === 'The beginning'"
         )
@@ -280,7 +284,7 @@ async def test_stop_edit_and_make_again(tab, zai_emulator):
         await page.wait(
             "document.querySelector('.turn.assistant .markdown')?.innerText === 'Second'"
         )
-        await page.wait(DONE)
+        await page.wait(DRAWN)
 
         await press(page, ".edit")
         await page.wait("document.querySelector('.editor textarea')")
@@ -304,7 +308,7 @@ async def test_failure_stands_at_its_turn_and_is_tried_again_there(tab, zai_emul
         assert await page.text(".turn.assistant .again") == "Try again"
         await press(page, ".turn.assistant .again")
         await page.wait("document.querySelector('.turn.assistant .markdown')")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         assert await page.evaluate("document.querySelectorAll('.trouble').length") == 0
     first, second = (request.json["messages"] for request in chats(zai_emulator))
     assert first == second
@@ -334,7 +338,7 @@ async def test_picture_goes_to_a_model_that_sees(tab, zai_emulator):
         await page.wait("document.querySelectorAll('.files img').length === 1")
         assert "glm-5.3-flash" in await page.text(".composer .notice")
         await ask(page, "What is this?")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         assert await page.evaluate("document.querySelector('.turn.user img').naturalWidth") == 1
     sent = zai_emulator.requests[-1].json
     assert sent["model"] == "glm-5.3-flash"
@@ -383,7 +387,7 @@ async def test_reload_in_the_middle_goes_on(tab, zai_emulator):
         assert await page.text(".turn.assistant .markdown") == "The beginning"
         assert await page.evaluate("document.querySelectorAll('.turn').length") == 2
         await press(page, "[aria-label=Stop]")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
     assert len(chats(zai_emulator)) == 1
 
 
@@ -413,7 +417,7 @@ async def test_slow_network(tab, zai_emulator):
         slow = {"latency": 150, "downloadThroughput": 4000, "uploadThroughput": 4000}
         await page.call("Network.emulateNetworkConditions", offline=False, **slow)
         await ask(page, "Hello")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         assert (await page.text(".turn.assistant .markdown")).count("Slow but whole.") == 20
 
 
@@ -435,7 +439,7 @@ async def test_server_that_is_gone_and_back(port, zai_emulator):
             assert await page.text(".turn.assistant .markdown") == "The beginning"
             await press(page, ".inner > .trouble button")
             await page.wait("document.querySelectorAll('.turn.assistant .markdown').length === 2")
-            await page.wait(DONE)
+            await page.wait(DRAWN)
             assert await page.text(".turn:last-of-type .markdown") == "Again"
         assert page.errors == []
 
@@ -453,12 +457,12 @@ async def test_conversations_are_kept_exported_and_imported(tab, zai_emulator):
             };
         })()""")
         await ask(page, "First")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait("document.querySelectorAll('nav li').length === 1")
         await press(page, ".new")
         await page.wait("document.querySelector('.welcome')")
         await ask(page, "Second")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait("document.querySelectorAll('nav li').length === 2")
         await page.evaluate("document.querySelector('nav li:last-child a').click()")
         await page.wait("document.querySelector('.said')?.innerText === 'First'")
@@ -512,7 +516,7 @@ async def test_a_mebibyte_of_conversation(tab, zai_emulator):
         await page.wait("document.querySelectorAll('.turn').length === 48")
         await ask(page, "Thanks")
         await page.wait("document.querySelectorAll('.turn').length === 50")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
     assert len(zai_emulator.requests[-1].json["messages"]) == 49
 
 
@@ -523,7 +527,7 @@ async def test_every_control_has_a_name_and_keys_are_enough(tab, zai_emulator):
     zai_emulator.chat.reply("Hello\n\n```py\n1\n```", thinking="Hm.")
     async with tab() as page:
         await page.type("Hi")  # the question has the focus from the beginning
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait("document.querySelector('.copy')")
         tree = (await page.call("Accessibility.getFullAXTree"))["nodes"]
         roles = {"button", "link", "combobox", "textbox", "listbox"}
@@ -543,7 +547,7 @@ async def test_page_fits_a_phone_and_follows_the_colour_scheme(tab, zai_emulator
     async with tab() as page:
         await page.look(width=390, height=800, scheme="dark")
         await ask(page, "Show me")
-        await page.wait(DONE)
+        await page.wait(DRAWN)
         await page.wait("document.querySelector('.markdown .code')")
         widths = (
             "[document.documentElement.scrollWidth, document.querySelector('.inner').scrollWidth]"
@@ -572,8 +576,8 @@ async def test_settled_blocks_are_made_once(tab, zai_emulator):
                 window.made = (window.made ?? 0) + (node.classList?.contains('block') ? 1 : 0);
         }).observe(document.body, { childList: true, subtree: true })""")
         await ask(page, "Write")
-        await page.wait(DONE)
-        await page.wait("document.querySelectorAll('.markdown > .block').length === 300")
+        await page.wait(DRAWN)
+        await page.wait("document.querySelectorAll('.markdown .block').length === 300")
         assert await page.evaluate("window.made") == 300
 
 

@@ -4,9 +4,9 @@ import { math } from './math.js';
 
 // What a block may hold before it is shown as it was written: parsing and layout of more take
 // longer than a frame.
-const MOST = 32_768;
-// From here on the finished items of a list are settled, while its last one grows.
-const LONG_LIST = 4_096;
+const MOST = 16_384;
+// From here on the finished items of a list and rows of a table are settled, while the last one grows.
+const LONG = 2_048;
 
 export const md = MarkdownIt({ html: false, linkify: true, maxNesting: 40 }).use(math);
 // "main.py" is no address in Paraguay.
@@ -36,36 +36,59 @@ rules.image = (tokens, index) => {
 export class Blocks {
   #text = '';
   #from = 0; // where the last block begins, which may still change
+  #head = ''; // of the table that goes on there
   #settled = [];
   #env = {};
 
   /** Take the text as it is now, and return its blocks; those of before are the same objects. */
   update(text) {
     if (!text.startsWith(this.#text)) {
-      [this.#from, this.#settled, this.#env] = [0, [], {}];
+      [this.#from, this.#head, this.#settled, this.#env] = [0, '', [], {}];
     }
     this.#text = text;
-    const tail = text.slice(this.#from);
-    const groups = grouped(md.parse(tail, this.#env));
-    const lineStarts = startsOf(tail);
-    const blockOf = ({ tokens, first, last }) => this.#block(tokens, tail.slice(lineStarts[first], lineStarts[last]));
-    const last = groups.at(-1);
-    if (last && last.first < lineStarts.length) {
-      this.#settled.push(...groups.slice(0, -1).map(blockOf));
-      let start = last.first;
-      if (/_list_open$/.test(last.tokens[0].type) && tail.length - lineStarts[start] > LONG_LIST) {
-        const items = itemsOf(last.tokens);
-        if (items.length > 1) {
-          const done = { ...last, tokens: withoutLast(last.tokens, items.at(-1)), last: items.at(-1).map[0] };
-          this.#settled.push(blockOf(done));
-          start = done.last;
-          last.tokens = [opening(last.tokens[0], items.at(-1)), ...items.at(-1).tokens, last.tokens.at(-1)];
-          last.first = start;
-        }
-      }
-      this.#from += lineStarts[start];
+    const tail = this.#head + text.slice(this.#from);
+    const end = tail.indexOf('\n\n', MOST);
+    if (tail.length > MOST && !/^ {0,3}(```|~~~)/.test(tail)) {
+      const plain = { kind: 'plain', source: end < 0 ? tail : tail.slice(0, end + 2) };
+      if (end < 0) return [...this.#settled, plain];
+      this.#settle(plain, end + 2);
+      return this.update(text);
     }
-    return last ? [...this.#settled, blockOf(last)] : [...this.#settled];
+    const groups = grouped(md.parse(tail, this.#env));
+    if (groups.length === 0) return [...this.#settled];
+    const starts = startsOf(tail);
+    const blockOf = (group) => this.#block(group.tokens, tail.slice(starts[group.first], starts[group.last]));
+    for (const [index, group] of groups.slice(0, -1).entries()) {
+      // What a table goes on with is not its head again.
+      if (index === 0 && this.#head) group.tokens = withoutHead(group.tokens);
+      this.#settled.push(blockOf(group));
+    }
+    const last = groups.at(-1);
+    const goesOn = groups.length === 1 && this.#head !== '';
+    if (!goesOn) this.#advance(starts[last.first], '');
+    const done = tail.length - starts[last.first] > LONG ? withoutLast(last) : null;
+    if (done) {
+      const head = done.isTable ? tail.slice(starts[last.first], starts[last.first + 2]) : '';
+      if (goesOn) done.tokens = withoutHead(done.tokens);
+      this.#settled.push(this.#block(done.tokens, tail.slice(starts[done.first], starts[done.last])));
+      this.#advance(starts[done.last] - (goesOn ? 0 : starts[last.first]), head);
+      last.tokens = done.rest;
+      last.first = done.last;
+    } else if (goesOn) {
+      last.tokens = withoutHead(last.tokens);
+    }
+    return [...this.#settled, blockOf(last)];
+  }
+
+  #settle(block, length) {
+    this.#settled.push(block);
+    this.#advance(length, '');
+  }
+
+  /** Go on behind so much of what was parsed, which began with the head of a table. */
+  #advance(length, head) {
+    this.#from += length - this.#head.length;
+    this.#head = head;
   }
 
   #block(tokens, source) {
@@ -75,7 +98,6 @@ export class Blocks {
       const code = token.content.replace(/\n?`{0,2}\n?$/, '');
       return { kind: 'code', language: token.info?.trim().split(/\s/)[0] ?? '', source: code };
     }
-    if (source.length > MOST) return { kind: 'plain', source };
     return { kind: 'html', source, html: () => md.renderer.render(tokens, md.options, this.#env) };
   }
 }
@@ -102,21 +124,31 @@ function startsOf(text) {
   return starts;
 }
 
-/** Return the items of a list, each with its tokens. */
-function itemsOf(tokens) {
-  const items = [];
-  for (const [index, token] of tokens.entries()) {
-    if (token.level === 1 && token.type === 'list_item_open') items.push({ at: index, map: token.map, number: token.info, tokens: [] });
-    if (items.length && index < tokens.length - 1) items.at(-1).tokens.push(token);
-  }
-  return items;
+/** Return the finished items of a list or rows of a table, null if there are none; and the rest. */
+function withoutLast({ tokens, first }) {
+  const isTable = tokens[0].type === 'table_open';
+  if (!isTable && !/_list_open$/.test(tokens[0].type)) return null;
+  const body = tokens.findIndex((token) => token.type === 'tbody_open');
+  const opens = (token, index) => (isTable ? token.type === 'tr_open' && index > body && body > 0 : token.level === 1 && token.type === 'list_item_open');
+  const items = tokens.flatMap((token, index) => (opens(token, index) ? [index] : []));
+  if (items.length < 2) return null;
+  const place = items.at(-1);
+  const ends = isTable ? tokens.slice(-2) : tokens.slice(-1);
+  const rest = isTable
+    ? [tokens[0], tokens[body], ...tokens.slice(place)]
+    : [opening(tokens[0], tokens[place]), ...tokens.slice(place)];
+  return { isTable, first, last: tokens[place].map[0], tokens: [...tokens.slice(0, place), ...ends], rest };
 }
 
-const withoutLast = (tokens, item) => [...tokens.slice(0, item.at), tokens.at(-1)];
+/** Return a table without its head, which stands in the block before. */
+function withoutHead(tokens) {
+  const body = tokens.findIndex((token) => token.type === 'tbody_open');
+  return body < 0 ? tokens : [tokens[0], ...tokens.slice(body)];
+}
 
 /** Return how the list goes on that begins with an item. */
 function opening(token, item) {
   const again = Object.assign(Object.create(Object.getPrototypeOf(token)), token);
-  if (token.type === 'ordered_list_open' && item.number) again.attrs = [['start', item.number]];
+  if (token.type === 'ordered_list_open' && item.info) again.attrs = [['start', item.info]];
   return again;
 }

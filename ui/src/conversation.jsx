@@ -12,6 +12,8 @@ const isLost = (error) => error instanceof TypeError; // as browsers say that no
 
 const isRunning = (chat) => chat.status === 'submitted' || chat.status === 'streaming';
 
+const isWhole = ({ role, metadata }) => role === 'assistant' && Boolean(metadata?.outcome || metadata?.error);
+
 /** What the model needs of the messages: neither pictures that it made nor facts about answers. */
 const lean = (messages) =>
   messages.map(({ id, role, parts }) => ({
@@ -58,7 +60,7 @@ export function Conversation({ id, initial, models, onSaved }) {
 
   useEffect(() => {
     // After a reload in the middle of an answer it is read again from its beginning.
-    if (initial.length) {
+    if (initial.length && !isWhole(initial.at(-1))) {
       isMine.current = true;
       chat.resumeStream();
     }
@@ -219,33 +221,17 @@ function Welcome({ models }) {
   );
 }
 
-/** The messages; their end stays in view unless the reader has gone back. */
+/** The messages. The log is upside down for the browser, so its end stays in view by itself. */
 function Log({ count, isBusy, children }) {
   const log = useRef(null);
-  const inner = useRef(null);
-  const follows = useRef(true);
   const [isAway, setAway] = useState(false);
-  const toEnd = () => { log.current.scrollTop = log.current.scrollHeight; };
-  useEffect(() => {
-    follows.current = true;
-    toEnd();
-  }, [count]);
-  useEffect(() => {
-    const sizes = new ResizeObserver(() => follows.current && toEnd());
-    sizes.observe(inner.current);
-    return () => sizes.disconnect();
-  }, []);
-  const scrolled = () => {
-    const { scrollTop, scrollHeight, clientHeight } = log.current;
-    follows.current = scrollHeight - scrollTop - clientHeight < 80;
-    setAway(!follows.current);
-  };
+  const toEnd = () => { log.current.scrollTop = 0; };
+  useEffect(toEnd, [count]);
   return (
-    <div className="log" ref={log} onScroll={scrolled} role="log" aria-live="off" aria-busy={isBusy} aria-label="Messages" tabIndex={0}>
-      <div className="inner" ref={inner}>{children}</div>
-      {isAway && (
-        <button type="button" className="end" aria-label="To the end" onClick={() => { follows.current = true; toEnd(); }}><Icon name="down" /></button>
-      )}
+    <div className="log" ref={log} onScroll={() => setAway(log.current.scrollTop < -80)} role="log" aria-live="off"
+      aria-busy={isBusy} aria-label="Messages" tabIndex={0}>
+      {isAway && <button type="button" className="end" aria-label="To the end" onClick={toEnd}><Icon name="down" /></button>}
+      <div className="inner">{children}</div>
     </div>
   );
 }

@@ -7,9 +7,11 @@ import { languages } from './languages.js';
 
 for (const [name, language] of Object.entries(languages)) hljs.registerLanguage(name, language);
 
-const BUDGET = 8; // milliseconds of a frame
-const MOST_COLOURED = 20_000;
-const PIECE = 4_000; // of code; the browser lays each out by itself
+const BUDGET = 6; // milliseconds of a frame
+const SLICE = 2_048; // characters of a text that are taken in a frame
+const SECTION = 16; // blocks that the browser lays out and paints only where they are seen
+const MOST_COLOURED = 10_000;
+const PIECE = 4_000; // characters that the browser lays out by themselves
 const PURE = {
   RETURN_DOM_FRAGMENT: true,
   ALLOWED_TAGS: ('a b blockquote br code del div em h1 h2 h3 h4 h5 h6 hr i li ol p pre s span strong sub sup table tbody ' +
@@ -28,62 +30,109 @@ const element = (tag, className, ...children) => {
   return made;
 };
 
-class CodeView {
+/** A text without structure that grows: only its last piece is laid out anew. */
+class PiecesView {
   #shown = '';
-  #isColoured = false;
 
-  constructor(language) {
-    this.language = language;
-    this.code = element('code');
-    const copy = element('button', 'copy', 'Copy');
-    copy.type = 'button';
-    copy.ariaLabel = language ? `Copy ${language} code` : 'Copy code';
-    copy.addEventListener('click', async () => {
-      await navigator.clipboard.writeText(this.#shown);
-      copy.textContent = 'Copied';
-      setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
-    });
-    const pre = element('pre', '', this.code);
-    pre.tabIndex = 0; // long lines are scrolled by key, too
-    this.root = element('figure', 'code', element('figcaption', '', element('span', '', language || 'text'), copy), pre);
+  constructor(root, mark) {
+    this.root = root;
+    this.mark = mark; // behind which a piece may end
   }
 
-  show(source, isSettled) {
+  get text() {
+    return this.#shown;
+  }
+
+  show(source) {
     if (!source.startsWith(this.#shown)) {
       this.#shown = '';
-      this.code.replaceChildren();
+      this.root.replaceChildren();
     }
     let added = source.slice(this.#shown.length);
-    if (added && this.#isColoured) {
-      this.code.replaceChildren();
-      [added, this.#isColoured] = [source, false];
-    }
     this.#shown = source;
     while (added) {
-      let last = this.code.lastElementChild;
+      let last = this.root.lastElementChild;
       if (!last || last.textContent.length >= PIECE) {
         last = element('span', 'piece', '');
-        this.code.append(last);
+        this.root.append(last);
       }
-      // Pieces end with a line, because each is a box of its own.
-      const cut = added.length > PIECE ? added.indexOf('\n', PIECE) + 1 : 0;
+      const cut = added.length > PIECE ? added.indexOf(this.mark, PIECE) + 1 : 0;
       const [now, later] = cut ? [added.slice(0, cut), added.slice(cut)] : [added, ''];
       last.firstChild ? last.firstChild.appendData(now) : last.append(now);
       added = later;
     }
+  }
+}
+
+class PlainView {
+  kind = 'plain';
+  #pieces;
+
+  constructor() {
+    this.root = element('div', 'block plain');
+    this.#pieces = new PiecesView(this.root, ' ');
+  }
+
+  show({ source }) {
+    this.#pieces.show(source);
+  }
+}
+
+class CodeView {
+  kind = 'code';
+  #pieces;
+  #isColoured = false;
+
+  constructor({ language }) {
+    this.language = language;
+    const code = element('code');
+    this.#pieces = new PiecesView(code, '\n');
+    const copy = element('button', 'copy', 'Copy');
+    copy.type = 'button';
+    copy.ariaLabel = language ? `Copy ${language} code` : 'Copy code';
+    copy.addEventListener('click', async () => {
+      await navigator.clipboard.writeText(this.#pieces.text);
+      copy.textContent = 'Copied';
+      setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
+    });
+    const pre = element('pre', '', code);
+    pre.tabIndex = 0; // long lines are scrolled by key, too
+    this.root = element('figure', 'code', element('figcaption', '', element('span', '', language || 'text'), copy), pre);
+  }
+
+  show({ source }, isSettled) {
+    if (this.#isColoured && source !== this.#pieces.text) {
+      this.#isColoured = false;
+      this.#pieces.show('');
+    }
+    this.#pieces.show(source);
     if (isSettled && !this.#isColoured && source.length <= MOST_COLOURED && hljs.getLanguage(this.language)) {
       const { value } = hljs.highlight(source, { language: this.language, ignoreIllegals: true });
-      this.code.replaceChildren(DOMPurify.sanitize(value, PURE));
+      this.#pieces.root.replaceChildren(DOMPurify.sanitize(value, PURE));
       this.#isColoured = true;
     }
   }
 }
 
-/** Keeps the children of an element equal to the blocks of a text, a few milliseconds at a time. */
+class HtmlView {
+  kind = 'html';
+  root = element('div', 'block');
+
+  show(block) {
+    this.root.replaceChildren(DOMPurify.sanitize(block.html(), PURE));
+  }
+}
+
+const VIEWS = { plain: PlainView, code: CodeView, html: HtmlView };
+
+/** Keeps the children of an element equal to the blocks of a text, a little in each frame. */
 class BlockRenderer {
   #blocks = new Blocks();
-  #shown = []; // { block, isSettled, root, view }
+  #text = '';
+  #taken = 0; // so much of it is in the blocks
   #wanted = [];
+  #shown = []; // { block, isSettled, view }
+  #clean = 0; // so many of them need not be looked at again
   #isStreaming = false;
   #frame = 0;
 
@@ -92,10 +141,12 @@ class BlockRenderer {
   }
 
   update(text, isStreaming) {
-    this.#wanted = this.#blocks.update(text);
+    if (!text.startsWith(this.#text)) [this.#taken, this.#clean] = [0, 0];
+    this.#text = text;
     this.#isStreaming = isStreaming;
     this.root.ariaBusy = 'true';
-    this.#work();
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(this.#work);
   }
 
   close() {
@@ -103,45 +154,51 @@ class BlockRenderer {
   }
 
   #work = () => {
-    cancelAnimationFrame(this.#frame);
     const end = performance.now() + BUDGET;
-    while (this.#shown.length > this.#wanted.length) this.#shown.pop().root.remove();
-    for (const [index, block] of this.#wanted.entries()) {
-      const isSettled = index < this.#wanted.length - 1 || !this.#isStreaming;
-      const old = this.#shown[index];
-      if (old && old.isSettled === isSettled && (old.block === block || (old.block.source === block.source && old.block.kind === block.kind))) continue;
-      this.#show(index, block, isSettled);
-      if (performance.now() > end) {
-        this.#frame = requestAnimationFrame(this.#work);
-        return;
-      }
-    }
-    this.root.ariaBusy = 'false';
+    do {
+      this.#taken = Math.min(this.#text.length, this.#taken + SLICE);
+      this.#wanted = this.#blocks.update(this.#text.slice(0, this.#taken));
+      if (!this.#show(end)) break;
+    } while (this.#taken < this.#text.length && performance.now() < end);
+    const isDone = this.#taken === this.#text.length && this.#clean >= this.#wanted.length - 1 && this.#show(end);
+    this.root.ariaBusy = String(!isDone);
+    if (!isDone) this.#frame = requestAnimationFrame(this.#work);
   };
 
-  #show(index, block, isSettled) {
-    const old = this.#shown[index];
-    let { root, view } = old ?? {};
-    if (block.kind === 'code') {
-      if (!(view instanceof CodeView) || view.language !== block.language) {
-        view = new CodeView(block.language);
-        root = this.#put(index, view.root);
-      }
-      view.show(block.source, isSettled);
-    } else {
-      if (!root || view) root = this.#put(index, element('div', 'block'));
-      view = null;
-      if (block.kind === 'plain') root.replaceChildren(element('p', 'plain', block.source));
-      else root.replaceChildren(DOMPurify.sanitize(block.html(), PURE));
+  /** Show blocks until the time is over; tell whether all of them are shown. */
+  #show(end) {
+    while (this.#shown.length > this.#wanted.length) this.#shown.pop().view.root.remove();
+    const isWhole = this.#taken === this.#text.length && !this.#isStreaming;
+    for (let index = this.#clean; index < this.#wanted.length; index += 1) {
+      const block = this.#wanted[index];
+      const isLast = index === this.#wanted.length - 1;
+      const isSettled = !isLast || isWhole;
+      const old = this.#shown[index];
+      const isSame = old && old.isSettled === isSettled && old.block.kind === block.kind && old.block.source === block.source;
+      if (!isSame) this.#put(index, block, isSettled);
+      if (!isLast) this.#clean = index + 1;
+      if (!isLast && performance.now() > end) return false;
     }
-    root.classList.toggle('settled', isSettled);
-    this.#shown[index] = { block, isSettled, root, view };
+    return true;
   }
 
-  #put(index, root) {
-    const old = this.#shown[index]?.root;
-    old ? old.replaceWith(root) : this.root.append(root);
-    return root;
+  #append(index, root) {
+    if (index % SECTION === 0 && this.root.children.length <= index / SECTION) {
+      this.root.lastElementChild?.classList.add('full');
+      this.root.append(element('div', 'section'));
+    }
+    this.root.children[Math.floor(index / SECTION)].append(root);
+  }
+
+  #put(index, block, isSettled) {
+    const old = this.#shown[index];
+    let view = old?.view;
+    if (view?.kind !== block.kind || view.language !== block.language) {
+      view = new VIEWS[block.kind](block);
+      old ? old.view.root.replaceWith(view.root) : this.#append(index, view.root);
+    }
+    view.show(block, isSettled);
+    this.#shown[index] = { block, isSettled, view };
   }
 }
 
