@@ -41,7 +41,7 @@ ROOMS: Final = {
         *("sse", "salvage", "surrogates", "repetition", "judge", "accumulator", "decoders"),
         *("chat_*", "stream*", "other_streams"),
     ],
-    "_transport": ["transport*", "tls", "network", "fake_transport", "sessions"],
+    "_transport": ["transport*", "tls", "network*", "fake_transport", "sessions"],
     "_wire": ["wire*", "time_hints", "codes", "jwt", "errors", "operations", "gateways"],
     "batch": ["batch*"],
     "downloads": ["download*", "drain"],

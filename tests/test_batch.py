@@ -565,6 +565,26 @@ async def test_gateways_with_words_of_their_own(out):
     assert transport.bodies == [{"model": "m", "input": "Hi."}]
 
 
+async def test_settings_are_written_down_before_anything_is_asked(out):
+    sent = asyncio.Event()
+
+    def reply(_):
+        sent.set()
+        return FakeReply(delay=1e6)
+
+    zai, _ = client(reply)
+
+    async def work():
+        await zai.batch.run(rows(1), out=out, **MODEL)
+
+    running = asyncio.create_task(work())
+    await sent.wait()
+    kept = json.loads(manifest_path(out).read_bytes())
+    running.cancel()
+    await asyncio.wait([running])
+    assert kept["config"]
+
+
 async def test_progress_is_told(out):
     told = []
     zai, _ = client()
