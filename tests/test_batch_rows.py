@@ -157,6 +157,7 @@ def test_settings_that_are_wrong(settings, text):
         ({"custom_id": 1.5, "prompt": "x"}, "custom_id must be"),
         ({"custom_id": True, "prompt": "x"}, "custom_id must be"),
         ({"method": "GET", "body": CHAT}, "method must be POST"),
+        ({"method": "PUT", "body": CHAT}, "method must be POST"),
         ({"method": 7, "body": CHAT}, "method must be a text"),
         ({"url": "/v4/files", "body": CHAT}, "none of a batch"),
         ({"body": "text"}, "body must be an object"),
