@@ -327,6 +327,54 @@ async def test_a_signed_address(script, options, events, tmp_path):
     assert_nothing_told(error, events)
 
 
+def echoed(text):
+    event = b"data: " + text + b"\n\n"
+    return answer(event).replace(b"application/json", b"text/event-stream")
+
+
+COMPLAINT = json.dumps({"error": {"code": "1000", "message": f"Wrong key: {KEY}"}}).encode()
+
+
+async def streamed(zai):
+    async with zai.chat.completions.stream(**ASK) as stream:
+        await stream.completion()
+
+
+async def spoken(zai):
+    await zai.audio.speech.create(model="glm-tts", input="Hi", voice="tongtong")
+
+
+async def polled(zai):
+    await zai.videos.task("1").wait(max_poll_failure=0)
+
+
+async def embedded(zai):
+    await zai.embeddings.create(model="embedding-3", input=["Hi"] * 65)
+
+
+@pytest.mark.parametrize("way", ["direct"], indirect=True)
+@pytest.mark.parametrize("work", [ask, streamed, spoken, polled, embedded])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(COMPLAINT, status="401 No"),
+        answer(COMPLAINT),
+        answer(f"<html>{KEY}".encode()),
+        answer(f"[{KEY}".encode()),
+        answer(json.dumps([KEY]).encode()),
+        answer(json.dumps([KEY, LARGE * 2]).encode()),
+        echoed(COMPLAINT),
+        echoed(f"[{KEY}".encode()),
+    ],
+    ids=range(8),
+)
+async def test_a_server_that_repeats_the_key(work, reply, events):
+    async with FaultServer([reply]) as server, hidden(server.url) as zai:
+        error = await failure(work(zai))
+    assert isinstance(error, ZaiError)
+    assert_nothing_told(error, events)
+
+
 async def test_circles_of_redirects(events):
     moved = answer(b"", "Location: /x", status="308 Moved")
     async with FaultServer([moved]) as server, hidden(server.url) as zai:

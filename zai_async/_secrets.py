@@ -162,7 +162,8 @@ def one_line(text: str) -> str:
 def without_frames(error: BaseException, *packages: str) -> BaseException:
     """Return an exception with the frames below the last one of these packages only.
 
-    Whoever they have called sees where it failed; trackers of errors see none of their variables.
+    Whoever they have called sees where it failed; trackers of errors see none of their variables,
+    and no exception that was kept back by ``from``.
     """
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -171,6 +172,8 @@ def without_frames(error: BaseException, *packages: str) -> BaseException:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
+        if each.__suppress_context__:
+            each.__context__ = None
         waiting += [each.__cause__, each.__context__]
         kept = trace = each.__traceback__
         while trace is not None:

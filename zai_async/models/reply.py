@@ -127,6 +127,13 @@ class BinaryReply(Reply, kw_only=True):
     content_type: str = "application/octet-stream"
     """The media type as the service names it."""
 
+    def __repr__(self) -> str:
+        # Megabytes of sound would fill a terminal, and what came in place of it repeat a key.
+        shown = [f"content=<{len(self.content)} bytes>"]
+        names = (name for name in self.__struct_fields__ if name != "content")
+        shown += [f"{name}={getattr(self, name)!r}" for name in names]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     async def save(self, path: str | os.PathLike[str]) -> int:
         """Write the content to a file and return its length in bytes."""
         async with OutputFile(file_path(path)) as file:

@@ -271,11 +271,15 @@ class SessionManager:
 
         async def accept(response: Response) -> T:
             nonlocal headers, body
-            headers, body = response.headers, await call.read(response)
-            if len(body) <= LARGE:
-                return parse_answer(operation, response, body, call)
-            parse = partial(parse_answer, operation, response, body, call)
-            return await parse_in_thread(body, parse)
+            received = await call.read(response)
+            if len(received) <= LARGE:
+                answer = parse_answer(operation, response, received, call)
+            else:
+                parse = partial(parse_answer, operation, response, received, call)
+                answer = await parse_in_thread(received, parse)
+            # Of what is no answer nothing is kept, as it may repeat the key.
+            headers, body = response.headers, received
+            return answer
 
         answer = await call.execute(accept)
         # The permit is free before the caller goes on: its next call may need this very one.

@@ -124,6 +124,7 @@ class StreamReader(Generic[T]):
                         self._is_early = False
                         self.call.progressed()
             except ZaiError as error:
+                data = b""  # a traceback would show it, and it may repeat the key
                 await self._failed(error)
                 continue
             if item is not None:
