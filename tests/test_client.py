@@ -1,5 +1,8 @@
 """The client: where settings come from, and what a derived client shares."""
 
+import copy
+import pickle
+
 import pytest
 
 from tests.calls import BODY, COMPLETION, KEY, FakeClock, ask, client
@@ -205,3 +208,26 @@ async def test_the_clock_of_this_machine():
     assert clock.monotonic() >= before + 0.001
     assert clock.wall() > 1_700_000_000
     assert 0 <= clock.random() < 1
+
+
+PARTS = {
+    "completions": lambda zai: zai.chat.completions,
+    "videos": lambda zai: zai.videos,
+    "batch": lambda zai: zai.batch,
+    "limits": lambda zai: zai.limits,
+    "usage": lambda zai: zai.usage,
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_what_belongs_to_a_client_is_shared_by_copies(part, transport):
+    """Settings of frameworks are copied in depth, with whatever they hold."""
+    async with client(transport=transport) as zai:
+        held = {"one": PARTS[part](zai)}
+        for copied in (copy.copy(held["one"]), copy.deepcopy(held)["one"]):
+            completions = getattr(copied, "create", None)
+            if completions is not None and part == "completions":
+                await completions(model="glm-5.3", messages="Hi")
+        with pytest.raises(TypeError, match="zai_async cannot be pickled"):
+            pickle.dumps(held)
+        assert len(transport.requests) == 2 * (part == "completions")

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 
 import anyio
 
@@ -15,6 +15,7 @@ __all__ = [
     "ANSWER_THREADS",
     "FILE_THREADS",
     "DaemonThreads",
+    "SharedByCopies",
     "abandonable",
     "call_in",
     "outside_asyncio",
@@ -81,6 +82,22 @@ FILE_THREADS: Final = DaemonThreads(_MOST_THREADS)
 """Reads the files of callers, which may be pipes or lie on a disk that does not answer."""
 ANSWER_THREADS: Final = DaemonThreads(4, name="zai-async-answers")
 """Decodes what is large; nothing that it waits for can keep it from its next work."""
+
+
+class SharedByCopies:
+    """Something with locks or connections, which copies share and pickles refuse."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} of zai_async cannot be pickled: it belongs to the connections "
+            "of this process. Make an AsyncZai in the other process"
+        )
 
 
 def abandonable(

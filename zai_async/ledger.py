@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from zai_async._threads import SharedByCopies
 from zai_async.models import Budget, Price, Usage
 
 __all__ = ["Ledger", "Spending"]
@@ -92,7 +93,7 @@ _Accounts: TypeAlias = OrderedDict[_Account, _Tally]
 _Jobs: TypeAlias = OrderedDict[str, "_Job | None"]
 
 
-class Ledger:
+class Ledger(SharedByCopies):
     """``zai.usage``: what a client and those derived from it have used.
 
     Args:

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from zai_async._clock import RescheduleTimeout
-from zai_async._threads import call_in
+from zai_async._threads import SharedByCopies, call_in
 from zai_async.errors import (
     ClientDrainingError,
     ConfigurationError,
@@ -135,7 +135,7 @@ class InFlightCall(RescheduleTimeout):
                 call_in(loop, event.set)
 
 
-class LimiterQueues:
+class LimiterQueues(SharedByCopies):
     """The queues of a client: one for each gateway, account and model."""
 
     def __init__(self, limits: Limits, coordinator: Coordinator | None = None) -> None:

@@ -19,7 +19,7 @@ from weakref import finalize
 
 from zai_async._clock import Clock
 from zai_async._secrets import Secret, without_frames
-from zai_async._threads import call_in, outside_asyncio, running_loop
+from zai_async._threads import SharedByCopies, call_in, outside_asyncio, running_loop
 from zai_async._transport import Response, Transport
 from zai_async._wire import (
     Operation,
@@ -253,7 +253,7 @@ def parse_answer(operation: Operation[T], response: Response, body: bytes, call:
     )
 
 
-class SessionManager:
+class SessionManager(SharedByCopies):
     """Makes the calls of a client; derived clients have their own over the same sessions."""
 
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
