@@ -106,8 +106,18 @@ async def test_a_file_that_became_another_is_fetched_anew(tmp_path):
         FakeReply(status=206, steps=(b"x",)),
         FakeReply(status=416),
         FakeReply(status=206, headers={"Content-Range": "bytes 1000-1499/x"}, steps=(b"x",)),
+        part(1000, end=1010, total=1010),
+        part(1000, ETag='"v2"'),
     ],
-    ids=["another place", "a field of another name", "no place", "out of range", "no size"],
+    ids=[
+        "another place",
+        "a field of another name",
+        "no place",
+        "out of range",
+        "no size",
+        "another size",
+        "another tag",
+    ],
 )
 async def test_a_part_that_does_not_fit_is_not_used(tmp_path, odd):
     path, transport = await fetch(tmp_path, cut(), odd, data())
@@ -237,13 +247,29 @@ async def test_over_sockets_a_cut_file_is_completed(tmp_path):
         ("https://h/pic.png", "text/xml", b"<Error>"),
         ("https://h/song.mp3", "text/plain", b"expired"),
         ("https://h/song.mp3", "text/plain", b""),
+        ("https://h/film.mp4", "application/octet-stream", b"\xef\xbb\xbf\n<!DOCTYPE html>"),
+        ("https://h/film.mp4", "application/octet-stream", b"<?xml version='1.0'?><Error/>"),
+        ("https://h/film.mp4", "application/octet-stream", b'{"error": "expired"}'),
+        ("https://h/film.mp4", "video/mp4", b"<!-- x --><html>"),
+        ("https://h/film", "video/mp4", b"<!-- x --><html>"),
     ],
 )
 async def test_a_page_is_not_saved_as_a_file(tmp_path, url, kind, body):
-    steps = (body,) if body else ()
-    reply = FakeReply(headers={"Content-Type": kind} if kind else {}, steps=steps)
-    error = await refused(tmp_path, ResponseError, reply, url=url)
-    assert "page" in error.message
+    # A page that comes in crumbs is one, too.
+    for steps in ((body,) if body else (), [body[place : place + 1] for place in range(len(body))]):
+        reply = FakeReply(headers={"Content-Type": kind} if kind else {}, steps=tuple(steps))
+        error = await refused(tmp_path, ResponseError, reply, url=url)
+        assert "page" in error.message
+
+
+async def test_a_film_of_no_bytes_is_asked_for_again(tmp_path):
+    path, transport = await fetch(tmp_path, FakeReply(), data(), url="https://h/film.mp4")
+    assert (path.read_bytes(), len(transport.requests)) == (WHOLE, 2)
+
+
+async def test_a_film_of_no_bytes_is_no_film(tmp_path):
+    error = await refused(tmp_path, ResponseError, FakeReply(), url="https://h/film.mp4")
+    assert "empty" in error.message
 
 
 @pytest.mark.parametrize(
@@ -254,6 +280,9 @@ async def test_a_page_is_not_saved_as_a_file(tmp_path, url, kind, body):
         ("https://h/film.mp4", "video/mp4", b"\0\0\0\x18ftyp"),
         ("https://h/film.mp4", "application/octet-stream", b"\0\0\0\x18ftyp"),
         ("https://h/text", "text/plain", b"text"),
+        ("https://h/text.txt", "text/plain", b""),
+        ("https://h/logo.svg", "image/svg+xml", b"<svg>"),
+        ("https://h/logo", "image/svg+xml", b"<svg>"),
     ],
 )
 async def test_what_is_meant_to_be_text_is_saved(tmp_path, url, kind, body):

@@ -48,7 +48,11 @@ _PROGRESS_BYTES: Final = 2**14
 _RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NOTICES: Final = frozenset({"application/json", "application/xml", "text/xml", "text/plain"})
-_MEDIA: Final = frozenset({"image", "video", "audio"})
+_MEDIA: Final = ("image/", "video/", "audio/")
+_BOM: Final = b"\xef\xbb\xbf"
+_SNIFFED: Final = 64
+# No picture, film or sound begins like a page, a notice of a store, or JSON.
+_TEXTUAL: Final = (b"<", b"{", b"[")
 
 
 async def download(
@@ -125,6 +129,7 @@ class Transfer:
         self._allow = allow
         self._file: PartialFile | OutputFile | None = None
         self._validator: str | None = None
+        self._size: int | None = None
         self.received = 0
         """Bytes of the file so far."""
 
@@ -151,12 +156,12 @@ class Transfer:
         try:
             size, file = await self.begin(response, address)
             limit = self._limits.between_progress
-            left, counted = limit, self.received
-            while True:
+            left, counted, head = limit, self.received, b""
+            more = True
+            while more:
                 begun = anyio.current_time()
                 piece = await within(left, response.read(), limit=limit)
-                if not piece:
-                    break
+                more = bool(piece)
                 # A server that trickles must come to an end: only so much is progress. What the
                 # disk and the caller take is not the server's.
                 if left is not None:
@@ -164,7 +169,14 @@ class Transfer:
                 if self.received + len(piece) - counted >= _PROGRESS_BYTES:
                     left, counted = limit, self.received + len(piece)
                 if not self.received:
+                    # A page is known by its first bytes, which may come one by one.
+                    piece = head + piece
+                    if more and len(piece) < _SNIFFED:
+                        head = piece
+                        continue
                     self._require_no_page(response, address, piece)
+                if not piece:
+                    break
                 self.received += len(piece)
                 self._require_within(self.received)
                 await file.write(piece)
@@ -174,6 +186,9 @@ class Transfer:
             if size is not None and self.received != size:
                 text = f"the file broke off after {self.received} of {size} bytes"
                 raise ConnectionLostError(text)
+            if not self.received and self._named_type(address).startswith(_MEDIA):
+                text = "an empty file came"
+                raise ResponseError(text, retryable=True, repeat="short")
         finally:
             response.close()
 
@@ -224,7 +239,14 @@ class Transfer:
             if found is None or int(found[1]) != self.received:
                 self._validator = None
                 raise ConnectionLostError("another part of the file came than the rest of it")
-            return (None if found[2] == "*" else int(found[2])), file
+            size = None if found[2] == "*" else int(found[2])
+            # Some look at no validator, and send the rest of what lies there by now.
+            validator = self._validator or ""
+            another = validator.startswith('"') and headers.get("ETag", validator) != validator
+            if another or size not in {None, self._size or size}:
+                self._validator = None
+                raise ConnectionLostError("the rest of another file came")
+            return size, file
 
         self._require_no_page(response, address, b"")
         # A packed answer has been unpacked by now: its length and its parts are of other bytes.
@@ -233,6 +255,7 @@ class Transfer:
         size = int(length) if plain and length.isascii() and length.isdigit() else None
         if size is not None:
             self._require_within(size)
+        self._size = size
         # A weak tag does not say that the bytes are the same.
         tag = headers.get("ETag", "")
         validator = tag if tag.startswith('"') else headers.get("Last-Modified")
@@ -254,18 +277,28 @@ class Transfer:
             text = f"the file is larger than {self._max_bytes} bytes"
             raise LimitError(text, limit=self._max_bytes)
 
+    def _named_type(self, address: str) -> str:
+        """Return the media type that names tell: the caller's, or that of the address."""
+        names = os.fsdecode(self._to), urlsplit(address).path
+        return next(filter(None, map(guessed_type, names)), "")
+
     def _require_no_page(self, response: Response, address: str, piece: bytes) -> None:
         """Refuse a page of an error or of a login in place of a picture, film or sound."""
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        wanted = guessed_type(os.fsdecode(self._to)) or guessed_type(urlsplit(address).path) or ""
-        beginning = piece[:200].lstrip().lower()
+        kind, wanted = media_type_of(response), self._named_type(address)
+        beginning = piece[:_SNIFFED].removeprefix(_BOM).lstrip().lower()
         page = kind in _PAGES or beginning.startswith((b"<!doctype html", b"<html"))
-        media = wanted.partition("/")[0] in _MEDIA
-        if (page and wanted not in _PAGES) or (media and kind in _NOTICES):
+        notice = kind in _NOTICES or beginning.startswith(_TEXTUAL)
+        media = (wanted or kind).startswith(_MEDIA) and "image/svg+xml" not in {wanted, kind}
+        if (page and wanted not in _PAGES) or (media and notice):
             raise ResponseError(
                 f"a page ({kind or 'of no type'}) came instead of the file",
                 hint="Addresses of results are valid for some time only.",
             )
+
+
+def media_type_of(response: Response) -> str:
+    """Return the media type that an answer says it is."""
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def is_web(url: str) -> bool:
