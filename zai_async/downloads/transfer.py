@@ -241,8 +241,8 @@ class Transfer:
                 raise ConnectionLostError("another part of the file came than the rest of it")
             size = None if found[2] == "*" else int(found[2])
             # Some look at no validator, and send the rest of what lies there by now.
-            validator = self._validator or ""
-            another = validator.startswith('"') and headers.get("ETag", validator) != validator
+            known = self._validator or ""
+            another = known.startswith('"') and headers.get("ETag", known) != known
             if another or size not in {None, self._size or size}:
                 self._validator = None
                 raise ConnectionLostError("the rest of another file came")
