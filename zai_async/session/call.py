@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from zai_async._secrets import Secret
+from zai_async._secrets import Secret, without_frames
 from zai_async._transport import Response
 from zai_async._wire import Operation, RequestFactory, authorized
 from zai_async.errors import (
@@ -264,10 +264,10 @@ class Call:
             del failure, error, retrying  # as in execute()
 
     def fail(self, error: ZaiError) -> None:
-        """Write down that the call has failed for good; again is harmless."""
+        """Write down that the call has failed for good; no frame tells any more what was sent."""
         if self._error is error:
             return
-        self._error = error
+        self._error = without_frames(error, "zai_async.", "aiohttp.")
         self.record.failed(error)
         error.attempts, error.timing = self.attempts, self.timing
         # Half-way through an answer it says nothing about how many requests are too many.

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from zai_async._secrets import without_frames
 from zai_async._transport import Response
 from zai_async._wire import Operation
 from zai_async.errors import (
@@ -136,8 +135,6 @@ class CallRecord:
         call waited for its next request is not that of the last one.
         """
         error.operation = self._operation.name
-        # They hold what was received, which may repeat the key, and would keep it in memory.
-        without_frames(error, "zai_async.", "aiohttp.")
         if self.sent_at is None:
             return
         last = self.attempts[-1]
