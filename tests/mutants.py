@@ -54,7 +54,7 @@ ROOMS: Final = {
     ],
     "streams": ["accumulator", "chat_*", "stream*", "other_streams", "combinators", "salvage"],
     "tasks": ["tasks*", "models_tasks"],
-    "uploads": ["upload*", "call_uploads", "files", "resources"],
+    "uploads": ["upload*", "call_uploads", "recordings", "files", "resources"],
 }
 
 OPPOSITE: Final = {
