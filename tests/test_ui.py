@@ -110,7 +110,7 @@ async def test_answer_tells_how_it_came_to_be(http, zai_emulator):
     zai_emulator.chat.reply("Hello, you.", thinking="Greet them.")
     async with (
         chat_app(zai_emulator) as url,
-        http.post(f"{url}api/chat", json=question("Hi", system="Be short.")) as response,
+        http.post(f"{url}api/chat", json=question("Hi")) as response,
     ):
         assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
         parts = await parts_of(response)
@@ -122,7 +122,7 @@ async def test_answer_tells_how_it_came_to_be(http, zai_emulator):
     assert facts["thinkingSince"] > 0
     assert types_in(parts)[-1] == "finish"
     sent = zai_emulator.requests[0].json
-    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert [message["role"] for message in sent["messages"]] == ["user"]
     assert sent["thinking"] == {"type": "enabled"}
 
 

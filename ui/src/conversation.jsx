@@ -203,7 +203,7 @@ export function Conversation({ id, initial, models, onSaved }) {
 }
 
 function readSettings() {
-  const plain = { model: '', mode: 'chat', thinking: true, web: false, system: '' };
+  const plain = { model: '', mode: 'chat', thinking: true, web: false };
   try {
     return { ...plain, ...JSON.parse(localStorage.getItem('settings') ?? '{}') };
   } catch {

@@ -203,7 +203,7 @@ function Trouble({ error }) {
   return (
     <p className="trouble" role="alert">
       {error.message}
-      {error.requestId && <small> Request {error.requestId}</small>}
+      {error.requestId && !error.message.includes(error.requestId) && <small> Request {error.requestId}</small>}
     </p>
   );
 }

@@ -29,7 +29,6 @@ class PageSettings(msgspec.Struct, frozen=True):
     thinking: bool = True
     web: bool = False
     """Whether the model may search the web and read pages."""
-    system: str = ""
 
 
 class AnswerMaker:
@@ -65,8 +64,6 @@ class AnswerMaker:
             ZaiError: There is no answer, or not all of it; the page has been told the details.
         """
         if settings.mode == "chat":
-            if settings.system:
-                messages = [{"role": "system", "content": settings.system}, *messages]
             answer = self._chat.events(
                 settings.model or self._model,
                 messages,
