@@ -36,7 +36,7 @@ async def test_recording_becomes_actions(platform, tmp_path, capsys):
         "actions": [{"task": "Write it down", "owner": "Ada", "due": "Monday"}],
     }
     platform.chat.reply(json.dumps(minutes))
-    example = load("audio_to_actions.py")
+    example = load("workflows/audio_to_actions.py")
     found = await example.main(str(path))
     assert found.actions == [example.Action("Write it down", "Ada", "Monday")]
     said = platform.requests[-1].json["messages"][-1]["content"]
@@ -47,7 +47,7 @@ async def test_recording_becomes_actions(platform, tmp_path, capsys):
 async def test_part_of_the_recording_that_fails_is_heard_once_more(platform, tmp_path, monkeypatch):
     path = tmp_path / "meeting.wav"
     path.write_bytes(MEETING)
-    example = load("audio_to_actions.py")
+    example = load("workflows/audio_to_actions.py")
     calls = []
 
     class Heard(example.Transcription):
@@ -74,7 +74,7 @@ async def test_pdf_becomes_markdown(platform, tmp_path):
         "sections": [{"heading": "Moon", "pages": "1-2"}],
     }
     platform.chat.reply(json.dumps(outline))
-    found = await load("pdf_to_markdown.py").main(str(source), str(target))
+    found = await load("workflows/pdf_to_markdown.py").main(str(source), str(target))
     assert found.title == "Tides"
     assert platform.requests[0].json["file"].startswith("data:application/pdf;base64,JVBERi")
     text = target.read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ async def test_translation_keeps_to_its_glossary(platform, tmp_path):
     source, terms = tmp_path / "manual.txt", tmp_path / "terms.csv"
     source.write_text("The limiter waits for a permit.", encoding="utf-8")
     terms.write_text("limiter,limiter\npermit,Erlaubnis\nkey,Schlüssel\n", encoding="utf-8")
-    example = load("translate_with_glossary.py")
+    example = load("workflows/translate_with_glossary.py")
     translated, missing = await example.main(str(source), str(terms), "de")
     assert translated == "[de] The limiter waits for a permit."
     assert missing == ["permit -> Erlaubnis"]
@@ -100,7 +100,7 @@ async def test_translation_keeps_to_its_glossary(platform, tmp_path):
 async def test_video_goes_from_one_frame_to_another(platform, tmp_path, capsys):
     for name in ("day.png", "night.png"):
         (tmp_path / name).write_bytes(PNG + name.encode())
-    example = load("video_between_frames.py")
+    example = load("workflows/video_between_frames.py")
     paths = [str(tmp_path / name) for name in ("day.png", "night.png")]
     target = await example.main(*paths, "The sun sets", str(tmp_path / "out.mp4"))
     assert target.read_bytes()[4:8] == b"ftyp"
@@ -132,20 +132,20 @@ PAGES = [
 )
 async def test_answer_is_grounded_in_pages_that_it_cites(platform, answer, shown):
     platform.chat.reply(answer, web_search=PAGES)
-    assert await load("grounded_answer.py").main("Why are there tides?") == shown
+    assert await load("workflows/grounded_answer.py").main("Why are there tides?") == shown
     (request,) = platform.requests
     assert request.json["tools"][0]["web_search"]["enable"] is True
 
 
 async def test_answer_is_grounded_in_what_the_platform_finds(platform):
-    answer = await load("grounded_answer.py").main("Why are there tides?")
+    answer = await load("workflows/grounded_answer.py").main("Why are there tides?")
     assert answer
 
 
 def test_page_shows_the_examples_as_they_are():
     page = PAGE.read_text(encoding="utf-8")
     for name in NAMES:
-        source = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+        source = (EXAMPLES / f"workflows/{name}.py").read_text(encoding="utf-8")
         # What they are called with stands in their first lines, and on the page in words.
         code = source[source.index("import asyncio") : source.index("\n\nif __name__")].rstrip()
         start, end = f"<!-- {name} -->\n\n", "\n<!-- end -->"

@@ -1,7 +1,7 @@
 """Turn the recording of a meeting into minutes: a summary, decisions, and who does what.
 
     pip install .  # in a clone of the repository
-    ZAI_API_KEY=... python examples/audio_to_actions.py meeting.wav
+    ZAI_API_KEY=... python examples/workflows/audio_to_actions.py meeting.wav
 
 The recording may be of any length; where ffmpeg is installed, it need not be WAV. A part that
 fails is tried once more, without hearing the others again.
@@ -20,8 +20,12 @@ from zai_async.models import TranscribedPart, Transcription
 
 class Action(Struct):
     task: str
-    owner: Annotated[str, Meta(description="Who does it, as far as the meeting says.")]
-    due: Annotated[str | None, Meta(description="When, in the words of the meeting.")] = None
+    owner: Annotated[
+        str, Meta(description="Who does it, as far as the meeting says.")
+    ]
+    due: Annotated[
+        str | None, Meta(description="When, in the words of the meeting.")
+    ] = None
 
 
 class Minutes(Struct):
@@ -37,7 +41,9 @@ def show(part: TranscribedPart, seconds: float | None) -> None:
 async def main(recording: str) -> Minutes:
     async with AsyncZai() as zai:
 
-        def hear(finished: Sequence[TranscribedPart] = ()) -> Awaitable[Transcription]:
+        def hear(
+            finished: Sequence[TranscribedPart] = (),
+        ) -> Awaitable[Transcription]:
             return zai.audio.transcriptions.create(
                 model="glm-asr-2512",
                 file=recording,
@@ -64,4 +70,6 @@ if __name__ == "__main__":
     minutes = asyncio.run(main(sys.argv[1]))
     print(minutes.summary)
     for action in minutes.actions:
-        print(f"- {action.task} ({action.owner}{f', {action.due}' if action.due else ''})")
+        print(
+            f"- {action.task} ({action.owner}{f', {action.due}' if action.due else ''})"
+        )

@@ -1,7 +1,7 @@
 """Turn a PDF into Markdown with a summary and an outline in front of it.
 
 pip install .  # in a clone of the repository
-ZAI_API_KEY=... python examples/pdf_to_markdown.py report.pdf report.md
+ZAI_API_KEY=... python examples/workflows/pdf_to_markdown.py report.pdf report.md
 """
 
 import asyncio
@@ -37,9 +37,13 @@ async def main(source: str, target: str) -> Outline:
             messages=f"Outline this document.\n\n{layout.text}",
         )
     outline = answer.parsed
-    sections = "\n".join(f"- {each.heading} ({each.pages})" for each in outline.sections)
+    sections = "\n".join(
+        f"- {each.heading} ({each.pages})" for each in outline.sections
+    )
     head = f"# {outline.title}\n\n{outline.summary}\n\n{sections}\n\n---\n\n"
-    await asyncio.to_thread(Path(target).write_text, head + layout.text, encoding="utf-8")
+    await asyncio.to_thread(
+        Path(target).write_text, head + layout.text, encoding="utf-8"
+    )
     return outline
 
 

@@ -1,7 +1,7 @@
 """Make a video that goes from one picture to another.
 
 pip install .  # in a clone of the repository
-ZAI_API_KEY=... python examples/video_between_frames.py day.png night.png "The sun sets" out.mp4
+ZAI_API_KEY=... python examples/workflows/video_between_frames.py A.png B.png "Sunset" out.mp4
 """
 
 import asyncio

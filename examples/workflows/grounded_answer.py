@@ -1,7 +1,7 @@
 """Answer a question from the web, with the pages that the answer cites below it.
 
 pip install .  # in a clone of the repository
-ZAI_API_KEY=... python examples/grounded_answer.py "What is new in Lisbon?"
+ZAI_API_KEY=... python examples/workflows/grounded_answer.py "What is new in Lisbon?"
 """
 
 import asyncio
@@ -10,8 +10,15 @@ import sys
 
 from zai_async import AsyncZai
 
-SEARCH = {"enable": True, "search_engine": "search-prime", "search_result": True, "count": 8}
-ASK = "Answer from what was found alone, and cite each page that you use as [ref_1]."
+SEARCH = {
+    "enable": True,
+    "search_engine": "search-prime",
+    "search_result": True,
+    "count": 8,
+}
+ASK = (
+    "Answer from what was found alone, and cite each page that you use as [ref_1]."
+)
 
 
 async def main(question: str) -> str:
@@ -26,14 +33,21 @@ async def main(question: str) -> str:
         )
     pages = {page.refer: page for page in answer.web_search}
     # In the order in which the answer cites them; a mark without a page is not made up.
-    cited = [mark for mark in dict.fromkeys(re.findall(r"ref_\d+", answer.text)) if mark in pages]
+    cited = [
+        mark
+        for mark in dict.fromkeys(re.findall(r"ref_\d+", answer.text))
+        if mark in pages
+    ]
     numbers = {mark: number for number, mark in enumerate(cited, start=1)}
     text = re.sub(
         r"\[?\b(ref_\d+)\b\]?",
         lambda found: f"[{numbers[found[1]]}]" if found[1] in numbers else "",
         answer.text,
     )
-    lines = [f"[{numbers[mark]}] {pages[mark].title} {pages[mark].link}" for mark in cited]
+    lines = [
+        f"[{numbers[mark]}] {pages[mark].title} {pages[mark].link}"
+        for mark in cited
+    ]
     return "\n".join([text.strip(), "", *lines]) if lines else text.strip()
 
 
