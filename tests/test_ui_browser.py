@@ -355,6 +355,19 @@ async def test_sound_is_written_into_the_question(tab, zai_emulator):
         await page.wait("document.querySelector('.composer .trouble')")
 
 
+async def test_microphone_is_heard(tab, zai_emulator):
+    async with tab() as page:
+        await press(page, "[aria-label=Speak]")
+        await page.wait("document.querySelector('.tools small')?.innerText === 'Recording…'")
+        begun = await page.evaluate("performance.now()")
+        await page.wait(f"performance.now() > {begun + 500}")  # a sound needs some length
+        await press(page, "[aria-label='End the recording']")
+        await page.wait("document.querySelector('#prompt').value")
+    [heard] = [each for each in zai_emulator.requests if each.path.endswith("transcriptions")]
+    assert b"RIFF" in heard.body
+    assert b"WAVEfmt " in heard.body
+
+
 async def test_image_is_made_and_kept(tab, zai_emulator):
     async with tab() as page:
         await page.evaluate("""(() => {
