@@ -480,6 +480,7 @@ def test_a_link_gives_each_grant_to_whoever_still_wants_it():
         link.rejected(first, 0.0, "overload", jitter=0.5, rest=2.0)
         assert not link.sends(first)
     (refused,) = link.report().events
+    assert first.refusals == 1
     assert refused == WindowEvent(1, "refused", kind="overload", rest=2.0, jitter=0.5)
     link.forget_requests()
     assert (first.in_flight, link.report_at()) == (False, None)

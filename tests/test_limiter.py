@@ -143,6 +143,10 @@ class TestLimits:
         assert sum(share.requests_per_minute for share in shares) == pytest.approx(60)
         assert {share.tokens_per_minute for share in shares} == {None}
 
+    def test_tokens_are_divided_too(self) -> None:
+        share = Limits(most=8, tokens_per_minute=900).share(parts=4, index=0)
+        assert (share.tokens_per_minute, share.requests_per_minute) == (225, None)
+
     def test_fixed_limit_is_divided_without_a_most(self) -> None:
         shares = [Limits.of(7).share(parts=2, index=index) for index in (0, 1)]
         assert [(share.start, share.most) for share in shares] == [(4, None), (3, None)]

@@ -217,6 +217,16 @@ class TestCuts:
         assert not size.grow(0.0)  # before something passes
         assert grown(size, 3) == [(1, 10), (19, 11), (1, 12)]
 
+    def test_of_what_had_worked_half_is_still_believed_after_a_new_limit(self) -> None:
+        size = proven(40)
+        for _ in range(3):
+            size.refused(10, "overload", 0.0, size.round)
+        assert grown(size, 1) == [(1, 20)]
+        size.refused(15, "unknown", 0.0, size.round)
+        assert size.limit == 15
+        # A probe, at once what is believed, and then a search in steps.
+        assert [limit for _, limit in grown(size, 4)] == [16, 20, 21, 23]
+
     def test_it_is_never_more_than_were_fine(self) -> None:
         for fine, limit in ((9, 7), (7, 7), (5, 5)):
             size = proven(10)
