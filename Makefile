@@ -104,6 +104,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.bench $(VENV)/.charts $(NODE)
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.batch
+	$(BIN)/python -m benchmarks.relay
 	$(BIN)/python -m benchmarks.charts --results benchmarks/results.json --pictures benchmarks/pictures
 
 bench-guard: $(VENV)/.test

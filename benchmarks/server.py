@@ -23,7 +23,7 @@ import uvloop
 
 from benchmarks.certificates import CERTIFICATE
 from benchmarks.scenarios.work import need_descriptors
-from benchmarks.wire import ANSWER, FILE, HEAD, event, framed, whole_stream
+from benchmarks.wire import ANSWER, FILE, HEAD, event, framed, spoken_stream, whole_stream
 
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _ONE: Final = framed(event(1))
@@ -127,6 +127,7 @@ def answers(events: int) -> dict[bytes, bytes]:
     """Return what is said in each room."""
     return {
         b"burst": whole_stream(events),
+        b"spoken": spoken_stream(events),
         b"long": whole_stream(_LONG * events),
         b"flood": whole_stream(_FLOOD),
         b"warm": whole_stream(8),

@@ -67,6 +67,13 @@ FILE = _whole(
 )
 
 
+def spoken_stream(events: int) -> bytes:
+    """Return an answer that is thought about first and written then, as models do."""
+    thoughts = [framed(event(3 * number)) for number in range(events // 3)]
+    texts = [framed(event(3 * number + 1)) for number in range(events - len(thoughts))]
+    return b"".join((HEAD, *thoughts, *texts, END))
+
+
 def whole_stream(events: int) -> bytes:
     """Return an answer with this many events before the last one, headers included."""
     cycle = [framed(event(number)) for number in range(len(_WORDS))]

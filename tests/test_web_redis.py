@@ -11,8 +11,18 @@ from contextlib import suppress
 import pytest
 
 from tests import chat_wire
+from tests.effort import THOROUGH
 from tests.test_web_encoders import assert_balanced, kinds
-from tests.test_web_relay import END, Reader, Reading, Script, text_in, without_numbers
+from tests.test_web_relay import (
+    END,
+    Reader,
+    Reading,
+    Script,
+    posted,
+    text_in,
+    without_numbers,
+)
+from tests.test_web_servers import served
 from zai_async import ZaiError
 from zai_async.web import MemoryReplay, RedisReplay, Relay, ReplayGap, ReplayHead
 
@@ -248,3 +258,37 @@ def test_extra_that_is_not_installed_is_named(monkeypatch):
 
 async def test_memory_has_no_other_process_to_ask():
     assert not await MemoryReplay().request_stop("chat")
+
+
+@pytest.mark.skipif(not THOROUGH, reason="a lease of five seconds has to run out")
+@needs_server
+async def test_restarted_server_goes_on_with_what_was_written(zai_emulator, server):
+    """The process that wrote is killed: its answer is ended once, and is bought once."""
+    zai_emulator.fault(silence_after=(1000, 600))
+    setup = ("uvicorn", "asyncio", zai_emulator)
+    headers = {"Content-Type": "application/json"}
+    async with (
+        served(*setup, REDIS=server.url) as (session, process),
+        session.post("/", data=posted(), headers=headers) as answer,
+    ):
+        first = b""
+        while b"-delta" not in first:
+            first += await answer.content.readany()
+        async with (
+            served(*setup, REDIS=server.url) as (other, _),
+            other.get("/chat-1/stream") as followed,
+        ):
+            # Another process is told of it, so it has been written down.
+            while b"-delta" not in await followed.content.readany():
+                pass
+            process.kill()
+            frames = await followed.read()
+        assert frames.endswith(b"data: [DONE]\n\n")
+    async with (
+        served(*setup, REDIS=server.url) as (session, _),
+        session.get("/chat-1/stream") as answer,
+    ):
+        frames = without_numbers(await answer.read())
+    assert kinds(frames)[-2:] == ["error", "[DONE]"]
+    assert frames.partition(b"\n\n")[0] == without_numbers(first).partition(b"\n\n")[0]
+    assert len(zai_emulator.requests) == 1

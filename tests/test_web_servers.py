@@ -31,8 +31,9 @@ SERVERS = [
 ]
 # Within a process, other tests show the same of uvicorn and aiohttp in every run.
 EVERY = pytest.mark.parametrize(("server", "loop"), SERVERS if THOROUGH else [])
-# hypercorn keeps signals from its workers, and aiohttp has on_shutdown in their place.
+# hypercorn keeps signals from its workers: its program has to tell the relay. In aiohttp is none.
 HEARING = [each for each in SERVERS if each[0] not in {"aiohttp", "hypercorn"}]
+HEARING += [("hypercorn_serve", "asyncio"), ("hypercorn_serve", "uvloop")]
 WITH_RELAY = pytest.mark.parametrize(("server", "loop"), HEARING if THOROUGH else HEARING[:1])
 # granian ends a body that its application has not ended.
 CUTTING = pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from zai_async import AsyncZai
-from zai_async.web import Relay, aiohttp_response, sse_response
+from zai_async.web import MemoryReplay, RedisReplay, Relay, aiohttp_response, sse_response
 
 PROTOCOL = os.environ.get("PROTOCOL", "ui-message-v1")
+REDIS = os.environ.get("REDIS")
 
 
 class Site:
@@ -32,7 +33,11 @@ class Site:
 
     @asynccontextmanager
     async def _open(self):
-        async with AsyncZai() as self.zai, Relay(self.zai, grace=0.1) as self.relay:
+        replay = RedisReplay(REDIS) if REDIS else MemoryReplay()
+        async with (
+            AsyncZai() as self.zai,
+            Relay(self.zai, grace=0.1, replay=replay) as self.relay,
+        ):
             yield
 
     async def _live(self, receive, send) -> None:
@@ -67,6 +72,29 @@ def with_hypercorn(port: int, loop: str) -> None:
     config.application_path = "web_site:app"
     config.worker_class = loop
     run(config)
+
+
+def with_hypercorn_serve(port: int, loop: str) -> None:
+    import signal
+
+    import uvloop
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+
+    async def main() -> None:
+        ended = asyncio.Event()
+
+        def end() -> None:
+            app.relay.begin_shutdown()
+            ended.set()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        await serve(app, config, shutdown_trigger=ended.wait)
+
+    asyncio.run(main()) if loop == "asyncio" else uvloop.run(main())
 
 
 def with_granian(port: int, loop: str) -> None:
