@@ -68,7 +68,7 @@ test-thorough: $(VENV)/.thorough $(PAGES) $(BUNDLE) $(CONFORMANCE)
 
 # What runs on a cluster of Ray: two actors on this machine, of which one is killed.
 test-ray: $(VENV)/.ray
-	$(BIN)/python -m pytest -m ray $(ARGS)
+	$(BIN)/python -m pytest -m ray tests/test_integrations_ray.py $(ARGS)
 
 # Every interpreter at hand, each with a virtual environment of its own.
 test-all:

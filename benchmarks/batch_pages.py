@@ -54,8 +54,8 @@ def words(results: Mapping[str, Any]) -> str:
         ours, other = results["ray"]["map_chat"], results["ray"]["ray.data.llm"]
         said.append(
             f"Two actors of Ray answered {ours['rows/s']:,.0f} rows a second with `map_chat` and"
-            f" {other['rows/s']:,.0f} with the HTTP stage of `ray.data.llm`, which has"
-            f" {other['peak in flight']:,} requests in flight; Ray's start is not counted."
+            f" {other['rows/s']:,.0f} with the HTTP stage of `ray.data.llm`, with"
+            f" {other['peak in flight']:,} in flight at most; Ray's start is not counted."
         )
     return "\n".join(said)
 
