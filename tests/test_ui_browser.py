@@ -2,7 +2,9 @@
 
 import base64
 import json
+import subprocess
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -417,7 +419,7 @@ async def test_two_tabs_see_the_same_answer(tabs, zai_emulator):
         await second.wait(DONE)
         await second.call("Page.bringToFront")
         await second.wait(
-            "document.querySelector('.turn.assistant .markdown').innerText === 'One answer'"
+            "document.querySelector('.turn.assistant .markdown')?.innerText === 'One answer'"
         )
         await second.wait("document.querySelectorAll('nav li').length === 1")
     assert len(chats(zai_emulator)) == 1
@@ -577,6 +579,15 @@ async def test_page_fits_a_phone_and_follows_the_colour_scheme(tab, zai_emulator
         await page.look(scheme="light")
         assert await page.evaluate(colours) != dark
         assert (await page.screenshot()).startswith(b"\x89PNG")
+
+
+def test_text_in_pieces_is_the_text():
+    page = Path(__file__).parents[1] / "ui"
+    if not (page / "node_modules").exists():
+        pytest.skip("the packages of the page are not installed: `make ui`")
+    command = ["node", "test.mjs"]
+    run = subprocess.run(command, cwd=page, capture_output=True, text=True, check=False)
+    assert run.stdout == "60 texts, 0 differences\n"
 
 
 async def test_settled_blocks_are_made_once(tab, zai_emulator):

@@ -57,11 +57,12 @@ export class Blocks {
     const groups = grouped(md.parse(tail, this.#env));
     if (groups.length === 0) return [...this.#settled];
     const starts = startsOf(tail);
-    const blockOf = (group) => this.#block(group.tokens, tail.slice(starts[group.first], starts[group.last]));
+    const blockOf = (group, isLast) =>
+      this.#block(group.tokens, tail.slice(starts[group.first], starts[group.last]), isLast);
     for (const [index, group] of groups.slice(0, -1).entries()) {
       // What a table goes on with is not its head again.
       if (index === 0 && this.#head) group.tokens = withoutHead(group.tokens);
-      this.#settled.push(blockOf(group));
+      this.#settled.push(blockOf(group, false));
     }
     const last = groups.at(-1);
     const goesOn = groups.length === 1 && this.#head !== '';
@@ -77,7 +78,7 @@ export class Blocks {
     } else if (goesOn) {
       last.tokens = withoutHead(last.tokens);
     }
-    return [...this.#settled, blockOf(last)];
+    return [...this.#settled, blockOf(last, true)];
   }
 
   #settle(block, length) {
@@ -91,11 +92,12 @@ export class Blocks {
     this.#head = head;
   }
 
-  #block(tokens, source) {
+  #block(tokens, source, isLast = false) {
     const [token] = tokens;
     if (token.type === 'fence' || token.type === 'code_block') {
-      // One or two backticks at the end are going to be the end of the block.
-      const code = token.content.replace(/\n?`{0,2}\n?$/, '');
+      let code = token.content.replace(/\n$/, '');
+      // One or two backticks in a line of their own are going to be the end of the block.
+      if (isLast) code = code.replace(/(^|\n)`{1,2}$/, '');
       return { kind: 'code', language: token.info?.trim().split(/\s/)[0] ?? '', source: code };
     }
     return { kind: 'html', source, html: () => md.renderer.render(tokens, md.options, this.#env) };

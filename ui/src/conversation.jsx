@@ -54,7 +54,8 @@ export function Conversation({ id, initial, models, onSaved }) {
   const save = useCallback(async () => {
     saved.current = Date.now();
     await saveConversation(id, chat.messages);
-    tabs.postMessage({ id, what: 'saved' });
+    // Others take the conversation over when it rests; before that they read the answer themselves.
+    tabs.postMessage({ id, what: isRunning(chat) ? 'kept' : 'saved' });
     onSaved();
   }, [chat]);
 
@@ -65,7 +66,7 @@ export function Conversation({ id, initial, models, onSaved }) {
       chat.resumeStream();
     }
     const told = async ({ data }) => {
-      if (data.id !== id || isRunning(chat)) return;
+      if (data.id !== id || !['started', 'saved'].includes(data.what) || isRunning(chat)) return;
       const now = await loadMessages(id);
       if (isRunning(chat)) return;
       isMine.current = false; // the other tab keeps it

@@ -10,7 +10,7 @@ const opened = new Promise((resolve, reject) => {
   request.onerror = () => reject(request.error);
 });
 
-// Tabs tell each other what has changed: { id, what: 'saved' | 'started' | 'removed' }.
+// Tabs tell each other what has changed: { id, what: 'started' | 'kept' | 'saved' | 'removed' }.
 export const tabs = new BroadcastChannel('zai-ui');
 
 async function within(mode, work) {
