@@ -320,10 +320,12 @@ def test_a_loop_that_has_closed_holds_nothing(loop_of):
 def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told, monkeypatch):
     monkeypatch.setattr(queueing, "_CHECK", 0.02)
     queue, holding, asked = queue_of(1), threading.Event(), threading.Event()
+    held = []
 
     async def hold():
-        # An answer has come: time alone tells nothing more.
-        queue.window.accepted(await queue.enter(no_warning))
+        # Kept, or the garbage collector gives it back; and answered, so that time tells nothing more.
+        held.append(await queue.enter(no_warning))
+        queue.window.accepted(held[0])
         holding.set()
         await asyncio.to_thread(asked.wait)
         if told:

@@ -200,9 +200,11 @@ class WaitingList:
         ``warn`` is called if all permits are held by the task that waits, whose ``innermost`` one
         leads to the others.
         """
+        here = asyncio.get_running_loop()
+        self.timers.setdefault(here)
         if len(self.timers) > 1:
             self._forget_closed_loops()
-        future = asyncio.get_running_loop().create_future()
+        future = here.create_future()
         self.waiters[entry] = Waiter(future, innermost, warn)
         self._stubborn = self._stubborn or entry.refusals > 1
         self._admit()
