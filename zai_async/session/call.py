@@ -264,7 +264,7 @@ class Call:
             del failure, error, retrying  # as in execute()
 
     def fail(self, error: ZaiError) -> None:
-        """Write down that the call has failed for good; no frame tells any more what was sent."""
+        """Write down, without its frames, why the call has failed for good; again is harmless."""
         if self._error is error:
             return
         self._error = without_frames(error, "zai_async.", "aiohttp.")
