@@ -374,6 +374,14 @@ async def test_a_hook_that_fails_at_the_end_takes_no_answer_away(caplog):
     assert caplog.messages == ["on_finish failed"]
 
 
+async def test_a_hook_that_asks_a_cancelled_future_at_the_end_cancels_nothing(caplog):
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    async with watched(Hooks(on_finish=lambda _: future.result()), FINE) as zai:
+        assert (await ask(zai)).text == "Hi"
+    assert caplog.messages == ["on_finish failed"]
+
+
 async def test_a_hook_that_fails_at_the_end_replaces_no_error(caplog):
     async with watched(Hooks(on_finish=fail), BUSY) as zai:
         with pytest.raises(RateLimitError):

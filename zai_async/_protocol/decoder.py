@@ -15,7 +15,7 @@ from zai_async._protocol.salvage import END_MARK, SurrogateJoiner, documents, is
 from zai_async._protocol.sse import RUN, SSEParser, in_order, lines_of
 from zai_async._protocol.state import DecoderState
 from zai_async._secrets import Secret, redact
-from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
+from zai_async._wire import error_in_body, find_fault, not_the_api, to_error, with_choices
 from zai_async.errors import (
     EventTooLargeError,
     IncompleteError,
@@ -393,7 +393,7 @@ class Decoder(abc.ABC, Generic[T]):
             text = f"the document holds more than {MOST_AT_ONCE} values"
             raise EventTooLargeError(text, limit=MOST_AT_ONCE)
         self._context.raise_fault(data)
-        found = documents(data)
+        found = documents(with_choices(data))
         if not found:
             self._context.raise_foreign(data)
         self.waiting += in_order([*found, END_MARK], [], self.json.run)

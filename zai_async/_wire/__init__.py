@@ -1,7 +1,7 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.batches import judged_results
-from zai_async._wire.envelopes import open_envelope
+from zai_async._wire.envelopes import open_envelope, with_choices
 from zai_async._wire.faults import Fault, find_fault
 from zai_async._wire.headers import HeaderSet
 from zai_async._wire.keywords import misused_client
@@ -36,5 +36,6 @@ __all__ = [
     "shown_body",
     "to_error",
     "unlisted",
+    "with_choices",
     "with_raw_body",
 ]

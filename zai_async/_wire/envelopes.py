@@ -9,8 +9,10 @@ from zai_async.models import Reply
 from zai_async.models.tolerant import UNREADABLE
 from zai_async.providers import Provider
 
-__all__ = ["native_task", "open_envelope", "peeled"]
+__all__ = ["ENVELOPES", "native_task", "open_envelope", "peeled", "with_choices"]
 
+ENVELOPES = ("data", "result", "output", "response")
+"""What relays put around an answer: ``{"code": 200, "data": {...}}``."""
 _NATIVE_TO_ALL = frozenset(Reply.__struct_encode_fields__)
 
 
@@ -43,6 +45,12 @@ def peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
     # A list that has lost its frame on the way.
     whole = inner.startswith(b"[") and "data" in fields and found != ["data"]
     return b'{"data":' + inner + b"}" if whole else data
+
+
+def with_choices(data: bytes) -> bytes:
+    """Return the chat answer in the envelope of a relay, or the body itself if there is none."""
+    inner = peeled(data, ENVELOPES, frozenset({"choices"}))
+    return inner if b'"choices"' in inner else data
 
 
 def native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
 from zai_async._outcomes import accept
 from zai_async._secrets import UNPRINTABLE, Secret, printable, redact
-from zai_async._wire.envelopes import open_envelope
+from zai_async._wire.envelopes import ENVELOPES, open_envelope, with_choices
 from zai_async._wire.faults import (
     MARKUP,
     Fault,
@@ -21,7 +21,7 @@ from zai_async._wire.faults import (
     parse_retry_after,
 )
 from zai_async._wire.operation import Operation
-from zai_async.errors import API_ERRORS, APIError, ResponseError, ZaiError
+from zai_async.errors import API_ERRORS, APIError, EmptyAnswerError, ResponseError, ZaiError
 from zai_async.models import Reply
 from zai_async.models.tasks import state_of
 from zai_async.models.tolerant import UNREADABLE, decode, decode_tolerantly
@@ -40,8 +40,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-# What gateways put around an answer, tried when nothing of the answer stands outside.
-_ENVELOPES = ("data", "result", "output", "response")
 _LONGEST_MESSAGE = 500
 _LONGEST_BODY = 2000
 _LONGEST_SNIPPET = 200
@@ -94,7 +92,15 @@ def parse_reply(
     if operation.judge is accept:
         return result
     try:
-        outcome = operation.judge(result, allow)
+        try:
+            outcome = operation.judge(result, allow)
+        except EmptyAnswerError:
+            # As with those above, only what seems to hold nothing is looked at again.
+            inner = with_choices(data)
+            if inner is data:
+                raise
+            result = decode(operation.decoder, inner)
+            outcome = operation.judge(result, allow)
     except ZaiError as verdict:
         # A whole answer is paid for: whether to ask for another one is the caller's decision.
         verdict.repeat = "never"
@@ -161,7 +167,7 @@ def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
     if failed or any(_is_told(document, path) for path in operation.essential):
         return result
     # Knowledge services and many relays answer {"code": 200, "data": {...}}.
-    for key in _ENVELOPES:
+    for key in ENVELOPES:
         inner = document.get(key)
         if isinstance(inner, str) and operation.bare_text:
             return decode(operation.decoder, msgspec.json.encode({operation.bare_text: inner}))

@@ -209,7 +209,7 @@ class CallObserver:
             )
             try:
                 self._hooks.on_finish(event)
-            except Exception:  # noqa: BLE001 - as above
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - as above; it waits for nothing
                 _log.exception("on_finish failed")
         leave, self._leave_call = self._leave_call, None
         if leave is not None:

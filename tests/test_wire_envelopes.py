@@ -1,0 +1,48 @@
+"""Answers in the envelopes that relays put around them."""
+
+import json
+
+import pytest
+
+from tests.calls import ASK, COMPLETION, ask, scripted
+from zai_async import BillingError, EmptyAnswerError, StreamTruncatedError
+from zai_async._wire.envelopes import ENVELOPES
+from zai_async.testing import FakeReply
+
+HALF = {"id": "1", "choices": [{"index": 0, "message": {"content": "Hi"}}]}
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+async def test_a_chat_answer_is_taken_out_of_its_envelope(name):
+    wrapped = FakeReply.json({"code": 200, "msg": "success", name: COMPLETION})
+    zai, _ = scripted(wrapped)
+    async with zai:
+        assert (await ask(zai)).text == "Hi"
+        async with zai.chat.completions.stream(**ASK) as stream:
+            assert (await stream.completion()).text == "Hi"
+
+
+async def test_what_lies_in_an_envelope_is_judged():
+    zai, _ = scripted(FakeReply.json({"code": 200, "data": HALF}))
+    async with zai:
+        with pytest.raises(StreamTruncatedError) as caught:
+            await ask(zai)
+    assert caught.value.body == json.dumps({"code": 200, "data": HALF}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"data": {"text": "Hi"}}, {"data": [COMPLETION]}, {"data": {"choices": []}}, {"note": "Hi"}],
+)
+async def test_what_holds_no_answer_is_empty(document):
+    zai, _ = scripted(FakeReply.json(document))
+    async with zai:
+        with pytest.raises(EmptyAnswerError):
+            await ask(zai)
+
+
+async def test_an_error_beside_an_answer_counts():
+    zai, _ = scripted(FakeReply.json({"code": 1113, "msg": "no balance", "data": COMPLETION}))
+    async with zai:
+        with pytest.raises(BillingError):
+            await ask(zai)
