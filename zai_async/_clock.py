@@ -47,7 +47,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return the time of the running event loop."""
         # Not anyio's, which knows tasks only: a watchdog asks from a callback of the loop.
-        return asyncio.get_running_loop().time()
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            raise outside_asyncio() from None
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""

@@ -19,6 +19,7 @@ __all__ = [
     "abandonable",
     "call_in",
     "outside_asyncio",
+    "require_asyncio",
     "running_loop",
     "to_the_end",
 ]
@@ -168,3 +169,15 @@ def outside_asyncio() -> RuntimeError:
     """Return what to raise where a loop of asyncio is needed and none runs."""
     text = "zai_async runs on asyncio, and no event loop of asyncio is running here"
     return RuntimeError(text)
+
+
+def require_asyncio() -> asyncio.AbstractEventLoop:
+    """Return the event loop of this thread.
+
+    Raises:
+        RuntimeError: None of asyncio runs here.
+    """
+    loop = running_loop()
+    if loop is None:
+        raise outside_asyncio()
+    return loop

@@ -19,7 +19,13 @@ from weakref import finalize
 
 from zai_async._clock import Clock
 from zai_async._secrets import Secret, without_frames
-from zai_async._threads import SharedByCopies, call_in, outside_asyncio, running_loop
+from zai_async._threads import (
+    SharedByCopies,
+    call_in,
+    outside_asyncio,
+    require_asyncio,
+    running_loop,
+)
 from zai_async._transport import Response, Transport
 from zai_async._wire import (
     Operation,
@@ -176,6 +182,7 @@ class Sessions:
 
     async def drain(self, grace: float) -> None:
         """Close when all calls have ended; after ``grace`` seconds cut off those that have not."""
+        require_asyncio()  # or else it would let nobody in from now on
         await self.calls.end(grace)
         # What is still open now are streams, which are in nobody's hands but their readers'.
         for session in tuple(self._open.values()):
@@ -186,10 +193,7 @@ class Sessions:
         """Close the session of the running loop, and ask other loops to close theirs."""
         # First of all: while the sessions are being closed, none may be opened again.
         self.closed = True
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise outside_asyncio() from None
+        loop = require_asyncio()
         for session in _take(self._open):
             if session.loop is loop:
                 await session.aclose()

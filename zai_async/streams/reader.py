@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from anyio.lowlevel import checkpoint
 
 from zai_async._protocol import Decoder, DecoderContext, DecoderState
-from zai_async._threads import call_in, outside_asyncio, running_loop
+from zai_async._threads import call_in, require_asyncio
 from zai_async._transport import Response
 from zai_async.errors import (
     IncompleteError,
@@ -179,6 +179,7 @@ class StreamReader(Generic[T]):
             return
         if self._task is not None:
             raise StreamConsumedError("the stream is being opened by another task")
+        require_asyncio()
         if self._opening is None and keeps:
             self._start(None)
         opening = self._opening
@@ -209,10 +210,9 @@ class StreamReader(Generic[T]):
 
         The task knows the stream only weakly: a stream that nobody holds any more cancels it.
         """
-        loop = running_loop()
-        if loop is None:
-            raise outside_asyncio()
-        self._opening = loop.create_task(open_response(weakref.ref(self), self.call, error))
+        self._opening = require_asyncio().create_task(
+            open_response(weakref.ref(self), self.call, error)
+        )
 
     def opened(self, response: Response) -> None:
         """Begin to read a response."""

@@ -9,6 +9,7 @@ from typing import Generic, Literal, Self, TypeVar, overload
 
 import anyio
 
+from zai_async._threads import require_asyncio
 from zai_async.models import Reply
 from zai_async.tasks.task import Task
 
@@ -52,6 +53,7 @@ async def wait_all(
     async def follow(place: int, task: Task[R]) -> None:
         ends[place] = await _end(task, timeout)
 
+    require_asyncio()
     async with anyio.create_task_group() as group:
         for place, task in enumerate(tasks):
             group.start_soon(follow, place, task)
@@ -100,6 +102,7 @@ class AsCompleted(Generic[R]):
 
     async def __anext__(self) -> Task[R]:
         # Not in __init__: an iterator that is never used leaves no task behind.
+        require_asyncio()
         todo, self._todo = self._todo, []
         for waiting in todo:
             wait = asyncio.create_task(_follow(waiting, self._timeout, self._done))
