@@ -23,6 +23,7 @@ from zai_async import (
     TextDelta,
 )
 from zai_async.models import ChatCompletion
+from zai_async.streams.combinators import steady
 from zai_async.testing import FakeReply
 from zai_async.web import (
     DataPart,
@@ -31,6 +32,7 @@ from zai_async.web import (
     aiohttp_response,
     sse_response,
 )
+from zai_async.web.pump import with_silences
 
 END = Finished("completed", "stop", ChatCompletion())
 BUSY = FakeReply.json({"error": {"code": "1302", "message": "acme"}}, status=429, Retry_After="7")
@@ -255,6 +257,23 @@ def test_no_heartbeat_where_none_is_wanted_or_possible(protocol):
         )
 
     assert b"heartbeat" not in run(main()).body
+
+
+def test_request_that_is_cancelled_in_the_moment_of_a_heartbeat_is_cancelled():
+    async def silent():
+        await asyncio.sleep(1000)
+        yield ""
+
+    async def main():
+        silences = with_silences(steady(silent()), 5)
+        assert await anext(silences) is None
+        reading = asyncio.ensure_future(anext(silences))
+        asyncio.get_running_loop().call_later(5, reading.cancel)
+        await asyncio.wait({reading})
+        assert reading.cancelled()
+        await silences.aclose()
+
+    run(main())
 
 
 async def test_error_that_is_a_timeout_is_no_heartbeat():
