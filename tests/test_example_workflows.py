@@ -2,9 +2,11 @@
 
 import json
 import os
+from functools import partial
 
 import pytest
 
+from tests.calls import FakeClock
 from tests.test_examples import EXAMPLES, load
 from tests.test_recordings import MEETING
 
@@ -97,10 +99,12 @@ async def test_translation_keeps_to_its_glossary(platform, tmp_path):
     assert call.json["custom_variables"]["glossary"]
 
 
-async def test_video_goes_from_one_frame_to_another(platform, tmp_path, capsys):
+async def test_video_goes_from_one_frame_to_another(platform, tmp_path, capsys, monkeypatch):
     for name in ("day.png", "night.png"):
         (tmp_path / name).write_bytes(PNG + name.encode())
     example = load("workflows/video_between_frames.py")
+    # Between two polls nobody waits.
+    monkeypatch.setattr(example, "AsyncZai", partial(example.AsyncZai, clock=FakeClock()))
     paths = [str(tmp_path / name) for name in ("day.png", "night.png")]
     target = await example.main(*paths, "The sun sets", str(tmp_path / "out.mp4"))
     assert target.read_bytes()[4:8] == b"ftyp"
