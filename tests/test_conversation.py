@@ -1,5 +1,6 @@
 """Conversations: what is kept, what is sent, and what survives a database."""
 
+import io
 import json
 
 import pytest
@@ -214,6 +215,13 @@ async def test_fork_goes_its_own_way(zai, zai_emulator):
     await chat.send("Right", tool_choice="none")
     assert [to_dict(each.history)[2]["content"] for each in (other, chat)] == ["Left", "Right"]
     assert other.usage.total_tokens > 0
+
+
+async def test_conversation_with_a_file_that_is_read_once_is_not_stored(zai):
+    chat = talk(zai)
+    await chat.send([image(io.BytesIO(PIXEL)), {"type": "text", "text": "What is it?"}])
+    with pytest.raises(TypeError, match="give its path or its bytes instead"):
+        chat.to_dict()
 
 
 async def test_conversation_survives_json(zai, zai_emulator):

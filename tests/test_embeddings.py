@@ -1,11 +1,12 @@
 """Any number of texts becomes vectors in order, however many requests it takes."""
 
 import asyncio
+import json
 
 import pytest
 
 from tests.calls import client
-from zai_async import BadRequestError, RateLimitError
+from zai_async import BadRequestError, RateLimitError, ResponseError
 from zai_async.resources.parts import in_parts
 
 
@@ -32,6 +33,17 @@ async def test_vectors_are_in_the_order_of_the_texts(zai, zai_emulator):
         alone = await embed(zai, texts[place])
         assert answer.vectors[place] == alone.vectors[0]
     assert answer.usage.total_tokens == sum(len(text.split()) for text in texts)
+
+
+async def test_a_missing_vector_is_an_error(zai, zai_emulator):
+    short = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {}}
+    zai_emulator.fault(status=200, body=json.dumps(short).encode())
+    with pytest.raises(ResponseError, match="1 vectors came for 2 texts") as caught:
+        await embed(zai, ["text"] * 2)
+    assert caught.value.partial.vectors == [[0.5]]
+    zai_emulator.fault(status=200, body=json.dumps(short).encode())
+    with pytest.raises(ResponseError, match="1 vectors came for"):
+        await embed(zai, ["text"] * 100)
 
 
 async def test_64_texts_are_one_request(zai, zai_emulator):

@@ -124,6 +124,24 @@ async def test_text_becomes_a_value(zai, zai_emulator, kind, text, value):
     assert len(zai_emulator.requests) == 1
 
 
+async def test_text_becomes_a_model_of_pydantic(zai, zai_emulator):
+    pydantic = pytest.importorskip("pydantic")
+
+    class Place(pydantic.BaseModel):
+        name: str
+        people: int
+
+    zai_emulator.chat.reply(f"```json\n{FAIR}\n```")
+    assert (await parse(zai, Place)).parsed == Place(name="Oslo", people=700000)
+    (request,) = zai_emulator.requests
+    assert '"people"' in request.json["messages"][0]["content"]
+    # Its own check is the reason that the model is shown.
+    zai_emulator.chat.reply('{"name": "Oslo", "people": "many"}')
+    zai_emulator.chat.reply(FAIR)
+    assert (await parse(zai, Place)).repairs == 1
+    assert "valid integer" in zai_emulator.requests[-1].json["messages"][-1]["content"]
+
+
 BROKEN = {
     FAIR + FAIR: "there are two JSON objects",
     '{"name": "Oslo", ': "Input data was truncated",

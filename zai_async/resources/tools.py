@@ -1,12 +1,13 @@
 """The tools: services of a single operation, and the parser of files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal, Unpack, cast
 
 from msgspec.structs import replace
 
 from zai_async import _operations as ep
+from zai_async.errors import ResponseError
 from zai_async.models import (
     EmbeddingParams,
     EmbeddingResponse,
@@ -150,14 +151,24 @@ class Embeddings(Resource):
         requests, and a deadline holds for each. If one of them fails, so does the call.
 
         Raises:
-            ResponseError: A vector is missing.
+            ResponseError: There are more or fewer vectors than texts; ``partial`` has them.
 
         Source: https://docs.bigmodel.cn/cn/guide/models/embedding/embedding-3
         """
         given: Any = params.get("input")
         texts: Sequence[str] = () if isinstance(given, str) else cast("Sequence[str]", given)
+
+        async def embed(body: Mapping[str, Any]) -> EmbeddingResponse:
+            answer = await self._manager.call(ep.EMBEDDINGS, body)
+            wanted = 1 if isinstance(given, str) else len(body["input"])
+            # One that is missing would shift all that follow, for whoever pairs them with texts.
+            if len(answer.data) != wanted:
+                text = f"{len(answer.data)} vectors came for {wanted} texts"
+                raise ResponseError(text, partial=answer, request_id=answer.request_id)
+            return answer
+
         if not isinstance(given, Sequence) or len(texts) <= _MOST_TEXTS:
-            return await self._manager.call(ep.EMBEDDINGS, params)
+            return await embed(params)
         starts = range(0, len(texts), _MOST_TEXTS)
         bodies: list[dict[str, object]] = [
             {**params, "input": texts[start : start + _MOST_TEXTS]} for start in starts
@@ -167,7 +178,7 @@ class Embeddings(Resource):
                 {**body, "request_id": f"{params['request_id']}-{number}"}
                 for number, body in enumerate(bodies)
             ]
-        parts = await in_parts([partial(self._manager.call, ep.EMBEDDINGS, b) for b in bodies])
+        parts = await in_parts([partial(embed, body) for body in bodies])
         whole = parts[0]
         whole.data = [
             replace(each, index=each.index + start)
