@@ -323,7 +323,7 @@ def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told,
     held = []
 
     async def hold():
-        # Kept, or the garbage collector gives it back; and answered, so that time tells nothing more.
+        # Kept, or the collector gives it back; and answered, so that time tells nothing more.
         held.append(await queue.enter(no_warning))
         queue.window.accepted(held[0])
         holding.set()
