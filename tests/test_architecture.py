@@ -32,7 +32,7 @@ FLOORS = (
     {"resources"},
     {"client"},
     {"__init__", "batch", "conversation", "tools", "web"},
-    {"__main__", "cli", "integrations"},
+    {"__main__", "cli", "integrations", "sync"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 AIOHTTP_ROOMS = {"_transport", "integrations", "testing", "web"}

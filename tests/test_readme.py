@@ -79,7 +79,7 @@ def defines_tests(source):
 
 def is_program(source):
     """Say whether a block runs as a file: it makes its own event loop, or needs none."""
-    return "asyncio.run(" in source or "from zai import" in source
+    return any(word in source for word in ("asyncio.run(", "from zai import", "zai_async.sync"))
 
 
 def imported(source):

@@ -1,0 +1,24 @@
+"""Ask without `await`: a whole answer, a stream, and a task.
+
+pip install .  # in a clone of the repository
+ZAI_API_KEY=... python examples/sync_client.py
+"""
+
+from zai_async.sync import Zai
+
+
+def main() -> None:
+    with Zai() as zai:
+        print(zai.chat.completions.create(model="glm-5.3", messages="Hi").text)
+
+        with zai.chat.completions.stream(model="glm-5.3", messages="Hi") as stream:
+            for text in stream.text:
+                print(text, end="", flush=True)
+            print(stream.usage)
+
+        task = zai.videos.submit(model="cogvideox-3", prompt="a lighthouse in a storm")
+        print(task.wait(timeout=900).url)
+
+
+if __name__ == "__main__":
+    main()
