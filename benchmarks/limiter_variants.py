@@ -16,7 +16,7 @@ class Variant(Size):
         self.passes = 0
         self.proven = -1  # every request that passes is told
 
-    def accepted(self, level: int, sent_in: int) -> None:  # noqa: ARG002 - rounds do not matter here
+    def accepted(self, level: int, arrived: int, sent_in: int) -> None:  # noqa: ARG002 - rounds do not matter here
         """Double in a search, then grow as the rule says; a window half empty stays."""
         self.passes += 1
         if self.searching:
@@ -36,7 +36,7 @@ class Variant(Size):
     def reduced(self) -> float:
         """Return the size after a refusal."""
 
-    def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:  # noqa: ARG002
+    def refused(self, fine: int, arrived: int, kind: Refusal, now: float, sent_in: int) -> None:  # noqa: ARG002
         """Shrink once per round trip only."""
         if sent_in != self.round:
             return
@@ -104,11 +104,11 @@ class Rounds(Variant):
         self.cut_at = -math.inf
         self.used = 0
 
-    def accepted(self, level: int, sent_in: int) -> None:
+    def accepted(self, level: int, arrived: int, sent_in: int) -> None:
         """Grow when a whole round has passed and has used four fifths of the window."""
         self.used = max(self.used, level)
         if self.searching:
-            super().accepted(level, sent_in)
+            super().accepted(level, arrived, sent_in)
             return
         self.passes += 1
         if self.passes >= self.size:
@@ -122,9 +122,9 @@ class Rounds(Variant):
     def reduced(self) -> float:
         return self.size * 0.8
 
-    def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:
+    def refused(self, fine: int, arrived: int, kind: Refusal, now: float, sent_in: int) -> None:
         del sent_in
         self.passes = self.used = 0
         if now >= self.cut_at + 15.0:
             self.cut_at = now
-            super().refused(fine, kind, now, self.round)
+            super().refused(fine, arrived, kind, now, self.round)

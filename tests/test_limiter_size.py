@@ -15,6 +15,7 @@ from zai_async.limiter import (
     Pacer,
     QueueEntry,
     Rate,
+    Refusal,
     Size,
     Trial,
     evidence,
@@ -28,7 +29,7 @@ LONG_AGO, MUCH_LATER = -1e9, 1e9
 def passes(size: Size, level: int, times: int = 1) -> None:
     for _ in range(times):
         size.passed += 1
-        size.accepted(level, size.round)
+        size.accepted(level, level, size.round)
 
 
 def proven(limit: int, most: float = math.inf) -> Size:
@@ -37,6 +38,12 @@ def proven(limit: int, most: float = math.inf) -> Size:
     passes(size, limit, limit - 1)
     assert size.proven == limit
     return size
+
+
+def refuse_twice(size: Size, fine: int, kind: Refusal, now: float = 0.0) -> None:
+    """One refusal is no sign where more have passed; the next one in a row is."""
+    for _ in range(2):
+        size.refused(fine, fine, kind, now, size.round)
 
 
 def grown(size: Size, steps: int, now: float = LONG_AGO) -> list[tuple[int, float]]:
@@ -67,7 +74,7 @@ class TestGrowth:
     def test_a_window_that_has_shrunk_is_used_anew_before_it_grows(self) -> None:
         size = Size(8, 1, math.inf)
         passes(size, 8, 6)
-        size.refused(5, "concurrency", 0.0, 0)
+        refuse_twice(size, 5, "concurrency")
         assert (size.limit, size.proven, size.round) == (5, 1, 1)
         passes(size, 5, 3)
         assert size.proven == 1
@@ -78,23 +85,23 @@ class TestGrowth:
         size = proven(4)
         assert size.grow(0.0)
         for _ in range(9):
-            size.accepted(4, 0)
+            size.accepted(4, 4, 0)
         assert not size.grow(0.0)
 
 
 class TestProbes:
     def test_first_probe_goes_after_twenty_passes_and_starts_a_search(self) -> None:
         size = Size(8, 1, math.inf)
-        size.refused(5, "concurrency", 0.0, 0)
+        size.refused(5, 5, "concurrency", 0.0, 0)
         assert grown(size, 5) == [(20, 6), (1, 7), (1, 9), (2, 13), (4, 19)]
 
     def test_a_limit_in_doubt_is_probed_after_a_while_too(self) -> None:
         size = Size(8, 1, math.inf)
-        size.refused(5, "unknown", 100.0, 0)
-        passes(size, 5, 9)
+        refuse_twice(size, 5, "unknown", 100.0)
+        passes(size, 5, 4)
         assert size.probe_at() == math.inf  # whether the cut has helped is not known yet
         assert not size.grow(MUCH_LATER)
-        passes(size, 5)
+        passes(size, 5, 6)
         assert size.probe_at() == 104.0
         assert not size.grow(103.9)
         assert size.grow(104.0)
@@ -102,36 +109,37 @@ class TestProbes:
 
     def test_a_limit_for_concurrency_is_probed_by_passes_only(self) -> None:
         size = proven(10)
-        size.refused(9, "concurrency", 0.0, 0)
+        refuse_twice(size, 9, "concurrency")
         passes(size, 9, 19)
         assert size.probe_at() == math.inf
         assert not size.grow(MUCH_LATER)
 
     def test_unless_much_more_has_worked_before(self) -> None:
         size = proven(10)
-        size.refused(8, "concurrency", 0.0, 0)
+        refuse_twice(size, 8, "concurrency")
         assert (size.limit, size.probe_at()) == (8, math.inf)
         size = proven(10)
-        size.refused(7, "concurrency", 0.0, 0)
+        refuse_twice(size, 7, "concurrency")
         passes(size, 7, 12)
         assert (size.limit, size.probe_at()) == (7, 5.0)
 
     def test_each_refused_probe_costs_forty_passes_up_to_a_debt(self) -> None:
         size = proven(10)
-        size.refused(9, "concurrency", 0.0, 0)
+        refuse_twice(size, 9, "concurrency")
         counts = []
         for _ in range(4):
             counts += grown(size, 1)
-            size.refused(9, "concurrency", 0.0, size.round)
+            size.refused(9, 9, "concurrency", 0.0, size.round)
             assert (size.limit, size.proven) == (9, 9)
         for _ in range(9):  # callers who come back at once, before anything has passed
-            size.refused(9, "concurrency", 0.0, size.round)
+            size.refused(9, 9, "concurrency", 0.0, size.round)
         counts += grown(size, 1)
         assert counts == [(20, 10), (40, 10), (40, 10), (40, 10), (120, 10)]
 
     def test_each_one_waits_twice_as_long_where_time_decides(self) -> None:
         probes = Probes()
-        probes.cut("overload", 10.0, 100)
+        probes.cut("overload", "overload", 8)
+        probes.wait(10.0, 100)
         assert (probes.due_at, probes.paid_at, probes.paid(119), probes.paid(120)) == (
             *(11.0, 120),
             *(False, True),
@@ -139,25 +147,26 @@ class TestProbes:
         told = [(probes.refused(20.0, 120), probes.due_at - 20.0) for _ in range(12)]
         assert told == [(False, 1.0)] + [(True, 2.0 ** min(n, 9)) for n in range(1, 12)]
         assert (probes.failed, probes.paid_at) == (12, 240)
-        probes.cut("unknown", 30.0, 200)
+        probes.cut("unknown", "unknown", 10)
+        probes.wait(30.0, 200)
         assert (probes.kind, probes.failed, probes.due_at) == ("unknown", 0, 34.0)
         assert probes.paid_at == 280  # what was owed is owed still
 
     def test_late_refusals_of_a_larger_window_shrink_it_and_cost_nothing_at_first(self) -> None:
         size = Size(16, 1, math.inf)
-        size.refused(11, "concurrency", 0.0, 0)
-        size.refused(12, "concurrency", 0.0, 0)
+        size.refused(11, 11, "concurrency", 0.0, 0)
+        size.refused(12, 12, "concurrency", 0.0, 0)
         assert size.limit == 11
-        size.refused(9, "concurrency", 0.0, 0)
+        size.refused(9, 9, "concurrency", 0.0, 0)
         assert (size.limit, size.round, grown(size, 1)) == (9, 1, [(20, 10)])
 
     def test_later_they_have_to_be_paid_for(self) -> None:
         size = proven(10)
-        size.refused(9, "concurrency", 0.0, 0)
+        refuse_twice(size, 9, "concurrency")
         assert grown(size, 3) == [(20, 10), (1, 11), (1, 13)]
-        size.refused(11, "concurrency", 0.0, 1)
+        size.refused(11, 11, "concurrency", 0.0, 1)
         assert (size.limit, size.round) == (11, 2)
-        size.refused(10, "concurrency", 0.0, 1)
+        size.refused(10, 10, "concurrency", 0.0, 1)
         assert grown(size, 1) == [(80, 11)]
 
 
@@ -178,41 +187,41 @@ class TestCuts:
     ) -> None:
         """A fifth less is tried, each time that thirty have been refused."""
         before = rainy(39)
-        before.refused(fine, "overload", 0.0, 0)
+        before.refused(fine, fine, "overload", 0.0, 0)
         assert before.limit == 10
         due = rainy(40)
         assert due.expected("overload") == pytest.approx(0.1917, abs=1e-4)
-        due.refused(fine, "overload", 0.0, 0)
+        due.refused(fine, fine, "overload", 0.0, 0)
         assert due.limit == limit
 
     def test_more_is_asked_for_where_others_pass(self) -> None:
         size = Size(10, 1, math.inf)
         size.proven = 5
-        size.refused(3, "unknown", 0.0, 0)
+        size.refused(3, 3, "unknown", 0.0, 0)
         assert size.limit == 10
         passes(size, 4)
-        size.refused(9, "unknown", 0.0, 0)
+        size.refused(9, 9, "unknown", 0.0, 0)
         assert (size.limit, size.proven) == (9, 5)  # at what nobody has used it is a limit at once
 
     def test_what_was_cut_in_vain_comes_back(self) -> None:
         size = Size(8, 1, math.inf)
-        size.refused(5, "unknown", 0.0, 0)
+        refuse_twice(size, 5, "unknown")
         for limit in (5, 8):
             passes(size, 5)
-            size.refused(4, "unknown", 0.0, size.round)
+            size.refused(4, 4, "unknown", 0.0, size.round)
             assert size.limit == limit
         # What had been usual weighs like ten, and what the trial has seen in full: twice each, and
         # all but the one that passed was in doubt.
         usual = size.evidence["unknown"].usual
         assert (usual.accepted, usual.refused) == pytest.approx(
-            (10 * 10.75 / 11 + 2 + 1, 10 * 0.25 / 11 + 3 + 2)
+            (10 * 10.75 / 11 + 2 + 1, 10 * 0.25 / 11 + 4 + 2)
         )
         assert grown(size, 2) == [(7, 12), (4, 18)]
 
     def test_third_refusal_in_a_row_leaves_seven_tenths(self) -> None:
         size = proven(10)
         for limit in (10, 10, 6):
-            size.refused(6, "overload", 0.0, size.round)
+            size.refused(6, 6, "overload", 0.0, size.round)
             assert size.limit == limit
         assert not size.grow(0.0)  # before something passes
         assert grown(size, 3) == [(1, 10), (19, 11), (1, 12)]
@@ -220,9 +229,9 @@ class TestCuts:
     def test_of_what_had_worked_half_is_still_believed_after_a_new_limit(self) -> None:
         size = proven(40)
         for _ in range(3):
-            size.refused(10, "overload", 0.0, size.round)
+            size.refused(10, 10, "overload", 0.0, size.round)
         assert grown(size, 1) == [(1, 20)]
-        size.refused(15, "unknown", 0.0, size.round)
+        refuse_twice(size, 15, "unknown")
         assert size.limit == 15
         # A probe, at once what is believed, and then a search in steps.
         assert [limit for _, limit in grown(size, 4)] == [16, 20, 21, 23]
@@ -231,12 +240,12 @@ class TestCuts:
         for fine, limit in ((9, 7), (7, 7), (5, 5)):
             size = proven(10)
             for _ in range(3):
-                size.refused(fine, "overload", 0.0, size.round)
+                size.refused(fine, fine, "overload", 0.0, size.round)
             assert size.limit == limit
 
     def test_what_a_shortage_of_our_own_refuses_is_a_limit_at_once(self) -> None:
         size = proven(10)
-        size.refused(6, "local", 7.0, 0)
+        size.refused(6, 6, "local", 7.0, 0)
         assert (size.limit, size.round, size.in_a_row) == (6, 1, 0)
         assert (size.probe_at(), grown(size, 2)) == (12.0, [(20, 7), (1, 10)])
 
@@ -245,10 +254,10 @@ class TestCuts:
         size = proven(10)
         size.passed = passed
         for _ in range(2):
-            size.refused(0, "overload", 0.0, 0)
+            size.refused(0, 0, "overload", 0.0, 0)
             size.collapse()
         assert size.limit == 10  # two in a row may be chance
-        size.refused(0, "overload", 0.0, 0)
+        size.refused(0, 0, "overload", 0.0, 0)
         size.collapse()
         assert (size.limit, size.proven) == (1, 0)
         assert not size.grow(MUCH_LATER)
@@ -259,7 +268,7 @@ class TestCuts:
     def test_it_collapses_to_the_least(self) -> None:
         size = Size(5, 3, 9)
         for _ in range(3):
-            size.refused(0, "overload", 0.0, 0)
+            size.refused(0, 0, "overload", 0.0, 0)
         size.collapse()
         assert (size.limit, size.proven) == (3, 2)
 
@@ -267,23 +276,23 @@ class TestCuts:
         size = proven(10)
         size.passed = 0
         for count in (1, 2, 3):
-            size.refused(0, "unknown", 0.0, 0)
+            size.refused(0, 0, "unknown", 0.0, 0)
             assert size.expected("unknown") == 1.25 / 11
             assert (size.limit, size.in_a_row, size.alert) == (10, count, True)
 
     def test_after_an_outage_of_others_each_probe_is_a_matter_of_time(self) -> None:
         """A client that has crashed holds its permits for a while: nobody is left to pay."""
         size = proven(10)
-        size.refused(9, "concurrency", 0.0, 0)
+        refuse_twice(size, 9, "concurrency")
         assert size.probe_at() == math.inf
         for _ in range(2):
-            size.refused(0, "concurrency", 1.0, size.round)
+            size.refused(0, 0, "concurrency", 1.0, size.round)
         assert size.probe_at() == 5.0
 
     def test_a_fixed_window_neither_shrinks_nor_collapses(self) -> None:
         size = Size(5, 5, 5)
         for fine in (4, 0, 0, 0):
-            size.refused(fine, "concurrency", 0.0, 0)
+            size.refused(fine, fine, "concurrency", 0.0, 0)
         size.collapse()
         assert (size.limit, size.round, size.in_a_row, size.proven) == (5, 0, 0, 5)
 
@@ -291,23 +300,22 @@ class TestCuts:
 class TestEvidence:
     def test_what_passes_is_counted_by_level_while_there_are_doubts(self) -> None:
         size = proven(10)
-        size.refused(5, "overload", 0.0, 0)
+        size.refused(5, 5, "overload", 0.0, 0)
         levels = size.evidence["overload"].levels
         passes(size, 3)
         assert (levels.total.accepted, levels.total.refused, size.in_a_row) == (1, 1, 0)
-        passes(size, 4, 30)  # by now one refusal is what is usual
+        passes(size, 4, 48)
+        assert size.alert
+        passes(size, 4)  # by now one refusal is what is usual, and fifty have passed
         assert not size.alert
-        counted = levels.total.accepted
-        passes(size, 4)
-        assert levels.total.accepted == counted
 
     def test_refusals_above_one_number_only_cut_to_it(self) -> None:
         size = Size(12, 1, 12)
-        size.proven = 12
+        size.proven = size._arrived = 12
         for level in (1, 2, 3, 4):
             passes(size, level)
             assert size.limit == 12
-            size.refused(level + 5, "overload", 0.0, 0)
+            size.refused(level + 5, level + 5, "overload", 0.0, 0)
         total = size.evidence["overload"].levels.total
         assert (size.limit, size.round, size.evidence["overload"].doubts.refused) == (6, 1, 0)
         # What was seen up to the new limit, and just above it, is kept; refusals fade it.
@@ -321,10 +329,10 @@ class TestEvidence:
             if number % 4:
                 passes(size, level)
             else:
-                size.refused(level - 1, "concurrency", 0.0, size.round)
+                size.refused(level - 1, level - 1, "concurrency", 0.0, size.round)
                 limits.append(size.limit)
-        assert limits == [28, 16, 4, 32, 40]
-        assert size.evidence["concurrency"].belief == "unknown"
+        assert limits == [40] * 5  # each time that more passed soon after
+        assert size.evidence["concurrency"].belief == "overload"
 
     def test_probes_that_fail_make_a_limit_certain(self) -> None:
         evidence = Evidence("unknown")
@@ -333,7 +341,7 @@ class TestEvidence:
         evidence.confirmed(4, 5.0)
         assert (evidence.belief, evidence.expected) == ("concurrency", 0.02)
         evidence.is_weather(Rate(8, 2))
-        assert (evidence.belief, evidence.expected) == ("unknown", 2.25 / 20)
+        assert (evidence.belief, evidence.expected) == ("overload", 2.25 / 20)
 
     def test_surprise_is_a_likelihood_ratio(self) -> None:
         evidence = Evidence("unknown")
@@ -396,15 +404,12 @@ class TestEvidence:
         assert Rate(3, 1).likelihood == pytest.approx(math.log(0.25) + 3 * math.log(0.75))
         assert Rate(3, 0).likelihood == Rate(0, 3).likelihood == 0
 
-    @pytest.mark.parametrize(("refusals", "flat"), [(4, False), (5, True)])
-    def test_at_one_level_refusals_are_flat_when_there_are_several(
-        self, refusals: int, flat: bool
-    ) -> None:
+    def test_at_one_level_no_step_can_show(self) -> None:
         levels = Levels()
-        for _ in range(refusals):
+        for _ in range(5):
             levels.passed(3)
             levels.refused(3)
-        assert (levels.step, levels.flat) == (None, flat)
+        assert (levels.step, levels.gain) == (None, 0)
 
     def test_old_refusals_are_counted_and_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(evidence, "_MOST_REFUSALS", 4)

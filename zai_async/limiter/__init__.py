@@ -12,8 +12,9 @@ for other reasons, too: a model may be busy for everybody, or the requests of a 
 * **Weather is flat.** Refusals at a size at which others pass, at the rate that is usual, leave
   the window alone, and only the refused call waits. What is usual is learnt, for each kind of
   refusal: codes say what it claims to be about, which is where belief begins, and where refusals
-  come is where it ends (``evidence.Evidence``). Those for concurrency that come at any number in
-  flight are weather, and others that come above one number only are a limit.
+  come is where it ends (``evidence.Evidence``). Those for concurrency at numbers in flight that
+  pass soon after are weather, and others that come above one number only are a limit. How many are
+  in flight counts as the platform saw it when a request arrived (``evidence.Refusals``).
 * **A cut is a trial.** If refusals go on at the same rate in the smaller window, it was the
   weather: the window gets back what it lost (``trials.Trial``).
 * Single requests probe for more room, when those that were refused have been paid for by 20 to 40

@@ -12,7 +12,8 @@ more: relays send any code for either.
 """
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
+from operator import itemgetter
 from typing import Final, Protocol
 
 import msgspec
@@ -30,17 +31,26 @@ _NOTICEABLE: Final = 0.05
 _RARELY, _OFTEN = 300.0, 30.0
 """Requests after which weather that lasts is questioned: perhaps a smaller window helps. Sooner
 the worse it is: after so many refusals."""
+_MORE, _MOST_MORE = 1.0, 6.0
+"""What each cut in vain adds to the evidence that is asked for, and all of them at most."""
+_CONTRADICTIONS: Final = 2
+"""Refusals in doubt at numbers that passed soon after, until no limit is believed any more."""
+_HARDLY: Final = 2.5
+"""A step that explains them no better than this is none."""
 _CERTAIN: Final = 0.01
 """How likely it may be that probes were refused by the weather, when it is taken for a limit."""
 _FADING: Final = 0.95
 """What a refusal leaves of what was seen before it at each number in flight."""
+_FIRST_PATIENCE, _SHORTEST_PATIENCE, _LONGEST_PATIENCE = 0.5, 0.1, 10.0
+_PATIENCE: Final = 3
+"""Who is not refused within so many times what a refusal takes has passed."""
+_FADING_TIME: Final = 0.9
 _FORGOTTEN: Final = 0.01
 _STEP: Final = 3.5
 """The likelihood from which on a step is believed: two shares explain better than one."""
 _ABOVE, _MOSTLY, _STEEP = 2.5, 0.4, 0.3
 """What a step needs besides: so many refusals above it, this share of them, so much more."""
-_SEVERAL, _BY_CHANCE = 4.5, 1.5
-"""Refusals among which a step would show; and how much of a step chance alone makes."""
+_moment: Final = itemgetter(0)
 _TINY: Final = 1e-6
 _MOST_REFUSALS: Final = 4096
 
@@ -49,16 +59,32 @@ class Numbered(Protocol):
     """A request, as far as it is counted."""
 
     number: int
+    level: int
     refused_before: int
+    sent_at: float
 
 
 class Refusals:
-    """Which requests were refused, to tell how many were in flight and fine at some moment."""
+    """When refusals come, and of which requests: it tells how many were fine at some moment."""
 
     def __init__(self) -> None:
         self.total = 0
+        self.patience = _FIRST_PATIENCE
+        """Seconds after which a request that is not refused has passed."""
+        self._latest = 0.0  # seconds that a refusal takes, lately
+        self._soonest = math.inf
         self._numbers: list[int] = []
         self._forgotten = 0
+        # How many requests were over at which moment, while there are doubts.
+        self._over: list[tuple[float, int]] = []
+
+    def came_after(self, seconds: float) -> float:
+        """Note how long a refusal took; return how much that varies: they may pass each other."""
+        self._latest = max(seconds, _FADING_TIME * self._latest)
+        self._soonest = min(seconds, self._soonest / _FADING_TIME)
+        patience = _PATIENCE * self._latest
+        self.patience = min(max(patience, _SHORTEST_PATIENCE), _LONGEST_PATIENCE)
+        return self._latest - self._soonest
 
     def add(self, entry: Numbered) -> int:
         """Note that a request was refused; return how many were that had been sent before it."""
@@ -70,6 +96,29 @@ class Refusals:
             del self._numbers[: _MOST_REFUSALS // 2]
             self._forgotten += _MOST_REFUSALS // 2
         return earlier
+
+    def note_over(self, over: int, now: float) -> None:
+        """Note how many requests are over by now, with those that were refused."""
+        ended = over - self.total
+        if not self._over or self._over[-1][1] != ended:
+            self._over.append((now, ended))
+            if len(self._over) > _MOST_REFUSALS:
+                del self._over[: _MOST_REFUSALS // 2]
+
+    def ended_with(self, entry: Numbered, over: int, until: float | None = None) -> int:
+        """Count those that were in flight with a request and had ended when it arrived.
+
+        The platform ends an answer half a round trip before that is known, and sees a request half
+        a round trip after it was sent: what has ended until a refusal of it would be back, counts.
+        That is ``until``, if it is known. ``over`` is how many requests are over by now.
+        """
+        ended = over - self.total
+        if self.total and self._over:
+            if until is None:
+                until = entry.sent_at + 2 * self._latest - self._soonest
+            place = bisect_right(self._over, until, key=_moment)
+            ended = min(ended, self._over[max(place - 1, 0)][1])
+        return max(0, ended - (entry.number - entry.level - entry.refused_before))
 
     def since(self, entry: Numbered) -> int:
         """Count those refused since this one was sent that had been sent before it."""
@@ -122,8 +171,10 @@ class Levels:
         self._seen: dict[int, Rate] = {}
         self.step: int | None = None
         """The number up to which requests pass, and beyond which hardly any does, if it shows."""
-        self.flat = False
-        """Whether a step explains the refusals no better than chance."""
+        self.gain = 0.0
+        """How much better a step explains the refusals than a flat rate, at best."""
+        self.doubt = 0.0
+        """How much more likely than usual a step has to be."""
 
     def passed(self, level: int) -> None:
         """Count a request that was the ``level``-th in flight and passed."""
@@ -137,12 +188,16 @@ class Levels:
                 del self._seen[each]
         here = self._seen.setdefault(level, Rate())
         here.refused += 1
+        self.look()
+
+    def look(self) -> None:
+        """Look what shows."""
         if len(self._seen) == 1:  # at one level alone, no step can show
-            self.step, self.flat = None, here.refused >= _SEVERAL
+            self.step, self.gain = None, 0.0
             return
         below, above = Rate(), self.total
-        together, best, most = above.likelihood, _STEP, 0.0
-        self.step, several = None, above.refused >= _SEVERAL
+        together, best, most = above.likelihood, _STEP + self.doubt, 0.0
+        self.step = None
         for each in sorted(self._seen):
             gain = below.likelihood + above.likelihood - together
             if above.share > below.share:
@@ -155,7 +210,7 @@ class Levels:
             below.refused += here.refused
             above.accepted -= here.accepted
             above.refused -= here.refused
-        self.flat = several and most < _BY_CHANCE
+        self.gain = most
 
     @property
     def total(self) -> Rate:
@@ -194,6 +249,12 @@ class Evidence:
         """How many are refused whatever is in flight."""
         self.doubts = Rate()
         """What happened since a refusal that is not explained yet."""
+        self.wrong = 0.0
+        """How much more surprise is asked for, after cuts that were wrong."""
+        self._contested = math.inf
+        """The lowest number in flight that was too much, if it was a limit."""
+        self._contradicted = 0
+        self._contradicted_at = 0
         self._counted = 0
         self._checked_at = 0
 
@@ -250,16 +311,46 @@ class Evidence:
         # What was believed before was wrong, and weighs little against what has been seen.
         self.usual.fade(10)
         self.usual.add(seen)
-        self.belief = "unknown" if self.belief == "concurrency" else self.belief
+        self.belief = "overload" if self.belief == "concurrency" else self.belief
+        self._contested, self._contradicted = math.inf, 0
 
     def confirmed(self, failed: int, limit: float) -> None:
         """Learn that so many requests in a row were refused that were one more than a limit."""
         if self.levels.share_below(limit) ** failed < _CERTAIN:
             self.belief = "concurrency"
 
+    def contest(self, level: int) -> bool:
+        """Note that so many were too much, if it was a limit; tell whether that is news."""
+        if self.belief != "concurrency":
+            return False
+        news = level < self._contested
+        self._contested = min(level, self._contested)
+        return news
+
+    def contradicted(self, level: int, passed: int) -> bool:
+        """Learn that a request passed; tell whether such refusals are about no limit at all."""
+        if level < self._contested:
+            return False
+        self._contested = math.inf
+        if passed > self._contradicted_at + _RARELY:
+            self._contradicted = 0
+        self._contradicted += 1
+        self._contradicted_at = passed
+        if self._contradicted < _CONTRADICTIONS:
+            return False
+        # In an uneven net, some pass above a limit as well: there, a step shows nevertheless.
+        self.levels.look()
+        return self.levels.gain < _HARDLY
+
+    def was_wrong(self) -> None:
+        """Learn that a cut was in vain: it takes more to believe the next one."""
+        if self.belief != "concurrency":
+            self.wrong = self.levels.doubt = min(self.wrong + _MORE, _MOST_MORE)
+
     def questions(self, passed: int) -> bool:
         """Tell now and then that weather that lasts has to be told from a limit again."""
-        due = passed >= self._checked_at + min(_RARELY, _OFTEN / self.expected)
+        rarely = 2.0**self.wrong
+        due = passed >= self._checked_at + rarely * min(_RARELY, _OFTEN / self.expected)
         if due:
             self._checked_at = passed
         return due and self.expected > _LEAST_EXPECTED + _NOTICEABLE

@@ -12,7 +12,7 @@ from zai_async.limiter.trials import Probes, Refusal, Trial
 
 __all__ = ["Size"]
 
-_DOUBT: Final = {"concurrency": 1.5, "unknown": 3.0, "overload": 8.0}
+_DOUBT: Final = {"concurrency": 1.5, "unknown": 4.5, "overload": 8.0}
 """The surprise from which on refusals are taken for a limit; a busy model is believed first."""
 _TRUST: Final = 2.0
 """More of it is asked for where requests have passed before."""
@@ -20,12 +20,18 @@ _UNDONE: Final = {"concurrency": 8.0, "unknown": 3.0, "overload": 2.0}
 """The likelihood from which on a cut is taken back; a refusal for concurrency is hardly weather."""
 _IN_A_ROW: Final = 3
 """Refusals, with none passing in between, after which the number in flight is no guide."""
+_UNHEARD_OF: Final = 9.0
+"""How surprising so many in a row must be, so that the same holds in bad weather."""
 _SHRINK: Final = 0.7
 """What each further one leaves of the window; CUBIC's factor."""
 _MIXED: Final = 0.8
 """What is left of a window in which some pass and some are refused, to see whether that helps."""
+_LISTEN: Final = 50
+"""Requests after a refusal during which each that passes is news."""
 _CAREFUL: Final = 5
-"""The window grows by one up to here: a job of twenty calls must not be refused three times."""
+"""The window grows by one up to here: a job of twenty calls must not be refused twice."""
+_LESS: Final = 0.34
+"""What such a pass counts if some had ended when it arrived, so that fewer were there at once."""
 
 
 class Size:
@@ -55,39 +61,55 @@ class Size:
         # Up to the ceiling the window grows without a probe.
         self._ceiling = most
         self._before = 0.0  # what had been proven before it shrank
+        self._calm_at = 0  # what passes is news until so many have passed
+        self._arrived: float = 0  # the most at the platform at once that passed
         self._risen = 0.0  # how many have passed above what is proven
         self._step = math.inf  # by half of the window, until something is refused
         self._trial: Trial | None = None
         self._probes = Probes()
         self._crowded = False  # others use the limit as well, perhaps a client that has crashed
 
-    def accepted(self, level: int, sent_in: int) -> None:
-        """Learn that a request passed which was the ``level``-th in flight.
+    def accepted(self, level: int, arrived: int, sent_in: int) -> None:
+        """Learn that a request passed which was the ``level``-th in flight when it was sent.
 
+        It was the ``arrived``-th when it reached the platform: others had ended meanwhile.
         ``sent_in`` is the round it was sent in. Without ``alert``, only those above ``proven`` have
         to be told.
         """
+        for evidence in self.evidence.values():
+            evidence.levels.passed(arrived)
         if self.alert and sent_in == self.round:
-            self._calm(level)
-        if level > self._ceiling:
+            self._calm(arrived)
+        # Of those that were sent before a cut, only what the platform held at once is news.
+        if level > self._ceiling and (arrived > self._ceiling or sent_in == self.round):
             self._lift_ceiling(level, sent_in)
+        if sent_in == self.round:
+            self._arrived = max(self._arrived, arrived)
         if level > self.proven:
-            self._risen += 1
+            # If most had ended, answers are too short for so many ever to be there at once.
+            fewer = level <= _CAREFUL and level <= 2 * arrived < 2 * level
+            self._risen += _LESS if fewer else 1
             # A window grows when it has been used: most of it, and as often as it is large.
             if self._risen >= self.limit - self.proven and level >= _MIXED * self.limit:
                 self.proven = self.limit
                 self._risen = 0
 
-    def refused(self, fine: int, kind: Refusal, now: float, sent_in: int) -> None:
-        """Learn that a request was refused while ``fine`` others were in flight and passed."""
+    def refused(self, fine: int, arrived: int, kind: Refusal, now: float, sent_in: int) -> None:
+        """Learn that a request was refused which was sent while ``fine`` others were in flight.
+
+        They passed, and ``arrived`` of them had not ended when it reached the platform.
+        """
         if self._least == self._most:
             return
         if kind == "local":
             self._cut(fine, kind, now)
-        elif fine < 1:
+            return
+        self._calm_at = self.passed + _LISTEN
+        if fine < 1:
             # Nobody else was in flight: it is not about how many there are.
             if not self.in_a_row:
                 self.is_weather(kind)
+                self._of(kind).contest(1)
             self.in_a_row += 1
             self.alert = True
             self._crowded = self._crowded or self.in_a_row > 1
@@ -99,11 +121,12 @@ class Size:
             if self._probes.refused(now, self.passed):
                 self._before = self._ceiling
             self._of(kind).confirmed(self._probes.failed, self._ceiling)
+            self._probes.belief = self._of(kind).belief
         else:
             self.in_a_row += 1
             self.alert = True
-            if not self._shows(fine, kind, now):
-                self._doubt(fine, kind, now)
+            if not self._shows(arrived, kind, now):
+                self._doubt(fine, arrived, kind, now)
 
     def collapse(self) -> None:
         """Learn that the last request in flight was refused; what was proven is soon regained."""
@@ -138,8 +161,9 @@ class Size:
         """Return when a probe is due although nothing passes; infinite if none is planned."""
         waits = self.proven >= self.limit >= self._ceiling and not self._is_trying
         # Under a limit that is known well, probes are paid for; each costs somebody a refusal.
-        known = self._probes.kind == "concurrency" and self.limit >= _MIXED * self._before
-        patient = known and not self._crowded
+        before = self._before
+        near = self.limit >= min(_MIXED * before, before - 1)
+        patient = near and self._probes.belief == "concurrency" and not self._crowded
         return self._probes.due_at if waits and not patient else math.inf
 
     @property
@@ -165,7 +189,8 @@ class Size:
         searching, self.in_a_row = self.in_a_row >= _IN_A_ROW, 0
         doubtful = False
         for evidence in self.evidence.values():
-            evidence.levels.passed(level)
+            if evidence.contradicted(level, self.passed):
+                self._is_disguised(evidence)
             if searching:
                 evidence.take_doubts()  # it passes again: whatever it was is over
             elif evidence.doubts.refused:
@@ -174,8 +199,9 @@ class Size:
         if self._trial is not None:
             self._trial.accepted()
             if self._trial.confirmed:
+                self._of(self._trial.kind).wrong = 0.0
                 self._trial = None
-        self.alert = doubtful or self._trial is not None
+        self.alert = doubtful or self._trial is not None or self.passed < self._calm_at
 
     def _lift_ceiling(self, level: int, sent_in: int) -> None:
         """More pass than was believed."""
@@ -185,6 +211,7 @@ class Size:
             self._ceiling = level
         else:
             self._ceiling = self._most
+            self._of(self._probes.kind).was_wrong()
         self.limit = max(self.limit, level)
         self.proven = max(self.proven, level - 1)
 
@@ -196,49 +223,57 @@ class Size:
             self._shrink_to(fine)
             self._ceiling = self.limit
 
-    def _shows(self, fine: int, kind: Refusal, now: float) -> bool:
+    def _shows(self, arrived: int, kind: Refusal, now: float) -> bool:
         """Act on where refusals come, if that shows what they are about, and tell so."""
         evidence = self._of(kind)
-        if evidence.belief == "concurrency" and self.in_a_row > 1:
+        believed = evidence.belief == "concurrency"
+        if believed and self.in_a_row > 1:
             return False  # nothing passes at this size: perhaps the limit has fallen
-        evidence.levels.refused(fine + 1)
+        evidence.levels.refused(arrived + 1)
         step = evidence.levels.step
-        if evidence.belief == "concurrency":
-            if not evidence.levels.flat:
-                return False
-            # They come at any number in flight: it is not about that, whatever the code says.
-            evidence.is_weather(evidence.levels.total)
-            room = max(self.limit, self._before)
-            self._undo(room, room)
-        elif step is None or not 0 < step < self.limit:
+        if believed or step is None or not 0 < step < self.limit:
             return False
-        else:
-            self._cut(step, kind, now)
-            evidence.levels.forget_above(self.limit + 1)
-            evidence.doubts = Rate()
+        self._cut(step, kind, now)
+        evidence.levels.forget_above(self.limit + 1)
+        evidence.doubts = Rate()
         return True
 
-    def _doubt(self, fine: int, kind: Refusal, now: float) -> None:
+    def _is_disguised(self, evidence: Evidence) -> None:
+        """Refusals come at any number in flight: they are not about it, whatever the code says."""
+        evidence.is_weather(evidence.levels.total)
+        evidence.take_doubts()
+        room = max(self.limit, self._before)
+        self._undo(room, room)
+
+    def _doubt(self, fine: int, arrived: int, kind: Refusal, now: float) -> None:
         """Find out what a refusal is evidence of."""
         evidence, trial = self._of(kind), self._trial
-        frontier = fine >= self.proven
+        frontier = arrived >= self._arrived
         evidence.refused(self.passed)
+        if not frontier and evidence.contest(arrived + 1) and self.in_a_row == 1:
+            return  # more than that have passed: the next one tells
+        # Where half of all are refused, three in a row are nothing.
+        unlikely = -self.in_a_row * math.log(evidence.expected) >= _UNHEARD_OF
+        nothing_passes = unlikely and self.in_a_row >= _IN_A_ROW
         if trial is not None and trial.kind == kind:
             if trial.refused():
                 self._undo(max(self.limit, trial.limit), trial.proven)
                 evidence.is_weather(Rate(*trial.seen))
                 evidence.take_doubts()
+                evidence.was_wrong()
                 return
-            if self.in_a_row < _IN_A_ROW and evidence.belief != "concurrency":
+            if not nothing_passes and evidence.belief != "concurrency":
                 return
-        enough = _DOUBT[evidence.belief] + (0.0 if frontier else _TRUST)
+        enough = _DOUBT[evidence.belief] + (0.0 if frontier else _TRUST) + evidence.wrong
         mixed = not frontier and evidence.doubts.accepted > 0
         if evidence.surprise < enough:
             if not evidence.questions(self.passed) or fine < _MIXED * self.limit:
                 return
             mixed = True
         before, proven = self.limit, self.proven
-        if self.in_a_row >= _IN_A_ROW:
+        if fine <= _CAREFUL:
+            fine = min(fine, arrived)  # a small job had better not find out what fits by luck
+        if nothing_passes:
             self._cut(min(fine, int(self.limit * _SHRINK)), kind, now)
             self._ceiling = max(self.limit, self._before)
             self.proven = self.limit - 1  # something has to pass before it grows again
@@ -277,10 +312,12 @@ class Size:
         self._ceiling = self.limit
         self.round += 1
         self._trial = None
-        self._probes.cut(self._of(kind).belief, now, self.passed)
+        self._probes.cut(kind, self._of(kind).belief, self.limit)
+        self._probes.wait(now, self.passed)
 
     def _shrink_to(self, limit: float) -> None:
         self.limit = max(self._least, limit)
         self.proven = min(self.proven, self.limit)
+        self._arrived = min(self._arrived, self.limit)
         self._risen = 0
         self._step = 1.0

@@ -20,6 +20,8 @@ _CONFIRMED: Final = -3.0
 _ENOUGH_AFTER: Final = 12
 _FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 120
 """Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
+_SAME: Final = 0.1
+"""A ceiling that is higher or lower by no more than this is the one from before."""
 _WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
 """Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
 
@@ -50,7 +52,7 @@ class Trial:
         proven: float,
         mixed: bool,
     ) -> None:
-        self.kind = kind
+        self.kind: Refusal = kind
         self._undone = undone
         self.limit = limit
         self.proven = proven
@@ -96,23 +98,31 @@ class Probes(msgspec.Struct):
     """When to try one request more than the ceiling allows: a matter of passes, or of time."""
 
     kind: Refusal = "concurrency"
-    """What the refusals were about that led to the ceiling."""
+    """What the refusals claimed to be about that led to the ceiling."""
+    belief: Refusal = "concurrency"
+    """What they are about, as far as is known."""
     due_at: float = 0.0
     """When the next one may go, however few have passed."""
+    ceiling: float = 0.0
+    """What they exceed by one, about."""
     failed: int = 0
     """How many were refused under this ceiling."""
     paid_at: int = 0
     """How many must have passed before the next one, since the beginning."""
 
-    def cut(self, kind: Refusal, now: float, passed: int) -> None:
-        """Begin anew under a new ceiling, after ``passed`` requests that passed so far."""
-        self.kind = kind
-        self.failed = 0
+    def cut(self, kind: Refusal, belief: Refusal, ceiling: float) -> None:
+        """Begin under a new ceiling."""
+        self.kind, self.belief = kind, belief
+        if abs(ceiling - self.ceiling) > max(1.0, _SAME * ceiling):
+            self.failed, self.ceiling = 0, ceiling
+
+    def wait(self, now: float, passed: int) -> None:
+        """Plan the first one under the ceiling, after ``passed`` requests that passed so far."""
         if self.paid_at:
             self.cost(passed)
         else:
             self.paid_at = passed + _FIRST_PRICE
-        self.due_at = now + _WAIT[kind]
+        self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed, 9)
 
     def cost(self, passed: int) -> None:
         """Note that a request was refused which the ceiling would not have allowed."""
@@ -122,7 +132,7 @@ class Probes(msgspec.Struct):
         """Note that a probe was refused; tell whether the ceiling is to be believed now."""
         self.failed += 1
         self.cost(passed)
-        self.due_at = now + _WAIT[self.kind] * 2.0 ** min(self.failed - 1, 9)
+        self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed - 1, 9)
         return self.failed > 1
 
     def paid(self, passed: int) -> bool:

@@ -19,10 +19,6 @@ __all__ = ["QueueEntry", "Snapshot", "Window"]
 _end_of_rest: Final = attrgetter("rests_until")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 _FIRST_REST, _LONGEST_REST, _LONGEST_SUSPECT_REST = 0.25, 5.0, 30.0
-_FIRST_PATIENCE, _SHORTEST_PATIENCE, _LONGEST_PATIENCE = 0.5, 0.1, 10.0
-_FADING: Final = 0.9
-_PATIENCE: Final = 3
-"""Who is not refused within so many times what a refusal takes has passed."""
 _AFTER_OTHERS: Final = 0.05
 _RARE: Final = math.log(0.02)
 _SUSPICIOUS: Final = 2
@@ -118,8 +114,6 @@ class Window:
         self._refused_in_a_row = 0
         self._pauses = 0.0
         self._paused_until = -math.inf
-        self._patience = _FIRST_PATIENCE
-        self._refused_after = 0.0
         self._sent = 0
         self._hold_back()
 
@@ -206,6 +200,8 @@ class Window:
             self.assume_accepted(now)
         if self._resting:
             self.requeue_rested(now)
+        if self._size.alert:
+            self._refusals.note_over(self._sent - len(self._running), now)
         going: list[QueueEntry] = []
         while self._waiting and now >= self._paused_until:
             entry = next(iter(self._waiting))
@@ -234,7 +230,7 @@ class Window:
             return max(now, self._paused_until, turn)
         moment = math.inf if self._is_over() else self._size.probe_at()
         if self._unsure:
-            moment = min(moment, next(iter(self._unsure)).sent_at + self._patience)
+            moment = min(moment, next(iter(self._unsure)).sent_at + self._refusals.patience)
         if not self._waiting:
             moment = max(moment, self._resting[0].rests_until)  # more room is of no use before
         return None if moment == math.inf else max(now, moment)
@@ -251,10 +247,12 @@ class Window:
             level = entry.level
             if entry.refused_before < self._refusals.total:
                 level -= self._refusals.since(entry)
+            over = self._sent - len(self._running)
+            arrived = level - self._refusals.ended_with(entry, over)
             if entry.sent_at >= self._paused_until:
                 self._pauses, self._refused_in_a_row = 0.0, 0
                 self._hold_back()
-            size.accepted(level, entry.round)
+            size.accepted(level, arrived, entry.round)
 
     def rejected(
         self, entry: QueueEntry, now: float, kind: Refusal, *, jitter: float, rest: float = 0.0
@@ -266,13 +264,15 @@ class Window:
         """
         if entry not in self._running:
             return
+        spread = self._refusals.came_after(now - entry.sent_at)
         # Refusals come in order: who was sent before this one, and is not refused, has passed.
-        while self._unsure and next(iter(self._unsure)).number < entry.number:
-            self.accepted(next(iter(self._unsure)))
-        self._refused_after = max(now - entry.sent_at, _FADING * self._refused_after)
-        patience = _PATIENCE * self._refused_after
-        self._patience = min(max(patience, _SHORTEST_PATIENCE), _LONGEST_PATIENCE)
+        while self._unsure:
+            oldest = next(iter(self._unsure))
+            if oldest.number >= entry.number or oldest.sent_at > entry.sent_at - spread:
+                break
+            self.accepted(oldest)
         entry.in_flight = False
+        ended = self._refusals.ended_with(entry, self._sent - len(self._running), now - spread)
         del self._running[entry]
         self._unsure.pop(entry, None)
         if self._metered:
@@ -290,7 +290,7 @@ class Window:
         else:
             # What one request says twice in a row is said once.
             if entry is not self._last_witness:
-                self._size.refused(fine, kind, now, entry.round)
+                self._size.refused(fine, fine - ended, kind, now, entry.round)
             self._last_witness = entry
             if self._pausing and not self._running:
                 self._size.collapse()
@@ -345,7 +345,7 @@ class Window:
         """Take what has not been refused for a while as accepted: refusals come at once."""
         while self._unsure:
             oldest = next(iter(self._unsure))
-            if now < oldest.sent_at + self._patience:
+            if now < oldest.sent_at + self._refusals.patience:
                 return
             self.accepted(oldest)
 
