@@ -307,9 +307,10 @@ def test_a_portal_that_has_not_begun_is_left_alone_by_a_fork():
 
 
 FORKING = """\
-import os, sys
+import os, signal
 from zai_async.sync import Zai
 
+signal.alarm(120)  # a hang, never a slow machine
 zai = Zai()
 ask = lambda: zai.chat.completions.create(model="glm-5.3", messages="Hi").text
 assert ask()
@@ -317,6 +318,7 @@ stream = iter(zai.chat.completions.stream(model="glm-5.3", messages="Hi").text)
 next(stream)
 child = os.fork()
 if not child:
+    signal.alarm(120)
     assert ask()
     del stream
     zai.close()

@@ -22,7 +22,8 @@ class LoopThread:
     """Runs work in an event loop, which is started when there is some; after a fork, once more."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Again in the same thread: the garbage collector may end a stream at any moment.
+        self._lock = threading.RLock()
         self._owner = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -116,7 +117,7 @@ class LoopThread:
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._owner != os.getpid():
             # The lock may be held by a thread that was not taken along.
-            self._lock, self._owner = threading.Lock(), os.getpid()
+            self._lock, self._owner = threading.RLock(), os.getpid()
             if self._loop is not None:
                 _inherited.append(self._loop)
             self._loop = self._thread = None
