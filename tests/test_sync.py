@@ -227,6 +227,31 @@ def test_closing_ends_the_thread_and_another_call_begins_one(zai_emulator):
     assert not running()
 
 
+def test_closing_ends_what_is_left(zai_emulator):
+    portal, ends = LoopThread(), []
+
+    async def hang():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("task")
+
+    async def items():
+        try:
+            yield 1
+        finally:
+            ends.append("iterator")
+
+    async def begin():
+        tasks.append(asyncio.create_task(hang()))
+        await anext(iterator)
+
+    tasks, iterator = [], items()
+    portal.run(begin)
+    portal.close()
+    assert sorted(ends) == ["iterator", "task"]
+
+
 def test_what_is_forgotten_is_closed():
     with Emulator(pace=1.0) as platform, Zai(base_url=platform.url, api_key=KEY) as zai:
         platform.chat.reply("word " * 1000)

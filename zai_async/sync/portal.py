@@ -107,6 +107,18 @@ class LoopThread:
 
     def close(self) -> None:
         """End the thread and close the loop; more work would start others."""
+
+        async def wind_up() -> None:
+            # As asyncio.run() does: what is left would be told of by the garbage collector, later.
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+            await asyncio.get_running_loop().shutdown_asyncgens()
+
+        if self.loop is not None:
+            self.run(wind_up)
         with self._lock:
             thread, loop, self._thread, self._loop = self._thread, self._loop, None, None
         if thread is not None and loop is not None and self._owner == os.getpid():
