@@ -641,11 +641,37 @@ def test_a_loop_that_closes_at_this_very_moment():
     asyncio.run(others())
 
 
+def test_a_permit_for_a_loop_that_has_closed_goes_to_the_next():
+    queue = queue_of(1)
+
+    async def take():
+        return queue.try_enter()
+
+    async def wait():
+        entry = queue.window.request(owner=asyncio.get_running_loop())
+        queue.waiting.add(entry, None, no_warning)
+
+    async def leave_and_take(held):
+        queue.leave(held)
+        with anyio.fail_after(100):
+            queue.leave(await queue.enter(no_warning))
+
+    async def others(loop):
+        held = await take()
+        await asyncio.to_thread(loop.run_until_complete, wait())
+        loop.close()
+        await leave_and_take(held)
+
+    asyncio.run(others(asyncio.new_event_loop()))
+    assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
+
+
 def test_who_was_cancelled_in_another_thread_is_not_woken():
     async def work():
         future = asyncio.get_running_loop().create_future()
         future.cancel()
-        queueing._resolve(future)
+        queueing._settle(future)
+        queueing._settle(future, ValueError())
         assert future.cancelled()
 
     asyncio.run(work())

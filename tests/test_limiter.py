@@ -481,7 +481,7 @@ class TestWeather:
         size = Size(start=40, least=1, most=100)
         self.rain(size, kind, every, 3000)
         assert size.limit >= 60
-        assert size.expected(kind) == pytest.approx(1 / every, abs=0.05)
+        assert size.of(kind).expected == pytest.approx(1 / every, abs=0.05)
 
     def test_even_those_that_claim_to_be_about_concurrency_do_in_the_end(self) -> None:
         size = Size(start=40, least=1, most=100)
@@ -611,7 +611,7 @@ class TestWeather:
                 size.refused(12, 12, "unknown", number / 10, size.round)
             size.grow(number / 10)
         assert 12 <= size.limit <= 13
-        assert size.expected("unknown") < 0.05
+        assert size.of("unknown").expected < 0.05
 
     def test_fewer_refusals_than_usual_surprise_nobody(self) -> None:
         evidence = Evidence("overload")

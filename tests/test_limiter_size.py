@@ -190,7 +190,7 @@ class TestCuts:
         before.refused(fine, fine, "overload", 0.0, 0)
         assert before.limit == 10
         due = rainy(40)
-        assert due.expected("overload") == pytest.approx(0.1917, abs=1e-4)
+        assert due.of("overload").expected == pytest.approx(0.1917, abs=1e-4)
         due.refused(fine, fine, "overload", 0.0, 0)
         assert due.limit == limit
 
@@ -277,7 +277,7 @@ class TestCuts:
         size.passed = 0
         for count in (1, 2, 3):
             size.refused(0, 0, "unknown", 0.0, 0)
-            assert size.expected("unknown") == 1.25 / 11
+            assert size.of("unknown").expected == 1.25 / 11
             assert (size.limit, size.in_a_row, size.alert) == (10, count, True)
 
     def test_after_an_outage_of_others_each_probe_is_a_matter_of_time(self) -> None:

@@ -14,6 +14,7 @@ from zai_async import (
     EmptyAnswerError,
     EventTooLargeError,
     LimitError,
+    StreamMalformedError,
     StructuredOutputError,
     ToolCall,
     ToolCallMalformedError,
@@ -120,6 +121,16 @@ def test_stream_of_too_many_values_at_once_is_refused(before):
     decoder.feed(data[9:-2])
     with pytest.raises(EventTooLargeError, match=f"than {MOST_AT_ONCE} values"):
         decoder.feed(data[-2:] if before else b"")
+
+
+def test_an_event_of_halves_of_characters_has_no_more_than_an_answer_could():
+    """Each of them has to be looked at in Python."""
+    text = b"\\ud83d" * 140_000
+    event = (
+        b'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "' + text + b'"}}]}\n\n'
+    )
+    with pytest.raises(StreamMalformedError):
+        ChatDecoder().feed(event)
 
 
 def test_large_event_of_few_values_is_read():

@@ -110,7 +110,7 @@ def test_a_rate_is_kept_to(per_second, burst):
 def test_what_does_not_stay_is_followed(scenario):
     result = play(scenario, ours)
     # To notice that there is room again costs requests, which take ten seconds each.
-    goal = 0.9 if scenario.service is STREAMED else 0.95
+    goal = 0.88 if scenario.service is STREAMED else 0.93
     assert result.throughput >= goal * of_oracle(scenario)
     assert not result.lost
 

@@ -183,8 +183,9 @@ class Levels:
     def refused(self, level: int) -> None:
         """Count one that was refused, and look what shows."""
         for each, rate in tuple(self._seen.items()):
-            rate.fade(_FADING * rate.total)
-            if rate.total < _FORGOTTEN:
+            rate.accepted *= _FADING
+            rate.refused *= _FADING
+            if rate.accepted + rate.refused < _FORGOTTEN:
                 del self._seen[each]
         here = self._seen.setdefault(level, Rate())
         here.refused += 1
@@ -294,10 +295,15 @@ class Evidence:
             self._counted = passed
         self.doubts.refused += 1
 
-    def refused_for_sure(self, passed: int) -> None:
-        """Learn of a refusal that cannot be about the number in flight: it is the weather's."""
+    def refused_for_sure(self, passed: int, *, alone: bool = False) -> None:
+        """Learn of a refusal that cannot be about the number in flight: it is the weather's.
+
+        One that was ``alone`` may be about a limit of none, until another passes.
+        """
         self.usual.add(Rate(passed - self._counted, 1))
         self._counted = passed
+        if alone and self.belief == "concurrency":
+            self._contested = 1
 
     def take_doubts(self) -> Rate:
         """Return what led to a conclusion, and begin anew."""
@@ -311,6 +317,9 @@ class Evidence:
         # What was believed before was wrong, and weighs little against what has been seen.
         self.usual.fade(10)
         self.usual.add(seen)
+        if self.doubts.accepted:
+            self.usual.add(self.doubts)
+        self.doubts = Rate()
         self.belief = "overload" if self.belief == "concurrency" else self.belief
         self._contested, self._contradicted = math.inf, 0
 

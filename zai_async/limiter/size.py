@@ -108,8 +108,7 @@ class Size:
         if fine < 1:
             # Nobody else was in flight: it is not about how many there are.
             if not self.in_a_row:
-                self.is_weather(kind)
-                self._of(kind).contest(1)
+                self.of(kind).refused_for_sure(self.passed, alone=True)
             self.in_a_row += 1
             self.alert = True
             self._crowded = self._crowded or self.in_a_row > 1
@@ -120,8 +119,8 @@ class Size:
             self._shrink_to(self._ceiling)
             if self._probes.refused(now, self.passed):
                 self._before = self._ceiling
-            self._of(kind).confirmed(self._probes.failed, self._ceiling)
-            self._probes.belief = self._of(kind).belief
+            self.of(kind).confirmed(self._probes.failed, self._ceiling)
+            self._probes.belief = self.of(kind).belief
         else:
             self.in_a_row += 1
             self.alert = True
@@ -171,15 +170,12 @@ class Size:
         # Whether the cut was right is about to be known, unless others come and go meanwhile.
         return self._trial is not None and self._trial.young and not self._crowded
 
-    def expected(self, kind: Refusal) -> float:
-        """Return the share of requests that is refused in this way whatever is in flight."""
-        return self._of(kind).expected
-
     def is_weather(self, kind: Refusal) -> None:
         """Learn of a refusal that says nothing about the window."""
-        self._of(kind).refused_for_sure(self.passed)
+        self.of(kind).refused_for_sure(self.passed)
 
-    def _of(self, kind: Refusal) -> Evidence:
+    def of(self, kind: Refusal) -> Evidence:
+        """Return what is known about the refusals of one kind."""
         if kind not in self.evidence:
             self.evidence[kind] = Evidence(kind)
         return self.evidence[kind]
@@ -190,7 +186,10 @@ class Size:
         doubtful = False
         for evidence in self.evidence.values():
             if evidence.contradicted(level, self.passed):
-                self._is_disguised(evidence)
+                # They come at any number: they are not about it, whatever the code says.
+                evidence.is_weather(evidence.levels.total)
+                room = max(self.limit, self._before)
+                self._undo(room, room)
             if searching:
                 evidence.take_doubts()  # it passes again: whatever it was is over
             elif evidence.doubts.refused:
@@ -199,7 +198,7 @@ class Size:
         if self._trial is not None:
             self._trial.accepted()
             if self._trial.confirmed:
-                self._of(self._trial.kind).wrong = 0.0
+                self.of(self._trial.kind).wrong = 0.0
                 self._trial = None
         self.alert = doubtful or self._trial is not None or self.passed < self._calm_at
 
@@ -211,7 +210,7 @@ class Size:
             self._ceiling = level
         else:
             self._ceiling = self._most
-            self._of(self._probes.kind).was_wrong()
+            self.of(self._probes.kind).was_wrong()
         self.limit = max(self.limit, level)
         self.proven = max(self.proven, level - 1)
 
@@ -225,7 +224,7 @@ class Size:
 
     def _shows(self, arrived: int, kind: Refusal, now: float) -> bool:
         """Act on where refusals come, if that shows what they are about, and tell so."""
-        evidence = self._of(kind)
+        evidence = self.of(kind)
         believed = evidence.belief == "concurrency"
         if believed and self.in_a_row > 1:
             return False  # nothing passes at this size: perhaps the limit has fallen
@@ -238,16 +237,9 @@ class Size:
         evidence.doubts = Rate()
         return True
 
-    def _is_disguised(self, evidence: Evidence) -> None:
-        """Refusals come at any number in flight: they are not about it, whatever the code says."""
-        evidence.is_weather(evidence.levels.total)
-        evidence.take_doubts()
-        room = max(self.limit, self._before)
-        self._undo(room, room)
-
     def _doubt(self, fine: int, arrived: int, kind: Refusal, now: float) -> None:
         """Find out what a refusal is evidence of."""
-        evidence, trial = self._of(kind), self._trial
+        evidence, trial = self.of(kind), self._trial
         frontier = arrived >= self._arrived
         evidence.refused(self.passed)
         if not frontier and evidence.contest(arrived + 1) and self.in_a_row == 1:
@@ -259,7 +251,6 @@ class Size:
             if trial.refused():
                 self._undo(max(self.limit, trial.limit), trial.proven)
                 evidence.is_weather(Rate(*trial.seen))
-                evidence.take_doubts()
                 evidence.was_wrong()
                 return
             if not nothing_passes and evidence.belief != "concurrency":
@@ -312,7 +303,7 @@ class Size:
         self._ceiling = self.limit
         self.round += 1
         self._trial = None
-        self._probes.cut(kind, self._of(kind).belief, self.limit)
+        self._probes.cut(kind, self.of(kind).belief, self.limit)
         self._probes.wait(now, self.passed)
 
     def _shrink_to(self, limit: float) -> None:

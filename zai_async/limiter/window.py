@@ -196,10 +196,18 @@ class Window:
 
     def admit(self, now: float) -> list[QueueEntry]:
         """Return the requests to be sent now, in their order; they are in flight from here on."""
-        if self._unsure:
-            self.assume_accepted(now)
-        if self._resting:
-            self.requeue_rested(now)
+        # Refusals come at once: what has not been refused for a while counts as accepted.
+        while self._unsure:
+            oldest = next(iter(self._unsure))
+            if now < oldest.sent_at + self._refusals.patience:
+                break
+            self.accepted(oldest)
+        # From the last to the first, so that who has rested longest stands at the head.
+        rested = bisect_right(self._resting, now, key=_end_of_rest)
+        for entry in reversed(self._resting[:rested]):
+            self._waiting[entry] = None
+            self._waiting.move_to_end(entry, last=False)
+        del self._resting[:rested]
         if self._size.alert:
             self._refusals.note_over(self._sent - len(self._running), now)
         going: list[QueueEntry] = []
@@ -295,7 +303,7 @@ class Window:
             if self._pausing and not self._running:
                 self._size.collapse()
                 # Where many are refused anyway, a few in a row are no reason to wait for long.
-                self._pauses += math.log(self._size.expected(kind)) / _RARE
+                self._pauses += math.log(self._size.of(kind).expected) / _RARE
                 pause = _backoff(self._pauses, _FIRST_PAUSE, _LONGEST_PAUSE, jitter)
                 self._paused_until = now + pause
         self._hold_back()
@@ -341,27 +349,10 @@ class Window:
             paused_until=self._paused_until if self._pauses else None,
         )
 
-    def assume_accepted(self, now: float) -> None:
-        """Take what has not been refused for a while as accepted: refusals come at once."""
-        while self._unsure:
-            oldest = next(iter(self._unsure))
-            if now < oldest.sent_at + self._refusals.patience:
-                return
-            self.accepted(oldest)
-
-    def requeue_rested(self, now: float) -> None:
-        """Put those who have rested to the head of the queue."""
-        ended = bisect_right(self._resting, now, key=_end_of_rest)
-        # From the last to the first, so that who has rested longest stands at the head.
-        for entry in reversed(self._resting[:ended]):
-            self._waiting[entry] = None
-            self._waiting.move_to_end(entry, last=False)
-        del self._resting[:ended]
-
     def mark_request_specific(self, entry: QueueEntry, kind: Refusal) -> None:
         """Hold a refusal against the request and not against the window: others have passed."""
         self._size.is_weather(kind)
-        unlikely = self._size.expected(kind) ** entry.refusals < _UNLIKELY
+        unlikely = self._size.of(kind).expected ** entry.refusals < _UNLIKELY
         if kind != "concurrency" and entry.refusals > _SUSPICIOUS and unlikely:
             entry.suspect = "request-specific"
 

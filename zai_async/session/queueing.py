@@ -222,7 +222,7 @@ class WaitingList:
     def fail(self, error: Exception) -> None:
         """Let all that wait fail."""
         for waiter in tuple(self.waiters.values()):
-            _call_in(waiter.future.get_loop(), _reject, waiter.future, error)
+            _call_in(waiter.future.get_loop(), _settle, waiter.future, error)
 
     def forget(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what the calls of an event loop hold, and let others have it."""
@@ -243,16 +243,19 @@ class WaitingList:
             for entry in admitted:
                 future = self.waiters.pop(entry).future
                 loop = future.get_loop()
-                if loop is here:
-                    _resolve(future)
-                elif not _call_in(loop, _resolve, future):
-                    self._window.released(entry)
+                if loop is not here:
+                    if not _call_in(loop, _settle, future):
+                        self._window.released(entry)
+                elif not future.done():
+                    future.set_result(None)
         self._admitting = False
 
         moment = self._window.next_at(now)
         # Time alone helps unless the window is full; but a request that was refused twice while
         # nobody else sends anything is refused because of the stream around it.
-        if moment is None or self._stubborn:
+        if not self.waiters:
+            self._stubborn = False
+        elif moment is None or self._stubborn:
             self._warn_of_nesting()
         if len(self.timers) == 1:
             self._arm(here, moment)
@@ -310,8 +313,9 @@ class WaitingList:
             waiter.warn()
 
     def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self.timers if loop.is_closed()]:
-            self._forget(loop)
+        for loop in tuple(self.timers):
+            if loop.is_closed():
+                self._forget(loop)
 
     def _forget(self, loop: asyncio.AbstractEventLoop) -> None:
         self.timers.pop(loop, None)
@@ -331,12 +335,10 @@ def _call_in(
     return True
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
+def _settle(future: asyncio.Future[None], error: Exception | None = None) -> None:
     # A cancelled waiter gives its permit back itself.
     if not future.done():
-        future.set_result(None)
-
-
-def _reject(future: asyncio.Future[None], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
