@@ -2,6 +2,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -149,3 +150,10 @@ def test_type_checkers_see_misuse(tmp_path):
     lines = enumerate(MISUSES.splitlines(), 1)
     expected = {n: line.partition("# ")[2] for n, line in lines if "# " in line}
     assert found == expected, output
+
+
+def test_extra_of_all_names_every_other():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(project)["project"]["optional-dependencies"]
+    (everything,) = extras.pop("all")
+    assert everything == f"zai-async[{','.join(sorted(extras))}]"
