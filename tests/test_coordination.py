@@ -354,7 +354,7 @@ async def test_what_is_left_to_tell_when_the_talk_is_cut_off_is_told_later():
 async def test_a_waiter_that_has_left_does_not_fail():
     future = asyncio.get_running_loop().create_future()
     future.cancel()
-    queueing._reject(future, OSError("the store is down"))
+    queueing._settle(future, OSError("the store is down"))
     assert future.cancelled()
 
 
