@@ -197,20 +197,59 @@ def test_context_variables_are_the_callers(zai_emulator):
     assert (seen, variable.get()) == (["mine"], "theirs")
 
 
-def test_ctrl_c_cancels_the_call(zai, zai_emulator):
+INTERRUPTED = """
+import sys
+from zai_async.sync import Zai
+
+with Zai(base_url=sys.argv[1], api_key="key", trust_env=False) as zai:
+    try:
+        zai.chat.completions.create(model="glm-5.3", messages="Hi")
+    except KeyboardInterrupt:
+        print("interrupted,", zai.chat.completions.create(model="glm-5.3", messages="Hi").text)
+"""
+
+
+@pytest.mark.usefixtures("children_unmeasured")
+def test_ctrl_c_cancels_the_call(zai_emulator):
+    """In a process of its own: the signal would end one that is not waiting just then."""
     zai_emulator.fault(delay=3600)
-
-    def strike():
+    command = [sys.executable, "-c", INTERRUPTED, zai_emulator.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         zai_emulator.wait_requests(1).result()
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        child.send_signal(signal.SIGINT)
+        zai_emulator.wait_disconnected(1).result()
+        told, _ = child.communicate()
+    assert told.startswith("interrupted, ")
+    assert child.returncode == 0
 
-    striking = threading.Thread(target=strike)
-    striking.start()
+
+def test_an_interrupted_call_is_cancelled(monkeypatch):
+    portal, begun, ends = LoopThread(), threading.Event(), []
+
+    async def hang():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("hang")
+
+    class Interrupted(threading.Event):
+        waits = 0
+
+        def wait(self, timeout=None):
+            Interrupted.waits += 1
+            if Interrupted.waits == 1:
+                begun.wait()
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    portal.run(lambda: asyncio.sleep(0))
+    monkeypatch.setattr("zai_async.sync.portal.threading.Event", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        zai.chat.completions.create(**ASK)
-    striking.join()
-    zai_emulator.wait_disconnected(1).result()
-    assert zai.chat.completions.create(**ASK).text
+        portal.run(hang)
+    monkeypatch.undo()
+    portal.close()
+    assert ends == ["hang"]
 
 
 def test_closing_ends_the_thread_and_another_call_begins_one(zai_emulator):

@@ -62,10 +62,11 @@ class LoopThread:
             tasks[0].add_done_callback(settle)
 
         def cancel() -> None:
-            tasks[0].cancel()
+            # Interrupted before it began, nothing is under way.
+            tasks[0].cancel() if tasks else finished.set()
 
-        loop.call_soon_threadsafe(begin)
         try:
+            loop.call_soon_threadsafe(begin)
             finished.wait()
         except BaseException:
             # The caller is interrupted: nothing goes on behind its back.
