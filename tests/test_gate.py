@@ -666,6 +666,17 @@ def test_a_permit_for_a_loop_that_has_closed_goes_to_the_next():
     assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
 
+async def test_who_waits_behind_a_request_of_another_queue_is_not_warned():
+    queue, warnings = queue_of(1), []
+    held, other = queue.try_enter(), queue.window.request()
+    task = asyncio.create_task(queue.enter(lambda: warnings.append("nested")))
+    await anyio.lowlevel.checkpoint()
+    queue.window.released(other)
+    queue.leave(held)
+    queue.leave(await task)
+    assert warnings == []
+
+
 def test_who_was_cancelled_in_another_thread_is_not_woken():
     async def work():
         future = asyncio.get_running_loop().create_future()
