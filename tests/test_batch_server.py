@@ -77,6 +77,18 @@ async def test_large_inputs_are_several_batches(zai, zai_emulator, out, monkeypa
     assert len(created(zai_emulator)) == 4
 
 
+async def test_no_batch_gets_the_files_of_one_before(zai, out, monkeypatch):
+    """Those are removed after it is noted that it is over."""
+    names, write = [], server._write
+    monkeypatch.setattr(server, "_MOST_ROWS", 3)
+    monkeypatch.setattr(
+        server, "_write", lambda path, lines: names.append(path.name) or write(path, lines)
+    )
+    await zai.batch.run(rows(10), out=out, concurrency=1, **SERVER)
+    assert len(names) == len(set(names)) == 8
+    assert leftovers(out) == []
+
+
 @pytest.mark.parametrize("known", ["written", "uploaded", "created"])
 async def test_a_run_that_was_killed_goes_on_with_its_batches(zai, zai_emulator, out, known):
     zai_emulator.tasks.polls = 10**9

@@ -51,6 +51,7 @@ class ServerBackend:
         self._engine = engine
         self._parts: dict[asyncio.Task[None], int] = {}
         self._puller: asyncio.Task[None] | None = None
+        self._number = 0  # of the last part
 
     @property
     def in_flight(self) -> int:
@@ -132,8 +133,11 @@ class ServerBackend:
         journal, most = self._engine.journal, self._engine.settings.concurrency or _MOST_PARTS
         while len([task for task in self._parts if not task.done()]) >= most:
             await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
-        number = 1 + max((part.number for part in journal.manifest.parts), default=0)
-        part = ServerPart(number=number, rows=len(requests), url=url_of(requests[0].operation))
+        # Never that of a part which is over: its files may be about to be removed.
+        self._number = 1 + max([self._number, *(part.number for part in journal.manifest.parts)])
+        part = ServerPart(
+            number=self._number, rows=len(requests), url=url_of(requests[0].operation)
+        )
         # The files come first, then the note, then the upload: whenever the process ends, the next
         # run finds either nothing or all that it needs to go on.
         lines, keys = self._paths(part)
