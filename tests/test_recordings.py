@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import shlex
 import shutil
 import struct
 import sys
@@ -571,8 +572,12 @@ def program(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(folder))
 
     def install(source):
+        script = folder / "program.py"
+        script.write_text(f"import sys\n{textwrap.dedent(source)}")
         path = folder / "ffmpeg"
-        path.write_text(f"#!{sys.executable} -IS\nimport sys\n{textwrap.dedent(source)}")
+        # By way of a shell: the line after "#!" can name no interpreter with a space in its path.
+        command = shlex.join([sys.executable, "-IS", str(script)])
+        path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         path.chmod(0o755)
         return path
 
