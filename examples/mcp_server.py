@@ -1,12 +1,16 @@
 """Serve the platform's operations as tools, and call two of them as an agent would.
 
     pip install ".[mcp]"  # in a clone of the repository
+    python examples/mcp_server.py --emulate  # no key needed
     ZAI_API_KEY=... python examples/mcp_server.py
 
 An agent starts `zai mcp` instead; here both ends are in one process.
 """
 
 import asyncio
+import os
+import sys
+from contextlib import ExitStack
 
 from mcp.client import Client
 
@@ -33,4 +37,10 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with ExitStack() as stack:
+        if "--emulate" in sys.argv:
+            from zai_async.testing import Emulator
+
+            emulator = stack.enter_context(Emulator())
+            os.environ.update(ZAI_BASE_URL=emulator.url, ZAI_API_KEY="emulated")
+        asyncio.run(main())

@@ -1,12 +1,16 @@
 """Print the spans and metrics of a call, a stream and a tool.
 
     pip install ".[otel]" opentelemetry-sdk  # in a clone of the repository
+    python examples/opentelemetry_console.py --emulate  # no key needed
     ZAI_API_KEY=... python examples/opentelemetry_console.py
 
 A service sets providers with exporters of its own up once, and `Telemetry()` finds them.
 """
 
 import asyncio
+import os
+import sys
+from contextlib import ExitStack
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
@@ -44,4 +48,10 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with ExitStack() as stack:
+        if "--emulate" in sys.argv:
+            from zai_async.testing import Emulator
+
+            emulator = stack.enter_context(Emulator())
+            os.environ.update(ZAI_BASE_URL=emulator.url, ZAI_API_KEY="emulated")
+        asyncio.run(main())

@@ -1,8 +1,13 @@
 """Ask without `await`: a whole answer, a stream, and a task.
 
 pip install .  # in a clone of the repository
+python examples/sync_client.py --emulate  # no key needed
 ZAI_API_KEY=... python examples/sync_client.py
 """
+
+import os
+import sys
+from contextlib import ExitStack
 
 from zai_async.sync import Zai
 
@@ -21,4 +26,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with ExitStack() as stack:
+        if "--emulate" in sys.argv:
+            from zai_async.testing import Emulator
+
+            emulator = stack.enter_context(Emulator())
+            os.environ.update(ZAI_BASE_URL=emulator.url, ZAI_API_KEY="emulated")
+        main()

@@ -1,0 +1,32 @@
+"""The examples of integrations run as their docstrings say, without key and network."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("children_unmeasured")
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+# What each needs, and what it says where all is well.
+RUNS = {
+    "any_llm_agent.py": ("any_llm", r"weather: In Oslo the sun shines"),
+    "mcp_server.py": ("mcp", r"'text', 'resource_link'"),
+    "opentelemetry_console.py": ("opentelemetry.sdk", r'"name": "chat glm-5.3"'),
+    "sync_client.py": ("zai_async", r"https?://\S+"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_it_runs_without_a_key(name):
+    package, said = RUNS[name]
+    pytest.importorskip(package)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ZAI_")}
+    command = [sys.executable, "-W", "error::ResourceWarning", EXAMPLES / name, "--emulate"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(said, ended.stdout), ended.stdout
+    assert "--emulate" in (EXAMPLES / name).read_text(encoding="utf-8").split('"""')[1]
