@@ -404,6 +404,19 @@ def test_a_value_after_a_whole_one_is_that_of_another_call():
     assert second[0] not in {"", "a"}  # its result has to find it
 
 
+@pytest.mark.parametrize("name", [None, "", "f"])
+def test_one_id_for_all_calls_tells_nothing_of_their_fragments(name):
+    values = ['{"t":1}', '{"t":2}', '{"t":3}']
+    fragments = [
+        fragment(piece, id="a", name="f" if piece == "{" else name)
+        for value in values
+        for piece in ("{", value[1:])
+    ]
+    found = calls_of(*fragments)
+    assert [call[1:] for call in found] == [("f", value) for value in values]
+    assert len({call[0] for call in found}) == 3
+
+
 def test_a_call_that_nobody_could_answer_is_not_begun():
     assert calls_of(fragment("{}", id="a", name="f"), fragment("{}")) == [("a", "f", "{}{}")]
 
@@ -463,6 +476,33 @@ def test_arguments_may_come_before_id_and_name():
 def test_a_name_may_come_in_pieces(names):
     fragments = [fragment(None, id="c", name=name) for name in names]
     assert calls_of(*fragments, fragment("{}")) == [("c", "read_file", "{}")]
+
+
+@pytest.mark.parametrize("pieces", [["re", "ad"], ["read"], ["read", "read"]])
+@pytest.mark.parametrize("rest", ["", ":1}"])
+def test_a_name_may_come_in_pieces_after_the_first_arguments(pieces, rest):
+    first = fragment('{"a"' if rest else '{"a":1}')
+    names = [fragment("", id="c" * (not number), name=name) for number, name in enumerate(pieces)]
+    assert calls_of(first, *names, fragment(rest)) == [("c", "read", '{"a":1}')]
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_after_a_whole_value_a_new_id_or_another_name_begins_a_call_by_itself(index):
+    whole = fragment('{"a":1}', index=index, id="a", name="f")
+    rest = [fragment("{", index=index), fragment("}", index=index)]
+    for head in (
+        [fragment("", index=index, id="b"), fragment("", index=index, name="g")],
+        [fragment("", index=index, id="b", name=""), fragment("", index=index, id="b", name="g")],
+        [fragment("", index=index, id="b", name="g")],
+    ):
+        assert calls_of(whole, *head, *rest) == [("a", "f", '{"a":1}'), ("b", "g", "{}")]
+    first, second = calls_of(whole, fragment("", index=index, name="g"), *rest)
+    assert first == ("a", "f", '{"a":1}')
+    assert second[1:] == ("g", "{}")
+    assert second[0] not in {"", "a"}
+    # What follows says nothing more: it was the end of the first one.
+    for last in (fragment("", index=index, id="b"), fragment("", index=index, name="f")):
+        assert calls_of(whole, last) == [("a", "f", '{"a":1}')]
 
 
 def test_calls_are_in_the_order_of_their_index():

@@ -177,19 +177,34 @@ def test_the_deltas_add_up_to_the_answer(chunks):
 def test_the_name_is_told_when_it_is_certain():
     events = told(call('{"a"', id=None, name=None), call("", name="re"), call(":1}", name="ad"))
     flat = [event for group in events for event in group]
-    assert flat[:2] == [ToolCallStarted(0, "c0", "re"), ToolCallDelta(0, '{"a"')]
+    assert flat[:2] == [ToolCallStarted(0, "c0", "read"), ToolCallDelta(0, '{"a"')]
+    assert [event.name for event in flat if isinstance(event, ToolCallStarted)] == ["read"]
     pieces = told(call("", name="rea"), call("", name="d"), call("{}", name=None), chunk("stop"))
     assert pieces[:3] == ([], [], [ToolCallStarted(0, "c0", "read"), ToolCallDelta(0, "{}")])
 
 
-def test_a_call_without_arguments_is_told_when_another_begins():
-    first, second, *_ = told(call(""), call("{}", 1, "c1", "g"))
+def test_a_call_without_arguments_is_told_at_the_end():
+    first, second, *_, end = told(call(""), call("{}", 1, "c1", "g"), chunk("stop"))
     assert first == []
-    assert second == [
-        ToolCallStarted(0, "c0", "f"),
-        ToolCallStarted(1, "c1", "g"),
-        ToolCallDelta(1, "{}"),
-    ]
+    assert second == [ToolCallStarted(1, "c1", "g"), ToolCallDelta(1, "{}")]
+    assert end[0] == ToolCallStarted(0, "c0", "f")
+
+
+def test_names_may_come_in_pieces_of_several_calls_at_once():
+    *events, end = told(
+        call("", name="re"),
+        call("{", 1, "c1", "g"),
+        call("", 2, "c2", "wri"),
+        call("", name="ad"),
+        call("}", 1, None, None),
+        call("", 2, None, "te"),
+        call("{}", name=None),
+        chunk("stop"),
+    )
+    flat = [event for group in [*events, end] for event in group]
+    names = {event.index: event.name for event in flat if isinstance(event, ToolCallStarted)}
+    calls = {event.index: event.name for event in flat if isinstance(event, ToolCall)}
+    assert names == calls == {0: "read", 1: "g", 2: "write"}
 
 
 @pytest.mark.parametrize("count", [31, 32, 33, 1000, times(100_000, 10_000)])

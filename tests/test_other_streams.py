@@ -3,6 +3,7 @@
 import base64
 import gc
 import io
+import itertools
 import json
 import wave
 
@@ -24,6 +25,7 @@ from zai_async import (
     RetryPolicy,
     StreamConsumedError,
     StreamMalformedError,
+    StreamRestartedError,
     StreamTruncatedError,
 )
 from zai_async._protocol import SpeechDecoder
@@ -453,6 +455,74 @@ async def test_a_cut_anywhere_is_an_error_or_lost_nothing(kind, data):
     else:
         assert words(answer) == "".join(texts)
     await clients.pop().aclose()
+
+
+CUT_FIELDS = [b"d", b"da", b"dat", b"data", b"data:", b"data: "]
+SEAMS = [
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\n: ping\n",
+    b": ping\n",
+    b"\nevent: a\n",
+    b"id: 7\n",
+    b"retry: 1\n",
+]
+
+
+@pytest.mark.parametrize("seam", [*SEAMS, b"", b"\ndata\n", b"\n\n"], ids=repr)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_event_is_missed_of_which_a_cut_left_some_letters_of_its_field(kind, seam):
+    start, write, read = KINDS[kind]
+    events = [frames(event, done=False) for event in write(["A ", "B ", "C "])]
+    for place, cut in itertools.product(range(3), CUT_FIELDS):
+        if cut.startswith(b"data") and seam in {b"\n\n", b""}:
+            continue  # an empty event, which keeps a connection alive, or a name written twice
+        wire = b"".join([*events[:place], cut, seam, *events[place + 1 :], DONE])
+        with pytest.raises(StreamMalformedError):
+            await read(start(wire))
+        await clients.pop().aclose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_event_is_missed_that_nobody_marked_as_data(kind):
+    start, write, read = KINDS[kind]
+    first, second, *rest = write(["A ", "B ", "C "])
+    for seam in (b"", b"\n", b"d\n"):
+        wire = frames(first, done=False) + seam + json.dumps(second).encode() + b"\n\n"
+        with pytest.raises(StreamMalformedError):
+            await read(start(wire + frames(*rest)))
+        await clients.pop().aclose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_cut_leaves_behind_the_end_is_missed_by_nobody(kind):
+    start, write, read = KINDS[kind]
+    wire = frames(*write(["A ", "B "]), done=False)
+    for rest in (b"da\n\n", b"da\n" + DONE, DONE + b"da\n\n"):
+        assert words(await read(start(wire + rest))) == "A B "
+        await clients.pop().aclose()
+
+
+def named(events, ids, moments):
+    return [
+        event | {"id": name, "created": moment}
+        for event, name, moment in zip(events, ids, moments, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["transcription", "speech"])
+async def test_another_backend_that_takes_over_is_noticed(kind):
+    start, write, read = KINDS[kind]
+    events = write(["A ", "B ", "C ", "D "])
+    stream = start(frames(*named(events, ["one", "one", "two", "two", "two"], [5, 5, 9, 9, 9])))
+    with pytest.raises(StreamRestartedError) as caught:
+        await read(stream)
+    assert (caught.value.old_id, caught.value.new_id) == ("one", "two")
+    assert stream.outcome == "restarted"
+    # A relay makes up an id for each event, and may have none for the last one.
+    for ids, moments in (["1", "2", "3", "4", ""], range(1, 6)), ("aabbb", [5] * 5):
+        assert words(await read(start(frames(*named(events, ids, moments))))) == "A B C D "
 
 
 @pytest.mark.parametrize("kind", KINDS)

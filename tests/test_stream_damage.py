@@ -331,6 +331,8 @@ SEAMS = [
     b"\nretry: 1\n\n",
     b"\ndata:\n",
     b"\nother: x\n",
+    b"id: 7\n",
+    b"event: message\n",
 ]
 
 
@@ -362,6 +364,27 @@ async def test_a_second_generation_is_whole_or_not_at_all(seam):
         assert error is not None or told(events)[0] == "uno dos", cut
         if cut > len('data: {"id":"20261120101112aaaaaaaaaaaaaa"'):
             assert (error, told(events)[0]) == (None, "uno dos"), cut
+
+
+@pytest.mark.parametrize("seam", [b"", b" ", b"data:", b"\ndata:"], ids=seam_ids)
+@pytest.mark.parametrize("then", [FIRST, SECOND])
+async def test_a_frame_that_follows_without_any_seam_is_not_lost(seam, then):
+    first, second, rest = frame(texts("one ")[0]), texts("uno ", id=then)[0], texts("dos", id=then)
+    for cut in sample(range(1, len(first) - 2), 24):
+        wire = first[:cut] + seam + frame(second).removeprefix(b"data: ")
+        events, error, _ = await read(wire + body([*rest, last(id=then)]))
+        if first[:cut] in {b"data:", b"data: "} and not seam.strip():
+            continue  # the second frame is whole
+        assert error is not None or told(events)[0] == "uno dos" != then, (cut, events)
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+async def test_a_field_name_that_is_written_twice_once_is_that_of_a_frame_that_was_cut(place):
+    frames = [frame(each) for each in [*texts("one ", "two ", "three"), last()]]
+    wire = b"".join(frames[:place]) + b"data:" + b"".join(frames[place:])
+    events, error, _ = await read(wire + DONE)
+    assert isinstance(error, StreamMalformedError)
+    assert "three" not in told(events)[0] or place == 3
 
 
 # Restarts without any damage.

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from zai_async._outcomes import ensure_success
-from zai_async._protocol.decoder import Decoder, DecoderContext, EventDecoder
+from zai_async._protocol.context import DecoderContext
+from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.state import DecoderState
 from zai_async._protocol.text import ChunkedText
 from zai_async.models import (

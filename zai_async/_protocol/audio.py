@@ -8,12 +8,13 @@ from typing import Final, Literal
 import msgspec
 
 from zai_async._outcomes import ensure_success
-from zai_async._protocol.decoder import Decoder, DecoderContext, EventDecoder
+from zai_async._protocol.context import DecoderContext
+from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.salvage import END_MARK
 from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async._protocol.text import ChunkedText
-from zai_async.errors import ResponseError, StreamMalformedError
+from zai_async.errors import ResponseError, StreamMalformedError, StreamRestartedError
 from zai_async.models import BinaryReply, Outcome, SpeechChunk, Transcription, TranscriptionEvent
 from zai_async.models.options import outcome_of
 
@@ -41,6 +42,32 @@ def _kind(context: DecoderContext) -> str:
     return context.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+class _Identity:
+    """Who speaks, by what each event repeats."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.created = self.events = 0
+
+    def follow(self, event: SpeechChunk | TranscriptionEvent) -> None:
+        """Take note of an event with content.
+
+        Raises:
+            StreamRestartedError: It is of another generation than those before it.
+        """
+        # As of chat: relays that make up an id for each event have none that is stable, and the
+        # backend that takes over from another has both another id and another time of creation.
+        if event.id in {"", self.id}:
+            self.events += 1
+            return
+        before, self.id = self.id, event.id
+        known, self.created = self.created, event.created
+        is_stable, self.events = self.events > 1, 1
+        if is_stable and known and event.created and event.created != known:
+            text = "the platform began its answer anew after a part of it had been handed out"
+            raise StreamRestartedError(text, old_id=before, new_id=event.id)
+
+
 class SpeechDecoder(Decoder[bytes]):
     """Turns the body of a speech stream into pieces of PCM, 16 bit mono at ``sample_rate``.
 
@@ -62,6 +89,7 @@ class SpeechDecoder(Decoder[bytes]):
         """Samples a second, as the platform reports it."""
         self._finish_reason: str | None = None
         self._has_begun = False
+        self._speaker = _Identity()
 
     @property
     def snapshot(self) -> None:
@@ -130,9 +158,11 @@ class SpeechDecoder(Decoder[bytes]):
                 )
             except (binascii.Error, ValueError):
                 raise self._context.malformed(data) from None
+        if pcm:
+            self._speaker.follow(chunk)
+            self.progress += 1
         if self._finish_reason:
             self._state = DecoderState.FINISHED
-        self.progress += bool(pcm)
         return pcm or None
 
     def _judge(self, *, done: bool) -> Outcome:
@@ -184,6 +214,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         self._pieces = ChunkedText()
         self._whole = ""
         self._first: TranscriptionEvent | None = None
+        self._speaker = _Identity()
 
     @property
     def snapshot(self) -> Transcription:
@@ -233,6 +264,8 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return event if event.type else None  # of a type that is not known yet
         self._first = self._first or event
+        if event.delta or event.text:
+            self._speaker.follow(event)
         if event.type.endswith(".done"):
             self._state = DecoderState.FINISHED
             event.delta = self._tail(event)

@@ -8,7 +8,8 @@ import msgspec
 
 from zai_async._outcomes import ensure_proper_end, judge
 from zai_async._protocol.accumulator import ChatAccumulator
-from zai_async._protocol.decoder import Decoder, DecoderContext, EventDecoder
+from zai_async._protocol.context import DecoderContext
+from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.events import Reset
 from zai_async._protocol.salvage import can_belong, is_prose, salvage
 from zai_async._protocol.sse import in_order
@@ -25,7 +26,6 @@ _BATCH: Final = 8
 _MAY_RESET: Final = frozenset({None, "completion", "events"})
 # The first chunk can be read before it is known through which view.
 _MAY_TELL_EVENTS: Final = frozenset({None, "events"})
-_CUT_FIELDS: Final = frozenset({b"d", b"da", b"dat"})
 _RECEIVING: Final = DecoderState.RECEIVING
 _FINISHED: Final = DecoderState.FINISHED
 _choices = attrgetter("choices")
@@ -246,6 +246,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             generation.lost = b"\n".join(filter(None, (generation.lost, lost[:_MOST_LOST])))
         if frames and data.startswith(b"data:"):
             # Some relays write the field name twice, always; else a frame was cut behind its own.
+            if generation.doubled is None and self.answer.chunks:
+                generation.lost = generation.lost or b"data:"
             generation.doubled = len(frames)
         generation.suspicion = max(generation.suspicion, len(frames), 1)
         if frames:
@@ -291,13 +293,6 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             generation.resets.append(Reset(old, chunk.id))
         self._state = DecoderState.RECEIVING
         self._start_over(chunk.id, chunk.created)
-
-    def _accept_stray(self, line: bytes) -> None:
-        """Read also a frame of which the gateway has cut the first letters away."""
-        super()._accept_stray(line)
-        # The standard ignores such a line, and with it a whole frame of the answer.
-        if b"data:" in line or b'"choices"' in line or line.partition(b":")[0] in _CUT_FIELDS:
-            self._accept_damaged(line)
 
     # Ending.
 

@@ -2,24 +2,25 @@
 
 import abc
 import re
-import sys
-import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, Final, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from zai_async._protocol.salvage import END_MARK, SurrogateJoiner, documents, is_prose
+from zai_async._protocol.context import DecoderContext
+from zai_async._protocol.salvage import (
+    END_MARK,
+    SurrogateJoiner,
+    documents,
+    may_be_frame,
+)
 from zai_async._protocol.sse import RUN, SSEParser, in_order, lines_of
 from zai_async._protocol.state import DecoderState
-from zai_async._secrets import Secret, redact
-from zai_async._wire import error_in_body, find_fault, not_the_api, to_error, with_choices
+from zai_async._wire import with_choices
 from zai_async.errors import (
     EventTooLargeError,
     IncompleteError,
-    StreamMalformedError,
     StreamTruncatedError,
     ZaiError,
 )
@@ -27,15 +28,13 @@ from zai_async.models import Outcome, Usage
 from zai_async.models.counting import LARGE, MOST_AT_ONCE, has_more_values
 from zai_async.models.tolerant import UNREADABLE, decode
 
-__all__ = ["Decoder", "DecoderContext", "EventDecoder"]
+__all__ = ["Decoder", "EventDecoder"]
 
 T = TypeVar("T")
 
 # Members of an enum are looked up by a function of its own before Python 3.12.
 _WAITING: Final = DecoderState.WAITING
 _DOCUMENT: Final = DecoderState.DOCUMENT
-_EXCERPT: Final = 200
-_SNIPPET: Final = 100
 _MOST_FOREIGN: Final = 2**15
 _PAGE: Final = 2**13
 """Bytes of a page, or of an error, after which to wait for no more."""
@@ -43,62 +42,6 @@ _EVENT_LINE: Final = re.compile(rb"[\r\n]data:")
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_VALUES: Final = 2**17
 _NO_BLANK: Final = re.compile(rb"\S")
-
-
-class DecoderContext(msgspec.Struct, kw_only=True):
-    """What a decoder knows of the call that its bytes answer."""
-
-    allow: Collection[str] = ()
-    """Outcomes that are returned instead of raised."""
-    on_restart: Literal["raise", "reset"] = "raise"
-    max_event_bytes: int = 16 * 2**20
-    max_bytes: int = sys.maxsize
-    """The size of a stream up to which it is read."""
-    headers: Mapping[str, str] = MappingProxyType({})
-    """The header fields of the answer, for what errors say."""
-    secrets: tuple[Secret, ...] = ()
-    """What is never repeated in the text of an error."""
-    now: Callable[[], float] = time.time
-    """The present in seconds since the epoch, for the times that errors name."""
-    unwrap: Callable[[bytes], bytes] = bytes
-    """Takes a document out of the envelope of a gateway."""
-    view: str | None = None
-    """What the caller reads, where that is known."""
-    keeps_payloads: bool = False
-    """Whether the caller wants, or may still want, the bytes of the events."""
-
-    def raise_fault(self, data: bytes) -> None:
-        """Raise the error that an event reports, if it reports one."""
-        try:
-            fault = find_fault(msgspec.json.decode(data))
-        except UNREADABLE:
-            return
-        if fault is not None:
-            raise to_error(
-                fault,
-                status=200,
-                headers=self.headers,
-                now=self.now(),
-                body=data.decode("utf-8", "replace"),
-                secrets=self.secrets,
-            )
-
-    def raise_foreign(self, data: bytes) -> None:
-        """Raise what came in place of an answer: an error, a page, anything else."""
-        # What may be the beginning of an event that was cut off is none of that.
-        if b"data".startswith(data.strip()):  # also nothing at all
-            return
-        headers, secrets = self.headers, self.secrets
-        error = error_in_body(data, status=200, headers=headers, now=self.now(), secrets=secrets)
-        raise error or not_the_api(data, status=200, headers=headers, secrets=secrets)
-
-    def malformed(self, data: bytes) -> StreamMalformedError:
-        """Make the exception for an event that cannot be read."""
-        excerpt = redact(data[:_EXCERPT].decode("utf-8", "replace"), self.secrets)
-        text = "a frame of the stream cannot be read"
-        if is_prose(data):
-            text = f"{text}: {excerpt[:_SNIPPET]}"
-        return StreamMalformedError(text, body=excerpt)
 
 
 class EventDecoder:
@@ -267,7 +210,10 @@ class Decoder(abc.ABC, Generic[T]):
         entry = self.waiting[0]
         if isinstance(entry, bytes):
             self.waiting.popleft()
-            self._accept_stray(entry)
+            self._note_stray(entry)
+            # The standard ignores such a line, and with it a whole event of the answer.
+            if may_be_frame(entry):
+                self._accept_damaged(entry)
             return None
         data = entry.pop(0)
         if not entry:
@@ -281,7 +227,7 @@ class Decoder(abc.ABC, Generic[T]):
         """End the answer, at its end mark or at the end of the input, or raise what is wrong."""
         # An error may stand behind the end mark, in the same read, and outside of any event.
         for line in lines_of(self.waiting):
-            self._accept_stray(line)
+            self._note_stray(line)
         self.outcome = self._judge(done=done)
         self._state = DecoderState.ENDED
         self.drop()
@@ -340,7 +286,7 @@ class Decoder(abc.ABC, Generic[T]):
             raise self._context.malformed(data)
         self.skipped += 1
 
-    def _accept_stray(self, line: bytes) -> None:
+    def _note_stray(self, line: bytes) -> None:
         """Raise an error that was written without being made an event."""
         if len(self._foreign) < _MOST_FOREIGN:
             self._foreign += line + b"\n"

@@ -150,21 +150,17 @@ class EventBuilder:
     def _tool_calls(self) -> Iterator[ChatEvent]:
         """Yield what the fragments of a chunk have changed.
 
-        A name is certain when the arguments begin, or another call does: it may come in pieces,
-        and after the first arguments.
+        A name is certain when arguments follow it, or at the end: it may come in pieces, between
+        those of other calls, and after the first arguments.
         """
         updates, self.answer.updates = self.answer.updates or (), []
-        for call, piece, begins in updates:
+        for call, piece, _ in updates:
             if call.index in self._started:
                 if piece:
                     yield ToolCallDelta(call.index, piece)
                 continue
-            if begins:
-                for other, _ in tuple(self._early.values()):
-                    if other.name:
-                        yield from self._start(other)
             self._early.setdefault(call.index, (call, []))[1].append(piece)
-            if call.name and call.has_arguments:
+            if call.is_named:
                 yield from self._start(call)
 
     def _start(self, call: PartialToolCall) -> Iterator[ChatEvent]:

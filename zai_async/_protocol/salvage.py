@@ -25,6 +25,7 @@ __all__ = [
     "can_belong",
     "documents",
     "is_prose",
+    "may_be_frame",
     "salvage",
 ]
 
@@ -37,9 +38,15 @@ _MOST_SEAMS: Final = 64
 # Frames are longer than this, but for a few of them.
 _SHORT: Final = 64
 _MOST_SHORT: Final = 64
+# What stands in the frames of answers and nowhere else.
+_FRAME_SIGNS: Final = (b"data:", b'"choices"', b'"delta"', b'"transcript.')
+# A field name that was cut, and what may follow it in the same line.
+_CUT_FIELD: Final = re.compile(rb"d(?:a(?:ta?)?)?(?:event|id|retry)?(?::|$)")
 # A frame up to its id, however early it was cut.
 _HEAD: Final = re.compile(rb'\{\s*"id"\s*:\s*"([^"]*)("?)')
 _ID: Final = re.compile(r"[\w-]*", re.ASCII)
+# Such heads also begin without any seam before them, behind a frame that was cut.
+_PARTS: Final = re.compile(rb'data:|\n|(?=\{\s*"id"\s*:)')
 _FIELD: Final = b'data: {"id":"'
 _scan = json.JSONDecoder().raw_decode
 # At the end of a string. It begins with letters, which are looked for several times as fast as what
@@ -81,13 +88,16 @@ def can_belong(lost: bytes, id: str) -> bool:
     It cannot if each part begins like a frame and says, as far as it goes, another id, or is a
     proxy's prose.
     """
-    parts = [*filter(None, map(bytes.strip, _SEAM.split(lost)))]
-    return not parts or any(_can_be_of(part, id) for part in parts)
+    parts = [*filter(None, map(bytes.strip, _PARTS.split(lost)))]
+    # Nobody writes an excuse and a frame into one event: it is what is left of another line.
+    glued = lost.endswith(b"\n") and is_prose(parts[-1] if parts else b"")
+    return not parts or glued or any(_can_be_of(part, id) for part in parts)
 
 
 def _can_be_of(part: bytes, id: str) -> bool:
-    # Of a field name that was cut, a comment may be all that is left of its line.
-    part = part.partition(b":")[0] if part[:1] == b"d" else part
+    # Of a field name that was cut, a comment or a field may be all that is left of its line.
+    if _CUT_FIELD.match(part):
+        return True
     head = _HEAD.match(part)
     if head is None:
         return not is_prose(part)
@@ -96,6 +106,11 @@ def _can_be_of(part: bytes, id: str) -> bool:
         return not id or read == id
     # Of an id that was cut, what follows may be a comment's.
     return id.startswith(read) or not _ID.fullmatch(read)
+
+
+def may_be_frame(line: bytes) -> bool:
+    """Tell whether a line of no known field is what a cut has left of a frame."""
+    return any(sign in line for sign in _FRAME_SIGNS) or _CUT_FIELD.match(line) is not None
 
 
 def is_prose(data: bytes) -> bool:

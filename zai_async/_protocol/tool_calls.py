@@ -92,13 +92,15 @@ class _Nesting:
 class PartialToolCall:
     """A tool call of which fragments have arrived."""
 
-    __slots__ = ("id", "index", "name", "nesting", "pieces", "type", "unknown")
+    __slots__ = ("id", "index", "is_named", "name", "nesting", "pieces", "type", "unknown")
 
     def __init__(self, index: int, id: str) -> None:
         self.index = index
         """Its place among the calls of the answer, which is the server's where that is free."""
         self.id = id
         self.name = ""
+        self.is_named = False
+        """Whether arguments have followed the name, of which no more pieces come then."""
         self.type = "function"
         self.pieces = ChunkedText()
         self.nesting = _Nesting()
@@ -131,7 +133,7 @@ class PartialToolCall:
     def add(self, fragment: ChunkToolCall) -> str:
         """Add a fragment and return its piece of the arguments.
 
-        The first non-empty id stays. A name may come in pieces, but only before the arguments.
+        The first non-empty id stays. A name may come in pieces, but not with arguments in between.
         """
         self.id = self.id or fragment.id or ""
         self.type = fragment.type or self.type
@@ -147,10 +149,11 @@ class PartialToolCall:
         # OpenAI's clients add pieces of a name to each other; servers repeat it, or let it grow.
         if name.startswith(self.name):
             self.name = name  # the first one, a repetition, or one that grows as a whole
-        elif name and not self.has_arguments:
+        elif not self.is_named:
             self.name += name
         piece = function.arguments or ""
         if piece:
+            self.is_named = bool(self.name)
             self.nesting.add(piece)
             self.pieces.append(piece)
             self.pieces.pack()
@@ -207,6 +210,9 @@ class ToolCallAssembler:
             if call is not None:
                 begins = len(self._calls) > before
                 updates.append(ToolCallUpdate(call, call.add(fragment), begins))
+                # An id may come late, and that of a call before it may be said again.
+                if fragment.id and (begins or fragment.id == call.id):
+                    self._known[fragment.index, fragment.id] = call
         return updates
 
     def _owner(self, fragment: ChunkToolCall, position: int | None) -> PartialToolCall | None:
@@ -226,7 +232,13 @@ class ToolCallAssembler:
         if current.nesting.is_closed:
             # Nothing can be added to a whole value: another one is that of another call, if it says
             # so at all. Without id and name nobody could answer that call.
-            fork = bool(name or call_id) if begins_object else is_new_id and bool(name)
+            if begins_object:
+                fork = bool(name or call_id)
+            elif not piece:
+                is_new_name = current.is_named and name not in {"", current.name}
+                fork = is_new_id or is_new_name  # if nothing follows, it is none
+            else:
+                fork = is_new_id and bool(name)
         elif is_new_id:
             # Some relays make up an id for each fragment, but give no name with it, or repeat it
             # beside a piece that continues the arguments.
@@ -263,16 +275,16 @@ class ToolCallAssembler:
         self._calls.append(call)
         if fragment.index is not None:
             self._latest[fragment.index] = call
-        if id:
-            self._known[fragment.index, id] = call
         return call
 
     def _fork(self, fragment: ChunkToolCall, current: PartialToolCall) -> PartialToolCall:
         """Begin another call under an index that is in use."""
-        own_id = fragment.id if fragment.id != current.id else None
+        said_before = fragment.id and (fragment.index, fragment.id) in self._known
+        own_id = None if said_before else fragment.id
         call = self._begin(fragment, own_id or "")
         # Results are matched to calls by their ids, so none stays blank or has another's.
         call.id = own_id or f"{current.id or 'call'}_{call.index}"
-        if not (fragment.function and fragment.function.name):
+        function = fragment.function
+        if function and function.arguments and not function.name:
             call.name = current.name  # parallel calls of one tool, whose name was given once
         return call

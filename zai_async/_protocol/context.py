@@ -1,0 +1,76 @@
+"""What a decoder knows of the call that its bytes answer, and the errors that follow from it."""
+
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+import msgspec
+
+from zai_async._protocol.salvage import is_prose
+from zai_async._secrets import Secret, redact
+from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
+from zai_async.errors import StreamMalformedError
+from zai_async.models.tolerant import UNREADABLE
+
+__all__ = ["DecoderContext"]
+
+_EXCERPT: Final = 200
+_SNIPPET: Final = 100
+
+
+class DecoderContext(msgspec.Struct, kw_only=True):
+    """What a decoder knows of the call that its bytes answer."""
+
+    allow: Collection[str] = ()
+    """Outcomes that are returned instead of raised."""
+    on_restart: Literal["raise", "reset"] = "raise"
+    max_event_bytes: int = 16 * 2**20
+    max_bytes: int = sys.maxsize
+    """The size of a stream up to which it is read."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """The header fields of the answer, for what errors say."""
+    secrets: tuple[Secret, ...] = ()
+    """What is never repeated in the text of an error."""
+    now: Callable[[], float] = time.time
+    """The present in seconds since the epoch, for the times that errors name."""
+    unwrap: Callable[[bytes], bytes] = bytes
+    """Takes a document out of the envelope of a gateway."""
+    view: str | None = None
+    """What the caller reads, where that is known."""
+    keeps_payloads: bool = False
+    """Whether the caller wants, or may still want, the bytes of the events."""
+
+    def raise_fault(self, data: bytes) -> None:
+        """Raise the error that an event reports, if it reports one."""
+        try:
+            fault = find_fault(msgspec.json.decode(data))
+        except UNREADABLE:
+            return
+        if fault is not None:
+            raise to_error(
+                fault,
+                status=200,
+                headers=self.headers,
+                now=self.now(),
+                body=data.decode("utf-8", "replace"),
+                secrets=self.secrets,
+            )
+
+    def raise_foreign(self, data: bytes) -> None:
+        """Raise what came in place of an answer: an error, a page, anything else."""
+        # What may be the beginning of an event that was cut off is none of that.
+        if b"data".startswith(data.strip()):  # also nothing at all
+            return
+        headers, secrets = self.headers, self.secrets
+        error = error_in_body(data, status=200, headers=headers, now=self.now(), secrets=secrets)
+        raise error or not_the_api(data, status=200, headers=headers, secrets=secrets)
+
+    def malformed(self, data: bytes) -> StreamMalformedError:
+        """Make the exception for an event that cannot be read."""
+        excerpt = redact(data[:_EXCERPT].decode("utf-8", "replace"), self.secrets)
+        text = "a frame of the stream cannot be read"
+        if is_prose(data):
+            text = f"{text}: {excerpt[:_SNIPPET]}"
+        return StreamMalformedError(text, body=excerpt)
