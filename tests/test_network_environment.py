@@ -204,8 +204,8 @@ def test_a_header_of_a_request_to_a_cgi_script_names_no_proxy(environment):
 )
 def test_settings_of_the_system(environment, monkeypatch, found, excepted, expected):
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr("zai_async._transport._proxies.getproxies", lambda: found)
-    monkeypatch.setattr("zai_async._transport._proxies.proxy_bypass", lambda host: excepted)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: found)
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: excepted)
     proxy = from_environment(yarl.URL("https://api.example"))
     assert (proxy and proxy.address.reveal()) == expected
 

@@ -93,6 +93,36 @@ def test_importing_the_package_loads_no_client():
     assert loaded.isdisjoint({"anyio", "asyncio", "msgspec", "zai_async.client"})
 
 
+CLIENT = "import sys, zai_async; zai = zai_async.AsyncZai(api_key='id.secret'); "
+ENTER = """
+import asyncio
+async def enter():
+    async with zai:
+        print(*sys.modules)
+asyncio.run(enter())
+"""
+NETWORK = {"aiohttp", "anyio._backends._asyncio", "zai_async._transport._direct"}
+
+
+def modules_of(program):
+    return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+
+
+def test_a_client_loads_nothing_of_the_network():
+    loaded = modules_of(CLIENT + "print(*sys.modules)") - modules_of(
+        "import sys; print(*sys.modules)"
+    )
+    # aiohttp reads the certificates of the system when it is imported.
+    assert loaded.isdisjoint({*NETWORK, "email.message", "http.client", "urllib.request", "yarl"})
+    others = {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names}
+    # Modules are counted as their number repeats and milliseconds do not: 178 when this was set.
+    assert len(others) <= 190
+
+
+def test_entering_a_client_loads_the_network():
+    assert modules_of(CLIENT + ENTER) >= NETWORK
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_is_ours_and_described(name):
     value = NAMES[name]

@@ -2,11 +2,12 @@
 
 import errno
 import io
+import mimetypes
 import os
 import select
 import stat
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
@@ -15,7 +16,7 @@ from zai_async._secrets import one_line
 from zai_async._threads import to_the_end
 from zai_async.errors import InvalidFileError
 
-__all__ = ["POLL_MILLISECONDS", "OutputFile", "file_path", "open_at_once"]
+__all__ = ["POLL_MILLISECONDS", "OutputFile", "file_path", "media_types", "open_at_once"]
 
 POLL_MILLISECONDS: Final = 200
 """A thread that waits for a pipe looks this often whether anybody still waits for it."""
@@ -36,6 +37,15 @@ def file_path(given: str | os.PathLike[str]) -> Path:
     if not legal:
         raise InvalidFileError(f"{one_line(str(path))}: no file can be called so")
     return path
+
+
+@cache
+def media_types() -> mimetypes.MimeTypes:
+    """Return which suffix tells which media type, as the standard library alone knows it.
+
+    To make the tables takes longer than to import most modules.
+    """
+    return mimetypes.MimeTypes(())
 
 
 def open_at_once(path: str, flags: int) -> int:

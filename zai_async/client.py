@@ -25,7 +25,6 @@ from zai_async._transport import (
     NetworkSettings,
     Transport,
     open_transport,
-    preload,
     trust_file,
     usable_proxy,
 )
@@ -193,8 +192,6 @@ class AsyncZai(Resources):
             ssl=ssl if ca_file is None else trust_file(ca_file),
             session=session,
         )
-        if transport is None:
-            preload()
         # A client that is never closed is told of by the line that made it.
         caller = traceback.extract_stack(limit=2)[0]
         sessions = Sessions(
@@ -354,6 +351,8 @@ class AsyncZai(Resources):
         await self._manager.sessions.aclose()
 
     async def __aenter__(self) -> Self:
+        # What takes long to import is there when an application is ready, not with its first call.
+        await self._manager.sessions.current()
         return self
 
     async def __aexit__(

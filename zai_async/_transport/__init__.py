@@ -24,7 +24,6 @@ __all__ = [
     "Response",
     "Transport",
     "open_transport",
-    "preload",
     "trust_file",
     "usable_proxy",
 ]
@@ -114,12 +113,6 @@ def trust_file(ca_file: str) -> "tls.SSLContext":
         raise ConfigurationError(f"ca_file cannot be used: {error.strerror}") from None
 
 
-def preload() -> None:
-    """Import now what the first call would otherwise import on the event loop."""
-    importlib.import_module("zai_async._transport._direct")
-    importlib.import_module("anyio._backends._asyncio")  # by anyio, at the first wait of all
-
-
 def open_transport(settings: NetworkSettings) -> Transport:
     """Open the transport for the running event loop."""
     # aiohttp takes longer to import than all the rest together.
@@ -130,4 +123,5 @@ def open_transport(settings: NetworkSettings) -> Transport:
         from zai_async._transport._internals import hold  # noqa: PLC0415 - as above
     except ImportError:  # a coming aiohttp has moved what it does not document
         return ClientTransport(settings)
+    importlib.import_module("anyio._backends._asyncio")  # or anyio would, in the middle of a call
     return DirectTransport(settings) if hold() else ClientTransport(settings)

@@ -5,14 +5,14 @@ import os
 import re
 import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-
-import yarl
 
 from zai_async._secrets import Secret
 from zai_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import yarl
 
 __all__ = ["NamedProxy", "Proxies", "is_excepted", "is_ip_address", "usable_proxy"]
 
@@ -82,7 +82,7 @@ class Proxies:
         self._fixed = None if fixed is None else NamedProxy(fixed, "proxy")
         self._trust_env = trust_env
 
-    def find(self, url: yarl.URL) -> NamedProxy | None:
+    def find(self, url: "yarl.URL") -> NamedProxy | None:
         """Return the proxy for an address, None for a direct connection.
 
         Raises:
@@ -93,7 +93,7 @@ class Proxies:
         return from_environment(url)
 
 
-def from_environment(url: yarl.URL) -> NamedProxy | None:
+def from_environment(url: "yarl.URL") -> NamedProxy | None:
     """Return the proxy that the environment, or else the system, names for an address."""
     host, port = url.host or "", url.port
     exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
@@ -106,9 +106,14 @@ def from_environment(url: yarl.URL) -> NamedProxy | None:
             forged = name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ
             if os.environ.get(name) and not forged:
                 return NamedProxy(usable_proxy(Secret(os.environ[name]), name), name)
-    if sys.platform not in {"win32", "darwin"} or proxy_bypass(host):
-        return None
     # Elsewhere there are no settings beside the environment.
+    if sys.platform not in {"win32", "darwin"}:
+        return None
+    # It loads a client for HTTP and all that reads mail.
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415
+
+    if proxy_bypass(host):
+        return None
     name = "the proxy of the system settings"
     settings = {scheme: Secret(address) for scheme, address in getproxies().items()}
     found = settings.get(url.scheme) or settings.get("all")

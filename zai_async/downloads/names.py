@@ -1,16 +1,14 @@
 """What a downloaded file is called: as its server says, but never outside of its directory."""
 
-import mimetypes
 import re
 from collections.abc import Mapping
-from email.message import Message
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from zai_async._files import media_types
+
 __all__ = ["file_name", "guessed_type"]
 
-# The tables of the standard library alone: those of the machine would have to be read from disk.
-_KINDS: Final = mimetypes.MimeTypes(())
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 # Bytes: file systems take 255, and a number may follow.
@@ -20,11 +18,14 @@ _LONGEST_SUFFIX: Final = 40
 
 def guessed_type(name: str) -> str | None:
     """Return the media type that the suffix of a name tells, None if it tells none."""
-    return _KINDS.guess_type(name)[0]
+    return media_types().guess_type(name)[0]
 
 
 def file_name(url: str, headers: Mapping[str, str]) -> str:
     """Name a file as the server does, or after its address, with a suffix in any case."""
+    # Reading mail takes long to load, and few programs download.
+    from email.message import Message  # noqa: PLC0415
+
     message = Message()
     # A field that holds line breaks would be refused by the parser.
     message["Content-Disposition"] = "".join(headers.get("Content-Disposition", "").splitlines())
@@ -35,7 +36,7 @@ def file_name(url: str, headers: Mapping[str, str]) -> str:
         suffix = f".{shortened(suffix, _LONGEST_SUFFIX)}"
     else:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        suffix = _KINDS.guess_extension(kind) or ""
+        suffix = media_types().guess_extension(kind) or ""
     return shortened(stem or name, _LONGEST - len(suffix.encode())) + suffix
 
 

@@ -6,7 +6,6 @@ The length is known before the first byte is sent, wherever the length of the fi
 import abc
 import base64
 import inspect
-import mimetypes
 import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, Final, Protocol, cast
 
+from zai_async._files import media_types
 from zai_async._secrets import one_line
 from zai_async.errors import ConfigurationError, InvalidFileError
 from zai_async.models.encoding import encode
@@ -26,9 +26,6 @@ __all__ = ["BodyStream", "JSONBody", "MultipartBody"]
 # Three quarters of 192 KiB: encoding a larger piece would hold the event loop up.
 _PIECE: Final = 3 * 2**16 * 3 // 4
 
-
-# The tables of the standard library alone: those of the machine would have to be read from disk.
-_MIME_TYPES: Final = mimetypes.MimeTypes(())
 _SUFFIXES: Final = {
     "audio/wav": ".wav",
     "audio/mpeg": ".mp3",
@@ -217,7 +214,7 @@ class MultipartBody(CountedBody):
         size: int | None = 0
         if (file := self._file) is not None:
             await file.inspect()
-            guessed = _MIME_TYPES.guess_type(file.name)[0]
+            guessed = media_types().guess_type(file.name)[0]
             kind = self._kind or media_type(file.head) or guessed
             if kind is not None and not PurePath(file.name).suffix:
                 # The platform goes by the name where it wants to know the format.
