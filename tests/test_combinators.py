@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 
+import anyio
 import pytest
 
 from tests import chat_wire
@@ -327,6 +328,95 @@ async def test_merged_iterator_that_is_forgotten_ends_its_tasks():
     gc.collect()
     while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - they end one after the other
         await asyncio.sleep(0)
+
+
+async def scoped(seen, *items, scope=anyio.CancelScope):
+    """Yield from inside of a cancel scope, and note in which tasks that was."""
+    try:
+        with scope():
+            for item in items:
+                seen.append(asyncio.current_task())
+                yield item
+    finally:
+        seen.append(asyncio.current_task())
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+async def test_merged_sources_leave_their_scopes_in_the_task_that_read(all_of_them):
+    seen, others = [], []
+    merged = merge(scoped(seen, "a", "b"), scoped(others, "c"), in_a_group("d"))
+    if all_of_them:
+        assert sorted((await collected(merged))[0]) == ["a", "b", "c", "d"]
+    else:
+        await anext(merged)
+    await merged.aclose()
+    assert (len(set(seen)), len(set(others))) == (1, 1)
+    assert seen[0] is not others[0]
+    assert await collected(merged) == ([], None) or all_of_them
+
+
+async def test_error_of_one_closes_scopes_in_the_task_that_read():
+    seen, error = [], StreamTruncatedError("cut")
+    assert (await collected(merge(scoped(seen, *"abc"), paced("", error=error))))[1] is error
+    assert len(set(seen)) == 1
+
+
+def within():
+    return anyio.move_on_after(1)
+
+
+@pytest.mark.parametrize("joined", [merge, SteadyIterator])
+def test_scope_that_ends_while_its_source_waits_is_an_error(joined):
+    """A generator may not be left by a yield while such a scope runs; nobody waits for ever."""
+
+    async def main():
+        seen = []
+        source = joined(scoped(seen, *"abc", scope=within))
+        assert await anext(source) == "a"
+        await asyncio.sleep(2)
+        items, error = await collected(source)
+        await source.aclose()
+        return items, error, len(set(seen)), await collected(source)
+
+    items, error, tasks, again = run(main())
+    assert isinstance(error, RuntimeError)
+    assert "scope of its own" in str(error)
+    assert (items, tasks) == (["b"] if joined is merge else [], 1)
+    assert again[0] == []
+
+
+def test_steady_iterator_whose_scope_has_ended_can_be_closed():
+    async def main():
+        steady = SteadyIterator(scoped([], *"abc", scope=within))
+        await anext(steady)
+        await asyncio.sleep(2)
+        await steady.aclose()
+        return await collected(steady)
+
+    assert run(main()) == ([], None)
+
+
+async def test_error_of_closing_reaches_who_closes():
+    async def stubborn():
+        try:
+            yield "a"
+        finally:
+            raise ValueError("not now")
+
+    merged = merge(stubborn(), paced("b", 1000))
+    assert await anext(merged) == "a"
+    with pytest.raises(ValueError, match="not now"):
+        await merged.aclose()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+async def test_who_waits_for_what_is_closed_waits_no_longer(steps):
+    merged = merge(paced("a", 1000))
+    waiting = asyncio.ensure_future(collected(merged))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await asyncio.gather(merged.aclose(), merged.aclose())
+    assert await waiting == ([], None)
 
 
 async def test_nothing_merged_is_nothing():

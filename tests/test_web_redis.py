@@ -269,14 +269,14 @@ async def test_restarted_server_goes_on_with_what_was_written(zai_emulator, serv
     headers = {"Content-Type": "application/json"}
     async with (
         served(*setup, REDIS=server.url) as (session, process),
-        session.post("/", data=posted(), headers=headers) as answer,
+        session.post("/chats/", data=posted(), headers=headers) as answer,
     ):
         first = b""
         while b"-delta" not in first:
             first += await answer.content.readany()
         async with (
             served(*setup, REDIS=server.url) as (other, _),
-            other.get("/chat-1/stream") as followed,
+            other.get("/chats/chat-1/stream") as followed,
         ):
             # Another process is told of it, so it has been written down.
             while b"-delta" not in await followed.content.readany():
@@ -286,7 +286,7 @@ async def test_restarted_server_goes_on_with_what_was_written(zai_emulator, serv
         assert frames.endswith(b"data: [DONE]\n\n")
     async with (
         served(*setup, REDIS=server.url) as (session, _),
-        session.get("/chat-1/stream") as answer,
+        session.get("/chats/chat-1/stream") as answer,
     ):
         frames = without_numbers(await answer.read())
     assert kinds(frames)[-2:] == ["error", "[DONE]"]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.effort import THOROUGH
 from tests.test_web_encoders import kinds
-from tests.test_web_relay import posted, without_numbers
+from tests.test_web_relay import posted, text_in, without_numbers
 
 SITE = Path(__file__).with_name("web_site.py")
 SERVERS = [
@@ -29,16 +29,29 @@ SERVERS = [
     ("aiohttp", "asyncio"),
     ("aiohttp", "uvloop"),
 ]
-# Within a process, other tests show the same of uvicorn and aiohttp in every run.
-EVERY = pytest.mark.parametrize(("server", "loop"), SERVERS if THOROUGH else [])
-# hypercorn keeps signals from its workers: its program has to tell the relay. In aiohttp is none.
-HEARING = [each for each in SERVERS if each[0] not in {"aiohttp", "hypercorn"}]
+# Within a process, other tests show the same of uvicorn in every run.
+EVERY = pytest.mark.parametrize(
+    ("server", "loop"), SERVERS if THOROUGH else [("aiohttp", "uvloop")]
+)
+AIOHTTP = [each for each in SERVERS if each[0] == "aiohttp"]
+# hypercorn keeps signals from its workers: its program has to tell the relay.
+HEARING = [each for each in SERVERS if each[0] != "hypercorn"]
 HEARING += [("hypercorn_serve", "asyncio"), ("hypercorn_serve", "uvloop")]
-WITH_RELAY = pytest.mark.parametrize(("server", "loop"), HEARING if THOROUGH else HEARING[:1])
+WITH_SIGNAL = pytest.mark.parametrize(
+    ("server", "loop"), HEARING if THOROUGH else [HEARING[0], *AIOHTTP]
+)
+# Several workers share no memory.
+WITH_RELAY = pytest.mark.parametrize(
+    ("server", "loop"),
+    [each for each in SERVERS if each[0] != "uvicorn_workers"] if THOROUGH else AIOHTTP,
+)
 # granian ends a body that its application has not ended.
 CUTTING = pytest.mark.parametrize(
-    ("server", "loop"), [each for each in SERVERS if each[0] != "granian"] if THOROUGH else []
+    ("server", "loop"),
+    [each for each in SERVERS if each[0] != "granian"] if THOROUGH else AIOHTTP[:1],
 )
+
+JSON = {"Content-Type": "application/json"}
 
 
 @asynccontextmanager
@@ -120,13 +133,40 @@ async def test_plain_text_that_is_cut_is_no_whole_body(server, loop, zai_emulato
 
 
 @WITH_RELAY
+async def test_tabs_and_reloads_read_one_answer_until_it_is_stopped(server, loop, zai_emulator):
+    zai_emulator.fault(silence_after=(1000, 600), times=None)
+    path = "/chats/chat-1"
+    async with served(server, loop, zai_emulator) as (session, process):
+        async with session.get(f"{path}/stream") as nothing:
+            assert nothing.status == 204
+        async with session.post("/chats/", data=posted(), headers=JSON) as left:
+            first = await left.content.readany()
+        # A page that has been reloaded, and a second tab: whoever leaves stops nothing.
+        async with session.get(f"{path}/stream") as reloaded:
+            await reloaded.content.readany()
+            async with session.get(f"{path}/stream") as tab:
+                await tab.content.readany()
+            async with session.post(f"{path}/stop") as stopped:
+                assert stopped.status == 204
+            frames = without_numbers(await (await session.get(f"{path}/stream")).read())
+            rest = await reloaded.read()
+        assert kinds(frames)[-2:] == ["abort", "[DONE]"]
+        assert rest.endswith(b"data: [DONE]\n\n")
+        assert frames.startswith(without_numbers(first).partition(b"\n\n")[0])
+        assert len(zai_emulator.requests) == 1
+        await zai_emulator.wait_disconnected(timeout=100)
+        process.terminate()
+        _, log = await process.communicate()
+        assert b"Traceback" not in log
+
+
+@WITH_SIGNAL
 async def test_signal_ends_open_answers_in_order(server, loop, zai_emulator):
     zai_emulator.fault(silence_after=(1000, 600))
-    headers = {"Content-Type": "application/json"}
     async with served(server, loop, zai_emulator) as (session, process):
-        async with session.get("/status") as answer:
+        async with session.get("/chats/status") as answer:
             assert json.loads(await answer.read())["status"] == "ok"
-        async with session.post("/", data=posted(), headers=headers) as answer:
+        async with session.post("/chats/", data=posted(), headers=JSON) as answer:
             first = await answer.content.readany()
             process.send_signal(signal.SIGTERM)
             frames = first + await answer.read()
@@ -134,3 +174,18 @@ async def test_signal_ends_open_answers_in_order(server, loop, zai_emulator):
         _, log = await process.communicate()
         assert b"Traceback" not in log
         await zai_emulator.wait_disconnected(timeout=100)
+
+
+@WITH_SIGNAL
+async def test_answer_that_ends_within_the_grace_ends_as_ever(server, loop, zai_emulator):
+    zai_emulator.chat.reply("Good day!", chunk_size=1)
+    zai_emulator.fault(silence_after=(1000, 2))
+    async with served(server, loop, zai_emulator, GRACE="100") as (session, process):
+        async with session.post("/chats/", data=posted(), headers=JSON) as answer:
+            first = await answer.content.readany()
+            assert b'"finish"' not in first
+            process.send_signal(signal.SIGTERM)
+            frames = first + await answer.read()
+        assert text_in(frames) == "Good day!"
+        assert kinds(without_numbers(frames))[-2:] == ["finish", "[DONE]"]
+        await process.communicate()

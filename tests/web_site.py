@@ -6,18 +6,25 @@ Answers come from the platform that ZAI_BASE_URL names.
 import asyncio
 import os
 import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from zai_async import AsyncZai
-from zai_async.web import MemoryReplay, RedisReplay, Relay, aiohttp_response, sse_response
+from zai_async.web import (
+    MemoryReplay,
+    RedisReplay,
+    Relay,
+    aiohttp_app,
+    aiohttp_response,
+    sse_response,
+)
 
 PROTOCOL = os.environ.get("PROTOCOL", "ui-message-v1")
 REDIS = os.environ.get("REDIS")
+GRACE = float(os.environ.get("GRACE", "0.1"))
 
 
 class Site:
-    """An ASGI application: `/direct` relays to one reader, everything else is the relay."""
+    """An ASGI application: `/direct` relays to one reader, `/chats` is the relay."""
 
     def __init__(self) -> None:
         self._stack = None
@@ -29,20 +36,17 @@ class Site:
             stream = self.zai.chat.completions.stream(model="glm-5.3", messages="Hi")
             await sse_response(stream, protocol=PROTOCOL, prime=0.1)(scope, receive, send)
         elif scope["type"] == "http":
-            await self.relay(scope, receive, send)
+            await self.relay({**scope, "root_path": "/chats"}, receive, send)
 
-    @asynccontextmanager
-    async def _open(self):
+    def make(self) -> None:
         replay = RedisReplay(REDIS) if REDIS else MemoryReplay()
-        async with (
-            AsyncZai() as self.zai,
-            Relay(self.zai, grace=0.1, replay=replay) as self.relay,
-        ):
-            yield
+        self.zai = AsyncZai()
+        self.relay = Relay(self.zai, grace=GRACE, replay=replay)
 
     async def _live(self, receive, send) -> None:
         await receive()
-        async with self._open():
+        self.make()
+        async with self.zai, self.relay:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -107,21 +111,26 @@ def with_aiohttp(port: int, loop: str) -> None:
     from aiohttp import web
 
     async def direct(request):
-        stream = request.app["zai"].chat.completions.stream(model="glm-5.3", messages="Hi")
+        stream = app.zai.chat.completions.stream(model="glm-5.3", messages="Hi")
         return await aiohttp_response(request, stream, protocol=PROTOCOL, prime=0.1)
 
-    async def opened(app):
-        async with AsyncZai() as app["zai"]:
+    async def opened(_):
+        async with app.zai, app.relay:
             yield
 
-    aiohttp_app = web.Application()
-    aiohttp_app.router.add_get("/direct", direct)
-    aiohttp_app.cleanup_ctx.append(opened)
+    async def make() -> web.Application:
+        app.make()
+        made = web.Application()
+        made.router.add_get("/direct", direct)
+        made.add_subapp("/chats", aiohttp_app(app.relay))
+        made.cleanup_ctx.append(opened)
+        return made
+
     if loop == "uvloop":
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    web.run_app(aiohttp_app, host="127.0.0.1", port=port, print=None)
+    web.run_app(make(), host="127.0.0.1", port=port, print=None)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,8 @@ if TYPE_CHECKING:
         ToolEvent,
     )
     from zai_async.streams import ChatStream, EventStream, ParsedStream
-    from zai_async.streams.combinators import broadcast, coalesce, merge
+    from zai_async.streams.combinators import broadcast, coalesce
+    from zai_async.streams.merging import merge
     from zai_async.streams.serialization import from_dict, to_dict
     from zai_async.structured import ParsedCompletion
     from zai_async.tasks import ParsedResult, Task, as_completed, wait_all
@@ -311,6 +312,7 @@ _HOMES = (
     "session",
     "streams",
     "streams.combinators",
+    "streams.merging",
     "tasks",
     "tools",
     "resources.account",

@@ -1,4 +1,4 @@
-"""What any of our streams can be put into: fewer pieces, several readers, one stream of many.
+"""What any of our streams can be put into: fewer pieces, or several readers.
 
 All of them pull: a reader that is slow holds its source back, and nothing is read that nobody
 wants. A read that is cancelled loses nothing, as that of a stream.
@@ -13,13 +13,14 @@ from typing import Any, Generic, Self, TypeVar, cast
 from zai_async._protocol.events import TextDelta, ThinkingDelta, ToolCallDelta
 
 __all__ = [
+    "CANCELLED",
     "BroadcastReader",
     "CoalescedIterator",
-    "MergedIterator",
     "SteadyIterator",
     "broadcast",
+    "close",
     "coalesce",
-    "merge",
+    "is_ending",
     "steady",
 ]
 
@@ -88,7 +89,17 @@ async def _obey(reads: "asyncio.Queue[asyncio.Future[T]]", source: AsyncIterator
     except asyncio.CancelledError:
         # Here and not in the task of who closes it: a generator leaves its scopes on its way out.
         await close(source)
-        raise
+        if is_ending():
+            raise
+        (await reads.get()).set_exception(RuntimeError(CANCELLED))
+
+
+CANCELLED = "a source was cancelled, as by a scope of its own that it holds across a yield"
+
+
+def is_ending() -> bool:
+    """Tell whether this task is to end; a scope that a source has left takes its wish back."""
+    return cast("asyncio.Task[None]", asyncio.current_task()).cancelling() > 0
 
 
 def steady(source: AsyncIterable[T]) -> AsyncIterator[T]:
@@ -300,70 +311,3 @@ def broadcast(
         raise ValueError("readers and max_ahead must be at least 1")
     shared = _Broadcast(source, max_ahead)
     return tuple(BroadcastReader(shared) for _ in range(readers))
-
-
-# Merging.
-
-
-class MergedIterator(Generic[T]):
-    """The items of several sources in the order in which they come."""
-
-    cancel_safe = True
-
-    def __init__(self, sources: tuple[AsyncIterable[T], ...]) -> None:
-        self._sources = sources
-        self._tasks: list[asyncio.Task[None]] = []
-        self._left = len(sources)
-        # One item each is read ahead; an exception in it is the end of a source.
-        self._queue: asyncio.Queue[tuple[T | None, BaseException | None]] = asyncio.Queue(1)
-        self._end: BaseException | None = None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(_forward(s, self._queue)) for s in self._sources]
-        while self._left and self._end is None:
-            item, end = await self._queue.get()
-            if end is None:
-                return cast("T", item)
-            self._left -= 1
-            if not isinstance(end, StopAsyncIteration):
-                self._end = end
-                await self.aclose()
-        raise self._end or StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Stop reading, and close all sources."""
-        self._left = 0
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        for source in self._sources:
-            await close(source)
-
-    def __del__(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
-
-async def _forward(source: AsyncIterable[T], queue: "asyncio.Queue[Any]") -> None:
-    """Hand on what a source says, and then how it ended."""
-    try:
-        async for item in source:
-            await queue.put((item, None))
-    except Exception as error:  # noqa: BLE001 - raised by whoever reads the queue
-        await queue.put((None, error))
-    else:
-        await queue.put((None, StopAsyncIteration()))
-
-
-def merge(*sources: AsyncIterable[T]) -> MergedIterator[T]:
-    """Read several sources at once, as one: each item as soon as it is there.
-
-    The order within a source is kept. An error of one ends all of them, which are closed; so does
-    ``aclose()``.
-    """
-    return MergedIterator(sources)

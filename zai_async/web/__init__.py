@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zai_async.web.aiohttp_server import aiohttp_response
+    from zai_async.web.aiohttp_server import aiohttp_app, aiohttp_respond, aiohttp_response
     from zai_async.web.encoders import AnswerEncoder, Protocol, TextEncoder
     from zai_async.web.openai_server import OpenAIRouter, openai_router
     from zai_async.web.openai_stream import OpenAIEncoder
@@ -59,6 +59,8 @@ __all__ = [
     "UIMessageEncoder",
     "UIRequest",
     "UrlSource",
+    "aiohttp_app",
+    "aiohttp_respond",
     "aiohttp_response",
     "openai_router",
     "parse_ui_messages",

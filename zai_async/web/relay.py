@@ -170,7 +170,7 @@ class Relay:
 
         The lifespan of an application ends too late for this, when the last response is over; call
         it where the end begins, if ``async with relay`` cannot: it hears signals in the main
-        thread, and servers that have none say so in other ways (``on_shutdown`` of aiohttp).
+        thread. What ``aiohttp_app()`` makes calls it by itself.
         """
         if self._ending is None:
             seconds = self._grace if grace is None else grace
