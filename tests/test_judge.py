@@ -52,6 +52,7 @@ PLAIN = (
     ep.AGENT_CONVERSATION,
     ep.MODELS,
     ep.QUOTA,
+    ep.AGENT_SUBMIT,
 )
 
 
@@ -60,9 +61,9 @@ def read(operation, body, kind="application/json", **more):
     return parse_reply(operation, data, status=200, headers={"Content-Type": kind}, now=0.0, **more)
 
 
-@pytest.mark.parametrize("operation", PLAIN, ids=lambda row: row.name)
+@pytest.mark.parametrize("operation", PLAIN, ids=[row.name for row in PLAIN[:-1]] + ["agent task"])
 def test_a_foreign_object_is_no_answer(operation):
-    has_a_status = operation in {ep.AGENT, ep.AGENT_CONVERSATION}
+    has_a_status = operation in {ep.AGENT, ep.AGENT_SUBMIT, ep.AGENT_CONVERSATION}
     for foreign in FOREIGN:
         body = {"state": "ok"} if has_a_status and "status" in foreign else foreign
         with pytest.raises((errors.ResponseError, errors.EmptyAnswerError)) as caught:
@@ -83,6 +84,8 @@ def test_a_foreign_object_is_no_answer(operation):
         (ep.AGENT, {"status": "success", "choices": []}),
         (ep.AGENT, {"choices": [{"messages": [{"content": ""}]}]}),
         (ep.AGENT, {"status": "ok"}),
+        (ep.AGENT_CONVERSATION, {"status": "ok"}),
+        (ep.AGENT_CONVERSATION, {"choices": []}),
         (ep.CHAT, {"choices": []}),
     ],
 )
@@ -116,6 +119,59 @@ def test_an_answer_that_says_it_is_empty_is_a_result(operation, body, field, val
     answer = read(operation, body)
     assert getattr(answer, field) == value
     assert answer.outcome == "completed"
+
+
+NAMED = [
+    ep.CHAT_SUBMIT,
+    ep.VIDEO_SUBMIT,
+    ep.IMAGE_SUBMIT,
+    ep.FILE_UPLOAD,
+    ep.FILE_DELETE,
+    ep.VOICE_CLONE,
+    ep.FILE_PARSER_SUBMIT,
+    ep.BATCH_CREATE,
+    ep.BATCH_RETRIEVE,
+    ep.BATCH_CANCEL,
+]
+
+
+@pytest.mark.parametrize("operation", NAMED, ids=lambda row: row.name)
+def test_what_is_asked_for_by_its_name_has_one(operation):
+    name = operation.essential[0]
+    for foreign in (
+        {name: ""},
+        {name: "1", "jsonrpc": "2.0", "result": {}},
+        {name: "1", "choices": [{"message": {"content": "hi"}}]},
+    ):
+        if operation is ep.FILE_DELETE and not foreign[name]:
+            continue  # that it was not deleted is an answer
+        with pytest.raises(errors.ResponseError) as caught:
+            read(operation, foreign)
+        assert json.loads(caught.value.body) == foreign
+    assert getattr(read(operation, {name: "1", "choices": None}), name) == "1"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (ep.RERANK, {"results": "x"}),
+        (ep.SEARCH, {"search_result": 1}),
+        (ep.MODELS, {"data": "x"}),
+        (ep.HANDWRITING, {"words_result": "x"}),
+        (ep.TOKENIZER, {"token_count": "many"}),
+    ],
+)
+def test_what_cannot_be_read_is_not_empty(operation, body):
+    with pytest.raises(errors.ResponseError) as caught:
+        read(operation, body)
+    assert json.loads(caught.value.body) == body
+
+
+@pytest.mark.parametrize("status", ["pending", "processing"])
+def test_work_that_was_submitted_to_an_agent_has_a_name(status):
+    with pytest.raises(errors.EmptyAnswerError, match="no task id"):
+        read(ep.AGENT_SUBMIT, {"id": "i", "status": status})
+    assert read(ep.AGENT_SUBMIT, {"async_id": "a", "status": status}).async_id == "a"
 
 
 @pytest.mark.parametrize("key", ["data", "result", "output", "response"])

@@ -67,6 +67,7 @@ def test_rows_of_one_name_are_one_operation():
 def test_what_begins_or_creates_something_is_not_repeated():
     assert {name for name, row in ROWS.items() if not row.repeatable} == {
         "AGENT",
+        "AGENT_SUBMIT",
         "AGENT_STREAM",
         "BATCH_CREATE",
         "CHAT_SUBMIT",

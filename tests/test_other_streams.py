@@ -696,3 +696,61 @@ async def test_a_transcription_that_says_nothing_is_no_transcription(event):
 )
 async def test_a_silent_recording_has_an_empty_text(event):
     assert (await transcribing(frames(event)).transcription()).text == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text": "Hi"},
+        {"code": 200, "data": {"text": "Hi"}},
+        {"data": "Hi"},
+        "Hi",
+        {"text": "Hi", "language": "en", "segments": [{"text": "Hi"}]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("label", ["application/json", "text/event-stream"])
+async def test_an_answer_that_was_not_streamed_is_the_transcription(body, label):
+    data = json.dumps(body).encode()
+    for size in (1, len(data)):
+        async with in_place("transcription", data, label, size=size) as stream:
+            answer = await stream.transcription()
+            assert (answer.text, answer.outcome, stream.outcome) == ("Hi", "completed", "completed")
+            assert answer.language == ("en" if "language" in body else "")
+        async with in_place("transcription", data, label, size=size) as stream:
+            assert [piece async for piece in stream.text] == ["Hi"]
+
+
+@pytest.mark.parametrize("body", [{"status": "ok"}, {"data": {"a": 1}}, {"segments": []}], ids=str)
+async def test_of_a_foreign_object_no_transcription_is_made(body):
+    with pytest.raises(ResponseError) as caught:
+        await in_place("transcription", json.dumps(body).encode(), "text/plain").transcription()
+    assert json.loads(caught.value.body) == body
+
+
+@pytest.mark.parametrize("kind", [{}, {"type": "transcript.text.delta"}], ids=str)
+@pytest.mark.parametrize("texts", [["Hel", "lo"], ["Hel", "Hello"], ["Hello"], ["", "Hello"]])
+async def test_pieces_of_a_transcription_may_be_called_text(kind, texts):
+    wire = frames(*(kind | {"text": text} for text in texts))
+    assert (await transcribing(wire).transcription()).text == "Hello"
+    assert "".join([piece async for piece in transcribing(wire).text]) == "Hello"
+
+
+async def test_segments_say_what_pieces_say():
+    segment = {"type": "transcript.text.segment", "text": "Hi", "start": 0, "end": 1}
+    whole = frames(heard("delta", delta="Hi"), segment, heard("done", text="Hi"))
+    assert (await transcribing(whole).transcription()).text == "Hi"
+    with pytest.raises(ResponseError, match="Hi"):
+        await transcribing(frames(segment)).transcription()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [lambda: speaking(frames(spoken(b""), STOP)), lambda: working(frames(said("")))],
+    ids=["speech", "agent"],
+)
+async def test_a_stream_that_said_nothing_shows_what_came(start):
+    stream = start()
+    with pytest.raises(EmptyAnswerError) as caught:
+        await (stream.read() if isinstance(stream, SpeechStream) else stream.reply())
+    assert '"choices"' in caught.value.body

@@ -324,6 +324,16 @@ AGENT = Operation(
     essential="choices async_id status",
     judge=outcomes.judge_agent,
 )
+# The same request, by somebody who will ask for the result later.
+AGENT_SUBMIT = Operation(
+    "agents.invoke",
+    "v1/agents",
+    models.AgentReply,
+    models.AgentParams,
+    repeatable=False,
+    essential="choices async_id status",
+    judge=outcomes.judge_agent_task,
+)
 AGENT_STREAM = Operation(
     "agents.invoke",
     "v1/agents",
@@ -348,6 +358,7 @@ AGENT_CONVERSATION = Operation(
     models.AgentConversationParams,
     free=True,
     essential="choices status",
+    judge=outcomes.judge_conversation,
 )
 
 # Not in the published description, but answered by every endpoint: the cheapest way to try a key.

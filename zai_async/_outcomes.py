@@ -37,6 +37,8 @@ __all__ = [
     "has_image",
     "judge",
     "judge_agent",
+    "judge_agent_task",
+    "judge_conversation",
     "judge_document",
     "judge_embeddings",
     "judge_images",
@@ -107,6 +109,20 @@ def judge_agent(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
     )
     working = answer.async_id or (known_state(answer.status) == "processing")
     return _ensure(bool(said or working), "message", answer, allow)
+
+
+def judge_agent_task(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
+    """Judge what came for work that was submitted: a name to ask for it, or its result."""
+    if not answer.async_id and known_state(answer.status) == "processing":
+        raise EmptyAnswerError(
+            "the response has no task id", partial=answer, request_id=answer.request_id
+        )
+    return judge_agent(answer, allow)
+
+
+def judge_conversation(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
+    """Judge what is kept of a conversation: it is named, or something was said in it."""
+    return "completed" if answer.conversation_id else judge_agent(answer, allow)
 
 
 def judge_document(answer: ParsedFile | Handwriting, allow: Collection[str] = ()) -> Outcome:

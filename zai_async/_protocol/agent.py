@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from zai_async._outcomes import ensure_success
 from zai_async._protocol.context import DecoderContext
 from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.state import DecoderState
@@ -97,6 +96,8 @@ class AgentDecoder(Decoder[AgentChunk]):
         if last.finish_reason or state_of(reply.status) == "failed":
             self._state = DecoderState.FINISHED
         self._add(chunk.messages)
+        if not self.progress:
+            self._foreign = self._foreign or bytearray(data[:_EXCERPT])
         return chunk
 
     def _add(self, messages: Iterable[AgentMessage]) -> None:
@@ -131,4 +132,4 @@ class AgentDecoder(Decoder[AgentChunk]):
             outcome = "network_error"
         elif self.progress:
             outcome = outcome_of(choice.finish_reason) if choice.finish_reason else "completed"
-        return ensure_success(outcome, self._context.allow)
+        return self._context.ensure_success(outcome, self._foreign)

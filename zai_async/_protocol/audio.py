@@ -3,19 +3,27 @@
 import base64
 import binascii
 import struct
+from copy import copy
 from typing import Final, Literal
 
 import msgspec
 
-from zai_async._outcomes import ensure_success
 from zai_async._protocol.context import DecoderContext
 from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.salvage import END_MARK
 from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async._protocol.text import ChunkedText
+from zai_async._wire import Operation, parse_reply
 from zai_async.errors import ResponseError, StreamMalformedError, StreamRestartedError
-from zai_async.models import BinaryReply, Outcome, SpeechChunk, Transcription, TranscriptionEvent
+from zai_async.models import (
+    BinaryReply,
+    Outcome,
+    SpeechChunk,
+    Transcription,
+    TranscriptionEvent,
+    TranscriptionParams,
+)
 from zai_async.models.options import outcome_of
 
 __all__ = ["SpeechDecoder", "TranscriptionDecoder"]
@@ -30,6 +38,15 @@ _PCM: Final = frozenset({"audio/pcm", "audio/l16", "audio/x-pcm", "audio/raw"})
 _TEXTS: Final = frozenset({b"", b"{", b"[", b"<"})
 _speech_json: Final = msgspec.json.Decoder(SpeechChunk)
 _transcription_json: Final = msgspec.json.Decoder(TranscriptionEvent)
+# As in the table of operations, which stands on a floor above.
+_TRANSCRIPTION: Final = Operation(
+    "audio.transcriptions.create",
+    "",
+    Transcription,
+    TranscriptionParams,
+    essential="text",
+    bare_text="text",
+)
 
 
 def _is_event(begin: bytes) -> bool:
@@ -161,6 +178,8 @@ class SpeechDecoder(Decoder[bytes]):
         if pcm:
             self._speaker.follow(chunk)
             self.progress += 1
+        elif not self.progress:
+            self._foreign = self._foreign or bytearray(data[:_EXCERPT])
         if self._finish_reason:
             self._state = DecoderState.FINISHED
         return pcm or None
@@ -174,7 +193,7 @@ class SpeechDecoder(Decoder[bytes]):
         outcome: Outcome = "empty"
         if self.progress:
             outcome = outcome_of(self._finish_reason) if self._finish_reason else "completed"
-        return ensure_success(outcome, self._context.allow)
+        return self._context.ensure_success(outcome, self._foreign)
 
 
 def _unpacked(wav: bytes) -> tuple[bytes, int] | None:
@@ -212,36 +231,43 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         super().__init__(EventDecoder(_transcription_json), context or DecoderContext())
         self._joins_pieces = joins_pieces
         self._pieces = ChunkedText()
-        self._whole = ""
-        self._first: TranscriptionEvent | None = None
+        self._answer: Transcription | None = None
+        """What has come but for the pieces: who speaks, and the whole text where that is told."""
         self._speaker = _Identity()
 
     @property
     def snapshot(self) -> Transcription:
         """The transcription as far as it has been read."""
-        first = self._first or TranscriptionEvent()
-        return Transcription(
-            id=first.id,
-            request_id=first.request_id,
-            created=first.created,
-            model=first.model,
-            text=self._whole or "".join(self._pieces),
-        )
+        answer = copy(self._answer) or Transcription()
+        answer.text = answer.text or "".join(self._pieces)
+        return answer
 
     def _sniff(self, data: bytes) -> bytes:
         """Know a text that comes as it is, in place of events, by its label."""
         # What has come before, and did not tell, is blank.
         begin = data.lstrip()[:_LONGEST_FIELD]
-        if self._state is DecoderState.WAITING and self._is_text and begin and not _is_event(begin):
+        is_text = self._is_text or begin.startswith(b'"')
+        if self._state is DecoderState.WAITING and is_text and begin and not _is_event(begin):
             self._state = DecoderState.DOCUMENT
         return super()._sniff(data)
 
     def _accept_document(self, data: bytes) -> None:
-        """Read a text that was not streamed."""
-        text = data.decode("utf-8", "replace").strip()
-        if not self._is_text or text.encode()[:1] in _TEXTS:
+        """Read a transcription that was not streamed."""
+        # The answer that would have come without streaming, in whatever a relay puts around it.
+        context = self._context
+        try:
+            self._answer = parse_reply(
+                _TRANSCRIPTION,
+                data,
+                status=200,
+                headers=context.headers,
+                now=context.now(),
+                secrets=context.secrets,
+            )
+        except ResponseError:
             super()._accept_document(data)
             return
+        text = self._answer.text
         event = {"type": "transcript.text.done", "text": text}
         self._foreign, self._state = bytearray(), DecoderState.RECEIVING
         self.waiting += in_order([msgspec.json.encode(event), END_MARK], [])
@@ -260,21 +286,29 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             self._context.raise_fault(data)
         # An empty text is that of a silent recording; without the field it is no transcription.
         typed = event.type.endswith(".done") or (event.type and b'"delta"' in data)
-        if not (typed or event.delta or event.text is not None):
+        # Segments repeat what pieces say; an answer of nothing else is one of another service.
+        tells = event.text is not None and (not event.type or event.type.endswith(".delta"))
+        if not (typed or event.delta or tells):
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return event if event.type else None  # of a type that is not known yet
-        self._first = self._first or event
+        self._answer = self._answer or Transcription(
+            id=event.id, request_id=event.request_id, created=event.created, model=event.model
+        )
         if event.delta or event.text:
             self._speaker.follow(event)
         if event.type.endswith(".done"):
             self._state = DecoderState.FINISHED
+            self._answer.text = event.text or self._answer.text
             event.delta = self._tail(event)
+        elif tells:
+            event.delta = event.delta or self._piece(event.text or "")
         self._pieces.append(event.delta)
         self._pieces.pack()
         self.progress += bool(event.delta)
-        if self._whole and (self._joins_pieces or self._context.view == "text"):
+        whole = self._answer.text
+        if whole and (self._joins_pieces or self._context.view == "text"):
             pieces = "".join(self._pieces)
-            if "".join(pieces.split()) != "".join(self._whole.split()):
+            if "".join(pieces.split()) != "".join(whole.split()):
                 raise StreamMalformedError("the pieces of the text do not add up to the whole")
         return event
 
@@ -286,14 +320,19 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         # Servers of this API do each of these; text that is said twice is worse than late text.
         so_far = "".join(self._pieces)
         if event.text:
-            self._whole = event.text
             return event.text.removeprefix(so_far) if event.text.startswith(so_far) else ""
         return "" if so_far.endswith(event.delta) else event.delta
 
+    def _piece(self, text: str) -> str:
+        """Return what a text in place of a piece adds: it may repeat all that was said before."""
+        so_far = "".join(self._pieces)
+        grows = len(text) > len(so_far) and text.startswith(so_far)
+        return text.removeprefix(so_far) if grows else text
+
     def _judge(self, *, done: bool) -> Outcome:
-        if self._first is None:
+        if self._answer is None:
             self._context.raise_foreign(bytes(self._foreign))
         if not (done or self._state is DecoderState.FINISHED):
             raise self.truncated("the stream ended before the transcription did")
-        outcome: Outcome = "completed" if self._first is not None else "empty"
-        return ensure_success(outcome, self._context.allow)
+        outcome: Outcome = "completed" if self._answer is not None else "empty"
+        return self._context.ensure_success(outcome, self._foreign)

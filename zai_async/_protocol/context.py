@@ -8,10 +8,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from zai_async._outcomes import ensure_success
 from zai_async._protocol.salvage import is_prose
 from zai_async._secrets import Secret, redact
-from zai_async._wire import error_in_body, find_fault, not_the_api, to_error
-from zai_async.errors import StreamMalformedError
+from zai_async._wire import error_in_body, find_fault, not_the_api, shown_body, to_error
+from zai_async.errors import EmptyAnswerError, StreamMalformedError
+from zai_async.models import Outcome
 from zai_async.models.tolerant import UNREADABLE
 
 __all__ = ["DecoderContext"]
@@ -66,6 +68,14 @@ class DecoderContext(msgspec.Struct, kw_only=True):
         headers, secrets = self.headers, self.secrets
         error = error_in_body(data, status=200, headers=headers, now=self.now(), secrets=secrets)
         raise error or not_the_api(data, status=200, headers=headers, secrets=secrets)
+
+    def ensure_success(self, outcome: Outcome, noise: bytes | bytearray) -> Outcome:
+        """Return how a stream beside chat ended, or raise it; what was only noise is shown."""
+        try:
+            return ensure_success(outcome, self.allow)
+        except EmptyAnswerError as error:
+            error.body = shown_body(bytes(noise), self.secrets)
+            raise
 
     def malformed(self, data: bytes) -> StreamMalformedError:
         """Make the exception for an event that cannot be read."""

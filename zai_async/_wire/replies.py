@@ -55,6 +55,10 @@ _CALLERS_FAULT = re.compile(
 )
 _NUMBER = re.compile(r"\d{3,4}", re.ASCII)
 _TIMED = frozenset({"quota", "throttle"})
+# By which receipts, files and batches are asked for: an empty one is none.
+_NAMES = frozenset({"id", "task_id", "voice", "output_file_id"})
+# What chat, JSON-RPC and GraphQL have beside an id.
+_NOT_OF_NAMED = ("choices", "jsonrpc", "errors")
 
 
 def parse_reply(
@@ -132,11 +136,15 @@ def _decoded(
     secrets: Iterable[Secret],
 ) -> T:
     """Decode an answer, and insist that it has what makes it one of the operation."""
+    foreign = False
     try:
         try:
             result = operation.decoder.decode(data)
         except UNREADABLE:
             result = decode_tolerantly(operation.decoder, data)
+            # A name alone proves nothing: answers of chat have an id, too.
+            told = getattr(result, "extra", {}) if _NAMES.intersection(operation.essential) else {}
+            foreign = any(told.get(name) for name in _NOT_OF_NAMED)
     except msgspec.DecodeError:
         text = bare_text(operation, data, headers)
         if text is None:
@@ -145,7 +153,7 @@ def _decoded(
     if not operation.contents:
         return result
     for content in operation.contents:
-        if content(result):
+        if content(result) and not foreign:
             return result
     # Only an answer that seems to hold nothing costs a second look at its bytes.
     found = _read_again(operation, data, result)
@@ -163,26 +171,30 @@ def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
     except msgspec.DecodeError:
         return result  # it came as bare text
     # A failure is told without content, and judged by what it says.
-    failed = state_of(str(document.get("status"))) == "failed"
-    if failed or any(_is_told(document, path) for path in operation.essential):
+    if state_of(str(document.get("status"))) == "failed":
         return result
+    # What is there and could not be read is not empty: it is something else of the same name.
+    for path, content in zip(operation.essential, operation.contents, strict=True):
+        told = _told(document, path)
+        if path not in _NAMES and told is not None and told == content(result):
+            return result
     # Knowledge services and many relays answer {"code": 200, "data": {...}}.
     for key in ENVELOPES:
         inner = document.get(key)
         if isinstance(inner, str) and operation.bare_text:
             return decode(operation.decoder, msgspec.json.encode({operation.bare_text: inner}))
-        if any(_is_told(inner, path) for path in operation.essential):
+        if any(_told(inner, path) is not None for path in operation.essential):
             return decode(operation.decoder, msgspec.json.encode(inner))
     return None
 
 
-def _is_told(document: object, path: str) -> bool:
-    """Tell whether a document says anything but null at a dotted path."""
+def _told(document: object, path: str) -> object:
+    """Return what a document says at a dotted path; None if that is nothing."""
     for name in path.split("."):
         if not isinstance(document, dict):
-            return False
+            return None
         document = cast("dict[str, object]", document).get(name)
-    return document is not None
+    return document
 
 
 def bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]) -> bytes | None:

@@ -262,7 +262,7 @@ class Agents(Resource):
 
         Source: https://docs.z.ai/api-reference/agents/agent
         """
-        return await submit_agent(self._manager, ep.AGENT, params)
+        return await submit_agent(self._manager, ep.AGENT_SUBMIT, params)
 
     def task(self, **params: Unpack[AgentResultParams]) -> Task[AgentReply]:
         """Return the handle of a task that was submitted elsewhere; nothing is asked yet.

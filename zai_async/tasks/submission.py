@@ -57,14 +57,7 @@ async def submit_agent(
     # Nothing but its documentation says whether an agent answers at once or begins a task.
     if reply.async_id:
         return Task(AGENTS, names, engine=engine, request_id=reply.request_id, submitted=True)
-    if reply.messages:
-        return Task(AGENTS, names, engine=engine, request_id=reply.request_id, result=reply)
-    unknown = SubmitUnknownError(
-        "the response has no task id", request_id=reply.request_id, hint=_HINT
-    )
-    unknown.attempts, unknown.timing = reply.attempts, reply.timing
-    unknown.operation = operation.name
-    raise unknown
+    return Task(AGENTS, names, engine=engine, request_id=reply.request_id, result=reply)
 
 
 async def submit_file(
