@@ -386,7 +386,11 @@ def test_batch_example_runs_as_it_is_shown(shell, tmp_path):
 # Statements
 
 # Pages that name the errors of others, and where those are.
-OTHERS = {"migration.md": "zai.core", "any-llm.md": "any_llm.exceptions"}
+OTHERS = {
+    "migration.md": "zai.core",
+    "any-llm.md": "any_llm.exceptions",
+    "pydantic-ai.md": "pydantic_ai.exceptions",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown_name)
