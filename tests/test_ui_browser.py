@@ -84,6 +84,15 @@ def chats(emulator):
     return [request for request in emulator.requests if request.path.endswith("completions")]
 
 
+async def choose(page, mode):
+    """Say what is made: an answer, an image or a video."""
+    await page.evaluate(f"""(() => {{
+        const select = document.querySelector('select');
+        select.value = {mode!r};
+        select.dispatchEvent(new Event('change', {{ bubbles: true }}));
+    }})()""")
+
+
 async def press(page, selector):
     """Click on what may still move."""
     await page.wait(f"document.querySelector({selector!r})")
@@ -372,11 +381,7 @@ async def test_microphone_is_heard(tab, zai_emulator):
 
 async def test_image_is_made_and_kept(tab, zai_emulator):
     async with tab() as page:
-        await page.evaluate("""(() => {
-            const select = document.querySelector('select');
-            select.value = 'image';
-            select.dispatchEvent(new Event('change', { bubbles: true }));
-        })()""")
+        await choose(page, "image")
         await ask(page, "A lighthouse")
         await page.wait("document.querySelector('.task')?.innerText.includes('processing')")
         # It is kept in the conversation, as the server forgets it.
@@ -385,6 +390,69 @@ async def test_image_is_made_and_kept(tab, zai_emulator):
         )
         await page.call("Page.reload")
         await page.wait("document.querySelector('.turn.assistant img')?.naturalWidth > 0")
+
+
+VIDEO = "document.querySelector('.turn.assistant video')"
+
+
+async def test_video_is_made_from_a_picture_and_kept(tab, zai_emulator):
+    async with tab() as page:
+        await choose(page, "video")
+        await give_file(page, "one.png", "image/png", PIXEL)
+        await page.wait("document.querySelectorAll('.files img').length === 1")
+        await ask(page, "Waves")
+        await page.wait("document.querySelector('.task')?.innerText.includes('processing')")
+        assert await page.evaluate("!!document.querySelector('.task progress[aria-label]')")
+        await page.wait(f"{VIDEO}?.src.startsWith('data:video/mp4')")
+        await page.wait(f"{VIDEO}.duration > 0")
+        assert await page.evaluate(f"{VIDEO}.controls && !{VIDEO}.error")
+        assert await page.evaluate(f"{VIDEO}.clientWidth") >= 300  # so that it can be played
+        assert await page.text(".turn.assistant .media a[download=video]") == "Save"
+        assert await page.evaluate("!document.querySelector('.task')")
+        await page.call("Page.reload")
+        await page.wait(f"{VIDEO}?.duration > 0")
+    [sent] = [each.json for each in zai_emulator.requests if each.path.endswith("generations")]
+    assert (sent["model"], sent["prompt"]) == ("cogvideox-3", "Waves")
+    assert sent["image_url"][0].startswith("data:image/png")
+
+
+@pytest.mark.parametrize("mode", ["image", "video"])
+async def test_what_is_not_made_says_why_and_is_tried_again(tab, zai_emulator, mode):
+    zai_emulator.tasks.polls = 1
+    zai_emulator.tasks.script("FAIL", result={"error": {"code": "1301", "message": "unsafe"}})
+    async with tab() as page:
+        await choose(page, mode)
+        await ask(page, "Something")
+        await page.wait("document.querySelector('.turn .trouble')?.innerText.includes('unsafe')")
+        assert await page.evaluate("!document.querySelector('.task')")
+        assert await page.text(".again") == "Try again"
+        await press(page, ".again")
+        made = "img" if mode == "image" else "video"
+        await page.wait(f"document.querySelector('.turn.assistant {made}')")
+        assert await page.evaluate("document.querySelectorAll('.trouble').length") == 0
+
+
+@pytest.mark.parametrize("mode", ["image", "video"])
+async def test_making_is_given_up(tab, zai_emulator, mode):
+    zai_emulator.tasks.polls = 10**9
+    async with tab() as page:
+        await choose(page, mode)
+        await ask(page, "Something that takes long")
+        await page.wait("document.querySelector('.task')?.innerText.includes('processing')")
+        # After a reload it goes on, and is not asked for a second time.
+        await page.call("Page.reload")
+        await page.wait("document.querySelector('.task')?.innerText.includes('processing')")
+        await press(page, "[aria-label=Stop]")
+        await page.wait("document.querySelector('.end-note')?.innerText.includes('Stopped')")
+        assert await page.evaluate("!document.querySelector('.task')")
+        # Nobody asks for it any more: what comes next is all that comes.
+        seen = len(zai_emulator.requests)
+        await choose(page, "chat")
+        await ask(page, "Hello")
+        await page.wait(f"document.querySelectorAll('.turn.assistant').length === 2 && {DRAWN}")
+        later = [each.path.rsplit("/", 1)[-1] for each in zai_emulator.requests[seen:]]
+        assert [path for path in later if path != "models"] == ["completions"]
+    assert sum(each.path.endswith("generations") for each in zai_emulator.requests) == 1
 
 
 # What goes wrong on the way
@@ -568,6 +636,14 @@ async def test_page_fits_a_phone_and_follows_the_colour_scheme(tab, zai_emulator
             "[document.documentElement.scrollWidth, document.querySelector('.inner').scrollWidth]"
         )
         assert max(await page.evaluate(widths)) <= 390
+        # What is asked with stands in one row, and sends at its right end.
+        places = """[...document.querySelectorAll('.tools > button')].map((each) => {
+            const { top, bottom, right } = each.getBoundingClientRect();
+            return [(top + bottom) / 2, right];
+        })"""
+        rows, ends = zip(*await page.evaluate(places), strict=True)
+        assert max(rows) - min(rows) < 10
+        assert ends[-1] == max(ends) > 340
         colours = "getComputedStyle(document.documentElement).backgroundColor"
         dark = await page.evaluate(colours)
         assert (

@@ -7,9 +7,9 @@ import { languages } from './languages.js';
 
 for (const [name, language] of Object.entries(languages)) hljs.registerLanguage(name, language);
 
-const BUDGET = 6; // milliseconds of a frame
-const SLICE = 2_048; // characters of a text that are taken in a frame
-const SECTION = 16; // blocks that the browser lays out and paints only where they are seen
+const BUDGET = 4; // milliseconds of a frame
+const SLICE = 1_024; // characters of a text that are taken in a frame
+const SECTION = 2_048; // characters, of blocks that the browser lays out and paints only where they are seen
 const MOST_COLOURED = 10_000;
 const PIECE = 4_000; // characters that the browser lays out by themselves
 const PURE = {
@@ -182,12 +182,15 @@ class BlockRenderer {
     return true;
   }
 
-  #append(index, root) {
-    if (index % SECTION === 0 && this.root.children.length <= index / SECTION) {
-      this.root.lastElementChild?.classList.add('full');
-      this.root.append(element('div', 'section'));
+  /** Append a block to the last section, or to a new one if that has enough. */
+  #append(root) {
+    let last = this.root.lastElementChild;
+    if (!last || last.textContent.length >= SECTION) {
+      last?.classList.add('full');
+      last = element('div', 'section');
+      this.root.append(last);
     }
-    this.root.children[Math.floor(index / SECTION)].append(root);
+    last.append(root);
   }
 
   #put(index, block, isSettled) {
@@ -195,7 +198,7 @@ class BlockRenderer {
     let view = old?.view;
     if (view?.kind !== block.kind || view.language !== block.language) {
       view = new VIEWS[block.kind](block);
-      old ? old.view.root.replaceWith(view.root) : this.#append(index, view.root);
+      old ? old.view.root.replaceWith(view.root) : this.#append(view.root);
     }
     view.show(block, isSettled);
     this.#shown[index] = { block, isSettled, view };

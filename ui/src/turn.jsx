@@ -189,12 +189,11 @@ function Media({ part }) {
   const name = part.filename ?? (part.mediaType?.startsWith('video') ? 'The video' : 'The picture');
   if (!isOurs) return <p className="trouble">{name} cannot be shown.</p>;
   const kind = part.mediaType?.split('/')[0];
-  if (kind === 'video') return <video className="media" src={part.url} controls aria-label={name} />;
   if (kind === 'audio') return <audio src={part.url} controls aria-label={name} />;
   return (
     <figure className="media">
-      <img src={part.url} alt={name} />
-      <figcaption><a href={part.url} download={part.filename ?? 'picture'}>Save</a></figcaption>
+      {kind === 'video' ? <video src={part.url} controls aria-label={name} /> : <img src={part.url} alt={name} />}
+      <figcaption><a href={part.url} download={part.filename ?? (kind === 'video' ? 'video' : 'picture')}>Save</a></figcaption>
     </figure>
   );
 }

@@ -10,10 +10,9 @@ from aiohttp import web
 
 from zai_async.client import AsyncZai
 from zai_async.errors import InvalidBodyError, ZaiError
-from zai_async.web.aiohttp_server import aiohttp_response
+from zai_async.web.aiohttp_server import aiohttp_respond, aiohttp_response
 from zai_async.web.relay import Relay
 from zai_async.web.ui.answers import SERVER_TOOLS, AnswerMaker, PageSettings
-from zai_async.web.ui.bridge import respond
 from zai_async.web.ui.guard import guard_for, secure
 from zai_async.web.ui.media import MediaFolder
 from zai_async.web.ui_messages import UIMessageEncoder
@@ -132,11 +131,11 @@ class _Routes:
             response = await self._relay.start(asked.id, answer, encoder=encoder)
         except ZaiError as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from None
-        return await respond(request, response)
+        return await aiohttp_respond(request, response)
 
     async def resume(self, request: web.Request) -> web.StreamResponse:
         """Repeat an answer from its beginning, and go on with it."""
-        return await respond(request, await self._relay.resume(request.match_info["id"]))
+        return await aiohttp_respond(request, await self._relay.resume(request.match_info["id"]))
 
     async def stop(self, request: web.Request) -> web.Response:
         """Stop an answer, at the platform too."""
