@@ -108,6 +108,7 @@ def test_an_answer_that_holds_nothing_is_empty_unless_that_is_allowed(operation,
         (ep.FILE_LIST, {"data": []}, "data", []),
         (ep.RERANK, {"results": []}, "results", []),
         (ep.TOKENIZER, {"usage": {"total_tokens": 0}}, "total_tokens", 0),
+        (ep.TOKENIZER, {"usage": {"prompt_tokens": 5}}, "total_tokens", 5),
         (ep.FILE_PARSER, {"status": "succeeded", "content": ""}, "text", ""),
         (ep.HANDWRITING, {"words_result": []}, "lines", []),
         (ep.AGENT, {"async_id": "a", "status": "pending"}, "async_id", "a"),
@@ -159,6 +160,9 @@ def test_what_is_asked_for_by_its_name_has_one(operation):
         (ep.MODELS, {"data": "x"}),
         (ep.HANDWRITING, {"words_result": "x"}),
         (ep.TOKENIZER, {"token_count": "many"}),
+        (ep.TOKENIZER, {"data": {"tokens": 4}}),
+        (ep.VIDEO_SUBMIT, {"data": {"id": "1", "choices": [1]}}),
+        (ep.VIDEO_SUBMIT, {"data": {"id": ""}}),
     ],
 )
 def test_what_cannot_be_read_is_not_empty(operation, body):
@@ -178,6 +182,7 @@ def test_work_that_was_submitted_to_an_agent_has_a_name(status):
 def test_an_answer_is_found_in_an_envelope_at_every_gateway(key):
     assert read(ep.TRANSCRIPTION, {"code": 200, key: {"text": "hello"}}).text == "hello"
     assert read(ep.VIDEO_SUBMIT, {"code": 200, key: {"id": "t"}}).id == "t"
+    assert read(ep.VIDEO_SUBMIT, {"jsonrpc": "2.0", "id": 1, key: {"id": "t"}}).id == "t"
     assert read(ep.READER, {key: {"reader_result": {"content": "a"}}}).text == "a"
 
 

@@ -45,7 +45,12 @@ def media_types() -> mimetypes.MimeTypes:
 
     To make the tables takes longer than to import most modules.
     """
-    return mimetypes.MimeTypes(())
+    # It would look into files of the system first, which it then leaves out: event loops wait here.
+    known, mimetypes.inited = mimetypes.inited, True
+    try:
+        return mimetypes.MimeTypes(())
+    finally:
+        mimetypes.inited = known
 
 
 def open_at_once(path: str, flags: int) -> int:

@@ -143,8 +143,7 @@ def _decoded(
         except UNREADABLE:
             result = decode_tolerantly(operation.decoder, data)
             # A name alone proves nothing: answers of chat have an id, too.
-            told = getattr(result, "extra", {}) if _NAMES.intersection(operation.essential) else {}
-            foreign = any(told.get(name) for name in _NOT_OF_NAMED)
+            foreign = _is_of_another(operation, getattr(result, "extra", {}))
     except msgspec.DecodeError:
         text = bare_text(operation, data, headers)
         if text is None:
@@ -173,19 +172,36 @@ def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
     # A failure is told without content, and judged by what it says.
     if state_of(str(document.get("status"))) == "failed":
         return result
-    # What is there and could not be read is not empty: it is something else of the same name.
-    for path, content in zip(operation.essential, operation.contents, strict=True):
-        told = _told(document, path)
-        if path not in _NAMES and told is not None and told == content(result):
-            return result
+    if _holds(operation, document, result):
+        return result
     # Knowledge services and many relays answer {"code": 200, "data": {...}}.
     for key in ENVELOPES:
         inner = document.get(key)
         if isinstance(inner, str) and operation.bare_text:
             return decode(operation.decoder, msgspec.json.encode({operation.bare_text: inner}))
-        if any(_told(inner, path) is not None for path in operation.essential):
-            return decode(operation.decoder, msgspec.json.encode(inner))
+        if isinstance(inner, dict):
+            found = decode(operation.decoder, msgspec.json.encode(inner))
+            if _holds(operation, cast("dict[str, object]", inner), found):
+                return found
     return None
+
+
+def _holds(operation: Operation[T], document: Mapping[str, object], result: T) -> bool:
+    """Tell whether an answer has a field of its operation, if only to say that it is empty."""
+    if _is_of_another(operation, document):
+        return False
+    for path, content in zip(operation.essential, operation.contents, strict=True):
+        told, read = _told(document, path), content(result)
+        # What is there and could not be read is not empty: it is something else of the same name.
+        if read or (path not in _NAMES and told is not None and told == read):
+            return True
+    return False
+
+
+def _is_of_another(operation: Operation[Any], document: Mapping[str, object]) -> bool:
+    """Tell whether what has the name that is asked for has also what only other answers have."""
+    named = _NAMES.intersection(operation.essential)
+    return bool(named) and any(document.get(name) for name in _NOT_OF_NAMED)
 
 
 def _told(document: object, path: str) -> object:

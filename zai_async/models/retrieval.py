@@ -306,7 +306,8 @@ class TokenCount(Reply, kw_only=True):
     @property
     def total_tokens(self) -> int:
         """All tokens together, in whichever form they were told."""
-        return self.usage.total_tokens or self.token_count or len(self.tokens)
+        told = self.usage.total_tokens or self.token_count or len(self.tokens)
+        return told or self.usage.prompt_tokens
 
 
 class AudioURLPartParam(TypedDict):
