@@ -272,6 +272,8 @@ SPEAK = {"model": "glm-tts", "input": "hello"}
         (SOUND, "text/html"),
         (b"data: {}\n\n", "text/event-stream"),
         (b"busy", "text/plain"),
+        (b'data: {"choices": []}\n\n', "application/octet-stream"),
+        (b"event: error\ndata: {}\n\n", "audio/wav"),
     ],
 )
 async def test_sound_that_is_a_page_or_an_object_is_no_sound(body, kind):

@@ -293,6 +293,17 @@ async def test_two_tasks_cannot_read_one_stream():
             await first
 
 
+async def test_a_second_task_that_asks_for_the_answer_does_not_cut_off_the_first():
+    async with client(GOOD) as zai:
+        answer = stream(zai)
+        first, second = await asyncio.gather(
+            answer.completion(), answer.completion(), return_exceptions=True
+        )
+        assert isinstance(second, StreamConsumedError)
+        assert first.text == GOOD_TEXT
+        await answer.aclose()
+
+
 async def test_start_in_one_task_read_in_another_close_in_a_third():
     async with client(GOOD) as zai:
         answer = await asyncio.create_task(stream(zai).open())

@@ -150,9 +150,9 @@ def judge_sound(answer: BinaryReply, allow: Collection[str] = ()) -> Outcome:
 
 
 def _is_text(content: bytes) -> bool:
-    """Tell whether bytes are a JSON container or a page; raw samples may begin like either."""
+    """Tell whether bytes are JSON, events or a page; raw samples may begin like the first."""
     start = content[:64].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"data:", b"event:")):
         return True
     if not start.startswith((b"{", b"[")):
         return False

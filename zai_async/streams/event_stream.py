@@ -149,6 +149,8 @@ class EventStream(Generic[T]):
                 await self._reader.__anext__()
         except StopAsyncIteration:
             return
+        except StreamConsumedError:
+            raise  # another task may be reading it, whose answer this one must not cut off
         except BaseException:
             # Nobody else will close a stream that was not entered as a context.
             if not self._entered:
