@@ -123,3 +123,22 @@ async def test_documents_say_what_the_prompt_does(zai_emulator, prompt, city):
             response_format={"type": "json_object"},
         )
     assert json.loads(answer.text) == {"city": city}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "keys"),
+    [
+        ("As JSON with 'setup' and 'punchline' keys. It's 'fun'.", ["setup", "punchline"]),
+        ("Tell me. Use the fields `city`, `n_2` and `city`!\nNo 'more'", ["city", "n_2"]),
+        ('One property, "answer"', ["answer"]),
+        ("Keys are what it's about, isn't it", ["topic", "answer", "confident"]),
+        ("Quote 'this'", ["topic", "answer", "confident"]),
+        ("Keys " + " ".join(f"'k{n}'" for n in range(60)), [f"k{n}" for n in range(50)]),
+    ],
+)
+async def test_documents_have_the_keys_that_the_prompt_names(zai_emulator, prompt, keys):
+    async with client(zai_emulator.url) as zai:
+        answer = await zai.chat.completions.create(
+            model="glm-5.3", messages=prompt, response_format={"type": "json_object"}
+        )
+    assert list(json.loads(answer.text)) == keys

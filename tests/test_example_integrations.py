@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 # What each needs, and what it says where all is well.
 RUNS = {
     "any_llm_agent.py": ("any_llm", r"weather: In Oslo the sun shines"),
+    "langchain_agent.py": ("langchain", r"Lima: sunny for 3 days(.|\n)*tokens: [1-9]"),
     "mcp_server.py": ("mcp", r"'text', 'resource_link'"),
     "opentelemetry_console.py": ("opentelemetry.sdk", r'"name": "chat glm-5.3"'),
     "sync_client.py": ("zai_async", r"https?://\S+"),

@@ -389,6 +389,7 @@ def test_batch_example_runs_as_it_is_shown(shell, tmp_path):
 OTHERS = {
     "migration.md": "zai.core",
     "any-llm.md": "any_llm.exceptions",
+    "langchain.md": "langchain_core.exceptions",
     "pydantic-ai.md": "pydantic_ai.exceptions",
 }
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 from zai_async.testing.emulator import prose, tool_use
 from zai_async.testing.emulator.chat_request import ReceivedChat
 from zai_async.testing.emulator.completion import ModelAnswer
 from zai_async.testing.emulator.requests import Json, is_object
+from zai_async.testing.emulator.schema_values import sample
 
 _SEARCHED = 200_000  # characters of a conversation in which a schema is looked for
 _ATTEMPTS = 200  # braces at which it may begin
+# A sentence that speaks of keys quotes their names.
+_OF_KEYS = re.compile(r"\b(?:keys?|fields?|propert(?:y|ies))\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?]\s|\n|$")
+_NAME = re.compile(r"(?<!\w)([`'\"])([A-Za-z_]\w*)\1(?!\w)")
+_MOST_NAMES = 50
 
 
 def write(request: ReceivedChat, seed: int) -> ModelAnswer:
@@ -50,13 +57,28 @@ def write(request: ReceivedChat, seed: int) -> ModelAnswer:
 
 
 def document(request: ReceivedChat) -> str:
-    """Write JSON as the schema in the conversation wants it, or a small object of its own."""
+    """Write JSON as the conversation wants it, by a schema or names of keys, or as it likes."""
     # The platform's JSON mode has no field for a schema: people put it into a message.
     schema = find_schema("\n".join(message.text for message in request.messages))
     if schema is not None:
         return json.dumps(tool_use.filled(schema, request.prompt), ensure_ascii=False)
+    # Others describe it in words.
+    if keys := named_keys(request.prompt):
+        properties = {key: {"type": "string"} for key in keys}
+        return json.dumps(sample({"type": "object", "properties": properties}))
     topic = prose.topic_of(request.prompt)
     return json.dumps({"topic": topic, "answer": "42", "confident": True}, ensure_ascii=False)
+
+
+def named_keys(prompt: str) -> list[str]:
+    """Return what the keys of an object shall be called, such as in "with the key 'answer'"."""
+    prompt, names = prompt[: prose.QUOTED], list[str]()
+    start = 0
+    for end in _SENTENCE_END.finditer(prompt):
+        sentence, start = prompt[start : end.start()], end.end()
+        if _OF_KEYS.search(sentence):
+            names += [name for _, name in _NAME.findall(sentence)]
+    return list(dict.fromkeys(names))[:_MOST_NAMES]
 
 
 def source(prompt: str, number: int) -> dict[str, str]:
