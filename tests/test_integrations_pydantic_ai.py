@@ -847,7 +847,6 @@ def test_other_errors(error, kind):
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_another_model_is_asked_before_anything_was_told(zai, zai_emulator, streamed):
-    """Also for a stream that begins well and fails before its first content."""
     if streamed:
         zai_emulator.fault(error_in_stream="1305", after=0)
     else:

@@ -181,7 +181,7 @@ class ZaiAsyncModel(Model[AsyncZai]):
         with translated_errors(self._name):
             params = await self._params(messages, settings, parameters)
             stream = self._provider.client.chat.completions.stream(**params)
-            # What fails before the first content fails here, so that another model can be asked.
+            # What fails before the first content fails here; a wait that is cancelled closes it.
             await stream.prime()
         # Not entered: one that has nothing to say may have ended by now, and cannot be opened.
         async with aclosing(stream):
