@@ -296,8 +296,8 @@ async def test_a_tool_is_described_and_strict_only_where_asked(model, zai_emulat
 
 
 async def test_a_schema_has_no_definitions(zai, zai_emulator):
-    def move(city: City) -> str:
-        return city.name
+    def move(start: City, end: City) -> str:
+        return f"{start.name} to {end.name}"
 
     zai_emulator.chat.reply("Hi")
     model = ZaiAsyncModel("glm-4.6", client=zai)  # theirs inlines for GLM-5.3 alone
