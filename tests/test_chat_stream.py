@@ -22,6 +22,7 @@ from tests.chat_wire import (
 )
 from tests.effort import sample
 from zai_async import (
+    AsyncZai,
     CallOptions,
     ChatCompletion,
     ChatCompletionChunk,
@@ -162,8 +163,7 @@ async def test_the_answer_can_be_sent_back_unchanged():
         FakeReply.sse(*chunks, last("tool_calls")),
         FakeReply.json({"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]}),
     )
-    async with client() as zai:
-        zai._manager.sessions._open_transport = lambda: transport
+    async with AsyncZai(api_key="id.secret", transport=transport) as zai:
         async with stream(zai) as answer:
             message = (await answer.completion()).message
         history = [message, {"role": "tool", "tool_call_id": "c1", "content": "1"}]
