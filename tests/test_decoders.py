@@ -162,7 +162,7 @@ def test_a_restart_can_replace_what_was_read():
 
 def test_an_event_may_only_be_so_large():
     usual = {DecoderContext().max_event_bytes, ChatDecoder()._context.max_event_bytes}
-    assert usual == {16 * 2**20}
+    assert usual == {4 * 2**20}
     assert isinstance(fed(ChatDecoder(max_event_bytes=10), GOOD)[1], EventTooLargeError)
     large = b'{"choices": "' + b"x" * 100
     assert isinstance(fed(ChatDecoder(max_event_bytes=50), large, b"x")[1], EventTooLargeError)

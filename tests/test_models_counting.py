@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -14,17 +15,18 @@ from zai_async import (
     EmptyAnswerError,
     EventTooLargeError,
     LimitError,
-    StreamMalformedError,
     StructuredOutputError,
     ToolCall,
     ToolCallMalformedError,
 )
+from zai_async._protocol import sse
+from zai_async._threads import ANSWER_THREADS, abandonable
 from zai_async.errors import InvalidBodyError
 from zai_async.models import ChatCompletion
 from zai_async.models import counting as room
 from zai_async.models.counting import LARGE, MOST_AT_ONCE, counted_values, has_more_values
 from zai_async.models.tasks import read_results
-from zai_async.session import manager
+from zai_async.session import call, manager
 from zai_async.testing import FakeReply
 from zai_async.web.asgi import read_json
 
@@ -43,7 +45,8 @@ def values_in(value: object) -> int:
     if not isinstance(items, list):
         return 0
     fields = len(items) if isinstance(value, dict) else 0
-    return 1 + fields + max(len(items) - 1, 0) + sum(map(values_in, items))
+    weight = 25 if isinstance(value, dict) else 1
+    return weight + fields + max(len(items) - 1, 0) + sum(map(values_in, items))
 
 
 @given(value=VALUES, size=st.integers(1, 9), ascii=st.booleans())
@@ -51,8 +54,35 @@ def test_what_is_counted_is_what_is_there(value, size, ascii):
     text = json.dumps(value, ensure_ascii=ascii).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "_SLICE", size)
+        for weight in ("_ESCAPES", "_CODES", "_LETTERS", "_BYTES"):
+            patch.setattr(room, weight, 10**9)
         *_, count = counted_values(text)
     assert count == values_in(value)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 2**16])
+@pytest.mark.parametrize(
+    ("weight", "text", "expected"),
+    [
+        ("_ESCAPES", rb'"\n\"\\\\\u00e9 \\"', 6),
+        ("_CODES", rb'"\\u\u00e9\u4e2d"', 2),
+        ("_LETTERS", b' [1, "in a text"]  ', 8),
+        ("_BYTES", b'"in a text" ', 12),
+    ],
+)
+def test_what_takes_longer_is_counted_too(weight, text, expected, size, monkeypatch):
+    monkeypatch.setattr(room, "_SLICE", size)
+    monkeypatch.setattr(room, "_SIGNS", b"")
+    for each in ("_ESCAPES", "_CODES", "_LETTERS", "_BYTES"):
+        monkeypatch.setattr(room, each, 1 if each == weight else 10**9)
+    *_, count = counted_values(text)
+    assert count == expected
+
+
+def test_text_beyond_ascii_takes_longer():
+    *_, plain = counted_values(b'"' + b"a" * 64_000 + b'"')
+    *_, other = counted_values(('"' + "\u00e9" * 32_000 + '"').encode())
+    assert (plain, other) == (400, 1000)
 
 
 @pytest.mark.parametrize("unit", [b"{},", b'"a",', b'"\\n\\"",', b"\\\\", b'"', b"{"])
@@ -76,9 +106,23 @@ def test_small_texts_are_not_looked_at():
 async def test_answer_of_too_many_values_is_refused():
     zai, transport = scripted(FakeReply(steps=(b'{"choices":' + MANY + b"}",)))
     async with zai:
-        with pytest.raises(LimitError, match="more than 400000 values") as caught:
+        with pytest.raises(LimitError, match="more than 300000 values") as caught:
             await ask(zai)
-    assert (caught.value.limit, len(transport.requests)) == (400_000, 1)
+    assert (caught.value.limit, len(transport.requests)) == (300_000, 1)
+    assert "max_response_values" in str(caught.value)
+
+
+async def test_whoever_wants_more_values_may_have_them():
+    body = json.dumps(COMPLETION | {"note": [{}] * 20_000}).encode()
+    for most, fits in ((500_000, False), (600_000, True)):
+        zai, _ = scripted(FakeReply(steps=(body,)), max_response_values=most)
+        async with zai:
+            if fits:
+                assert (await ask(zai)).text == "Hi"
+                continue
+            with pytest.raises(LimitError) as caught:
+                await ask(zai)
+            assert (caught.value.limit, caught.value.setting) == (most, "max_response_values")
 
 
 @pytest.mark.parametrize(
@@ -118,19 +162,89 @@ def test_stream_of_too_many_values_at_once_is_refused(before):
     decoder = ChatDecoder()
     data = before + b'{"choices":' + MANY + b"}\n\n"
     decoder.feed(data[:9])
-    decoder.feed(data[9:-2])
-    with pytest.raises(EventTooLargeError, match=f"than {MOST_AT_ONCE} values"):
-        decoder.feed(data[-2:] if before else b"")
+    for piece in (data[9:-2], data[-2:] if before else b""):
+        with suppress(EventTooLargeError):
+            decoder.feed(piece)
+    assert str(decoder.error).endswith(f"more than {MOST_AT_ONCE} values")
 
 
 def test_an_event_of_halves_of_characters_has_no_more_than_an_answer_could():
     """Each of them has to be looked at in Python."""
-    text = b"\\ud83d" * 140_000
+    text = b"\\ud83d" * 300_000
     event = (
         b'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "' + text + b'"}}]}\n\n'
     )
-    with pytest.raises(StreamMalformedError):
+    with pytest.raises(EventTooLargeError):
         ChatDecoder().feed(event)
+
+
+PIECE = 2**16
+HOSTILE = {
+    "text": b'data: {"x": "' + b"a" * 2**21,
+    "escapes": b'data: {"x": "' + b"\\n" * 2**19,
+    "numbers": b'data: {"x": [' + b"1," * 2**16,
+    "comments": b": a\n" * 2**16,
+    "lines": b"data: a\n" * 2**16,
+    "no field": b"x" * 2**21,
+    "blank lines": b"\n" * 2**21,
+    "blanks": b" " * 2**21,
+    "tiny events": b'data: {"choices": []}\n\n' * 2**16,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_turn_of_the_loop_does_the_work_of_megabytes(kind):
+    """What comes piece by piece costs as much with each piece; only its end touches all of it."""
+    module, counter = counted(sse.__name__)
+    parser = module.SSEParser()
+    data = HOSTILE[kind] + b"\n\n"
+    work = []
+    for start in range(0, len(data), PIECE):
+        before = counter.work
+        parser.payloads(data[start : start + PIECE])
+        work.append(counter.work - before)
+    *pieces, end = work
+    assert max(pieces) < 60 * PIECE
+    assert end < 10 * len(data)
+
+
+@pytest.mark.parametrize("values", [b"1," * 140_000, b"{}," * 12_000])
+def test_an_event_is_counted_from_where_it_begins(values):
+    event = b'data: {"x": [' + values + b"1]}\n\n"
+    for cut in (b"", event[:9], event[: LARGE + 1], event[:-1]):
+        parser = sse.SSEParser()
+        with suppress(EventTooLargeError):
+            parser.payloads(b"data: 1\n\n" + cut)
+        with suppress(EventTooLargeError):
+            parser.payloads(event[len(cut) :])
+        with pytest.raises(EventTooLargeError):
+            parser.payloads(b"data: 1\n\n")
+
+
+def test_events_are_counted_one_by_one():
+    event = b'data: {"x": [' + b"1," * 100_000 + b"1]}"
+    parser = sse.SSEParser()
+    ends = []
+    for piece in (event, b"\n", b"\n" + event + b"\n\n" + event, b"\n\n"):
+        ends += parser.payloads(piece)
+    assert ends == [event[6:]] * 3
+
+
+async def test_large_answer_is_joined_in_a_thread(monkeypatch):
+    joined = []
+
+    def watched(work, threads):
+        joined.append(threads)
+        return abandonable(work, threads)
+
+    monkeypatch.setattr(call, "abandonable", watched)
+    content = bytes(range(256)) * 2**13
+    steps = tuple(content[at : at + 999] for at in range(0, len(content), 999))
+    zai, _ = scripted(FakeReply(steps=steps, headers={"Content-Type": "audio/wav"}))
+    async with zai:
+        speech = await zai.audio.speech.create(model="glm-tts", input="x", voice="tongtong")
+    assert speech.content == content
+    assert joined == [ANSWER_THREADS]
 
 
 def test_large_event_of_few_values_is_read():

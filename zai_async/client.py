@@ -79,6 +79,7 @@ class Changes(TypedDict, total=False):
     tag: str | None
     wait_for_quota: bool
     max_response_bytes: int
+    max_response_values: int
     max_event_bytes: int
 
 
@@ -115,6 +116,8 @@ class AsyncZai(Resources):
         session: An ``aiohttp.ClientSession`` of your own; it is never closed here.
         transport: A transport instead of the network, for tests.
         max_response_bytes: A larger answer is refused; of a stream, what comes after it.
+        max_response_values: An answer that was not streamed and holds more is refused, as nothing
+            else runs while it is decoded; an object counts as 25, and 160 bytes of text as one.
         max_event_bytes: A larger event of a stream is refused.
         clock: Time and chance, for tests.
 
@@ -154,6 +157,7 @@ class AsyncZai(Resources):
         session: "ClientSession | None" = None,
         transport: Transport | None = None,
         max_response_bytes: int = Settings().max_response_bytes,
+        max_response_values: int = Settings().max_response_values,
         max_event_bytes: int = Settings().max_event_bytes,
         clock: Clock | None = None,
     ) -> None:
@@ -184,6 +188,7 @@ class AsyncZai(Resources):
             budget=budget,
             wait_for_quota=wait_for_quota,
             max_response_bytes=max_response_bytes,
+            max_response_values=max_response_values,
             max_event_bytes=max_event_bytes,
         )
         network = NetworkSettings(

@@ -101,6 +101,7 @@ async def client_is_made_and_derived() -> None:
                 headers={"X-A": "b"},
                 hooks=Hooks(),
                 max_response_bytes=1,
+                max_response_values=1,
                 max_event_bytes=1,
             ),
             AsyncZai,

@@ -95,7 +95,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         *,
         allow: Collection[str] = (),
         on_restart: Literal["raise", "reset"] = "raise",
-        max_event_bytes: int = 16 * 2**20,
+        max_event_bytes: int = 4 * 2**20,
         context: DecoderContext | None = None,
     ) -> None:
         own = context or DecoderContext(

@@ -28,7 +28,7 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     allow: Collection[str] = ()
     """Outcomes that are returned instead of raised."""
     on_restart: Literal["raise", "reset"] = "raise"
-    max_event_bytes: int = 16 * 2**20
+    max_event_bytes: int = 4 * 2**20
     max_bytes: int = sys.maxsize
     """The size of a stream up to which it is read."""
     headers: Mapping[str, str] = MappingProxyType({})

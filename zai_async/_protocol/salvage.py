@@ -35,6 +35,7 @@ END_MARK: Final = b"[DONE]"
 _SEAM: Final = re.compile(rb"data:|\n")
 _BETWEEN: Final = re.compile(r"\s*(?:data:)?\s*")
 _MOST_SEAMS: Final = 64
+_MOST_READ: Final = 2**22
 # Frames are longer than this, but for a few of them.
 _SHORT: Final = 64
 _MOST_SHORT: Final = 64
@@ -68,17 +69,30 @@ def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
     """Cut a frame that cannot be decoded into whole frames; ``decodes`` is msgspec's."""
     if whole := documents(data):
         return Salvaged(whole, b"")
-    for number, seam in enumerate(_SEAM.finditer(data)):
-        if number >= _MOST_SEAMS:
-            break  # each try looks at all that follows
-        tail = data[seam.end() :].strip()
+    left, place = _MOST_READ, 0
+    field, line = data.find(b"data:"), data.find(b"\n")
+    for _ in range(_MOST_SEAMS):
+        # Two searches for plain bytes take a tenth of the time of one for either.
+        if field >= 0 and (field < line or line < 0):
+            place = field + len(b"data:")
+            field = data.find(b"data:", place)
+        elif line >= 0:
+            place = line + 1
+            line = data.find(b"\n", place)
+        else:
+            break
+        # Each try looks at all that follows.
+        left -= len(data) - place
+        if left < 0:
+            break
+        tail = data[place:].strip()
         frames = documents(tail)
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # As it stands first, since text may legally contain what looks like another frame.
             if tail.startswith(b"{") and decodes(tail) is not None:
                 frames = (tail,)
         if frames:
-            return Salvaged(frames, data[: seam.end()])
+            return Salvaged(frames, data[:place])
     return Salvaged((), data)
 
 

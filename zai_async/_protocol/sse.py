@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from zai_async.errors import EventTooLargeError, LimitError
-from zai_async.models.counting import LARGE, MOST_AT_ONCE, has_more_values
+from zai_async.models.counting import LARGE, MOST_AT_ONCE, ValueCounter, counted_values
 
 __all__ = ["RUN", "Event", "SSEParser", "in_order", "lines_of"]
 
@@ -51,6 +51,7 @@ class SSEParser:
     """
 
     __slots__ = (
+        "_counter",
         "_given",
         "_held",
         "_left",
@@ -79,9 +80,7 @@ class SSEParser:
     the list after each read.
     """
 
-    def __init__(
-        self, *, max_event_bytes: int = 16 * 1024 * 1024, max_bytes: int = sys.maxsize
-    ) -> None:
+    def __init__(self, *, max_event_bytes: int = 4 * 2**20, max_bytes: int = sys.maxsize) -> None:
         self.last_event_id = ""
         self.retry = None
         self.stray = []
@@ -93,6 +92,8 @@ class SSEParser:
         self._given = self._room = 0
         # The unfinished event. Not a list of reads: tiny ones would take many times their size.
         self._held = bytearray()
+        # How much it holds, once it is large.
+        self._counter: ValueCounter | None = None
         # What is skipped if it comes next, and how much of it has come.
         self._optional = _BOM
         self._undecided = b""
@@ -118,7 +119,7 @@ class SSEParser:
                 return [body]
             pieces = body.split(b"\n\ndata: ")
             # Without a line feed in any piece, each event is this one line and nothing else.
-            if _LF not in b"".join(pieces):
+            if body.count(b"\n") == 2 * len(pieces) - 2:
                 return pieces
         return [event.data for event in self._events(text)] if text else []
 
@@ -158,12 +159,14 @@ class SSEParser:
         if self._left < 0:
             self._held.clear()
             limit = self._max_bytes
-            raise LimitError(f"the answer is larger than {limit} bytes", limit=limit)
+            message = f"the answer is larger than {limit} bytes"
+            raise LimitError(message, limit=limit, setting="max_response_bytes")
         if self._optional or _CR in data:
             data = self._normalised(data)
         text = self._cut(data)
         if not (self._held or self._optional):
-            self._given = self._room = min(self._most, self._left)
+            # What is large may be one event that holds too much, and has to be counted.
+            self._given = self._room = min(self._most, self._left, LARGE)
         return text
 
     def _normalised(self, data: bytes) -> bytes:
@@ -192,19 +195,32 @@ class SSEParser:
         if not end:
             self._hold(data)
             return b""
+        if self._counter is not None or end > LARGE:
+            # The first event of the read has begun before, perhaps with the line feed that ends it.
+            counter = self._counter or ValueCounter()
+            begun = self._held[-1:] if self._counter else self._held
+            first, *others = bytes(begun + data[:end]).split(b"\n\n")
+            self._require_few(counter.count(first))
+            for lines in others:
+                self._require_few(counted_values(lines) if len(lines) > LARGE else ())
         text = b"".join((self._held, data[:end]))
         self._held.clear()
+        self._counter = None
         self._hold(data[end:])
         # Of many events in one read, only one that is too large by itself is refused.
         if len(text) > self._most and any(
             len(lines.removeprefix(b"\n")) >= self._most for lines in text.split(b"\n\n")
         ):
             raise self._too_large()
-        if len(text) > LARGE and any(
-            has_more_values(lines, MOST_AT_ONCE) for lines in text.split(b"\n\n")
-        ):
-            raise self._too_large(MOST_AT_ONCE, "values")
         return text
+
+    def _require_few(self, counts: Iterable[int]) -> None:
+        """Refuse an event that holds more than may be decoded in one go."""
+        if any(count > MOST_AT_ONCE for count in counts):
+            self._most = -1
+            self._held.clear()
+            text = f"an event holds more than {MOST_AT_ONCE} values"
+            raise EventTooLargeError(text, limit=MOST_AT_ONCE)
 
     def _end_of_events(self, data: bytes) -> int:
         """Return where the last blank line of the read ends, 0 without one."""
@@ -217,16 +233,21 @@ class SSEParser:
         self._held += data
         if len(self._held) > self._most:
             raise self._too_large()
+        if len(self._held) > LARGE:
+            if self._counter is None:
+                self._counter, data = ValueCounter(), bytes(self._held)
+            self._require_few(self._counter.count(data))
 
-    def _too_large(self, limit: int = 0, unit: str = "bytes") -> EventTooLargeError:
+    def _too_large(self) -> EventTooLargeError:
         self._most = -1
         self._held.clear()
-        limit = limit or self._max_event_bytes
-        return EventTooLargeError(f"an event is larger than {limit} {unit}", limit=limit)
+        limit, setting = self._max_event_bytes, "max_event_bytes"
+        text = f"an event is larger than {limit} bytes"
+        return EventTooLargeError(text, limit=limit, setting=setting)
 
     def _events(self, text: bytes) -> list[Event]:
         events: list[Event] = []
-        for lines in text[:-2].split(b"\n\n"):
+        for lines in filter(None, text[:-2].split(b"\n\n")):
             self._place = len(events)
             event = self._event(lines)
             if event is not None:

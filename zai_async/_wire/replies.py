@@ -258,15 +258,16 @@ def to_error(
 ) -> APIError:
     """Make the exception for a fault; ``now`` in seconds since the epoch."""
     secrets = tuple(secrets)
-    meaning = meaning_of(fault.code, status, fault.message)
+    told = fault.message[:_LONGEST_READ]
+    meaning = meaning_of(fault.code, status, told)
     # Only what has the colon of a clock in it can tell a moment.
-    timed = meaning.kind in _TIMED and ":" in fault.message
-    retry_at = parse_reset_time(fault.message, now) if timed else None
+    timed = meaning.kind in _TIMED and ":" in told
+    retry_at = parse_reset_time(told, now) if timed else None
     # A limit that tells a moment is no matter of seconds, whatever its code.
     if retry_at is not None and meaning.kind == "throttle":
         meaning = Meaning("quota", "reset")
     # Some gateways wrap a whole page in JSON.
-    message = fault.message or f"the API answered HTTP {status}"
+    message = told or f"the API answered HTTP {status}"
     if MARKUP.search(message):
         message = _describe(message, status, headers)
     # Redacted before it is cut, which could leave the better part of a key at the end.

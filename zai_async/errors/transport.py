@@ -97,13 +97,19 @@ class ResponseError(ZaiError):
 
 
 class LimitError(ResponseError):
-    """What came back is larger than the client accepts; ``limit`` in bytes."""
+    """What came back is larger than the client accepts: ``limit`` in bytes, or in values.
+
+    ``setting`` names the argument of the client that sets this limit, if one does.
+    """
 
     kind: Kind = "limit"
 
-    def __init__(self, message: str, *, limit: int = 0, **facts: Any) -> None:
+    def __init__(self, message: str, *, limit: int = 0, setting: str = "", **facts: Any) -> None:
         super().__init__(message, **facts)
         self.limit = limit
+        self.setting = setting
+        if setting:
+            self.hint = f"AsyncZai({setting}=) sets this limit."
 
 
 class EventTooLargeError(LimitError):

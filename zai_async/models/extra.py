@@ -30,6 +30,7 @@ S = TypeVar("S", bound=Struct)
 
 EXTRA_KEY: Final = "zai:extra"
 _OPEN_ITEMS: Final = 64
+_GROWING: Final = frozenset({dict, list, tuple})
 NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -165,6 +166,10 @@ def _merge(known: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def _merge_items(known: Any, more: Any) -> None:
     for item in more:
+        # No list nor object: nothing is ever added to it.
+        if item.__class__ not in _GROWING:
+            known.append(item)
+            continue
         index = item.get("index") if _is_object(item) else None
         # Not further back: a list may have been made long to keep its reader busy.
         latest = known[-_OPEN_ITEMS:] if index is not None else ()

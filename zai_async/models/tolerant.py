@@ -8,6 +8,7 @@ longer than its size explains.
 
 import json
 import math
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -34,6 +35,8 @@ _NO_NUMBER: Final[Any] = object()
 _EXACT: Final[frozenset[Any]] = frozenset({str, int, float, bool, NoneType})
 _NO_TEXT: Final = "a number that JSON lacks stands in place of a text"
 _MOST_READERS: Final = 512
+_PART: Final = 2**16
+_LONE: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Way(NamedTuple):
@@ -105,7 +108,9 @@ def _load(data: bytes, hook: Any) -> tuple[Any, _Way]:
         if "\\u" in text:
             # No file, socket or terminal would take lone surrogates: they become U+FFFD.
             whole = json.dumps(json.loads(text), ensure_ascii=False)
-            text = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            # A part at a time, so that other threads have their turn in between.
+            parts = range(0, len(whole), _PART)
+            text = "".join(_LONE.sub("\ufffd", whole[at : at + _PART]) for at in parts)
         document = json.loads(text, parse_float=_number, parse_constant=_number)
     except ValueError as exc:
         raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc

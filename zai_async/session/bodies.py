@@ -30,8 +30,6 @@ __all__ = ["answer_in_events", "parse_in_thread", "raise_error", "raise_no_strea
 
 T = TypeVar("T")
 
-_MOST_VALUES: Final = 400_000
-
 # The answers that are known in both forms.
 _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
     ChatCompletion: ChatDecoder,
@@ -40,7 +38,9 @@ _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
 }
 # Known by the first event, whatever the header says: comments and other fields may come before it.
 # JSON has no such line, because a string cannot hold a line feed as it is (RFC 8259 section 7).
-_EVENT: Final = re.compile(rb"^data: *(?:\{|\[DONE\])", re.MULTILINE)
+_FIELD: Final = b"data:"
+_LF: Final = 10
+_EVENT: Final = re.compile(rb"data: *(?:\{|\[DONE\])")
 
 
 def answer_in_events(
@@ -55,7 +55,12 @@ def answer_in_events(
         IncompleteError: The stream has no proper end; ``partial`` has what came.
     """
     make_decoder = _DECODERS.get(operation.result)
-    if make_decoder is None or not _EVENT.search(body):
+    if make_decoder is None:
+        return None
+    place = body.find(_FIELD)
+    while place > 0 and (body[place - 1] != _LF or not _EVENT.match(body, place)):
+        place = body.find(_FIELD, place + 1)
+    if place < 0 or not _EVENT.match(body, place):
         return None
     decoder = make_decoder(
         context=DecoderContext(
@@ -77,16 +82,18 @@ def answer_in_events(
     return answer
 
 
-async def parse_in_thread(body: bytes, parse: Callable[[], T]) -> T:
-    """Return what a large body is parsed to, without stopping the loop for long.
+async def parse_in_thread(body: bytes, parse: Callable[[], T], most: int) -> T:
+    """Return what a large body of at most so many values is parsed to.
+
+    The loop goes on meanwhile, but for what holds the interpreter in one go.
 
     Raises:
         LimitError: It holds so much that decoding it would.
     """
     for count in counted_values(body):
-        if count > _MOST_VALUES:
-            text = f"the answer holds more than {_MOST_VALUES} values"
-            raise LimitError(text, limit=_MOST_VALUES)
+        if count > most:
+            text = f"the answer holds more than {most} values"
+            raise LimitError(text, limit=most, setting="max_response_values")
         await checkpoint()  # others have their turn
     return await abandonable(parse, ANSWER_THREADS)
 

@@ -280,7 +280,8 @@ class SessionManager(SharedByCopies):
                 answer = parse_answer(operation, response, received, call)
             else:
                 parse = partial(parse_answer, operation, response, received, call)
-                answer = await parse_in_thread(received, parse)
+                most = self.settings.max_response_values
+                answer = await parse_in_thread(received, parse, most)
             # Of what is no answer nothing is kept, as it may repeat the key.
             headers, body = response.headers, received
             return answer

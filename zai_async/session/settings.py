@@ -33,9 +33,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to wait for the allowance of a plan to come back."""
     max_response_bytes: int = 64 * 2**20
     """A larger answer is refused."""
+    max_response_values: int = 300_000
+    """An answer that holds more is refused, since nothing can interrupt its decoding."""
     max_error_bytes: int = 64 * 2**10
     """Of a larger error body only the beginning is read."""
-    max_event_bytes: int = 16 * 2**20
+    max_event_bytes: int = 4 * 2**20
     """A larger event of a stream is refused."""
 
     def __post_init__(self) -> None:

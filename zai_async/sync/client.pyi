@@ -505,6 +505,7 @@ class Zai(Resources):
         session: ClientSession | None = None,
         transport: Transport | None = None,
         max_response_bytes: int = ...,
+        max_response_values: int = ...,
         max_event_bytes: int = ...,
         clock: Clock | None = None,
     ) -> None: ...

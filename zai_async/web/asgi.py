@@ -30,7 +30,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 BODY = "http.response.body"
 
-_MOST_VALUES = 2**17
+_MOST_VALUES = 2**18
 _classes: dict[tuple[type, type], type] = {}
 
 
