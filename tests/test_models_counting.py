@@ -26,7 +26,7 @@ from zai_async.models import ChatCompletion
 from zai_async.models import counting as room
 from zai_async.models.counting import LARGE, MOST_AT_ONCE, counted_values, has_more_values
 from zai_async.models.tasks import read_results
-from zai_async.session import call, manager
+from zai_async.session import bodies, manager
 from zai_async.testing import FakeReply
 from zai_async.web.asgi import read_json
 
@@ -237,7 +237,7 @@ async def test_large_answer_is_joined_in_a_thread(monkeypatch):
         joined.append(threads)
         return abandonable(work, threads)
 
-    monkeypatch.setattr(call, "abandonable", watched)
+    monkeypatch.setattr(bodies, "abandonable", watched)
     content = bytes(range(256)) * 2**13
     steps = tuple(content[at : at + 999] for at in range(0, len(content), 999))
     zai, _ = scripted(FakeReply(steps=steps, headers={"Content-Type": "audio/wav"}))

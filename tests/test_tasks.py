@@ -336,7 +336,7 @@ def test_an_outage_without_end_neither_overflows_nor_stretches_the_backoff():
         backoff.polled(now, 0.0)
         assert backoff.tolerates(broken, now, 0.5, math.inf)
         assert backoff.wait(now) <= 66.0
-    backoff.answered()
+    backoff.answered("PROCESSING")
     backoff.polled(5000, 0.0)
     assert backoff.wait(5000) == 15.0
 

@@ -153,6 +153,49 @@ def test_an_answer_of_nothing_is_an_unknown_shape(caplog):
     assert "the last answer has no status, but nothing" in failure.message
 
 
+@pytest.mark.parametrize("answer", [{}, {"id": "t-1", "progress": 5}], ids=str)
+def test_answers_without_a_status_do_not_go_on_for_ever(answer):
+    updates = []
+    failure, wire = failing(
+        lambda zai: found(zai, on_update=updates.append, interval=10, max_poll_failure=100),
+        FakeReply.json(answer),
+        cls=ResponseError,
+    )
+    assert failure.message.startswith("no answer told in 100 s how far the task is: ")
+    assert "no status" in failure.message
+    assert "max_poll_failure" in failure.hint
+    assert (failure.task.id, failure.partial.task_status) == ("t-1", "")
+    assert (len(wire.requests), len(updates)) == (12, 11)
+
+
+def test_the_updates_of_a_task_without_a_status_end_too():
+    async def follow(zai):
+        async for update in zai.videos.task("t-1").updates(max_poll_failure=100):
+            assert update.task_status == ""
+
+    failure, _ = failing(follow, FakeReply.json({}), cls=ResponseError)
+    assert failure.task.id == "t-1"
+
+
+def test_missed_polls_and_silent_ones_are_one_row():
+    silent, lost = FakeReply.json({}), FakeReply.json({}, status=502)
+    failure, _ = failing(
+        lambda zai: found(zai, interval=10, max_poll_failure=100),
+        *[silent, lost] * 20,
+        DONE,
+        cls=ZaiError,
+    )
+    assert failure.task.id == "t-1"
+    # A status ends the row.
+    running = FakeReply.json({"id": "t-1", "task_status": "PROCESSING"})
+    video, wire = played(
+        lambda zai: found(zai, interval=10, max_poll_failure=100),
+        *[*[silent] * 9, running] * 3,
+        DONE,
+    )
+    assert (video.url, len(wire.requests)) == (URL, 31)
+
+
 def test_warnings_are_bounded(caplog):
     odd = [FakeReply.json({"task_status": f"ODD{number}"}) for number in range(40)]
     played(generated, RECEIPT, *odd, DONE)

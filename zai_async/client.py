@@ -86,16 +86,14 @@ class Changes(TypedDict, total=False):
 class AsyncZai(Resources):
     """Talk to the Z.AI platform from asyncio.
 
-    A client may be made anywhere, also outside an event loop, and used from many loops one after
-    the other or at once; each gets connections of its own. Close it with ``async with`` or
-    ``await zai.aclose()``.
+    A client may be made anywhere and used from many event loops, one after the other or at once;
+    each gets connections of its own. Close it with ``async with`` or ``await zai.aclose()``.
 
     Args:
         api_key: The key, or several: calls go where there is room, and what is used up or refused
             is left out. Without it ``ZAI_API_KEY`` counts. For bigmodel ``ZHIPUAI_API_KEY`` comes
             first; LowCodeAPI has ``LOWCODEAPI_API_TOKEN`` and Truto ``TRUTO_API_TOKEN``.
-        base_url: Another address, in any usual spelling; without it ``ZAI_BASE_URL`` counts, for
-            other gateways ``ZHIPUAI_BASE_URL``, ``LOWCODEAPI_BASE_URL`` or ``TRUTO_BASE_URL``.
+        base_url: Another address; else ``ZAI_BASE_URL`` counts, or that of the gateway's own name.
         provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``,
             ``"lowcodeapi"``, ``"lowcodeapi-coding"``, ``truto(...)``, or your own ``Provider``.
         auth: ``"jwt"`` sends short-lived tokens that an ``id.secret`` key signs, not the key.
@@ -103,8 +101,7 @@ class AsyncZai(Resources):
         retry: When a refused request is sent again.
         headers: Header fields for every request.
         hooks: Functions that watch every call.
-        limits: How many requests of a model may be in flight: found out by default, a number, or
-            ``"off"``; see ``Limits``.
+        limits: Requests of a model in flight: found out, a number, ``"off"``, or ``Limits``.
         coordinator: Shares the limits with the clients of other processes.
         budget: Refuses calls when so much is spent.
         prices: What models cost, for ``zai.usage`` and for budgets in money.
@@ -116,8 +113,7 @@ class AsyncZai(Resources):
         session: An ``aiohttp.ClientSession`` of your own; it is never closed here.
         transport: A transport instead of the network, for tests.
         max_response_bytes: A larger answer is refused; of a stream, what comes after it.
-        max_response_values: An answer that was not streamed and holds more is refused, as nothing
-            else runs while it is decoded; an object counts as 25, and 160 bytes of text as one.
+        max_response_values: An answer in one piece that holds more is refused.
         max_event_bytes: A larger event of a stream is refused.
         clock: Time and chance, for tests.
 

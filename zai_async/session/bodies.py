@@ -26,7 +26,7 @@ from zai_async.session.settings import Settings
 if TYPE_CHECKING:  # it reads what is raised here
     from zai_async.session.call import Call
 
-__all__ = ["answer_in_events", "parse_in_thread", "raise_error", "raise_no_stream"]
+__all__ = ["BodyBuffer", "answer_in_events", "parse_in_thread", "raise_error", "raise_no_stream"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,7 @@ _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
 }
 # Known by the first event, whatever the header says: comments and other fields may come before it.
 # JSON has no such line, because a string cannot hold a line feed as it is (RFC 8259 section 7).
+_BLOCK: Final = 2**20
 _FIELD: Final = b"data:"
 _LF: Final = 10
 _EVENT: Final = re.compile(rb"data: *(?:\{|\[DONE\])")
@@ -80,6 +81,32 @@ def answer_in_events(
     if outcome in call.options.allow:
         vars(answer)["outcome"] = outcome
     return answer
+
+
+class BodyBuffer:
+    """A body as it comes, piece by piece."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        # Blocks, because to join what is large would stop the loop; not the pieces as they come,
+        # of which tiny ones would take many times their size.
+        self._blocks: list[bytes] = []
+        self._block = bytearray()
+
+    def add(self, piece: bytes) -> None:
+        """Add the next piece."""
+        self._block += piece
+        self.size += len(piece)
+        if len(self._block) >= _BLOCK:
+            self._blocks.append(bytes(self._block))
+            self._block.clear()
+
+    async def joined(self) -> bytes:
+        """Return the whole body; a thread that joins megabytes lets others run meanwhile."""
+        last = bytes(self._block)
+        if not self._blocks:
+            return last
+        return await abandonable(partial(b"".join, [*self._blocks, last]), ANSWER_THREADS)
 
 
 async def parse_in_thread(body: bytes, parse: Callable[[], T], most: int) -> T:

@@ -3,14 +3,12 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from zai_async._secrets import Secret, without_frames
-from zai_async._threads import ANSWER_THREADS, abandonable
 from zai_async._transport import Response
 from zai_async._wire import Operation, RequestFactory, authorized
 from zai_async.errors import (
@@ -27,7 +25,7 @@ from zai_async.errors import (
 )
 from zai_async.models import CallOptions, Usage
 from zai_async.retry import RetryState, describe_retry, retries_forbidden
-from zai_async.session.bodies import raise_no_stream
+from zai_async.session.bodies import BodyBuffer, raise_no_stream
 from zai_async.session.hooks import Hooks
 from zai_async.session.in_flight import InFlightCall, Permit
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
@@ -46,7 +44,6 @@ _log = logging.getLogger("zai_async")
 _NO_OPTIONS: Final = CallOptions()
 _NO_HOOKS: Final = Hooks()
 _PROGRESS_BYTES: Final = 2**14
-_BLOCK: Final = 2**20
 
 
 class Call:
@@ -212,23 +209,15 @@ class Call:
 
         return await self.execute(accept)
 
-    async def read(  # noqa: C901 - one story: read, block by block, to the end or to a limit
-        self, response: Response
-    ) -> bytes:
+    async def read(self, response: Response) -> bytes:
         """Read a body to its end, within the limits of the client.
 
-        The time between two pieces of progress is the time for each 16 KiB here, or for what is
-        left: a server that trickles a byte now and then would never come to an end otherwise.
-
-        Raises:
-            LimitError: The answer is larger than the client accepts.
+        The time between two pieces of progress is the time for each 16 KiB here, or for the rest,
+        as a server may trickle. Raises LimitError if the answer is larger than the client accepts.
         """
         failed = response.status >= HTTPStatus.BAD_REQUEST
         limit = self.settings.max_error_bytes if failed else self.settings.max_response_bytes
-        size = counted = 0
-        # Blocks, because to join what is large would stop the loop; not the pieces as they come,
-        # of which tiny ones would take many times their size.
-        blocks, block = list[bytes](), bytearray()
+        body, counted = BodyBuffer(), 0
         while True:
             try:
                 piece = await response.read()
@@ -237,29 +226,21 @@ class Call:
                 if failed:
                     break
                 raise
-            if response.at_end() and not size and len(piece) <= limit:
+            if response.at_end() and not body.size and len(piece) <= limit:
                 return piece  # as most do, it came in one piece
-            block += piece
-            size += len(piece)
-            if size > limit:
+            body.add(piece)
+            if body.size > limit:
                 response.close()
                 if not failed:
                     text = f"the answer is larger than {limit} bytes"
                     raise LimitError(text, limit=limit, setting="max_response_bytes")
                 break
-            if len(block) >= _BLOCK:
-                blocks.append(bytes(block))
-                block.clear()
             if not piece or response.at_end():
                 break
-            if size - counted >= _PROGRESS_BYTES:
-                counted = size
+            if body.size - counted >= _PROGRESS_BYTES:
+                counted = body.size
                 self._in_flight.reschedule(self._until(self.timeout.between_progress))
-        if not blocks:
-            return bytes(block[:limit])
-        # A thread that joins megabytes lets others run meanwhile.
-        blocks.append(bytes(block))
-        return await abandonable(partial(b"".join, blocks), ANSWER_THREADS)
+        return (await body.joined())[:limit]
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again; raise the error when it may not."""

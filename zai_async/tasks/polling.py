@@ -96,8 +96,10 @@ class PollBackoff:
         self._pause = self._interval * (1.0 + _JITTER * jitter)
         self._interval = min(self._interval * _GROWTH, self._schedule.cap)
 
-    def answered(self) -> None:
-        """Note that the platform knew the task."""
+    def answered(self, status: str) -> None:
+        """Note that the platform knew the task, if it told how far that is."""
+        if not status:
+            return
         self._absences = _TOLERATED_ABSENCES
         self._failing_since, self._failures = None, 0
 
@@ -116,15 +118,19 @@ class PollBackoff:
                 return False
         elif not temporary or error.kind == "account":
             return False
-        # A row of failures is measured from its first poll, and ends with any answer.
-        if self._failing_since is None:
-            self._failing_since = now
         self._failures += 1
         # Bounded, because 2.0 to the power of a long outage is no float any more.
         backoff = min(self._schedule.start * 2.0 ** min(self._failures, 32), _LONGEST_BACKOFF)
         wait = max(backoff, error.retry_after or 0.0) * (1.0 + _JITTER * jitter)
         self._not_before = max(self._not_before, now + wait)
-        if self._not_before - self._failing_since <= max_failure:
+        return self.misses(now, self._not_before, max_failure)
+
+    def misses(self, now: float, until: float, max_failure: float) -> bool:
+        """Tell whether to poll on at ``until``, after one that has said nothing of the task."""
+        # A row of those is measured from its first poll, and ends with any that has.
+        if self._failing_since is None:
+            self._failing_since = now
+        if until - self._failing_since <= max_failure:
             return True
         self._failing_since, self._failures = None, 0
         return False

@@ -161,7 +161,7 @@ class Task(Generic[R]):
 
         A poll that is throttled, lost on the way or answered by a page is repeated later, for
         ``max_poll_failure`` seconds of nothing else; so is one about a new task that is not
-        found, three times. ``interval`` is as in ``wait``.
+        found, three times, and one that tells no status. ``interval`` is as in ``wait``.
 
         Raises:
             TaskFailedError: It ended without a result.
@@ -186,7 +186,8 @@ class Task(Generic[R]):
             on_update: Called with every answer; a function or a coroutine function.
             interval: Seconds between two polls; None begins with short ones that grow, as the
                 type of the task suggests.
-            max_poll_failure: Seconds at most in which every poll fails in a way that may pass.
+            max_poll_failure: Seconds at most in which every poll fails, or is answered, without
+                a word about the task.
 
         Raises:
             TaskTimeoutError: The time is over; wait again whenever you like.
@@ -230,7 +231,7 @@ class Task(Generic[R]):
             while not self._ended and (pause := wait(clock.monotonic(), interval)) > 0:
                 await clock.sleep(pause)
             try:
-                return await self.fetch()
+                answer = await self.fetch()
             except ZaiError as error:
                 if error is self._error:
                     raise
@@ -241,6 +242,14 @@ class Task(Generic[R]):
                 ):
                     raise
                 self._remark = f"the last poll failed: {error.message}"
+                continue
+            # Whoever answers in the place of a gateway may do so for ever, and knows of no task.
+            now = clock.monotonic()
+            if self._ended or self.status or self._backoff.misses(now, now, max_poll_failure):
+                return answer
+            text = f"no answer told in {max_poll_failure:g} s how far the task is: {self._remark}"
+            hint = "It may go on; max_poll_failure sets how long to ask."
+            raise self._mark(ResponseError(text, partial=answer, hint=hint))
 
     def _read(self, answer: R) -> R:
         """Note what an answer says, and raise if the task has failed."""
@@ -264,7 +273,7 @@ class Task(Generic[R]):
         if state == "failed" or (state == "succeeded" and not task_type.has_result(answer)):
             how = f"ended as {status!r}" if state == "failed" else "succeeded without a result"
             raise self._end(failure_of_answer(task_type, answer, f"the task {how}"))
-        self._backoff.answered()
+        self._backoff.answered(status)
         self._remark = ""
         if state != "succeeded":
             if state is None:
