@@ -217,7 +217,7 @@ class Call:
         """
         failed = response.status >= HTTPStatus.BAD_REQUEST
         limit = self.settings.max_error_bytes if failed else self.settings.max_response_bytes
-        body, counted = BodyBuffer(), 0
+        body, counted = None, 0
         while True:
             try:
                 piece = await response.read()
@@ -226,8 +226,9 @@ class Call:
                 if failed:
                     break
                 raise
-            if response.at_end() and not body.size and len(piece) <= limit:
+            if response.at_end() and body is None and len(piece) <= limit:
                 return piece  # as most do, it came in one piece
+            body = body or BodyBuffer()
             body.add(piece)
             if body.size > limit:
                 response.close()
@@ -240,7 +241,7 @@ class Call:
             if body.size - counted >= _PROGRESS_BYTES:
                 counted = body.size
                 self._in_flight.reschedule(self._until(self.timeout.between_progress))
-        return (await body.joined())[:limit]
+        return b"" if body is None else (await body.joined())[:limit]
 
     async def recover(self, error: ZaiError) -> None:
         """Return when the request may be sent again; raise the error when it may not."""
