@@ -42,6 +42,8 @@ __all__ = ["pytest_runtest_makereport"]
 DESCRIPTORS = "/proc/self/fd"
 HAS_DESCRIPTORS = Path(DESCRIPTORS).is_dir()
 INTERNET = (socket.AF_INET, socket.AF_INET6)
+# Or LiteLLM fetches a list of prices when it is imported; children of tests have it as well.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 # Repeatable by default; a thorough run looks for something new each time, but where it decides what
 # lands: there it says of the same commit the same (`--hypothesis-profile=gate`).

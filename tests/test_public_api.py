@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -180,6 +181,19 @@ def test_type_checkers_see_misuse(tmp_path):
     lines = enumerate(MISUSES.splitlines(), 1)
     expected = {n: line.partition("# ")[2] for n, line in lines if "# " in line}
     assert found == expected, output
+
+
+def test_extras_resolve_together():
+    """The lock is one resolution of all of them, for every version of Python that is supported."""
+    locked = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (own,) = (each for each in locked["package"] if each["name"] == "zai-async")
+    assert locked["requires-python"] == project["requires-python"]
+    assert own["optional-dependencies"].keys() == project["optional-dependencies"].keys()
+    versions = Counter(each["name"] for each in locked["package"])
+    for extra, needed in own["optional-dependencies"].items():
+        assert needed, extra
+        assert all(versions[each["name"]] == 1 for each in needed), extra
 
 
 def test_extra_of_all_names_every_other():

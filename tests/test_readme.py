@@ -390,6 +390,7 @@ OTHERS = {
     "migration.md": "zai.core",
     "any-llm.md": "any_llm.exceptions",
     "langchain.md": "langchain_core.exceptions",
+    "litellm.md": "litellm",
     "pydantic-ai.md": "pydantic_ai.exceptions",
 }
 
