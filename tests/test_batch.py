@@ -559,7 +559,7 @@ async def test_gateways_with_words_of_their_own(out):
     results = await collect(zai.batch.run(["Hi."], out=out, **MODEL))
     assert [each.text for each in results.values()] == ["Fine."]
     assert lines_of(out)[0]["response"]["body"]["choices"]
-    zai, transport = client(FakeReply.json({"data": {"tokens": 3}}), **gateway)
+    zai, transport = client(FakeReply.json({"data": {"token_count": 3}}), **gateway)
     count = {"url": "/v4/tokenizer", "body": {"model": "m", "messages": "Hi."}}
     assert (await zai.batch.run([count], out=out, **MODEL)).done == 2
     assert transport.bodies == [{"model": "m", "input": "Hi."}]

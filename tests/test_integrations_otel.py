@@ -155,7 +155,7 @@ async def test_metrics_of_a_call(recorded):
 
 
 async def test_the_coming_names(recorded):
-    zai, _ = scripted(ANSWER, FakeReply.json({"tokens": 3}))
+    zai, _ = scripted(ANSWER, FakeReply.json({"token_count": 3}))
     async with recorded.telemetry(semconv="next").instrument(zai) as zai:
         await ask(zai)
         await zai.tokenizer.count(model="glm-5.3", messages="Hi")

@@ -65,6 +65,7 @@ async def ask_twice(zai):
 
 def test_loops_in_several_threads(zai_emulator, run):
     zai = client(zai_emulator.url)
+    run(zai.__aenter__())  # or threads would wait for what another one imports
     together = threading.Barrier(3)
     answers = []
 

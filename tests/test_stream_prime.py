@@ -41,6 +41,20 @@ async def test_nothing_is_lost_whatever_the_view(view):
             assert (await stream.completion()).text == GOOD_TEXT
 
 
+@pytest.mark.parametrize("view", ["text", "events", "chunks", "completion"])
+async def test_an_empty_answer_that_is_allowed_is_entered_like_any_other(view):
+    async with chat_wire.client(body([chunk({}), last()])) as zai:
+        primed = await chat_wire.stream(zai, allow={"empty"}).prime()
+        async with primed as stream:
+            if view == "text":
+                assert [text async for text in stream.text] == []
+            elif view == "events":
+                assert [type(event).__name__ async for event in stream.events] == ["Usage", "Finished"]
+            elif view == "chunks":
+                assert len([each async for each in stream]) == 2
+            assert (await stream.completion()).text == ""
+
+
 @pytest.mark.parametrize("primed", [True, False])
 async def test_answer_that_begins_with_a_call_tells_all_of_it(primed):
     async with chat_wire.client(CALL) as zai, chat_wire.stream(zai) as stream:

@@ -90,10 +90,10 @@ class AsyncZai(Resources):
     each gets connections of its own. Close it with ``async with`` or ``await zai.aclose()``.
 
     Args:
-        api_key: The key, or several: calls go where there is room, and what is used up or refused
-            is left out. Without it ``ZAI_API_KEY`` counts. For bigmodel ``ZHIPUAI_API_KEY`` comes
-            first; LowCodeAPI has ``LOWCODEAPI_API_TOKEN`` and Truto ``TRUTO_API_TOKEN``.
-        base_url: Another address; else ``ZAI_BASE_URL`` counts, or that of the gateway's own name.
+        api_key: The key, or several, of which one with room is taken. Else ``ZAI_API_KEY`` counts,
+            ``ZHIPUAI_API_KEY``, ``LOWCODEAPI_API_TOKEN`` or ``TRUTO_API_TOKEN``.
+        base_url: Another address, in any usual spelling; else ``ZAI_BASE_URL`` counts, or
+            ``ZHIPUAI_BASE_URL``, ``LOWCODEAPI_BASE_URL`` or ``TRUTO_BASE_URL``, likewise.
         provider: ``"zai"``, ``"zai-coding"``, ``"bigmodel"``, ``"bigmodel-coding"``,
             ``"lowcodeapi"``, ``"lowcodeapi-coding"``, ``truto(...)``, or your own ``Provider``.
         auth: ``"jwt"`` sends short-lived tokens that an ``id.secret`` key signs, not the key.

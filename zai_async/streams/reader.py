@@ -173,8 +173,8 @@ class StreamReader(Generic[T]):
         A wait that is cancelled leaves the opening alone if that ``keeps`` its task; without one,
         which costs three turns of the event loop less, the stream is to be closed then.
         """
-        if self.phase is _OVER:
-            await self._go_on()
+        if self.phase is _OVER and (self.error is not None or self.decoder.outcome is None):
+            await self._go_on()  # which says what has ended it
         if self.phase is not _NEW:
             return
         if self._task is not None:
