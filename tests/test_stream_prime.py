@@ -49,7 +49,10 @@ async def test_an_empty_answer_that_is_allowed_is_entered_like_any_other(view):
             if view == "text":
                 assert [text async for text in stream.text] == []
             elif view == "events":
-                assert [type(event).__name__ async for event in stream.events] == ["Usage", "Finished"]
+                assert [type(event).__name__ async for event in stream.events] == [
+                    "Usage",
+                    "Finished",
+                ]
             elif view == "chunks":
                 assert len([each async for each in stream]) == 2
             assert (await stream.completion()).text == ""
