@@ -123,7 +123,38 @@ class TestProbes:
         passes(size, 7, 12)
         assert (size.limit, size.probe_at()) == (7, 5.0)
 
-    def test_each_refused_probe_costs_forty_passes_up_to_a_debt(self) -> None:
+    def test_those_that_wait_pay_for_some_that_tell_whether_the_cut_was_right(self) -> None:
+        size = proven(10)
+        refuse_twice(size, 9, "concurrency")
+        moments = []
+        while (moment := size.probe_at(1000)) < MUCH_LATER:
+            assert not size.grow(moment - 0.1, 1000)
+            assert size.grow(moment, 1000)
+            moments.append(moment)
+            size.refused(9, 9, "concurrency", moment, size.round)
+            assert size.limit == 9
+        assert moments == [1.0, 5.0, 21.0, 85.0]
+
+    def test_a_short_queue_pays_for_none(self) -> None:
+        size = proven(10)
+        refuse_twice(size, 9, "concurrency")
+        assert (size.probe_at(19), size.probe_at(20)) == (math.inf, 1.0)
+
+    def test_whether_a_cut_was_right_is_asked_later_if_more_than_one_led_to_it(self) -> None:
+        size = proven(10)
+        refuse_twice(size, 9, "concurrency")
+        size.refused(9, 9, "concurrency", 0.0, 0)
+        assert size.probe_at(20) == 4.0
+
+    def test_a_limit_that_shows_again_at_the_same_number_is_believed_whatever_the_code(
+        self,
+    ) -> None:
+        probes = Probes()
+        for ceiling in (8, 8, 7, 30, 29):
+            probes.cut("unknown", "unknown", ceiling)
+        assert (probes.failed, probes.ceiling) == (1, 30)
+
+    def test_each_refused_probe_costs_fifty_passes_up_to_a_debt(self) -> None:
         size = proven(10)
         refuse_twice(size, 9, "concurrency")
         counts = []
@@ -134,7 +165,7 @@ class TestProbes:
         for _ in range(9):  # callers who come back at once, before anything has passed
             size.refused(9, 9, "concurrency", 0.0, size.round)
         counts += grown(size, 1)
-        assert counts == [(20, 10), (40, 10), (40, 10), (40, 10), (120, 10)]
+        assert counts == [(20, 10), (50, 10), (50, 10), (50, 10), (120, 10)]
 
     def test_each_one_waits_twice_as_long_where_time_decides(self) -> None:
         probes = Probes()
@@ -150,7 +181,7 @@ class TestProbes:
         probes.cut("unknown", "unknown", 10)
         probes.wait(30.0, 200)
         assert (probes.kind, probes.failed, probes.due_at) == ("unknown", 0, 34.0)
-        assert probes.paid_at == 280  # what was owed is owed still
+        assert probes.paid_at == 290  # what was owed is owed still
 
     def test_late_refusals_of_a_larger_window_shrink_it_and_cost_nothing_at_first(self) -> None:
         size = Size(16, 1, math.inf)
@@ -167,7 +198,7 @@ class TestProbes:
         size.refused(11, 11, "concurrency", 0.0, 1)
         assert (size.limit, size.round) == (11, 2)
         size.refused(10, 10, "concurrency", 0.0, 1)
-        assert grown(size, 1) == [(80, 11)]
+        assert grown(size, 1) == [(100, 11)]
 
 
 def rainy(refusals: int) -> Size:

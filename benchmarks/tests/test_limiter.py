@@ -45,8 +45,7 @@ def test_a_hidden_limit_is_used_and_hardly_exceeded(service, limit):
     scenario = steady(service, limit)
     result = play(scenario, ours)
     assert result.throughput >= 0.95 * of_oracle(scenario)
-    # An answer of a second is hardly longer than the way there and back, which blurs a small limit.
-    assert result.share_refused <= (0.08 if (service, limit) == (SHORT, 4) else 0.05)
+    assert result.share_refused <= 0.05
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
@@ -81,7 +80,7 @@ def test_a_limit_is_found_behind_any_code(code, service, limit):
     scenario = steady(service, limit, code)
     result = play(scenario, ours)
     assert result.throughput >= 0.95 * of_oracle(scenario)
-    assert result.share_refused <= 0.16
+    assert result.share_refused <= 0.10
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
@@ -110,7 +109,7 @@ def test_a_rate_is_kept_to(per_second, burst):
 def test_what_does_not_stay_is_followed(scenario):
     result = play(scenario, ours)
     # To notice that there is room again costs requests, which take ten seconds each.
-    goal = 0.88 if scenario.service is STREAMED else 0.93
+    goal = 0.90 if scenario.service is STREAMED else 0.95
     assert result.throughput >= goal * of_oracle(scenario)
     assert not result.lost
 

@@ -17,9 +17,10 @@ for other reasons, too: a model may be busy for everybody, or the requests of a 
   in flight counts as the platform saw it when a request arrived (``evidence.Refusals``).
 * **A cut is a trial.** If refusals go on at the same rate in the smaller window, it was the
   weather: the window gets back what it lost (``trials.Trial``).
-* Single requests probe for more room, when those that were refused have been paid for by 20 to 40
+* Single requests probe for more room, when those that were refused have been paid for by 20 to 50
   that pass, or after a few seconds if the limit is not certain. A probe that passes starts a
-  search; up to what has worked before, the window doubles.
+  search; up to what has worked before, the window doubles. Where many wait, they pay for a few that
+  go soon after a cut: if such a one passes, the cut was wrong.
 * The third refusal in a row, with none passing in between, means that the number in flight is no
   guide: the window shrinks by a factor with each one, and doubles back when something passes. With
   nothing left in flight, one request after each pause of at most 5 s asks whether it is over.

@@ -114,7 +114,7 @@ class Size:
             self._crowded = self._crowded or self.in_a_row > 1
             self._shows(0, kind, now)
         elif sent_in != self.round:
-            self._settle(fine)
+            self._settle(fine, now)
         elif fine >= self._ceiling:
             self._shrink_to(self._ceiling)
             if self._probes.refused(now, self.passed):
@@ -136,14 +136,20 @@ class Size:
             self.proven = self._least - 1
             self._trial = None
 
-    def grow(self, now: float) -> bool:
-        """Make room if that is due, and tell so: below the ceiling at once, else for a probe."""
+    def grow(self, now: float, waiting: int = 0) -> bool:
+        """Make room if that is due, and tell so: below the ceiling at once, else for a probe.
+
+        So many wait, which will pay for it if it is refused.
+        """
         if self.proven < self.limit or self.limit >= self._most:
             return False
         room = self._ceiling - self.limit
         if room <= 0:
-            if self._is_trying or not (self._probes.paid(self.passed) or now >= self.probe_at()):
-                return False
+            paid = not self._is_trying and self._probes.paid(self.passed)
+            if not paid and now < self.probe_at():
+                if now < self.probe_at(waiting):
+                    return False
+                self._probes.verified += 1
             self.limit += 1
             self._step = 1.0
         elif self.limit < self._before:
@@ -156,9 +162,12 @@ class Size:
         self._risen = 0
         return True
 
-    def probe_at(self) -> float:
+    def probe_at(self, waiting: int = 0) -> float:
         """Return when a probe is due although nothing passes; infinite if none is planned."""
-        waits = self.proven >= self.limit >= self._ceiling and not self._is_trying
+        waits = self.proven >= self.limit >= self._ceiling
+        if waits and self._probes.verifies(self.passed, waiting):
+            return self._probes.verify_at
+        waits = waits and not self._is_trying
         # Under a limit that is known well, probes are paid for; each costs somebody a refusal.
         before = self._before
         near = self.limit >= min(_MIXED * before, before - 1)
@@ -214,10 +223,11 @@ class Size:
         self.limit = max(self.limit, level)
         self.proven = max(self.proven, level - 1)
 
-    def _settle(self, fine: int) -> None:
+    def _settle(self, fine: int, now: float) -> None:
         """Learn that one more was refused of those sent to a larger window."""
         if self.round > 1:  # the first search is free
             self._probes.cost(self.passed)
+        self._probes.seen_again(now)
         if fine < self.limit and self._ceiling == self.limit:
             self._shrink_to(fine)
             self._ceiling = self.limit
@@ -265,7 +275,7 @@ class Size:
         if fine <= _CAREFUL:
             fine = min(fine, arrived)  # a small job had better not find out what fits by luck
         if nothing_passes:
-            self._cut(min(fine, int(self.limit * _SHRINK)), kind, now)
+            self._cut(min(fine, arrived, int(self.limit * _SHRINK)), kind, now)
             self._ceiling = max(self.limit, self._before)
             self.proven = self.limit - 1  # something has to pass before it grows again
             return
@@ -303,7 +313,10 @@ class Size:
         self._ceiling = self.limit
         self.round += 1
         self._trial = None
-        self._probes.cut(kind, self.of(kind).belief, self.limit)
+        evidence = self.of(kind)
+        self._probes.cut(kind, evidence.belief, self.limit)
+        evidence.confirmed(self._probes.failed, self.limit)
+        self._probes.belief = evidence.belief
         self._probes.wait(now, self.passed)
 
     def _shrink_to(self, limit: float) -> None:

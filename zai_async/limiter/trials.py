@@ -18,10 +18,14 @@ Refusal: TypeAlias = Literal["concurrency", "rate", "overload", "unknown", "loca
 
 _CONFIRMED: Final = -3.0
 _ENOUGH_AFTER: Final = 12
-_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 40, 120
+_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 50, 120
 """Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
 _SAME: Final = 0.1
 """A ceiling that is higher or lower by no more than this is the one from before."""
+_VERIFIED: Final = {"concurrency": 4, "unknown": 2, "overload": 2, "local": 0}
+"""Probes that those pay for that wait: they tell a cut in vain at once, each costs a refusal."""
+_VERIFY, _LATER = 1.0, 4.0
+"""Seconds from a cut to the first of them, and how much longer it takes if that was in vain."""
 _WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
 """Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
 
@@ -103,7 +107,11 @@ class Probes(msgspec.Struct):
     """What they are about, as far as is known."""
     due_at: float = 0.0
     """When the next one may go, however few have passed."""
-    ceiling: float = 0.0
+    verify_at: float = 0.0
+    """When the next one may go if those that wait pay for it."""
+    verified: int = 0
+    """How many went that those that wait pay for."""
+    ceiling: float = -math.inf
     """What they exceed by one, about."""
     failed: int = 0
     """How many were refused under this ceiling."""
@@ -115,6 +123,9 @@ class Probes(msgspec.Struct):
         self.kind, self.belief = kind, belief
         if abs(ceiling - self.ceiling) > max(1.0, _SAME * ceiling):
             self.failed, self.ceiling = 0, ceiling
+        elif ceiling <= self.ceiling:
+            # What has passed above it did so by luck.
+            self.failed += 1
 
     def wait(self, now: float, passed: int) -> None:
         """Plan the first one under the ceiling, after ``passed`` requests that passed so far."""
@@ -123,6 +134,7 @@ class Probes(msgspec.Struct):
         else:
             self.paid_at = passed + _FIRST_PRICE
         self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed, 9)
+        self.verify_at = now + _VERIFY * _LATER ** min(self.failed, 9)
 
     def cost(self, passed: int) -> None:
         """Note that a request was refused which the ceiling would not have allowed."""
@@ -133,7 +145,16 @@ class Probes(msgspec.Struct):
         self.failed += 1
         self.cost(passed)
         self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed - 1, 9)
+        self.verify_at = now + _VERIFY * _LATER ** min(self.failed, 9)
         return self.failed > 1
+
+    def seen_again(self, now: float) -> None:
+        """Note that one more was refused of those which led to the cut: it can hardly be chance."""
+        self.verify_at = now + _LATER * (self.verify_at - now)
+
+    def verifies(self, passed: int, waiting: int) -> bool:
+        """Tell whether so many that wait can pay for one that tells whether the cut was right."""
+        return self.verified < _VERIFIED[self.kind] and self.paid(passed + waiting)
 
     def paid(self, passed: int) -> bool:
         """Tell whether enough have passed for the next one."""

@@ -215,7 +215,7 @@ class Window:
             entry = next(iter(self._waiting))
             if self._is_metered and self._funded_at(entry, now) > now:
                 break
-            if self._is_full() and (self._is_over() or not self._size.grow(now)):
+            if self._is_full() and (self._is_over() or not self._size.grow(now, self._queued)):
                 break
             del self._waiting[entry]
             self._background.pop(entry, None)
@@ -236,7 +236,7 @@ class Window:
             if entry is not None and self._is_metered:
                 turn = self._funded_at(entry, now)
             return max(now, self._paused_until, turn)
-        moment = math.inf if self._is_over() else self._size.probe_at()
+        moment = math.inf if self._is_over() else self._size.probe_at(self._queued)
         if self._unsure:
             moment = min(moment, next(iter(self._unsure)).sent_at + self._refusals.patience)
         if not self._waiting:
@@ -359,6 +359,10 @@ class Window:
     def _funded_at(self, entry: QueueEntry, now: float) -> float:
         """Return when the rates, those that are known and that which was found, let it go."""
         return -math.inf if self._rates is None else self._rates.ready_at(entry.tokens, now)
+
+    @property
+    def _queued(self) -> int:
+        return len(self._waiting) + len(self._resting)
 
     def _is_over(self) -> bool:
         # What is in flight since before a cut leaves no room for a probe.
