@@ -48,10 +48,10 @@ class Variant(Size):
     def collapse(self) -> None:
         self.resize(1.0)
 
-    def grow(self, now: float) -> bool:  # noqa: ARG002
+    def grow(self, now: float, waiting: int = 0) -> bool:  # noqa: ARG002
         return False
 
-    def probe_at(self) -> float:
+    def probe_at(self, waiting: int = 0) -> float:  # noqa: ARG002
         return math.inf
 
 
