@@ -164,7 +164,7 @@ class Size:
 
     def probe_at(self, waiting: int = 0) -> float:
         """Return when a probe is due although nothing passes; infinite if none is planned."""
-        waits = self.proven >= self.limit >= self._ceiling
+        waits = self.proven >= self.limit >= self._ceiling and self.limit < self._most
         if waits and self._probes.verifies(self.passed, waiting):
             return self._probes.verify_at
         waits = waits and not self._is_trying
