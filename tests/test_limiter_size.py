@@ -146,13 +146,45 @@ class TestProbes:
         size.refused(9, 9, "concurrency", 0.0, 0)
         assert size.probe_at(20) == 4.0
 
+    def test_what_is_due_anyway_does_not_wait_for_those_that_would_pay(self) -> None:
+        size = proven(10)
+        refuse_twice(size, 9, "concurrency")
+        for _ in range(2):  # others use the limit as well
+            size.refused(0, 0, "concurrency", 0.0, size.round)
+        for paid, due in ((1.0, 5.0), (9.0, 10.0), (20.0, 20.0)):
+            assert (size.probe_at(1000), size.probe_at()) == (paid, due)
+            assert size.grow(due)
+            size.refused(9, 9, "concurrency", due, size.round)
+
+    @pytest.mark.parametrize("least", [1, 5])
+    def test_a_window_that_may_not_grow_plans_none_however_many_wait(self, least: int) -> None:
+        """Else the moment at which to ask again would always be now."""
+        size = Size(5, least, 5)
+        passes(size, 5, 4)
+        assert (size.proven, size.probe_at(), size.probe_at(1000)) == (5, math.inf, math.inf)
+        assert not size.grow(MUCH_LATER, 1000)
+        assert size.limit == 5
+
+    @pytest.mark.parametrize("kind", ["unknown", "overload"])
     def test_a_limit_that_shows_again_at_the_same_number_is_believed_whatever_the_code(
-        self,
+        self, kind: Refusal
     ) -> None:
-        probes = Probes()
-        for ceiling in (8, 8, 7, 30, 29):
+        size = proven(10)
+        for belief in (kind, "concurrency"):
+            while size.limit > 8:
+                size.refused(8, 8, kind, 0.0, size.round)
+                passes(size, 8)
+            assert (size.limit, size.of(kind).belief, size._probes.belief) == (8, belief, belief)
+            passes(size, 8, 60)
+            assert size.grow(MUCH_LATER)
+            passes(size, 9)  # by luck
+
+    def test_a_ceiling_that_comes_again_counts_as_a_probe_that_was_refused(self) -> None:
+        probes, failed = Probes(), []
+        for ceiling in (8, 8, 7, 9, 30, 29):
             probes.cut("unknown", "unknown", ceiling)
-        assert (probes.failed, probes.ceiling) == (1, 30)
+            failed.append((probes.ceiling, probes.failed))
+        assert failed == [(8, 0), (8, 1), (8, 2), (8, 2), (30, 0), (30, 1)]
 
     def test_each_refused_probe_costs_fifty_passes_up_to_a_debt(self) -> None:
         size = proven(10)
@@ -207,7 +239,7 @@ def rainy(refusals: int) -> Size:
     size.passed = 0
     for _ in range(refusals):
         size.passed += 4
-        size.is_weather("overload")
+        size.is_weather("overload", alone=False)
     return size
 
 
@@ -268,10 +300,10 @@ class TestCuts:
         assert [limit for _, limit in grown(size, 4)] == [16, 20, 21, 23]
 
     def test_it_is_never_more_than_were_fine(self) -> None:
-        for fine, limit in ((9, 7), (7, 7), (5, 5)):
+        for fine, arrived, limit in ((9, 9, 7), (7, 7, 7), (5, 5, 5), (9, 4, 4)):
             size = proven(10)
             for _ in range(3):
-                size.refused(fine, fine, "overload", 0.0, size.round)
+                size.refused(fine, arrived, "overload", 0.0, size.round)
             assert size.limit == limit
 
     def test_what_a_shortage_of_our_own_refuses_is_a_limit_at_once(self) -> None:
@@ -310,6 +342,18 @@ class TestCuts:
             size.refused(0, 0, "unknown", 0.0, 0)
             assert size.of("unknown").expected == 1.25 / 11
             assert (size.limit, size.in_a_row, size.alert) == (10, count, True)
+
+    def test_of_those_refused_again_one_that_was_alone_tells_that_it_is_about_no_limit(
+        self,
+    ) -> None:
+        size = Size(2, 1, math.inf)
+        size.refused(1, 1, "concurrency", 0.0, 0)
+        seen = []
+        for alone in (False, True, True):
+            size.is_weather("concurrency", alone=alone)
+            passes(size, 1)
+            seen.append((size.of("concurrency").belief, size.grow(0.0)))
+        assert seen == [("concurrency", False), ("concurrency", False), ("overload", True)]
 
     def test_after_an_outage_of_others_each_probe_is_a_matter_of_time(self) -> None:
         """A client that has crashed holds its permits for a while: nobody is left to pay."""

@@ -19,8 +19,8 @@ for other reasons, too: a model may be busy for everybody, or the requests of a 
   weather: the window gets back what it lost (``trials.Trial``).
 * Single requests probe for more room, when those that were refused have been paid for by 20 to 50
   that pass, or after a few seconds if the limit is not certain. A probe that passes starts a
-  search; up to what has worked before, the window doubles. Where many wait, they pay for a few that
-  go soon after a cut: if such a one passes, the cut was wrong.
+  search; up to what has worked before, the window doubles. Where many wait, they pay for a few, in
+  all, that go soon after a cut: if such a one passes, the cut was wrong.
 * The third refusal in a row, with none passing in between, means that the number in flight is no
   guide: the window shrinks by a factor with each one, and doubles back when something passes. With
   nothing left in flight, one request after each pause of at most 5 s asks whether it is over.

@@ -139,7 +139,7 @@ class Size:
     def grow(self, now: float, waiting: int = 0) -> bool:
         """Make room if that is due, and tell so: below the ceiling at once, else for a probe.
 
-        So many wait, which will pay for it if it is refused.
+        So many are ``waiting``: they pay for a probe that is refused.
         """
         if self.proven < self.limit or self.limit >= self._most:
             return False
@@ -163,25 +163,31 @@ class Size:
         return True
 
     def probe_at(self, waiting: int = 0) -> float:
-        """Return when a probe is due although nothing passes; infinite if none is planned."""
-        waits = self.proven >= self.limit >= self._ceiling and self.limit < self._most
-        if waits and self._probes.verifies(self.passed, waiting):
-            return self._probes.verify_at
-        waits = waits and not self._is_trying
+        """Return when a probe is due although nothing passes; infinite if none is planned.
+
+        If enough are ``waiting``, one may go sooner.
+        """
+        if not self.proven >= self.limit >= self._ceiling or self.limit >= self._most:
+            return math.inf
         # Under a limit that is known well, probes are paid for; each costs somebody a refusal.
         before = self._before
         near = self.limit >= min(_MIXED * before, before - 1)
         patient = near and self._probes.belief == "concurrency" and not self._crowded
-        return self._probes.due_at if waits and not patient else math.inf
+        due = math.inf if patient or self._is_trying else self._probes.due_at
+        verifies = self._probes.verifies(self.passed, waiting)
+        return min(due, self._probes.verify_at) if verifies else due
 
     @property
     def _is_trying(self) -> bool:
         # Whether the cut was right is about to be known, unless others come and go meanwhile.
         return self._trial is not None and self._trial.young and not self._crowded
 
-    def is_weather(self, kind: Refusal) -> None:
-        """Learn of a refusal that says nothing about the window."""
-        self.of(kind).refused_for_sure(self.passed)
+    def is_weather(self, kind: Refusal, *, alone: bool) -> None:
+        """Learn of a refusal that says nothing about the window.
+
+        If one that was ``alone`` is refused, and others pass, such refusals are about no limit.
+        """
+        self.of(kind).refused_for_sure(self.passed, alone=alone)
 
     def of(self, kind: Refusal) -> Evidence:
         """Return what is known about the refusals of one kind."""

@@ -23,9 +23,9 @@ _FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 50, 120
 _SAME: Final = 0.1
 """A ceiling that is higher or lower by no more than this is the one from before."""
 _VERIFIED: Final = {"concurrency": 4, "unknown": 2, "overload": 2, "local": 0}
-"""Probes that those pay for that wait: they tell a cut in vain at once, each costs a refusal."""
+"""So many probes, in all, those that wait pay for: they tell soon that a cut was in vain."""
 _VERIFY, _LATER = 1.0, 4.0
-"""Seconds from a cut to the first of them, and how much longer it takes if that was in vain."""
+"""Seconds from a cut to the first of them, and how many times as long it takes to each further."""
 _WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
 """Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
 
@@ -108,9 +108,9 @@ class Probes(msgspec.Struct):
     due_at: float = 0.0
     """When the next one may go, however few have passed."""
     verify_at: float = 0.0
-    """When the next one may go if those that wait pay for it."""
+    """When the next one may go for which those that wait pay."""
     verified: int = 0
-    """How many went that those that wait pay for."""
+    """How many of these have gone."""
     ceiling: float = -math.inf
     """What they exceed by one, about."""
     failed: int = 0
@@ -149,11 +149,11 @@ class Probes(msgspec.Struct):
         return self.failed > 1
 
     def seen_again(self, now: float) -> None:
-        """Note that one more was refused of those which led to the cut: it can hardly be chance."""
+        """Note that one more was refused of those sent before the cut: it was hardly chance."""
         self.verify_at = now + _LATER * (self.verify_at - now)
 
     def verifies(self, passed: int, waiting: int) -> bool:
-        """Tell whether so many that wait can pay for one that tells whether the cut was right."""
+        """Tell whether so many that wait pay for one that tells whether the cut was right."""
         return self.verified < _VERIFIED[self.kind] and self.paid(passed + waiting)
 
     def paid(self, passed: int) -> bool:

@@ -294,7 +294,7 @@ class Window:
             self._rates = self._rates or self._limits.rates(self._recent)
             self._rates.pacer.refused(entry.sent_at, now)
         elif entry.refusals > 1 and again:
-            self.mark_request_specific(entry, kind)
+            self.mark_request_specific(entry, kind, alone=fine < 1)
         else:
             # What one request says twice in a row is said once.
             if entry is not self._last_witness:
@@ -349,9 +349,9 @@ class Window:
             paused_until=self._paused_until if self._pauses else None,
         )
 
-    def mark_request_specific(self, entry: QueueEntry, kind: Refusal) -> None:
+    def mark_request_specific(self, entry: QueueEntry, kind: Refusal, *, alone: bool) -> None:
         """Hold a refusal against the request and not against the window: others have passed."""
-        self._size.is_weather(kind)
+        self._size.is_weather(kind, alone=alone)
         unlikely = self._size.of(kind).expected ** entry.refusals < _UNLIKELY
         if kind != "concurrency" and entry.refusals > _SUSPICIOUS and unlikely:
             entry.suspect = "request-specific"
