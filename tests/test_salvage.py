@@ -159,6 +159,12 @@ def test_the_search_gives_up_after_many_seams():
     assert read(b"data: {" * 64 + b"data: " + SECOND) == ((), True)
 
 
+def test_the_search_gives_up_after_so_many_bytes():
+    begun, large = b"data: {" * 3, b"x" * 2**21
+    assert read(begun + large[:1000] + b"data: " + SECOND) == ((SECOND,), True)
+    assert read(begun + large + b"data: " + SECOND) == ((), True)
+
+
 @pytest.mark.parametrize("piece", [b"{}", b"data:", b"data: {", b"{", b" ", b"[DONE]", b"{}data: "])
 def test_large_rubbish_is_read_in_linear_time(piece):
     module, counter = counted(salvage.__module__)
