@@ -260,6 +260,7 @@ async def chat_page():
     async with chat_site() as url, chromium_page() as page:
         await page.look()
         await page.open(url)
+        await page.wait("document.activeElement?.matches('input, textarea')")
         yield page
         assert page.errors == []
 

@@ -609,7 +609,9 @@ async def test_a_mebibyte_of_conversation(tab, zai_emulator):
 async def test_every_control_has_a_name_and_keys_are_enough(tab, zai_emulator):
     zai_emulator.chat.reply("Hello\n\n```py\n1\n```", thinking="Hm.")
     async with tab() as page:
-        await page.type("Hi")  # the question has the focus from the beginning
+        # The question gets the focus by itself, as soon as it is there.
+        await page.wait("document.activeElement?.id === 'prompt'")
+        await page.type("Hi")
         await page.wait(DRAWN)
         await page.wait("document.querySelector('.copy')")
         tree = (await page.call("Accessibility.getFullAXTree"))["nodes"]
