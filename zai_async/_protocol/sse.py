@@ -119,7 +119,7 @@ class SSEParser:
                 return [body]
             pieces = body.split(b"\n\ndata: ")
             # Without a line feed in any piece, each event is this one line and nothing else.
-            if body.count(b"\n") == 2 * len(pieces) - 2:
+            if _LF not in b"".join(pieces):
                 return pieces
         return [event.data for event in self._events(text)] if text else []
 
@@ -202,7 +202,8 @@ class SSEParser:
             first, *others = bytes(begun + data[:end]).split(b"\n\n")
             self._require_few(counter.count(first))
             for lines in others:
-                self._require_few(counted_values(lines) if len(lines) > LARGE else ())
+                if len(lines) > LARGE:
+                    self._require_few(counted_values(lines))
         text = b"".join((self._held, data[:end]))
         self._held.clear()
         self._counter = None
