@@ -15,8 +15,9 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from statistics import mean
 from typing import NamedTuple
 
 from benchmarks.limiter_policies import Oracle, Policy, Semaphore, Windowed
@@ -360,11 +361,30 @@ def compare_weather() -> None:
                 print(f"{share:.0%}, answers take {service.name:18} {name:26} {seen}", flush=True)
 
 
+def compare_luck() -> None:
+    """Print the mean and the worst of several seeds where chance decides much."""
+    weather = [in_weather(MEDIUM, share, "concurrency") for share in (0.05, 0.1, 0.2, 0.5)]
+    wanted = [(of_off, scenario) for scenario in weather] + [
+        (of_oracle, scenario) for scenario in moving() if scenario.name == "restarts"
+    ]
+    print("\nMean and worst of five seeds: refused at random (concurrency), 2 s; restarts")
+    for reference, scenario in wanted:
+        drawn = [replace(scenario, seed=seed) for seed in range(1, 6)]
+        played = [play(each, ours) for each in drawn]
+        shares = [
+            result.throughput / reference(each) for result, each in zip(played, drawn, strict=True)
+        ]
+        refused = mean(result.share_refused for result in played)
+        told = f"{mean(shares):.0%}, worst {min(shares):.0%}, refused {refused:.1%}"
+        print(f"{scenario.name:26} {told}", flush=True)
+
+
 def main() -> None:
     begun = time.perf_counter()
     compare_limits()
     compare("What does not stay, or is not alone", moving(), of_oracle)
     compare_weather()
+    compare_luck()
     print(f"\n{time.perf_counter() - begun:.0f} s")
 
 
