@@ -739,5 +739,8 @@ async def test_two_processes_stay_within_the_limit_of_the_account(tmp_path, limi
                 group.start_soon(run, command)
         refused = [request for request in emulator.requests if request.status == 429]
         assert len(emulator.requests) - len(refused) == 80
-        assert len(refused) < (8 if limits == "known" else 16)
         assert emulator.peak_in_flight >= 3
+        # How often a limit is refused until it is found depends on how fast the machine is;
+        # test_a_limit_is_found_by_all_together() counts it on a clock that stands still.
+        assert limits == "found" or len(refused) < 8
+        assert len({file.parent for file in tmp_path.glob("*/*")}) == 1
