@@ -357,6 +357,13 @@ def test_what_a_fork_has_inherited_is_left_alone(zai):
     assert zai.chat.completions.create(**ASK).text
     assert portal._lock is not lock
     assert not loop.is_closed()
+
+    async def end():
+        """Do what the parent would do with its own."""
+        await zai._target.aclose()
+        await asyncio.sleep(0)  # transports tell of their end
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
