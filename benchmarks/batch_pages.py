@@ -51,11 +51,13 @@ def words(results: Mapping[str, Any]) -> str:
     )
     said = [killed, grown]
     if "ray" in results:
-        ours, other = results["ray"]["map_chat"], results["ray"]["ray.data.llm"]
+        ray = results["ray"]
+        ours, other = ray["map_chat"], ray["ray.data.llm"]
         said.append(
             f"Two actors of Ray answered {ours['rows/s']:,.0f} rows a second with `map_chat` and"
             f" {other['rows/s']:,.0f} with the HTTP stage of `ray.data.llm`, with"
             f" {other['peak in flight']:,} in flight at most; Ray's start is not counted."
+            f" One process without Ray answered {ray['zai.batch']['rows/s']:,.0f}."
         )
     return "\n".join(said)
 

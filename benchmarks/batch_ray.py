@@ -1,14 +1,22 @@
 """Two actors of Ray Data, ours and those of ray.data.llm: `python -m benchmarks.batch_ray`.
 
-Rows a second are those that the server saw between the first request and the last answer, so that
-what Ray needs to start counts for nothing. With `pip install "zai-async[ray]"`.
+Beside them the same rows through one process without Ray. Rows a second are those that the server
+saw between the first request and the last answer, so that what Ray needs to start counts for
+nothing there. CPU is that of all processes of Ray, those that it started for the run as well. With
+`pip install "zai-async[ray]"`.
 """
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Self
 
 import ray
 from ray.data import from_items
@@ -50,14 +58,70 @@ def of_ray(url: str, rows: int) -> int:
     return sum(bool(row["text"]) for row in processor(ds).take_all())
 
 
+def without_ray(url: str, rows: int) -> int:
+    command = [sys.executable, "-m", "benchmarks.batch_contestants", "zai.batch", url, str(rows)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return round(json.loads(answer.stdout)["done"] * rows)
+
+
+class Meter(Thread):
+    """Adds up the CPU of this process and of all that descend from it, while it is open."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.ticks = dict[int, int]()
+        self.ended = Event()
+
+    def run(self) -> None:
+        # Workers end with their data set, and nobody keeps what they have had.
+        while not self.ended.wait(0.1):
+            self.look()
+
+    def look(self) -> None:
+        """Look at each of them once more."""
+        children, ticks = defaultdict[int, list[int]](list), dict[int, int]()
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                # The name before may hold anything.
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+            number = int(stat.parent.name)
+            children[int(fields[1])].append(number)
+            ticks[number] = int(fields[11]) + int(fields[12])
+        found = [os.getpid()]
+        for number in found:
+            found += children[number]
+            self.ticks[number] = ticks.get(number, 0)
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.ticks.values()) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self) -> Self:
+        self.look()
+        self.before = self.seconds
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.join()
+        self.look()
+
+
 def measure(run: Callable[[str, int], int], rows: int) -> dict[str, Any]:
     with server(50) as url:
-        done = run(url, rows)
+        with Meter() as meter:
+            done = run(url, rows)
         stats = told(f"{url}/stats")
+    # The server is a child of this process as well.
+    cpu = meter.seconds - meter.before - stats["cpu"]
     return {
         "rows": rows,
         "done": done,
         "rows/s": stats["answered"] / stats["seconds"],
+        "us": cpu / rows * 1e6,
         "peak in flight": stats["peak"],
     }
 
@@ -69,7 +133,11 @@ def main() -> None:
     environment = {"env_vars": {"ZAI_API_KEY": "key"}}
     ray.init(num_cpus=4, include_dashboard=False, runtime_env=environment)
     try:
-        figures = {"map_chat": measure(ours, rows), "ray.data.llm": measure(of_ray, rows // 50)}
+        figures = {
+            "zai.batch": measure(without_ray, rows),
+            "map_chat": measure(ours, rows),
+            "ray.data.llm": measure(of_ray, rows // 50),
+        }
     finally:
         ray.shutdown()
     print(json.dumps(figures, indent=2))

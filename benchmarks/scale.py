@@ -1,7 +1,8 @@
 """How many streams a core, a host and a fleet relay: `python -m benchmarks.scale`.
 
-All of it follows from the figures of one run and from assumptions that are printed beside it.
-``--write`` puts the tables into docs/scale.md.
+All of it follows from published figures and from assumptions that are printed beside it: streams
+from those of one run, rows of batches and readers of relays from those of benchmarks.batch and
+benchmarks.relay. ``--write`` puts the tables into docs/scale.md.
 """
 
 import argparse
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from benchmarks import pages
+from benchmarks import batch_pages, pages, relay
 from benchmarks.wire import event, framed
 
 PUBLISHED: Final = Path(__file__).with_name("published.json")
@@ -186,6 +187,51 @@ def block(results: Results, given: Assumptions) -> str:
     return "\n\n".join([assumed, *(part(results, given) for part in parts), checked(results)])
 
 
+RELAYS: Final = (
+    "ours, UI message stream",
+    "ours, UI message stream, coalesced",
+    "ours, chunks of OpenAI",
+    "openai + sse-starlette",
+    "LiteLLM proxy",
+)
+ROWS: Final = ("zai.batch", "openai and a semaphore", "async-batch-llm, JSONL")
+
+
+def of_relays(results: Results, given: Assumptions) -> str:
+    """Return the table of the readers that one core relays to."""
+    heads = ("A relay of one core, with httptools and uvloop", "us/token", "readers")
+    costs = results["tokens"]["httptools, uvloop"]
+    cells = [
+        (name, f"{costs[name]:.1f}", rounded(given.load * 1e6 / given.pace / costs[name]))
+        for name in RELAYS
+    ]
+    return table(heads, cells)
+
+
+def of_rows(results: Results, given: Assumptions) -> str:
+    """Return the table of the rows that one core answers in an hour."""
+    costs = {name: results["rates"][name]["us"] for name in ROWS}
+    ray = results["ray"]
+    costs["map_chat on Ray, all of its processes"] = ray["map_chat"]["us"]
+    costs["ray.data.llm, all of its processes"] = ray["ray.data.llm"]["us"]
+    cells = [
+        (name, f"{cost:,.0f}", rounded(given.load * 3600e6 / cost)) for name, cost in costs.items()
+    ]
+    return table(("A core for an hour", "us/row", "rows"), cells)
+
+
+def users(batch: Results, relayed: Results, given: Assumptions) -> str:
+    """Return what a core does for those who relay answers and for those who collect them."""
+    ray = batch["ray"]
+    own, other = ray["zai.batch"], ray["map_chat"]
+    added = (
+        f"What Ray adds, {own['rows']:,} rows in one run: {own['us']:,.0f} us of CPU for a row"
+        f" without it and {other['us']:,.0f} with it, its start counted. Both shared two cores with"
+        f" the server: {other['rows/s']:,.0f} rows a second with Ray, {own['rows/s']:,.0f} without."
+    )
+    return "\n\n".join([of_relays(relayed, given), of_rows(batch, given), added])
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--results", type=Path, default=PUBLISHED, help="figures of one run")
@@ -198,11 +244,16 @@ def main(argv: list[str] | None = None) -> None:
         json.loads(chosen.pop("results").read_text(encoding="utf-8")),
         chosen.pop("write"),
     )
-    computed = block(results, Assumptions(**chosen))
+    parts = {"computed": block(results, Assumptions(**chosen))}
+    batch, relayed = (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (batch_pages.PUBLISHED, relay.PUBLISHED)
+    )
+    parts["users"] = users(batch, relayed, Assumptions(**chosen))
     if write:
-        pages.put("scale.md", {"computed": computed})
+        pages.put("scale.md", parts)
     else:
-        print(computed)
+        print("\n\n".join(parts.values()))
 
 
 if __name__ == "__main__":

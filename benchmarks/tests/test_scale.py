@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import goals, pages, publish, scale
+from benchmarks import batch_pages, goals, pages, publish, relay, scale
 from benchmarks.scenarios import SCENARIOS
 
 ONE = {"median": 10.0, "us/event": 10.0, "to open, us": 1000.0, "delay, ms": 0.2, "lost": 0.0}
@@ -66,6 +66,20 @@ def test_assumptions_can_be_chosen(results, tmp_path, capsys):
     assert "may be 30% busy" in printed
 
 
+def test_readers_and_rows_share_what_a_core_has():
+    costs = dict.fromkeys(scale.RELAYS, 100.0)
+    given = scale.Assumptions(pace=50, load=0.5)
+    table = scale.of_relays({"tokens": {"httptools, uvloop": costs}}, given)
+    assert "| LiteLLM proxy | 100.0 | 100 |" in table
+    ours = {"us": 200.0, "rows": 1_000, "rows/s": 900.0}
+    dear = dict.fromkeys(("map_chat", "ray.data.llm"), ours | {"us": 1_800.0})
+    batch = {"rates": dict.fromkeys(scale.ROWS, ours), "ray": {"zai.batch": ours, **dear}}
+    text = scale.users(batch, {"tokens": {"httptools, uvloop": costs}}, given)
+    assert "| zai.batch | 200 | 9,000,000 |" in text
+    assert "| map_chat on Ray, all of its processes | 1,800 | 1,000,000 |" in text
+    assert "1,000 rows in one run: 200 us of CPU for a row without it and 1,800 with it" in text
+
+
 def test_the_page_is_rewritten_between_its_marks(results, tmp_path, monkeypatch):
     path, page = tmp_path / "results.json", tmp_path / "scale.md"
     path.write_text(json.dumps(results))
@@ -106,7 +120,12 @@ def test_only_a_whole_run_is_published(tmp_path, monkeypatch):
 
 def test_the_pages_say_what_the_published_figures_say():
     results = json.loads(scale.PUBLISHED.read_text(encoding="utf-8"))
+    others = (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (batch_pages.PUBLISHED, relay.PUBLISHED)
+    )
     computed = {"computed": scale.block(results, scale.Assumptions())}
+    computed["users"] = scale.users(*others, scale.Assumptions())
     for name, parts in {"scale.md": computed, "performance.md": publish.parts(results)}.items():
         page = (pages.DOCS / name).read_text(encoding="utf-8")
         for mark, part in parts.items():
