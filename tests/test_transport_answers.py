@@ -35,6 +35,23 @@ async def test_a_redirect_within_the_origin_is_followed_with_the_key(status, rel
     assert second.header("Authorization") == f"Bearer {KEY}"
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/x y%2F?q=a b%27", "/x%20y%2F?q=a%20b%27"),
+        ("\u00e9?a://b", "/api/paas/v4/chat/%C3%A9?a://b"),
+        ("//127.0.0.1:PORT/{x}", "/%7Bx%7D"),
+    ],
+)
+async def test_a_relative_redirect_is_escaped_where_no_address_may_hold_it(location, target):
+    async with FaultServer() as server, client(server.url) as zai:
+        where = location.replace("PORT", str(server.port)).encode()
+        moved = answer(b"", "Location: WHERE", status="307 Moved").replace(b"WHERE", where)
+        server.script = [[moved], [OK]]
+        await ask(zai)
+        assert server.requests[-1].target == target
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_leaves_the_origin(status):
     async with FaultServer([OK]) as other, FaultServer() as server, client(server.url) as zai:

@@ -1,6 +1,7 @@
 """Threads: blocking work in one of its own, and what concerns the event loop of another."""
 
 import asyncio
+import os
 import queue
 import threading
 from collections import deque
@@ -43,6 +44,11 @@ class DaemonThreads:
         self._most = most
         self._name = name
         self._idle_seconds = idle_seconds
+        self.start_clean()
+
+    def start_clean(self) -> None:
+        """Begin without threads: a fork leaves the child what its parent's had to do, and none."""
+        self._process = os.getpid()
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         # One token for each thread that waits; taking one promises it work. No lock: the event
         # loop must not wait for a thread.
@@ -51,11 +57,12 @@ class DaemonThreads:
 
     def submit(self, work: Callable[[], object]) -> None:
         """Have a thread do some work, now or when one is free."""
+        if self._process != os.getpid():
+            self.start_clean()
         self._work.put(work)
         if self._waiting:
             self._waiting.pop()
             return
-        # A fork leaves the child the list of its parent's threads, and none of them.
         alive = {thread for thread in self._threads if thread.is_alive()}
         if len(alive) < self._most:
             thread = threading.Thread(target=self._serve, name=self._name, daemon=True)

@@ -5,6 +5,7 @@ cancelled or broken call used is reported by nobody, and counted as unknown rath
 What submitted work used is told with its result, and written down under the call that submitted it.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -108,7 +109,14 @@ class Ledger(SharedByCopies):
         self._forgotten = _Tally()
         self._jobs: _Jobs = OrderedDict()
         # A client may be used by several threads; the garbage collector may end a call inside.
-        self._lock = threading.RLock()
+        self._guard, self._process = threading.RLock(), os.getpid()
+
+    @property
+    def _lock(self) -> threading.RLock:
+        if self._process != os.getpid():
+            # At the moment of a fork, another thread of the parent may have held it.
+            self._guard, self._process = threading.RLock(), os.getpid()
+        return self._guard
 
     @property
     def total(self) -> Spending:

@@ -8,6 +8,7 @@ error trackers send it, shows whatever a variable holds.
 """
 
 import io
+import os
 import re
 from asyncio import Future
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import yarl
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
 from zai_async._transport._connections import (
+    INHERITED,
     USED_CONNECTIONS,
     guarded_session,
     keepalive_socket,
@@ -62,6 +64,7 @@ class SessionResponse:
         self.status = response.status
         self.headers = response.headers
         self.connection_reused = connection_reused
+        self._process = os.getpid()
         # What broke the framing of a body closed the connection too, which is told in any case.
         closed = getattr(getattr(response.connection, "protocol", None), "closed", None)
         if closed is not None:
@@ -98,7 +101,10 @@ class SessionResponse:
     def close(self) -> None:
         """Wake whoever reads, and drop the connection unless the body has come to its end."""
         self.wake()
-        self._response.close()
+        if self._process == os.getpid():
+            self._response.close()
+        else:  # the parent of a fork reads it
+            INHERITED.append(self._response)
 
 
 class _Opened(NamedTuple):
@@ -295,7 +301,7 @@ def redirect_target(response: Response, url: yarl.URL) -> yarl.URL | None:
 
 
 def as_written(url: str) -> yarl.URL:
-    """Return an address that is asked for exactly as it was written.
+    """Return an address, or one that is relative to another, exactly as it was written.
 
     Signatures cover the escapes, too: ``%2F`` and ``/`` are the same file and different texts.
 
@@ -306,11 +312,14 @@ def as_written(url: str) -> yarl.URL:
         return yarl.URL(url, encoded=True)
     parts = urlsplit(url)
     # Only what no address may hold is escaped; the host has rules of its own (IDNA).
-    place = yarl.URL(f"{parts.scheme}://{parts.netloc}").raw_authority
-    rest = quote(
-        url.partition("://")[2].removeprefix(parts.netloc), safe=_SAFE, errors="surrogateescape"
-    )
-    return yarl.URL(f"{parts.scheme}://{place}{rest}", encoded=True)
+    place, rest = "", url
+    if parts.netloc:
+        before, _, rest = url.partition("//")
+        rest = rest.removeprefix(parts.netloc)
+        host = yarl.URL(f"{parts.scheme or 'http'}://{parts.netloc}").raw_authority
+        place = f"{before}//{host}"
+    escaped = quote(rest, safe=_SAFE, errors="surrogateescape")
+    return yarl.URL(f"{place}{escaped}", encoded=True)
 
 
 def with_secrets(request: Request, url: yarl.URL) -> yarl.URL:

@@ -7,11 +7,12 @@ go through aiohttp's public client alone.
 
 # pyright: reportPrivateUsage=false
 
+import os
 import re
 import select
 import ssl
 from asyncio import AbstractEventLoop, BaseTransport
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import FunctionType
 from typing import Any, Final
@@ -21,7 +22,7 @@ from aiohttp import client, helpers, http_writer
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zai_async._transport._connections import USED_CONNECTIONS, keepalive_socket
+from zai_async._transport._connections import INHERITED, USED_CONNECTIONS, keepalive_socket
 from zai_async._transport._errors import translate
 from zai_async._transport._tls import TLS_RECORD, has_asyncio_tls, open_reader, slim_tls
 
@@ -57,11 +58,8 @@ def hold() -> bool:
     """Tell whether aiohttp still has inside what is used here."""
     unbound: Any = None  # a loop is not needed to ask for names
     names: tuple[tuple[object, str], ...] = (
-        (
-            aiohttp.StreamReader,
-            "_buffer _eof _eof_callbacks _exception _high_water _loop _protocol",
-        ),
-        (aiohttp.StreamReader, "_size _waiter begin_http_chunk_receiving feed_data on_eof"),
+        (aiohttp.StreamReader, "_buffer _eof _eof_callbacks _exception _high_water _loop on_eof"),
+        (aiohttp.StreamReader, "_protocol _size _waiter feed_data begin_http_chunk_receiving"),
         (ResponseHandler(unbound), "_buffer _exception _parser _payload _reading_paused read"),
         (ResponseHandler(unbound), "_read_bufsize _skip_payload set_exception set_response_params"),
         (aiohttp.TCPConnector, "_close _get _wrap_create_connection"),
@@ -109,6 +107,7 @@ class PooledConnection(ResponseHandler):
     def __init__(self, loop: AbstractEventLoop, buffer: bytearray) -> None:
         super().__init__(loop)
         self._tls_buffer = buffer
+        self._process = os.getpid()
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Read less at a time than asyncio does, and give back what it reserves for TLS."""
@@ -164,14 +163,18 @@ class PooledConnection(ResponseHandler):
 
     def close(self) -> None:
         """Close, and wake whoever reads: aiohttp forgets them."""
-        content = self._payload
-        super().close()
-        end_reading(content, aiohttp.ClientConnectionError("closed"))
+        self._end(super().close)
 
     def abort(self) -> None:
         """Close at once, in the same way."""
+        self._end(super().abort)
+
+    def _end(self, close: Callable[[], None]) -> None:
         content = self._payload
-        super().abort()
+        if self._process == os.getpid():
+            close()
+        else:  # the parent of a fork uses it
+            INHERITED.append(self)
         end_reading(content, aiohttp.ClientConnectionError("closed"))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -212,6 +215,7 @@ class PooledConnector(aiohttp.TCPConnector):
         if not isinstance(lent.protocol, PooledConnection):  # made by a SOCKS connector
             lent.protocol.__class__ = PooledConnection
             lent.protocol._tls_buffer = self._tls_buffer
+            lent.protocol._process = os.getpid()
         if (used := USED_CONNECTIONS.get()) is not None:
             used.append(lent.protocol)
         return lent

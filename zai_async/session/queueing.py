@@ -151,6 +151,8 @@ class LimiterQueue:
 
     def snapshot(self) -> Snapshot:
         """Return the figures of this moment."""
+        if self._process != os.getpid():
+            self.start_clean()  # or it would show what the parent holds, and wait for its threads
         with self.lock:
             return self.window.snapshot()
 

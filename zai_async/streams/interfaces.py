@@ -53,6 +53,11 @@ class StreamSession(Protocol):
     """What lives as long as the event loop."""
 
     @property
+    def process(self) -> int:
+        """The id of the process that it belongs to."""
+        ...
+
+    @property
     def watchdog(self) -> StreamWatchdog:
         """Look after the timeouts of streams."""
         ...

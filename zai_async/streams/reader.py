@@ -6,6 +6,7 @@ socket's flow control is the back-pressure.
 """
 
 import asyncio
+import os
 import warnings
 import weakref
 from collections.abc import Callable
@@ -367,7 +368,9 @@ class StreamReader(Generic[T]):
             call_in(opening.get_loop(), opening.cancel)
         # Absent when the arguments of __init__ were wrong.
         response = self.__dict__.get("_response")
-        if response is not None:
+        if response is not None and self.call.session.process != os.getpid():
+            response.close()  # which leaves it to the parent of a fork, whose stream it is
+        elif response is not None:
             self._leave(completed=False)
             name = type(self.decoder).__name__.replace("Decoder", "Stream")
             text = f"{name} was never closed; use 'async with'"
