@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.test_every_operation import ROWS
 from zai_async import AsyncZai
+from zai_async._wire import judged_results
 from zai_async.models.tasks import read_results
 from zai_async.testing import FakeReply, FakeTransport
 
@@ -62,6 +65,15 @@ BODIES = [
     ({"code": 500, "msg": "boom", "success": False}, "500", "boom"),
     ({"error": "gone"}, "", "gone"),
     (None, "empty", "the response has no body"),
+    ({"code": 200, "msg": "ok", "data": {"id": "x", "choices": [SAID]}}, None, ""),
+    ({"success": True, "result": {"id": "x", "choices": [SAID]}}, None, ""),
+    ({"code": 200, "data": {"id": "x", "choices": [CUT]}}, "truncated", "the answer stops without"),
+    ({"code": 200, "data": {"choices": []}}, "empty", "the answer holds nothing"),
+    ({"code": 200, "data": {"error": {"code": "1301", "message": "no"}}}, "1301", "no"),
+    ({"object": "list", "data": [{"index": 0, "embedding": [0.5]}]}, None, ""),
+    ({"code": 200, "data": {"data": [{"index": 0, "embedding": [0.5]}]}}, None, ""),
+    ({"object": "list", "data": [{"index": 0}]}, "empty", "the answer holds nothing"),
+    ({"created": 1, "data": [{"url": "https://files.example/a.png"}]}, None, ""),
 ]
 
 
@@ -76,13 +88,10 @@ async def test_a_line_is_judged_like_the_answer_to_a_call():
         results = await zai.batches.results("b")
     for result, (body, code, message) in zip(results, BODIES, strict=False):
         assert (result.completion is not None) == (code is None)
-        assert code is None or (result.error.code, result.error.message) == (code, message)
+        assert code is None or result.error.code == code
+        assert code is None or result.error.message.startswith(message)
         assert (result.response.body is None) == (body is None)
-    assert [result.error and result.error.code for result in results[-3:]] == [
-        "empty",
-        None,
-        "1301",
-    ]
+    assert [result.error.code for result in results[-3:]] == ["empty", "400", "1301"]
 
 
 async def test_a_torn_file_of_results_is_read_as_far_as_possible():
@@ -94,3 +103,32 @@ async def test_a_torn_file_of_results_is_read_as_far_as_possible():
         *fine, torn = await zai.batches.results("b")
     assert [result.completion.id for result in fine] == ["x", "x", "x"]
     assert (torn.completion, torn.error.line) == (None, 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ({"response": {"status_code": 400, "body": {"error": {"code": "1210"}}}}, "1210", ""),
+        ({"response": {"status_code": 502}}, "502", "HTTP 502 without a body"),
+        ({"response": {"status_code": 500, "body": {"message": "boom"}}}, "500", "boom"),
+        ({}, "empty", "the line has neither"),
+    ],
+)
+def test_a_line_without_an_answer_says_why(line, code, message):
+    (result,) = judged_results(json.dumps(line).encode())
+    assert result.error.code == code
+    assert result.error.message.startswith(message)
+    assert result.completion is None
+
+
+def test_an_error_that_says_nothing_is_none():
+    good = {"error": {}, "response": {"status_code": 200, "body": {"choices": [SAID]}}}
+    (result,) = judged_results(json.dumps(good).encode())
+    assert (result.error, result.completion.text) == (None, "hi")
+
+
+def test_an_answer_in_an_envelope_is_taken_out_of_it():
+    body = {"code": 200, "data": {"id": "x", "choices": [SAID]}}
+    line = {"response": {"status_code": 200, "body": body}}
+    (result,) = judged_results(json.dumps(line).encode())
+    assert (result.completion.id, result.completion.text) == ("x", "hi")
