@@ -1,6 +1,7 @@
 """Submitting: once, and never again when nobody knows what became of it."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -10,13 +11,16 @@ from zai_async import (
     BillingError,
     CallOptions,
     ClientClosedError,
+    ClientDrainingError,
     ConfigurationError,
     ConnectError,
     ConnectionLostError,
+    Hooks,
     LimitError,
     RequestTimeoutError,
     SubmitUnknownError,
     TaskError,
+    ZaiError,
 )
 from zai_async.testing import FakeReply
 
@@ -63,6 +67,39 @@ def test_what_may_have_been_accepted_is_not_submitted_again(reply):
     assert failure.operation == "videos.submit"
     assert [attempt.number for attempt in failure.attempts] == [1]
     assert failure.kind == failure.__cause__.kind
+
+
+def test_hooks_are_told_what_the_caller_is():
+    ends, left = [], []
+
+    @contextlib.contextmanager
+    def around(event):
+        try:
+            yield
+        except ZaiError as error:
+            left.append((event.kind, type(error)))
+            raise
+
+    hooks = Hooks(on_finish=ends.append, around=around)
+    failure, _ = refused(FakeReply.json({"task_status": "FAIL"}), hooks=hooks)
+    assert [end.error for end in ends] == [failure]
+    assert ends[0].end == "failed"
+    # What has failed is a request, as the record of the attempts says.
+    assert left == [("attempt", type(failure.__cause__)), ("call", SubmitUnknownError)]
+    assert failure.attempts[0].error == type(failure.__cause__).__name__
+    assert failure.attempts[0].maybe_billed is False
+
+
+def test_a_drain_after_a_refusal_leaves_nothing_unknown():
+    async def draining(zai):
+        closing = asyncio.create_task(zai.drain(0.5))
+        try:
+            await submit(zai)
+        finally:
+            await closing
+
+    failure, _ = refused(OVERLOADED, work=draining, cls=ClientDrainingError)
+    assert {attempt.error for attempt in failure.attempts} == {"RateLimitError"}
 
 
 def test_a_deadline_hides_the_answer_too():

@@ -40,6 +40,7 @@ CHAT_SUBMIT = Operation(
     models.TaskStatus,
     models.ChatParams,
     repeatable=False,
+    submits=True,
     prepare=requests.chat,
     essential="id",
 )
@@ -52,6 +53,7 @@ VIDEO_SUBMIT = Operation(
     models.TaskStatus,
     models.VideoParams,
     repeatable=False,
+    submits=True,
     essential="id",
 )
 # HTTP 200 with an empty list is no image.
@@ -69,6 +71,7 @@ IMAGE_SUBMIT = Operation(
     models.TaskStatus,
     models.ImageParams,
     repeatable=False,
+    submits=True,
     essential="id",
 )
 
@@ -244,6 +247,7 @@ FILE_PARSER_SUBMIT = Operation(
     models.FileParserTask,
     models.FileParserSubmitParams,
     repeatable=False,
+    submits=True,
     upload=FileLimits(),
     essential="task_id",
 )
@@ -331,6 +335,7 @@ AGENT_SUBMIT = Operation(
     models.AgentReply,
     models.AgentParams,
     repeatable=False,
+    submits=True,
     essential="choices async_id status",
     judge=outcomes.judge_agent_task,
 )

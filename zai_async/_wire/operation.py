@@ -31,6 +31,7 @@ class Operation(Generic[T]):
         stream: bool = False,
         repeatable: bool = True,
         free: bool = False,
+        submits: bool = False,
         upload: FileLimits | None = None,
         prepare: Callable[[Body], Body] | None = None,
         essential: str = "",
@@ -51,6 +52,8 @@ class Operation(Generic[T]):
         self.has_body = method in {"POST", "PUT", "PATCH"}
         self.spends = method == "POST" and not free
         """Whether a call may use tokens."""
+        self.submits = submits
+        """Whether the answer is only the name of work that goes on without it."""
         self.upload = upload
         """What is accepted as ``file``, which makes the body a form."""
         self.prepare = prepare

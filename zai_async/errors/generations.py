@@ -1,7 +1,7 @@
 """What was begun and came to no proper end: generations and tasks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from zai_async._codes import Kind, Outcome, Repeat
 from zai_async.errors.root import ZaiError
@@ -205,3 +205,18 @@ class SubmitUnknownError(TaskError):
 
     The cause is the failure that hid the answer.
     """
+
+    @classmethod
+    def hidden_by(cls, error: ZaiError) -> Self:
+        """Return the error for a submission whose answer a failure has hidden."""
+        unknown = cls(
+            f"it is unknown whether the task was accepted: {error.message}",
+            kind=error.kind,
+            code=error.code,
+            status_code=error.status_code,
+            request_id=error.request_id,
+            hint="It may run and be billed: look for it in the console before you submit it again.",
+            body=error.body,
+        )
+        unknown.__cause__ = error
+        return unknown

@@ -358,6 +358,7 @@ class Call:
             queues=self.permit.counts(error),
         )
         if wait is None:
+            error = self.record.final(error)
             self.fail(error)
             try:
                 raise error

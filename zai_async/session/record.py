@@ -14,12 +14,14 @@ from zai_async.errors import (
     Attempt,
     ConfigurationError,
     ConnectionLostError,
+    SubmitUnknownError,
     Timing,
     TransportError,
     ZaiError,
 )
 from zai_async.ledger import Ledger
 from zai_async.models import AgentReply, AgentUsage, CallOptions, TaskStatus, Usage
+from zai_async.retry import is_safe_to_retry
 from zai_async.session.hooks import CallEnd
 from zai_async.session.observer import CallObserver
 from zai_async.session.settings import Settings
@@ -157,6 +159,18 @@ class CallRecord:
         self.sent_at = None
         if self.observer is not None:
             self.observer.attempt_ended(error)
+
+    def final(self, error: ZaiError) -> ZaiError:
+        """Return what the caller, the hooks and the ledger are told of the call, as it ends so.
+
+        What was submitted may go on although nobody has learnt its name. Only a request that was
+        never sent, or that was refused in so many words, has begun nothing.
+        """
+        unknown = self._operation.submits and self.sent_at is not None
+        if not unknown or is_safe_to_retry(error):
+            return error
+        self.failed(error)  # the attempt keeps its own
+        return SubmitUnknownError.hidden_by(error)
 
     def progressed(self) -> None:
         """Note that the first content of a stream is here."""

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from zai_async._wire import Operation
-from zai_async.errors import SubmitUnknownError, ZaiError
+from zai_async.errors import ZaiError
 from zai_async.models import AgentReply, CallOptions, FileParserTask, ParsedFile, Reply, TaskStatus
-from zai_async.retry import is_safe_to_retry
 from zai_async.tasks.polling import AGENTS, PARSED_FILES, TaskType
 from zai_async.tasks.task import Task, TaskEngine
 
@@ -77,25 +76,11 @@ async def submit_file(
 
 
 async def _send(engine: TaskEngine, operation: Operation[T], params: Mapping[str, Any]) -> T:
-    """Send a submission; what leaves its fate open is an error of its own."""
+    """Send a submission; the engine raises an error of its own where that leaves its fate open."""
     try:
         return await engine.call(operation, params)
-    except ZaiError as error:
-        # What was never sent, or was refused in so many words, has not been accepted.
-        if not error.attempts or is_safe_to_retry(error):
-            raise
-        unknown = SubmitUnknownError(
-            f"it is unknown whether the task was accepted: {error.message}",
-            kind=error.kind,
-            code=error.code,
-            status_code=error.status_code,
-            request_id=error.request_id,
-            hint=_HINT,
-            body=error.body,
-        )
-        unknown.attempts, unknown.operation = error.attempts, error.operation
-        unknown.timing = error.timing
-        raise unknown from error
+    except ZaiError:
+        raise
     except BaseException as error:
         # A cancellation, for one; the answer that names the task may be on its way.
         error.add_note(f"while submitting a task ({operation.name}). {_HINT}")
