@@ -6,7 +6,7 @@ import pytest
 from tests.calls import ASK, BODY, COMPLETION, KEY, ask, client
 from tests.chat_wire import DONE, frame, last, texts
 from tests.fault_server import FaultServer, answer
-from zai_async import AsyncZai
+from zai_async import AsyncZai, ConnectionLostError
 from zai_async._transport._client import ClientTransport
 
 OK = answer(BODY)
@@ -61,7 +61,7 @@ async def test_aioresponses_sees_the_polls_of_a_task(zai, zai_aioresponses):
 
 
 async def test_aioresponses_answers_an_error_and_a_failure(zai, zai_aioresponses):
-    from zai_async import AuthenticationError, CallOptions, ConnectionLostError
+    from zai_async import AuthenticationError, CallOptions
 
     zai_aioresponses.post(CHAT, status=401, payload={"error": {"code": "1000", "message": "no"}})
     with pytest.raises(AuthenticationError):
@@ -173,7 +173,8 @@ async def test_a_patched_method_is_used(monkeypatch, name):
     assert seen == ["POST"]
 
 
-async def test_a_replaced_class_is_used(monkeypatch):
+@pytest.mark.parametrize("early", [True, False], ids=["before", "after the first call"])
+async def test_a_replaced_class_is_used(monkeypatch, early):
     seen = []
 
     with pytest.warns(DeprecationWarning, match="Inheritance"):
@@ -183,10 +184,39 @@ async def test_a_replaced_class_is_used(monkeypatch):
                 seen.append(method)
                 return await super()._request(method, url, **kwargs)
 
-    monkeypatch.setattr(aiohttp, "ClientSession", Own)
+    async with FaultServer([OK]) as server, client(server.url) as zai:
+        if not early:
+            await ask(zai)
+        monkeypatch.setattr(aiohttp, "ClientSession", Own)
+        await ask(zai)
+        assert seen == ["POST"]
+        monkeypatch.undo()
+        await ask(zai)
+        assert seen == ["POST"]
+
+
+async def test_a_class_that_is_no_client_at_all_is_used(monkeypatch):
+    """As a test double that does no more than what it is asked for."""
+
+    class Double:
+        trace_configs = ()
+
+        def __init__(self, **_):
+            pass
+
+        async def request(self, method, url, **_):
+            raise aiohttp.ServerDisconnectedError(f"{method} {url.path}")
+
+        def detach(self):
+            pass
+
     async with FaultServer([OK]) as server, client(server.url) as zai:
         await ask(zai)
-    assert seen == ["POST"]
+        monkeypatch.setattr(aiohttp, "ClientSession", Double)
+        with pytest.raises(ConnectionLostError, match="POST /api/paas/v4/chat/completions"):
+            await ask(zai)
+        monkeypatch.undo()
+        await ask(zai)
 
 
 async def test_nobody_who_watches_means_no_detour(monkeypatch):

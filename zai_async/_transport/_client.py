@@ -111,6 +111,7 @@ class _Opened(NamedTuple):
     """A session, and what had made it."""
 
     session: aiohttp.ClientSession
+    kind: type[aiohttp.ClientSession]
     maker: Callable[..., None]
 
 
@@ -226,15 +227,16 @@ class ClientTransport:
         connector_place = request.fresh, proxy.address if proxy and proxy.is_socks else None
         place = *connector_place, own is not None
         opened = self._sessions.get(place)
-        # A tracer that is installed later wraps the constructor: what it did not see being made,
-        # it does not see at all.
-        if opened is None or opened.maker is not aiohttp.ClientSession.__init__:
+        # A tracer that is installed later wraps the constructor, or takes the place of the class:
+        # what it did not see being made, it does not see at all.
+        kind = aiohttp.ClientSession
+        if opened is None or opened.kind is not kind or opened.maker is not kind.__init__:
             connector = None if own is None else own.connector
             if connector is None:
                 connector = self._connectors.get(connector_place)
             if connector is None:
                 connector = self._connectors[connector_place] = self.connector(*connector_place)
-            session = aiohttp.ClientSession(
+            session = kind(
                 connector=connector,
                 connector_owner=False,
                 # A cookie would carry the state of one call, or of one user, into the next.
@@ -243,7 +245,7 @@ class ClientTransport:
             )
             if opened is not None:  # somebody may still be on the way through it
                 self._replaced.append(opened.session)
-            opened = self._sessions[place] = _Opened(session, aiohttp.ClientSession.__init__)
+            opened = self._sessions[place] = _Opened(session, kind, kind.__init__)
         return opened.session
 
     def connector(self, fresh: bool, socks: Secret | None) -> aiohttp.BaseConnector:

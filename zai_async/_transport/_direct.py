@@ -79,8 +79,8 @@ class DirectTransport(ClientTransport):
             or self._settings.session is not None
         ):
             return await super().exchange(request, url)
-        opened = self._sessions.get(_USUAL)
-        if opened is None or opened.maker is not aiohttp.ClientSession.__init__:
+        opened, kind = self._sessions.get(_USUAL), aiohttp.ClientSession
+        if opened is None or opened.kind is not kind or opened.maker is not kind.__init__:
             self.session_for(request, None)
             opened = self._sessions[_USUAL]
         place = url.scheme, url.raw_authority

@@ -90,7 +90,7 @@ def is_watched(session: aiohttp.ClientSession) -> bool:
     before this module was imported.
     """
     kind: Any = type(session)
-    for method in (kind._request, kind.request):
+    for method in (getattr(kind, "_request", None), getattr(kind, "request", None)):
         if type(method) is not FunctionType or method.__globals__ is not _CLIENT_GLOBALS:
             return True
     return bool(session.trace_configs)
