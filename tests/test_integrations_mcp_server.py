@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from asyncio import all_tasks
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -371,6 +372,11 @@ async def served(zai, **settings):
             await begun.wait()
             yield where[0].strip()
             servers[0].should_exit = True
+            # What uvicorn's handler of a signal tells the library of event streams, which polls it.
+            patch.setattr("sse_starlette.sse.AppStatus.should_exit", True)
+            for task in all_tasks():
+                if task.get_coro().__name__ == "_shutdown_watcher":
+                    await task
 
 
 @needs_mcp
@@ -405,6 +411,34 @@ async def test_over_http_with_a_token(platform, zai_emulator):
             assert len((await session.list_tools()).tools) == 14
             answer = await session.call_tool("create_a_z_ai_chat_completion", ASKED)
             assert answer.content[0].text
+
+
+@needs_mcp
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_long_work_over_http(zai_emulator, mode):
+    """By the protocol of today and by that of 2025, which most clients speak."""
+    from mcp.client import Client
+
+    from tests.calls import FakeClock
+
+    told = []
+
+    async def progress(number, total, message):
+        told.append(message.rpartition(" ")[2])
+
+    asked = {"model": "cogvideox-3", "prompt": "a lighthouse"}
+    async with (
+        client(zai_emulator.url, clock=FakeClock()) as zai,
+        served(zai) as url,
+        Client(url, mode=mode) as session,
+    ):
+        name = "create_a_z_ai_videos_generation"
+        answer = await session.call_tool(name, asked, progress_callback=progress)
+        assert [each.type for each in answer.content] == ["text", "resource_link"]
+        begun = await session.call_tool(name, asked | {"wait": False})
+        [found] = (await session.read_resource(begun.content[-1].uri)).contents
+        assert json.loads(found.text)["id"] == begun.structured_content["id"]
+    assert told == ["PROCESSING", "SUCCESS"]
 
 
 @needs_mcp

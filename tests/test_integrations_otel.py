@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tests import batches
 from tests.calls import ASK, BUSY, COMPLETION, FINE, PROMPT, ask, scripted
-from tests.chat_wire import GOOD
+from tests.chat_wire import DONE, GOOD, frame, last, texts
 from tests.effort import THOROUGH
 from zai_async import AsyncZai, CallOptions, Hooks, NotFoundError, RateLimitError, tool
 from zai_async.integrations.otel import Telemetry
@@ -447,6 +447,51 @@ def test_the_example_prints_what_is_recorded(zai_emulator):
 def test_a_client_that_nobody_instruments_imports_nothing_of_it():
     code = "import sys, zai_async.client, zai_async.batch; print('opentelemetry' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+async def functions_called(work):
+    """Return how many functions an awaitable calls; scripted answers let nobody wait."""
+    gc.collect()  # what others have left is not finalized meanwhile
+    called = 0
+
+    def count(frame, event, arg):
+        nonlocal called
+        called += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        await work
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+async def test_a_client_that_nobody_instruments_calls_nothing_more(recorded):
+    """Not even beside one that is: its calls pass as many functions as before."""
+    (zai, _), (other, _) = scripted(*[FINE] * 9), scripted(*[FINE] * 9)
+    async with zai, recorded.telemetry().instrument(other) as other:
+        costs = [
+            [await functions_called(ask(each)) for _ in range(4)] for each in (zai, other, zai)
+        ]
+    alone, watched, beside = (cost[-1] for cost in costs)  # before is what is made once
+    assert alone == beside < watched
+
+
+async def test_a_token_costs_a_watched_stream_nothing_more(recorded):
+    """Spans and metrics are made once a call, whatever its length."""
+
+    async def read(zai):
+        async with zai.chat.completions.stream(**ASK) as stream:
+            assert "".join([text async for text in stream.text])
+
+    few, many = (b"".join(map(frame, [*texts(*"a" * n), last()])) + DONE for n in (10, 110))
+    costs = []
+    for watched in (False, True):
+        zai, _ = scripted(*(FakeReply.stream(body) for body in (few, few, few, many, few)))
+        async with recorded.telemetry().instrument(zai) if watched else zai as zai:
+            counts = [await functions_called(read(zai)) for _ in range(4)]
+        costs.append(counts[3] - counts[2])
+    assert costs[0] == costs[1] > 100
 
 
 # Beside OpenTelemetry's own instrumentation of the other client

@@ -1,14 +1,21 @@
 """Whoever watches aiohttp's client sees every request of ours: test doubles, tracers, patches."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import aiohttp
 import pytest
 
-from tests.calls import ASK, BODY, COMPLETION, KEY, ask, client
+from tests.calls import ASK, BODY, COMPLETION, KEY, FakeClock, ask, client
 from tests.chat_wire import DONE, frame, last, texts
+from tests.every_kind import arrived, every_kind
 from tests.fault_server import FaultServer, answer
 from zai_async import AsyncZai, ConnectionLostError
 from zai_async._transport._client import ClientTransport
 
+ROOT = Path(__file__).parent.parent
 OK = answer(BODY)
 API = "https://api.z.ai/api/paas/v4"
 CHAT = f"{API}/chat/completions"
@@ -73,9 +80,6 @@ async def test_aioresponses_answers_an_error_and_a_failure(zai, zai_aioresponses
 
 def test_what_is_replaced_before_the_first_import_is_seen_too():
     """The module may be imported while a double is in place."""
-    import subprocess
-    import sys
-
     code = """
 import asyncio, aiohttp
 async def seen(self, *args, **kwargs):
@@ -103,7 +107,7 @@ class Tracer:
         self.seen = []
 
         async def begun(session, context, params):
-            self.seen.append(str(params.url))
+            self.seen.append(f"{params.method} {params.url}")
 
         self.config.on_request_start.append(begun)
 
@@ -128,7 +132,7 @@ async def test_a_tracer_that_wraps_the_constructor_sees_every_request(monkeypatc
         assert len(tracer.seen) == 2
 
 
-async def test_opentelemetry_sees_every_request():
+async def test_opentelemetry_sees_every_request(zai_emulator, tmp_path):
     instrumentation = pytest.importorskip("opentelemetry.instrumentation.aiohttp_client")
     sdk = pytest.importorskip("opentelemetry.sdk.trace")
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -139,13 +143,38 @@ async def test_opentelemetry_sees_every_request():
     instrumentor = instrumentation.AioHttpClientInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
     try:
-        async with FaultServer([OK]) as server, client(server.url) as zai:
-            await ask(zai)
-            await ask(zai)
-            assert server.requests[0].header("traceparent")
+        async with client(zai_emulator.url, clock=FakeClock()) as zai:
+            await every_kind(zai, tmp_path)
     finally:
         instrumentor.uninstrument()
-    assert [span.name for span in spans.get_finished_spans()] == ["POST", "POST"]
+    told = [span.attributes for span in spans.get_finished_spans()]
+    seen = [f"{each['http.method']} {each['http.url']}" for each in told]
+    assert seen == arrived(zai_emulator)
+    assert {each["http.status_code"] for each in told} == {200}
+    assert all(request.headers.get("traceparent") for request in zai_emulator.requests)
+
+
+@pytest.mark.usefixtures("children_unmeasured")
+def test_sentry_sees_every_request():
+    pytest.importorskip("sentry_sdk")
+    program = [sys.executable, "-m", "tests.sentry_watches"]
+    told = json.loads(subprocess.check_output(program, cwd=ROOT, text=True))
+    assert told["seen"] == told["arrived"]
+    assert told["statuses"] == ["ok"]
+    assert told["traced"]
+
+
+async def test_a_trace_config_sees_every_request(zai_emulator, tmp_path, monkeypatch):
+    """That of a session of the caller's is the same as that of a tracer, but for files."""
+    tracer, make = Tracer(), aiohttp.ClientSession.__init__
+
+    def traced(self, *args, trace_configs=None, **kwargs):
+        make(self, *args, trace_configs=[*(trace_configs or []), tracer.config], **kwargs)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
+    async with client(zai_emulator.url, clock=FakeClock()) as zai:
+        await every_kind(zai, tmp_path)
+    assert tracer.seen == arrived(zai_emulator)
 
 
 async def test_a_trace_config_of_the_callers_session_sees_every_request():
