@@ -18,7 +18,9 @@ RUNS = {
     "langchain_agent.py": ("langchain", r"Lima: sunny for 3 days(.|\n)*tokens: [1-9]"),
     "litellm_agent.py": ("litellm", r"weather: In Oslo the sun shines"),
     "mcp_server.py": ("mcp", r"'text', 'resource_link'"),
+    "mcp_tools.py": ("mcp", r"looking at the shelves(.|\n)*stands on shelf C 14"),
     "opentelemetry_console.py": ("opentelemetry.sdk", r'"name": "chat glm-5.3"'),
+    "pydantic_ai_agent.py": ("pydantic_ai", r"It rains in Lund(.|\n)*umbrella=True"),
     "sync_client.py": ("zai_async", r"https?://\S+"),
 }
 

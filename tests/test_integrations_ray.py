@@ -20,6 +20,7 @@ from zai_async.integrations.ray import ChatSpec, cluster_limits, map_chat
 from zai_async.integrations.ray_actors import ChatActor, SlotsActor
 from zai_async.limiter import Limits, WindowEvent, WindowReport
 
+ROOT = Path(__file__).parents[1]
 COLUMNS = {"answer_text", "answer_error_kind", "answer_custom_id", "answer_response"}
 
 
@@ -277,12 +278,27 @@ def test_two_actors_of_which_one_is_killed_in_the_middle():
 @pytest.mark.ray
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(find_spec("ray") is None, reason="there is no module ray")
-def test_the_page_runs_as_it_is_shown(tmp_path, zai_emulator):
-    root = Path(__file__).parents[1]
-    page = (root / "docs/cluster.md").read_text(encoding="utf-8")
-    (source,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    own = {"PYTHONPATH": str(root), "ZAI_API_KEY": "id.secret", "ZAI_BASE_URL": zai_emulator.url}
+@pytest.mark.parametrize(
+    ("page", "said", "rows"),
+    [("cluster.md", "Name the number", 20), ("integrations/ray.md", "good", 3)],
+)
+def test_the_pages_run_as_they_are_shown(tmp_path, zai_emulator, page, said, rows):
+    zai_emulator.chat.reply("good", times=None)
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    own = {"PYTHONPATH": str(ROOT), "ZAI_API_KEY": "id.secret", "ZAI_BASE_URL": zai_emulator.url}
     command = [sys.executable, "-c", source]
     output = subprocess.check_output(command, cwd=tmp_path, env=os.environ | own, text=True)
-    assert output.count("Name the number") >= 20
-    assert len(zai_emulator.requests) == 20
+    assert output.count(said) >= rows
+    assert len(zai_emulator.requests) == rows
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(find_spec("ray") is None, reason="there is no module ray")
+def test_the_example_buys_nothing_twice():
+    command = [sys.executable, ROOT / "examples/ray_dataset.py", "--emulate"]
+    own = {"PYTHONPATH": str(ROOT)}
+    output = subprocess.check_output(command, env=os.environ | own, text=True)
+    assert output.count("run: 40 of 40 rows are answered") == 2
+    assert "40 requests were sent" in output

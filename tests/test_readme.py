@@ -594,6 +594,43 @@ def test_page_links_to_every_other(page, folder, about):
     assert others <= set(links)
 
 
+# The extra, what is imported and the example of each page about an integration.
+INTEGRATIONS = {
+    "any-llm": ("any-llm", "zai_async.integrations.any_llm", "any_llm_agent"),
+    "langchain": ("langchain", "zai_async.integrations.langchain", "langchain_agent"),
+    "litellm": ("litellm", "zai_async.integrations.litellm", "litellm_agent"),
+    "mcp": ("mcp", "zai_async.integrations.mcp_server", "mcp_server"),
+    "mcp-tools": ("mcp", "zai_async.integrations.mcp_client", "mcp_tools"),
+    "opentelemetry": ("otel", "zai_async.integrations.otel", "opentelemetry_console"),
+    "pydantic-ai": ("pydantic-ai", "zai_async.integrations.pydantic_ai", "pydantic_ai_agent"),
+    "ray": ("ray", "zai_async.integrations.ray", "ray_dataset"),
+    "sync": (None, "zai_async.sync", "sync_client"),
+}
+
+
+def test_each_page_about_an_integration_has_the_same_parts():
+    pages = {page.stem: page.read_text("utf-8") for page in ROOT.glob("docs/integrations/*.md")}
+    assert pages.keys() == INTEGRATIONS.keys()
+    for name, (extra, module, example) in INTEGRATIONS.items():
+        page = pages[name]
+        install = f'\n    pip install "zai-async[{extra}]"\n' if extra else "It needs no extra."
+        said = re.search(r"^#+ What is supported$|^## (?!What is not)", page, re.MULTILINE)
+        for part in (install, f"from {module} import", f"examples/{example}.py"):
+            assert part in page, (name, part)
+        assert said, name
+        assert "\n## What is not supported\n" in page, name
+        assert "--emulate" in (ROOT / f"examples/{example}.py").read_text("utf-8")
+
+
+def test_each_integration_has_a_page():
+    found = {path.stem for path in ROOT.glob("zai_async/integrations/*.py")}
+    named = {module.rpartition(".")[2] for _, module, _ in INTEGRATIONS.values()}
+    parts = {"__init__", "mcp_tools", "openai_keywords"}  # of others, as those named after them
+    assert not [
+        name for name in found - named - parts if not any(name.startswith(f"{n}_") for n in named)
+    ]
+
+
 def test_readme_is_short():
     assert len(text_of("README.md").splitlines()) < 200
 
