@@ -35,6 +35,9 @@ WEATHER = {
     },
 }
 CHAT = {"model": "glm-5.3", "messages": USER}
+JSON = "application/json"
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
 # Bodies of programs, written by hand after what their sources send.
 OF_OPEN_WEBUI = {
@@ -248,6 +251,10 @@ async def test_answers_of_a_type_are_asked_for_in_the_prompt(zai_emulator, clien
         ({"extra_body": {"do_sample": False, "thinking": None}}, {"do_sample": False}),
         ({"user": "u", "store": True, "metadata": {"a": "b"}, "service_tier": "auto"}, {}),
         ({"stream_options": {}, "parallel_tool_calls": True}, {}),
+        ({"parallel_tool_calls": False, "tools": []}, {}),
+        ({"stop": "", "reasoning_effort": ""}, {}),
+        ({"stop": ["", "END"]}, {"stop": ["END"]}),
+        ({"stop": []}, {}),
         ({"messages": [{"role": "developer", "content": "x"}, *USER]}, {}),
     ],
 )
@@ -296,6 +303,83 @@ async def test_bodies_of_programs_are_answered(zai_emulator, session, asked):
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
     assert body.keys() <= {"model", "messages", "stream", "temperature", "top_p", "stop"}
     assert all(each.keys() == {"role", "content"} for each in body["messages"])
+
+
+OF_PROGRAMS = {
+    # What a chat of Open WebUI has about itself, in the versions that leave it in the body.
+    "open webui, a chat": {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "messages": [{"role": "user", "content": [{"type": "text", "text": ""}, PICTURE]}],
+        "user": {"id": "1", "name": "A", "email": "a@b.example", "role": "admin"},
+        "chat_id": "c",
+        "session_id": "s",
+        "id": "m",
+        "features": {"web_search": False, "image_generation": False},
+        "variables": {"{{USER_NAME}}": "A"},
+        "model_item": {"id": "glm-5.3", "owned_by": "openai"},
+        "background_tasks": {"title_generation": True},
+        "tools": [],
+        **dict.fromkeys(("tool_ids", "files", "filter_ids", "tool_servers"), ()),
+    },
+    "open webui, a title": {
+        "stream": False,
+        "max_completion_tokens": 1000,
+        "messages": USER,
+        "metadata": {"task": "title_generation", "task_body": {"chat_id": "c"}},
+    },
+    "librechat, tools": {
+        "stream": True,
+        "messages": [
+            *USER,
+            {
+                "role": "assistant",
+                "content": [{"type": "think", "think": "hm"}, {"type": "text", "text": ""}],
+                "tool_calls": [
+                    {
+                        "index": 0,
+                        "id": "c1",
+                        "type": "function",
+                        "function": {"name": "get_weather", "arguments": "{}"},
+                    }
+                ],
+            },
+            {
+                "role": "tool",
+                "name": "get_weather",
+                "tool_call_id": "c1",
+                "content": [{"type": "text", "text": "sunny"}],
+            },
+        ],
+        "tools": [WEATHER],
+        "tool_choice": "auto",
+        "user": "66f0",
+    },
+    # Everything that its settings leave open.
+    "nulls": dict.fromkeys(
+        (
+            *("stream", "stream_options", "tools", "tool_choice", "max_tokens", "stop", "seed"),
+            *("temperature", "top_p", "response_format", "user", "metadata", "logit_bias", "n"),
+            *("reasoning_effort", "parallel_tool_calls", "functions", "function_call"),
+        )
+    )
+    | {"messages": USER},
+}
+
+
+@pytest.mark.parametrize("name", OF_PROGRAMS)
+async def test_what_programs_send_besides_is_left_out(zai_emulator, session, name):
+    asked = OF_PROGRAMS[name] | {"model": "glm-5.1"}
+    headers = {"Authorization": "Bearer sk-dummy"}
+    async with session.post("chat/completions", json=asked, headers=headers) as answer:
+        text = await answer.text()
+        assert answer.status == 200, text
+        assert answer.content_type == ("text/event-stream" if asked["stream"] else JSON)
+    body = sent(zai_emulator)
+    assert body.keys() <= {"model", "messages", "stream", "max_tokens", "tools"}
+    known = {"role", "content", "tool_calls", "tool_call_id"}
+    assert all(each.keys() <= known for each in body["messages"])
+    assert body.get("max_tokens") == asked.get("max_completion_tokens")
 
 
 # Embeddings and images
@@ -378,6 +462,41 @@ async def test_errors_of_the_platform_have_their_classes(zai_emulator, client, c
     assert caught.value.request_id == caught.value.body["request_id"]
 
 
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "error", "asked"),
+    [
+        ({"code": "1302"}, openai.RateLimitError, 3),
+        ({"code": "1308"}, openai.RateLimitError, 1),  # used up for hours
+        ({"code": "1113"}, openai.InternalServerError, 1),  # nor does a balance fill itself
+        ({"code": "1000"}, openai.InternalServerError, 1),
+        ({"body": b'{"choices": []}'}, openai.InternalServerError, 1),  # paid for, perhaps
+        ({"code": "1210"}, openai.BadRequestError, 1),
+    ],
+)
+async def test_clients_repeat_what_is_worth_it(
+    zai_emulator, url, monkeypatch, *, fault, error, asked, streams
+):
+    """As they are by default: twice after any 429 and 5xx, unless they are told not to."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0)
+    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0)
+    zai_emulator.fault(**fault, times=None)
+    async with openai.AsyncOpenAI(api_key="x", base_url=url) as client:
+        with pytest.raises(error):
+            await client.chat.completions.create(**CHAT, stream=streams)
+    assert len(zai_emulator.requests) == asked
+
+
+async def test_service_that_ends_is_asked_again_elsewhere(zai, url):
+    await zai.drain(0)
+    async with client_of(url) as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            await client.chat.completions.create(**CHAT)
+    assert caught.value.status_code == 503
+    assert caught.value.body["retryable"]
+    assert "x-should-retry" not in caught.value.response.headers
+
+
 async def test_error_amid_an_answer_is_raised():
     wire = body(texts("Half"), done=False)
     async with chat_wire.client(wire) as zai, mounted(zai) as url, client_of(url) as client:
@@ -393,7 +512,8 @@ REFUSED = [
     ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
     ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
-    ({"parallel_tool_calls": False}, "parallel_tool_calls"),
+    ({"tools": [WEATHER], "parallel_tool_calls": False}, "parallel_tool_calls"),
+    ({"messages": [*USER, {"role": "tool", "content": [PICTURE]}]}, "messages[1]"),
     ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type"),
     ({"messages": []}, "messages"),
     ({"messages": "Hi"}, "messages"),

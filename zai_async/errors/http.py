@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -79,7 +80,8 @@ def to_http(error: "ZaiError") -> HTTPAnswer:
         "type": error.kind,
         "param": None,
         "code": error.code,
-        "retryable": error.retryable,
+        # 503 is about this process: where it is about to end, another one may answer.
+        "retryable": error.retryable or status == HTTPStatus.SERVICE_UNAVAILABLE,
         "request_id": error.request_id,
     }
     return HTTPAnswer(status, headers, {"error": body})

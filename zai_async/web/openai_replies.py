@@ -16,6 +16,7 @@ from uuid import uuid4
 import anyio
 from anyio.to_thread import run_sync
 
+from zai_async.errors.http import HTTPAnswer
 from zai_async.models import (
     ChatCompletion,
     EmbeddingResponse,
@@ -33,6 +34,7 @@ __all__ = [
     "head",
     "images_body",
     "reason",
+    "refusal_headers",
 ]
 
 OPENAI_REASONS: Final[dict[Outcome, str]] = {
@@ -58,6 +60,17 @@ def head(answer: ChatCompletion, kind: str, model: str) -> dict[str, Any]:
         "created": answer.created or int(time.time()),
         "model": answer.model or model,
     }
+
+
+def refusal_headers(answer: HTTPAnswer) -> dict[str, str]:
+    """Return the headers of an error.
+
+    Clients of OpenAI repeat every 429 and 5xx unless they are told not to: what would fail again,
+    or was paid for, is not worth two requests more.
+    """
+    if answer.body["error"]["retryable"]:
+        return answer.headers
+    return {**answer.headers, "X-Should-Retry": "false"}
 
 
 def completion_body(answer: ChatCompletion, model: str) -> dict[str, Any]:

@@ -109,8 +109,13 @@ class _SentMessage(Struct, omit_defaults=True):
     def __post_init__(self) -> None:
         if self.role == "developer":
             self.role = "system"
-        # Only what a user says may be more than text.
+        # Only what a user says may be more than text. What assistants have thought may go; a tool
+        # whose picture were left out would have said nothing.
         if self.role != "user" and self.content is not None:
+            if self.role == "tool" and not isinstance(self.content, str):
+                kinds = {part.get("type") for part in self.content}
+                if kinds - {"text"}:
+                    raise ValueError("a tool can answer with text only")
             self.content = text_of(self.content)
         self.tool_calls = self.tool_calls or None
 
@@ -197,11 +202,17 @@ def chat_request(fields: dict[str, Any]) -> ChatRequest:
     Raises:
         RefusedRequestError: A field is wrong, or cannot be obeyed.
     """
+    if not fields.get("tools"):
+        fields.pop("parallel_tool_calls", None)  # which says nothing without them
     _refuse(fields, _OF_CHATS)
     wish = _read(fields, _Chat)
     sent = _read(fields, _SentOn)
     _require(sent.messages, "messages")
     sent.max_tokens = wish.max_completion_tokens or sent.max_tokens
+    # Empty fields of a form.
+    stops = [sent.stop] if isinstance(sent.stop, str) else sent.stop or []
+    sent.stop = [each for each in stops if each] or None
+    sent.reasoning_effort = sent.reasoning_effort or None
     if "glm-5.3" in sent.model and sent.reasoning_effort is not None:
         sent.reasoning_effort = _EFFORTS.get(sent.reasoning_effort, sent.reasoning_effort)
     if not sent.tools or fields.get("tool_choice") == "none":

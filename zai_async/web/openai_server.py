@@ -16,6 +16,7 @@ from zai_async.client import AsyncZai
 from zai_async.errors import ZaiError
 from zai_async.web.asgi import Receive, Scope, Send, read_json, send_answer, while_read
 from zai_async.web.openai_calls import OpenAICalls, Whole
+from zai_async.web.openai_replies import refusal_headers
 from zai_async.web.openai_requests import RefusedRequestError, fields_of
 from zai_async.web.responses import EventResponse, RelaySettings
 
@@ -60,7 +61,8 @@ class OpenAIRouter:
         except (ZaiError, RefusedRequestError) as error:
             named.subject = error
             answer = error.to_http()
-            await send_answer(named, answer.status, answer.headers, answer.content)
+            headers = refusal_headers(answer) if isinstance(error, ZaiError) else answer.headers
+            await send_answer(named, answer.status, headers, answer.content)
 
     async def _answer(self, scope: Scope, receive: Receive, send: "_NamedSend") -> None:
         method, path = scope["method"], scope["path"]

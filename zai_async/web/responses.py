@@ -20,6 +20,7 @@ from zai_async.web.asgi import (
     while_read,
 )
 from zai_async.web.encoders import AnswerEncoder, Protocol, TextEncoder
+from zai_async.web.openai_replies import refusal_headers
 from zai_async.web.openai_stream import OpenAIEncoder
 from zai_async.web.pump import frames_of
 from zai_async.web.source import AnswerSource, Relayable, head_of
@@ -139,10 +140,11 @@ def refusal_of(
     A page of the AI SDK shows the body as it is, so it gets one sentence unless it asks for JSON.
     """
     answer = error.to_http()
-    headers = dict(answer.headers)
-    if isinstance(encoder, OpenAIEncoder) or as_json:
-        return answer.status, headers, answer.content
-    headers["Content-Type"] = "text/plain; charset=utf-8"
+    if isinstance(encoder, OpenAIEncoder):
+        return answer.status, refusal_headers(answer), answer.content
+    if as_json:
+        return answer.status, dict(answer.headers), answer.content
+    headers = {**answer.headers, "Content-Type": "text/plain; charset=utf-8"}
     return answer.status, headers, answer.message.encode()
 
 
