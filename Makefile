@@ -32,7 +32,7 @@ FUZZ ?= 60
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-.PHONY: all ci demo ui test coverage test-thorough test-ray test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
+.PHONY: all ci demo ui test coverage test-thorough test-ray test-extras test-all test-sdist audit check format bench bench-guard charts fuzz interop docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -69,6 +69,10 @@ test-thorough: $(VENV)/.thorough $(PAGES) $(BUNDLE) $(CONFORMANCE)
 # What runs on a cluster of Ray: two actors on this machine, of which one is killed.
 test-ray: $(VENV)/.ray
 	$(BIN)/python -m pytest -m ray tests/test_integrations_ray.py $(ARGS)
+
+# What pip makes of `zai-async[all]`, with every interpreter at hand: minutes, and a registry.
+test-extras: $(VENV)/.test
+	$(BIN)/python -m pytest -m extras tests/test_extras.py $(ARGS)
 
 # Every interpreter at hand, each with a virtual environment of its own.
 test-all:
