@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "zai_async"
 
 # A module or package directly under zai_async is a room. It imports from its own floor and below.
 FLOORS = (
-    {"_clock", "_codes", "_json", "_secrets", "_threads", "_version", "limiter"},
+    {"_clock", "_codes", "_json", "_kinds", "_secrets", "_threads", "_version", "limiter"},
     {"errors"},
     {"_files", "options", "providers", "retry"},
     {"models"},

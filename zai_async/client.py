@@ -4,7 +4,7 @@ import os
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -20,6 +20,7 @@ from typing import (
 import msgspec
 
 from zai_async._clock import Clock, SystemClock
+from zai_async._kinds import misfit
 from zai_async._secrets import Secret
 from zai_async._transport import (
     NetworkSettings,
@@ -51,7 +52,10 @@ from zai_async.session import (
     LimitsView,
     Sessions,
     Settings,
+    clocks_of,
+    limits_of,
     manager_for,
+    own_headers,
 )
 from zai_async.tasks import Task
 
@@ -159,14 +163,19 @@ class AsyncZai(Resources):
     ) -> None:
         # From here on no frame of a traceback shows them: trackers of errors keep local variables.
         given, api_key = None if api_key is None else secrets_of(api_key), None
-        route, proxy = Secret(proxy) if proxy else None, None
+        wrong, headers = misfit(type(headers), Mapping, NoneType), own_headers(headers)
+        if wrong:
+            raise ConfigurationError(f"headers must be a mapping of names to values, not {wrong}")
+        wrong, route, proxy = misfit(type(proxy), str, NoneType), Secret(str(proxy or "")), None
+        if wrong:
+            raise ConfigurationError(f"proxy must be the address of a proxy, not {wrong}")
 
         # Which variable may hold another address depends on the gateway.
         where = resolve_provider(provider)
         if base_url is None:
             base_url = next(filter(None, map(os.environ.get, where.url_variables)), None)
         where = resolve_provider(where, base_url)
-        if auth not in {"key", "jwt"}:
+        if auth not in ("key", "jwt"):
             raise ConfigurationError(f"auth must be 'key' or 'jwt', not {auth!r}")
         if auth == "jwt":
             where = msgspec.structs.replace(where, key_in="jwt")
@@ -176,11 +185,11 @@ class AsyncZai(Resources):
         settings = Settings(
             provider=where,
             key=keys[0],
-            timeout=_clocks(timeout, Timeout()),
-            retry=retry or RetryPolicy(),
-            headers=dict(headers or {}),
-            hooks=hooks or Hooks(),
-            clock=clock or SystemClock(),
+            timeout=clocks_of(timeout, Timeout()),
+            retry=RetryPolicy() if retry is None else retry,
+            headers=headers,
+            hooks=Hooks() if hooks is None else hooks,
+            clock=SystemClock() if clock is None else clock,
             budget=budget,
             wait_for_quota=wait_for_quota,
             max_response_bytes=max_response_bytes,
@@ -193,12 +202,15 @@ class AsyncZai(Resources):
             ssl=ssl if ca_file is None else trust_file(ca_file),
             session=session,
         )
+        if not (transport is None or hasattr(transport, "send")):
+            kind = type(transport).__name__
+            raise ConfigurationError(f"transport must be a Transport, not {kind}")
         # A client that is never closed is told of by the line that made it.
         caller = traceback.extract_stack(limit=2)[0]
         sessions = Sessions(
             lambda: open_transport(network) if transport is None else transport,
             made_at=f"{caller.filename}:{caller.lineno}",
-            limits=_limits(limits, coordinator),
+            limits=limits_of(limits, coordinator),
             coordinator=coordinator,
             prices=prices,
         )
@@ -209,12 +221,13 @@ class AsyncZai(Resources):
         unknown = changes.keys() - Changes.__annotations__.keys()
         if unknown:
             raise misused_client("with_options", unknown)
-        settings = self._manager.settings
-        values: dict[str, Any] = dict(changes)
+        settings, wrong = self._manager.settings, misfit(type(changes.get("headers", {})), Mapping)
+        headers = own_headers(changes.pop("headers", None), settings.headers)
+        if wrong:
+            raise ConfigurationError(f"headers must be a mapping of names to values, not {wrong}")
+        values: dict[str, Any] = {**changes, "headers": headers}
         if "timeout" in values:
-            values["timeout"] = _clocks(values["timeout"], settings.timeout)
-        if "headers" in values:
-            values["headers"] = {**settings.headers, **values["headers"]}
+            values["timeout"] = clocks_of(values["timeout"], settings.timeout)
         # Without __init__: keys and variables were looked at when the first client was made.
         derived = object.__new__(type(self))
         changed = msgspec.structs.replace(settings, **values)
@@ -381,20 +394,3 @@ class AsyncZai(Resources):
         if not hasattr(self, "_manager"):  # a traceback shows a client whose arguments are wrong
             return "AsyncZai(...)"
         return f"AsyncZai(provider={self.provider.name!r}, base_url={self.provider.base_url!r})"
-
-
-def _limits(limits: Limits | int | str | None, coordinator: Coordinator | None) -> Limits:
-    try:
-        known = Limits.of(limits)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
-    if coordinator is not None and known.mode == "off":
-        raise ConfigurationError("a coordinator shares limits, and limits='off' has none")
-    return known
-
-
-def _clocks(timeout: Timeout | float | None, before: Timeout) -> Timeout:
-    if timeout is None or isinstance(timeout, Timeout):
-        return timeout or before
-    # One number means patience with answers: waiting for a connection does not make it come.
-    return Timeout(before.connect, timeout, timeout, timeout)

@@ -13,7 +13,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from zai_async._kinds import is_a
 from zai_async._threads import SharedByCopies
+from zai_async.errors import ConfigurationError
 from zai_async.models import Budget, Price, Usage
 
 __all__ = ["Ledger", "Spending"]
@@ -99,9 +101,19 @@ class Ledger(SharedByCopies):
 
     Args:
         prices: What models cost, by their names.
+
+    Raises:
+        ConfigurationError: One of them is no Price.
     """
 
     def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
+        if prices is not None and not is_a(prices, Mapping):
+            text = f"prices must map models to Price, and is {type(prices).__name__}"
+            raise ConfigurationError(text)
+        for model, price in (prices or {}).items():
+            if not (is_a(model, str) and is_a(price, Price)):
+                text = f"prices must map models to Price, not {model!r} to {price!r}"
+                raise ConfigurationError(text)
         # The platform writes the names of models in small letters and in capitals.
         self._prices = {model.lower(): price for model, price in (prices or {}).items()}
         # By the time of their last use; what does not fit is only counted in the total.

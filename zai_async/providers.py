@@ -6,7 +6,7 @@ https://docs.bigmodel.cn/cn/api/introduction.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from zai_async._kinds import is_a
 from zai_async._secrets import Secret
 from zai_async.errors import ConfigurationError, MissingKeyError
 
@@ -274,7 +275,7 @@ def resolve_provider(provider: str | Provider, base_url: str | None = None) -> P
         ConfigurationError: The name is unknown, or the URL cannot be a base URL.
     """
     known = PROVIDERS.get(provider) if isinstance(provider, str) else provider
-    if known is None:
+    if known is None or not is_a(known, Provider):
         names = ", ".join(PROVIDERS)
         raise ConfigurationError(
             f"unknown provider {provider!r}; known are {names}, and truto(...) makes one"
@@ -287,7 +288,7 @@ def resolve_provider(provider: str | Provider, base_url: str | None = None) -> P
 
 def checked_address(base_url: str) -> str:
     """Return the URL without trailing slashes, or say what is wrong with it."""
-    url = base_url.strip()
+    url = base_url.strip() if is_a(base_url, str) else ""
     parts: SplitResult | None = None
     with suppress(ValueError):
         found = urlsplit(url)
@@ -366,8 +367,10 @@ def require_usable_key(provider: Provider, key: Secret) -> None:
 
 def secrets_of(keys: str | Sequence[str]) -> list[Secret]:
     """Return each of the keys once."""
-    each = [keys] if isinstance(keys, str) else keys
-    return list(dict.fromkeys(Secret(key.strip()) for key in each))
+    several = keys if is_a(keys, Iterable) else [""]
+    each = [keys] if isinstance(keys, str) else several
+    # What is no text is no key either; its value stays out of messages.
+    return list(dict.fromkeys(Secret(key.strip() if is_a(key, str) else "") for key in each))
 
 
 def find_keys(given: list[Secret] | None, provider: Provider) -> list[Secret]:

@@ -7,6 +7,7 @@ sent again only if it was refused, or if the operation says that doing it twice 
 
 import math
 import re
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 from zai_async._clock import Clock
+from zai_async._kinds import is_a, is_number, is_whole
 from zai_async._secrets import one_line
 from zai_async.errors import (
     APIError,
@@ -75,18 +77,32 @@ def no_retries() -> Generator[None]:
         retries_forbidden.reset(token)
 
 
+def _require_count(name: str, count: int | None) -> None:
+    if count is not None and not (is_whole(count) and count >= 0):
+        raise ValueError(f"{name} must be None, or 0 or more, not {count!r}")
+
+
 class Backoff(msgspec.Struct, frozen=True):
     """Grow the wait from ``first`` to ``longest`` seconds, doubling, with jitter.
 
     A wait is anything from a tenth of its nominal length to the whole of it, and not less than a
     tenth of a second where the nominal length allows it: full jitter alone would send some
     requests again at once, to a server that has just said that it cannot take them.
+
+    Raises ValueError for a number that is invalid.
     """
 
     first: float
     longest: float
     tries: int | None = None
     """Retries at most; None leaves it to the time budget."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("first", sys.float_info.max), ("longest", math.inf)):
+            seconds = getattr(self, name)
+            if not (is_number(seconds) and 0 <= seconds <= most):
+                raise ValueError(f"{name} must be 0 or more seconds, not {seconds!r}")
+        _require_count("tries", self.tries)
 
     def wait(self, retry: int, jitter: float) -> float:
         """Return seconds before the n-th retry (1, 2, ...) for a jitter in [0, 1)."""
@@ -116,10 +132,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in ("budget", "longest_retry_after"):
-            if math.isnan(getattr(self, name)) or getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more seconds")
-        if self.retries is not None and self.retries < 0:
-            raise ValueError("retries must be 0 or more")
+            seconds = getattr(self, name)
+            if not (is_number(seconds) and seconds >= 0):
+                raise ValueError(f"{name} must be 0 or more seconds, not {seconds!r}")
+        _require_count("retries", self.retries)
+        for name in ("short", "throttle", "overload"):
+            backoff = getattr(self, name)
+            if not is_a(backoff, Backoff):
+                raise ValueError(f"{name} must be a Backoff, not {backoff!r}")
 
     def decide(self, error: ZaiError, *, retry: int, elapsed: float, jitter: float) -> float | None:
         """Return the seconds to wait before the n-th retry, None to give up.

@@ -6,10 +6,12 @@ not pay for a library that a command line showing its help never needs.
 
 import importlib
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from zai_async._kinds import is_a
 from zai_async._secrets import Secret
 from zai_async._transport._proxies import usable_proxy
 from zai_async._wire import Request
@@ -98,6 +100,23 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     session: Any = None
     """An ``aiohttp.ClientSession`` of the caller's; used as it is and never closed here."""
 
+    def __post_init__(self) -> None:
+        fitting = {
+            "trust_env": (is_a(self.trust_env, bool), "True or False"),
+            "ssl": (
+                self.ssl is None or is_a(self.ssl, bool) or hasattr(self.ssl, "wrap_bio"),
+                "an SSLContext, or False",
+            ),
+            "session": (
+                self.session is None or hasattr(self.session, "ws_connect"),
+                "an aiohttp.ClientSession",
+            ),
+        }
+        for name, (fits, words) in fitting.items():
+            if not fits:
+                kind = type(getattr(self, name)).__name__
+                raise ConfigurationError(f"{name} must be {words}, not {kind}")
+
 
 def trust_file(ca_file: str) -> "tls.SSLContext":
     """Return a TLS context that trusts the certificates of a file and no others.
@@ -107,6 +126,8 @@ def trust_file(ca_file: str) -> "tls.SSLContext":
     """
     import ssl as tls  # noqa: PLC0415 - as above
 
+    if not is_a(ca_file, str, PathLike):
+        raise ConfigurationError(f"ca_file must be a path, not {type(ca_file).__name__}")
     try:
         return tls.create_default_context(cafile=ca_file)
     except OSError as error:

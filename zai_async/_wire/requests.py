@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from zai_async._kinds import is_a
 from zai_async._secrets import MaskedHeaders, Secret
 from zai_async._wire.headers import HeaderSet, merged, sign_token
 from zai_async._wire.keywords import misuse
@@ -198,6 +199,9 @@ class RequestFactory:
         if self._renames:
             body = {self._renames.get(name, name): value for name, value in body.items()}
         extra: Mapping[str, Any] | None = params.get("extra")
+        if extra is not None and not is_a(extra, Mapping):
+            kind = type(extra).__name__
+            raise ConfigurationError(f"{operation.name}(): extra must be a mapping, not {kind}")
         return path, {**body, **extra} if extra else body
 
     def _url(self, path: str, body: Body) -> str:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from zai_async._kinds import is_number, is_whole
 from zai_async.limiter.pace import Bucket, Rates
 
 __all__ = ["Limits"]
@@ -42,8 +43,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     more, but never more than a minute's worth."""
 
     def __post_init__(self) -> None:
-        if self.mode not in {"adaptive", "fixed", "off"}:
+        if self.mode not in ("adaptive", "fixed", "off"):
             raise ValueError(f"mode must be adaptive, fixed or off, not {self.mode!r}")
+        for name in ("start", "least", "most"):
+            number = getattr(self, name)
+            if not (is_whole(number) or (number is None and name == "most")):
+                raise ValueError(f"{name} must be a whole number, not {number!r}")
         if isinstance(self.start, _Unchosen):
             usual = int(self.start)
             nearest = max(self.least, min(usual, self.most or usual))
@@ -53,9 +58,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("limits must satisfy 1 <= least <= start <= most")
         for name in ("requests_per_minute", "tokens_per_minute"):
             rate = getattr(self, name)
-            if rate is not None and not 0 < rate < math.inf:
+            if rate is not None and not (is_number(rate) and 0 < rate < math.inf):
                 raise ValueError(f"{name} must be None or above 0, not {rate!r}")
-        if self.burst is not None and not 0 <= self.burst < math.inf:
+        burst = self.burst
+        if burst is not None and not (is_number(burst) and 0 <= burst < math.inf):
             raise ValueError(f"burst must be None or 0 or more seconds, not {self.burst!r}")
 
     def rates(self, recent: deque[float]) -> Rates:

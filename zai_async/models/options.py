@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, NotRequired, TypedDict, get_args
+from types import NoneType
+from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from zai_async._codes import Outcome
+from zai_async._kinds import is_a, is_number, is_whole
 from zai_async._secrets import masked
-from zai_async.errors import BudgetExceededError
+from zai_async.errors import BudgetExceededError, ConfigurationError
 
 __all__ = [
     "Budget",
@@ -83,7 +85,8 @@ class Price(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             price = getattr(self, name)
-            if price is not None and not 0 <= price < math.inf:
+            known = is_number(price) or (price is None and name == "cached")
+            if not known or not 0 <= (price or 0) < math.inf:
                 raise ValueError(f"{name} must be a price of 0 or more, not {price!r}")
 
 
@@ -106,7 +109,7 @@ class Budget(Struct, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("tokens", "cost"):
             limit = getattr(self, name)
-            if limit is not None and not 0 < limit < math.inf:
+            if limit is not None and not (is_number(limit) and 0 < limit < math.inf):
                 raise ValueError(f"{name} must be None or above 0, not {limit!r}")
 
     def require_rest(self) -> None:
@@ -143,7 +146,8 @@ class RepetitionGuard(Struct, frozen=True):
     """The longest phrase that is recognized, in characters."""
 
     def __post_init__(self) -> None:
-        if not 0 < 4 * self.max_unit <= self.chars:
+        numbers = is_whole(self.max_unit) and is_whole(self.chars)
+        if not numbers or not 0 < 4 * self.max_unit <= self.chars:
             text = f"max_unit must be above 0 and at most a quarter of chars, not {self.max_unit!r}"
             raise ValueError(text)
 
@@ -181,20 +185,26 @@ class CallOptions(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         # Any header of the caller's own may be a secret, and error reporters print these options.
+        if not is_a(self.headers, Mapping):
+            force_setattr(self, "headers", {})
+            raise ValueError("headers must be a mapping of names to values")
         force_setattr(self, "headers", masked(self.headers))
         if not isinstance(self.timeout, Timeout):
             _require_positive("timeout", self.timeout)
         _require_positive("deadline", self.deadline)
-        if self.retries is not None and self.retries < 0:
-            raise ValueError(f"retries must be 0 or more, not {self.retries!r}")
-        if self.priority not in {"normal", "background"}:
+        if self.retries is not None and not (is_whole(self.retries) and self.retries >= 0):
+            raise ValueError(f"retries must be None, or 0 or more, not {self.retries!r}")
+        if self.priority not in ("normal", "background"):
             raise ValueError(f"priority must be 'normal' or 'background', not {self.priority!r}")
-        if self.on_restart not in {"raise", "reset"}:
+        if self.on_restart not in ("raise", "reset"):
             raise ValueError(f"on_restart must be 'raise' or 'reset', not {self.on_restart!r}")
+        for name, kind in (("budget", Budget), ("repetition", RepetitionGuard), ("tag", str)):
+            value = getattr(self, name)
+            if not is_a(value, kind, NoneType):
+                raise ValueError(f"{name} must be None or {kind.__name__}, not {value!r}")
         # A lone string is a collection too, of its letters.
-        alone = isinstance(self.allow, str)
-        unknown = {self.allow} if alone else set(self.allow) - _OUTCOMES
-        if unknown:
+        alone = not is_a(self.allow, Collection) or isinstance(self.allow, str)
+        if alone or not _OUTCOMES.issuperset(self.allow):
             raise ValueError(
                 f"allow must be a collection of {sorted(_OUTCOMES)}, not {self.allow!r}"
             )
@@ -208,6 +218,20 @@ class CallOptions(Struct, frozen=True):
         return Timeout(usual.connect, seconds, seconds, seconds)
 
 
+def options_of(given: CallOptions | None) -> CallOptions:
+    """Return the options that a call was given.
+
+    Raises:
+        ConfigurationError: They are something else.
+    """
+    if given is None:
+        return _NONE
+    if not is_a(given, CallOptions):
+        text = "options must be CallOptions, such as CallOptions(timeout=30)"
+        raise ConfigurationError(f"{text}, not {type(given).__name__}")
+    return given
+
+
 # Nested on purpose: operations have fields of the names that other SDKs use for these.
 class CallParams(TypedDict):
     """Give every operation the two keywords that are not fields of its request body."""
@@ -219,5 +243,8 @@ class CallParams(TypedDict):
 
 
 def _require_positive(name: str, seconds: float | None) -> None:
-    if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
+    if seconds is not None and not (is_number(seconds) and 0 < seconds < math.inf):
         raise ValueError(f"{name} must be None or seconds above 0, not {seconds!r}")
+
+
+_NONE: Final = CallOptions()

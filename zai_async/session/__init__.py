@@ -18,7 +18,7 @@ from zai_async.session.in_flight import LimitsView
 from zai_async.session.keys import manager_for
 from zai_async.session.manager import LoopSession, SessionManager, Sessions
 from zai_async.session.observer import work_block
-from zai_async.session.settings import Settings
+from zai_async.session.settings import Settings, clocks_of, limits_of, own_headers
 
 __all__ = [
     "BatchEvent",
@@ -39,6 +39,9 @@ __all__ = [
     "Settings",
     "StartEvent",
     "ToolEvent",
+    "clocks_of",
+    "limits_of",
     "manager_for",
+    "own_headers",
     "work_block",
 ]

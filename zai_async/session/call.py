@@ -23,7 +23,8 @@ from zai_async.errors import (
     TransportError,
     ZaiError,
 )
-from zai_async.models import CallOptions, Usage
+from zai_async.models import Usage
+from zai_async.models.options import options_of
 from zai_async.retry import RetryState, describe_retry, retries_forbidden
 from zai_async.session.bodies import BodyBuffer, raise_no_stream
 from zai_async.session.hooks import Hooks
@@ -41,7 +42,6 @@ __all__ = ["Call"]
 T = TypeVar("T")
 _log = logging.getLogger("zai_async")
 
-_NO_OPTIONS: Final = CallOptions()
 _NO_HOOKS: Final = Hooks()
 _PROGRESS_BYTES: Final = 2**14
 
@@ -60,7 +60,7 @@ class Call:
         factory: RequestFactory,
         params: Mapping[str, Any],
     ) -> None:
-        options: CallOptions = params.get("options") or _NO_OPTIONS
+        options = options_of(params.get("options"))
         if retries_forbidden.get():
             options = replace(options, retries=0)
         self.settings = settings

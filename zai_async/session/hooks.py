@@ -153,7 +153,8 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     What a hook raises ends the call. It reaches the caller, except where the call has an error or
     an answer already: then that does, and the failure of the hook is logged.
 
-    Raises ConfigurationError for an ``on_finish`` that is a coroutine function.
+    Raises ConfigurationError for what is no function, and for an ``on_finish`` that is a coroutine
+    function.
     """
 
     on_start: Callable[[StartEvent], Awaitable[None] | None] | None = None
@@ -173,6 +174,10 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     """Whether events have what was asked and answered in them, which logs then may have, too."""
 
     def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            hook = getattr(self, name)
+            if name != "content" and hook is not None and not callable(hook):
+                raise ConfigurationError(f"{name} must be a function, not {type(hook).__name__}")
         # It would be called and never run, which nobody would notice but for a warning.
         called = getattr(self.on_finish, "__call__", None)  # noqa: B004 - of an object of a class
         if any(map(inspect.iscoroutinefunction, (self.on_finish, called))):
