@@ -61,7 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if type(size) is not int or size < 1:
                 raise ConfigurationError(f"{name} must be a whole number above 0, not {size!r}")
         for name, (fitting, words) in _KINDS.items():
-            unfit = misfit(type(getattr(self, name)), *fitting)
+            value: object = getattr(self, name)
+            unfit = misfit(type(value), *fitting)
             if unfit:
                 raise ConfigurationError(f"{name} must be {words}, not {unfit}")
         if not hasattr(self.clock, "monotonic"):
@@ -77,8 +78,7 @@ def own_headers(
 
     What has no fields at all adds none: to refuse it here would show it in the traceback.
     """
-    own = headers if headers and is_a(headers, Mapping) else {}
-    return masked({**before, **own})
+    return masked({**before, **headers} if headers and is_a(headers, Mapping) else before)
 
 
 def limits_of(limits: Limits | int | str | None, coordinator: Coordinator | None) -> Limits:
