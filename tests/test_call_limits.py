@@ -6,7 +6,15 @@ import pytest
 from tests import virtual_loop
 from tests.calls import ASK, BUSY, COMPLETION, FINE, ask, client
 from tests.chat_wire import body, texts
-from zai_async import CallOptions, RateLimitError, RetryPolicy, ServerError, no_retries
+from zai_async import (
+    CallOptions,
+    DeadlineError,
+    Limits,
+    RateLimitError,
+    RetryPolicy,
+    ServerError,
+    no_retries,
+)
 from zai_async.testing import FakeReply, FakeTransport
 
 OVERLOAD = FakeReply.json({"error": {"code": "1305"}}, status=429)
@@ -106,5 +114,27 @@ def test_a_refused_call_holds_no_permit_while_it_waits_for_the_server():
         first = ends.pop()
         assert max(ends) < 10
         assert first == pytest.approx(30, abs=3)
+
+    virtual_loop.run(work())
+
+
+# A wait that does not fit into the deadline
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_rate_that_lets_nobody_in_before_the_deadline_ends_the_call_at_once(streaming):
+    async def work():
+        limits = Limits(mode="fixed", start=5, requests_per_minute=1)
+        transport = FakeTransport(FINE)
+        async with client(transport=transport, limits=limits) as zai:
+            await ask(zai)
+            with pytest.raises(DeadlineError, match="lets nobody in for 60 s") as info:
+                await ask(zai, stream=streaming, options=CallOptions(deadline=30.0))
+            assert anyio.current_time() == 0.0
+            assert info.value.attempts == ()
+            assert (figures(zai).in_flight, figures(zai).waiting) == (0, 0)
+            await ask(zai, options=CallOptions(deadline=61.0))
+            assert anyio.current_time() == 60.0
+        assert len(transport.requests) == 2
 
     virtual_loop.run(work())

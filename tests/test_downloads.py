@@ -230,6 +230,21 @@ async def test_redirects_in_circles_come_to_an_end(tmp_path):
     assert "circles" in error.message
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_store_that_names_a_wait_gets_it(tmp_path, status):
+    busy = FakeReply(status=status, headers={"Retry-After": "30"})
+    clock = FakeClock()
+    async with client(FakeTransport(busy, data()), clock=clock) as zai:
+        await zai.download(URL, tmp_path)
+    assert clock.slept == [30.0]
+
+
+async def test_a_store_that_names_too_long_a_wait_is_not_waited_for(tmp_path):
+    busy = FakeReply(status=503, headers={"Retry-After": "3600"})
+    error = await refused(tmp_path, ResponseError, busy)
+    assert error.retry_after == 3600.0
+
+
 @pytest.mark.parametrize(
     ("reply", "retryable"),
     [

@@ -17,6 +17,7 @@ from zai_async._files import OutputFile
 from zai_async._threads import abandonable
 from zai_async._transport import Request, Response, Transport
 from zai_async._version import __version__
+from zai_async._wire import parse_retry_after
 from zai_async.downloads.names import file_name, guessed_type
 from zai_async.downloads.targets import PartialFile, require_place, target_of
 from zai_async.errors import (
@@ -81,6 +82,7 @@ async def download(
             max_bytes=max_bytes,
             on_progress=on_progress,
             allow=allow,
+            now=clock.wall,
         )
         failures, last = 0, clock.monotonic()
         while True:
@@ -118,6 +120,7 @@ class Transfer:
         max_bytes: int,
         on_progress: Progress | None,
         allow: Callable[[str, str], bool] | None,
+        now: Callable[[], float],
     ) -> None:
         self._transport = transport
         self._url = url
@@ -127,6 +130,7 @@ class Transfer:
         self._max_bytes = max_bytes
         self._on_progress = on_progress
         self._allow = allow
+        self._now = now
         self._file: PartialFile | OutputFile | None = None
         self._validator: str | None = None
         self._size: int | None = None
@@ -220,7 +224,7 @@ class Transfer:
                 self._validator = None
                 raise ConnectionLostError("the file has changed while it was fetched")
             if response.status not in _REDIRECTS or target is None:
-                raise refusal(response.status)
+                raise refusal(response, self._now())
             secure, url = url.startswith("https:"), urljoin(url, target)
             if not is_web(url):
                 raise ResponseError("the file is said to lie where neither http nor https leads")
@@ -310,14 +314,16 @@ def is_web(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def refusal(status: int) -> ResponseError:
-    """Return the error for a status that is not that of a file."""
+def refusal(response: Response, now: float) -> ResponseError:
+    """Return the error for a status that is not that of a file; ``now`` in seconds since 1970."""
+    status = response.status
     again = status >= 500 or status in _BUSY
     return ResponseError(
         f"HTTP {status} instead of the file",
         status_code=status,
         retryable=again,
         repeat="short" if again or status == 404 else "never",
+        retry_after=parse_retry_after(response.headers, now),
         hint="Addresses of results are valid for some time only." if status < 500 else None,
     )
 

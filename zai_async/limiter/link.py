@@ -107,6 +107,11 @@ class WindowLink:
         """Return when to look again, as for a ``Window``; None if only a permit can help."""
         return None if self.is_full else now + HEARTBEAT
 
+    @property
+    def earliest(self) -> float:
+        """When another request may go at best, which is known elsewhere."""
+        return -math.inf
+
     def accepted(self, entry: QueueEntry) -> None:
         """Report that a request was not refused."""
         if entry.in_flight:

@@ -243,6 +243,11 @@ class Window:
             moment = max(moment, self._resting[0].rests_until)  # more room is of no use before
         return None if moment == math.inf else max(now, moment)
 
+    @property
+    def earliest(self) -> float:
+        """When another request may go at best: the rate is known, and only time brings it back."""
+        return -math.inf if self._rates is None else self._rates.requests.ready_at(1)
+
     def accepted(self, entry: QueueEntry) -> None:
         """Report that a request was not refused: a status came, or any other proof of work."""
         # It has been counted: by a report before this one, or as not refused for a while.

@@ -358,8 +358,7 @@ class Call:
             queues=self.permit.counts(error),
         )
         if wait is None:
-            error = self.record.final(error)
-            self.fail(error)
+            self.fail(error := self.record.final(error))
             try:
                 raise error
             finally:
@@ -396,5 +395,6 @@ class Call:
             _log.debug("%s: %s; waiting", self.operation.name, self.permit.situation)
             if self.record.observer is not None:
                 await self.record.observer.queued(self.permit.figures)
+        background = self.options.priority == "background"
         with self.record.queueing():
-            await self.permit.take(background=self.options.priority == "background")
+            await self.permit.take(self.deadline_at, background=background)

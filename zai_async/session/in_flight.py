@@ -241,10 +241,11 @@ class Permit(msgspec.Struct, eq=False):
             self.entry = self.queue.try_enter()
         return self.entry is not None
 
-    async def take(self, *, background: bool = False) -> None:
+    async def take(self, deadline_at: float | None = None, *, background: bool = False) -> None:
         """Wait for a permit, unless there is one already."""
         if self.entry is None:
-            self.entry = await self.queue.enter(self._warn, background=background)
+            wait = self.queue.enter(self._warn, deadline_at, background=background)
+            self.entry = await wait
 
     def accepted(self) -> None:
         """Report that the request was not refused."""

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from zai_async._clock import Clock
 from zai_async._threads import running_loop
+from zai_async.errors import DeadlineError
 from zai_async.limiter import QueueEntry, Refusal, Snapshot, Window, WindowLink
 
 __all__ = ["LimiterQueue", "WaitingList", "nest"]
@@ -81,9 +82,23 @@ class LimiterQueue:
             nest(entry)
         return entry
 
-    async def enter(self, warn: Callable[[], None], *, background: bool = False) -> QueueEntry:
-        """Wait for a permit; ``warn`` is called if nobody else can give one back."""
+    async def enter(
+        self,
+        warn: Callable[[], None],
+        deadline_at: float | None = None,
+        *,
+        background: bool = False,
+    ) -> QueueEntry:
+        """Wait for a permit; ``warn`` is called if nobody else can give one back.
+
+        Raises:
+            DeadlineError: The rate lets nobody in before ``deadline_at``.
+        """
         with self.lock:
+            if deadline_at is not None and self.window.earliest > deadline_at:
+                wait = self.window.earliest - self.clock.monotonic()
+                text = f"the rate lets nobody in for {wait:.3g} s, which is beyond the deadline"
+                raise DeadlineError(text)
             loop, tokens = asyncio.get_running_loop(), self._usual_tokens
             entry = self.window.request(tokens=tokens, owner=loop, background=background)
             waiter = self.waiting.add(entry, _innermost.get(), warn)
