@@ -161,7 +161,7 @@ def test_one_timer_for_all_streams():
             for each in streams:
                 await each.open()
             watchdog = (await zai._manager.sessions.current()).watchdog
-            assert math.isclose(watchdog._timer.when(), 1.0)
+            assert math.isclose(watchdog._due, 1.0)
             assert streams[2]._reader._timer.shortest_timeout == 400
             ended = []
 

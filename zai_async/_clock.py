@@ -70,6 +70,7 @@ class RescheduleTimeout:
     _task: asyncio.Task[Any] | None = None
     _timer: asyncio.TimerHandle | None = None
     _moment = math.inf
+    _due = math.inf
     _ended = False
     _cancels_before = 0
     _entries = 0
@@ -91,12 +92,14 @@ class RescheduleTimeout:
     def reschedule(self, when: float) -> None:
         """Set when waiting ends, on the clock of the loop."""
         self._moment = when
-        if self._timer is not None and self._timer.when() <= when:
+        if self._timer is not None and self._due <= when:
             return  # it will look again
         if self._timer is not None:
             self._timer.cancel()
         if when < math.inf:
-            self._timer = self.loop.call_at(min(when, self.loop.time() + _FAR), self._look)
+            # Kept here: what uvloop makes of a moment that is now cannot be asked for it.
+            self._due = min(when, self.loop.time() + _FAR)
+            self._timer = self.loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         self._timer = None

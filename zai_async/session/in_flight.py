@@ -358,14 +358,14 @@ class Watchdog:
         # A stream that was forgotten has to go at once, and says so when it does.
         self._watched: WeakSet[Watched] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
-        self._last = 0.0
+        self._due = self._last = 0.0
 
     def add(self, watched: Watched) -> None:
         """Begin to look after something."""
         self._watched.add(watched)
         due = self._loop.time() + _pace(watched.shortest_timeout)
         # Asking all the others for their timeouts would make each new stream dearer.
-        if self._timer is None or due < self._timer.when():
+        if self._timer is None or due < self._due:
             self._last = self._loop.time()
             self._arm(due)
 
@@ -381,7 +381,7 @@ class Watchdog:
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
+        self._due, self._timer = due, self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
         now, self._timer = self._loop.time(), None
