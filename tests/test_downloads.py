@@ -1,7 +1,9 @@
 """Downloads: whole or not there, with no key, never more than allowed, never outside."""
 
 import asyncio
+import contextlib
 import copy
+import errno
 import os
 import pickle
 import struct
@@ -237,6 +239,23 @@ async def test_a_store_that_names_a_wait_gets_it(tmp_path, status):
     async with client(FakeTransport(busy, data()), clock=clock) as zai:
         await zai.download(URL, tmp_path)
     assert clock.slept == [30.0]
+
+
+@pytest.mark.parametrize(
+    ("number", "cls"), [(errno.EMFILE, None), (errno.ENFILE, None), (errno.EIO, OSError)]
+)
+async def test_a_file_waits_while_too_many_others_are_open(tmp_path, monkeypatch, number, cls):
+    genuine, failures = PartialFile._open, [number, number]
+
+    def fail(self):
+        if failures:
+            raise OSError(failures.pop(), "of the system")
+        genuine(self)
+
+    monkeypatch.setattr(PartialFile, "_open", fail)
+    with contextlib.nullcontext() if cls is None else pytest.raises(cls, match="of the system"):
+        path, _ = await fetch(tmp_path, data(), data(), data())
+        assert path.stat().st_size == SIZE
 
 
 async def test_a_store_that_names_too_long_a_wait_is_not_waited_for(tmp_path):

@@ -9,6 +9,7 @@ from zai_async import (
     BadRequestError,
     CallOptions,
     ConnectionLostError,
+    LocalResourceError,
     QuotaError,
     RateLimitError,
     RetryPolicy,
@@ -112,6 +113,13 @@ def test_a_queue_and_an_allowance_cost_nothing():
     retry = state(budget=budget, wait_for_quota=True)
     assert decide(retry, busy(), queues=True) == 1.0
     assert decide(retry, used_up()) == 11.5
+    assert budget.left == 1
+
+
+def test_a_shortage_of_this_machine_costs_nothing_either():
+    budget = RetryBudget(1)
+    shortage = LocalResourceError("no open files are left")
+    assert decide(state(budget=budget), shortage) is not None
     assert budget.left == 1
 
 

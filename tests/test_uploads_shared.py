@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import copy
+import errno
 import io
 import json
 import os
@@ -13,14 +14,17 @@ import time
 import anyio
 import pytest
 
-from tests.calls import BODY, client
+from tests.calls import BODY, FakeClock, client
 from tests.fault_server import FaultServer, answer
 from tests.test_uploads import ANY, PNG, Pipe, parse, pieces, sent
 from zai_async import (
     CallOptions,
     ConfigurationError,
     DeadlineError,
+    Hooks,
     InvalidFileError,
+    LocalResourceError,
+    RetryPolicy,
     audio_part,
     image,
 )
@@ -369,6 +373,36 @@ def test_a_token_that_is_taken_as_its_thread_gives_up_is_honoured():
     pool._waiting = Tokens()
     pool.submit(lambda: None)
     assert done.wait()
+
+
+# A shortage of open files
+
+
+@pytest.mark.parametrize("moment", ["inspected", "sent"])
+async def test_an_upload_waits_while_too_many_files_are_open(tmp_path, monkeypatch, moment):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(100))
+    failures = {"inspected": [True, True], "sent": [False, True]}[moment]
+    genuine = ThreadedFile.read
+
+    async def read(self, length):
+        if failures and failures.pop(0):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await genuine(self, length)
+
+    monkeypatch.setattr(ThreadedFile, "read", read)
+    heard = []
+    async with FaultServer([answer(b'{"text": "Hello"}')]) as server:
+        settings = {
+            "retry": RetryPolicy(),
+            "clock": FakeClock(),
+            "hooks": Hooks(on_retry=heard.append),
+        }
+        async with client(server.url, **settings) as zai:
+            answered = await zai.audio.transcriptions.create(model="glm-asr-2512", file=path)
+    assert answered.text == "Hello"
+    assert {type(event.error) for event in heard} == {LocalResourceError}
+    assert all("ulimit" in event.error.hint for event in heard)
 
 
 # Fields of forms

@@ -330,8 +330,9 @@ class RetryState:
                     error.retry_at = datetime.fromtimestamp(moment, UTC)
             return None
 
-        # Waiting for a plan's allowance loads nobody, and a queue bounds itself.
-        if not queues and error.repeat != "reset":
+        # Waiting for a plan's allowance, or for what this machine lacks, loads nobody, and a queue
+        # bounds itself.
+        if not queues and error.repeat != "reset" and error.kind != "local":
             self.drawn = self._budget.draw()
             if not self.drawn:
                 self.hint = _BUDGET_USED

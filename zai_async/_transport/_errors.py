@@ -57,7 +57,7 @@ AIOHTTP_ERRORS: Final[tuple[type[BaseException], ...]] = tuple(row[0] for row in
 # aiohttp quotes the bytes it stumbled over, which may echo the request.
 _QUOTED: Final = re.compile(r"\s+(?:when reading )?b?['\"].*", re.DOTALL)
 _SOCKS_PACKAGES: Final = frozenset({"aiohttp_socks", "python_socks"})
-_FILES: Final = "Raise the limit of open files (ulimit -n), or lower the number of calls at once."
+_FILES: Final = LocalResourceError.files_hint
 _PORTS: Final = "No local port is free, or this machine has no address of that kind (IPv6)."
 _MEMORY: Final = "The system has no memory left for another connection."
 _LOCAL: Final = {

@@ -24,6 +24,7 @@ from zai_async.errors import (
     ConfigurationError,
     ConnectionLostError,
     LimitError,
+    LocalResourceError,
     RequestTimeoutError,
     ResponseError,
     TransportError,
@@ -266,8 +267,14 @@ class Transfer:
         ranges = plain and headers.get("Accept-Ranges", "bytes") == "bytes"
         self._validator = validator if ranges else None
         if file is None:
-            file = await target_of(self._to, file_name(address, headers))
-            await self._files.enter_async_context(file)
+            try:
+                file = await target_of(self._to, file_name(address, headers))
+                await self._files.enter_async_context(file)
+            except OSError as error:
+                shortage = LocalResourceError.of_files(error)
+                if shortage is None:
+                    raise
+                raise shortage from error
             self._file = file
         elif self.received:
             if not isinstance(file, PartialFile):

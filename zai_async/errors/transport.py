@@ -1,6 +1,7 @@
 """What fails between client and platform: the network, and answers that are refusals or worse."""
 
-from typing import Any
+import errno
+from typing import Any, ClassVar, Self
 
 from zai_async._codes import Kind, Repeat
 from zai_async.errors.root import ZaiError
@@ -50,11 +51,23 @@ class ConnectError(TransportError, ConnectionError):
 
 
 class LocalResourceError(ConnectError):
-    """This machine cannot open another connection: no open file, port or memory is left."""
+    """This machine cannot open another connection or file: it has no file, port or memory left."""
 
     kind: Kind = "local"
     # Others of this process give back what is missing here, sooner or later.
     repeat: Repeat = "throttle"
+
+    files_hint: ClassVar[str] = (
+        "Raise the limit of open files (ulimit -n), or lower the number of calls at once."
+    )
+
+    @classmethod
+    def of_files(cls, error: BaseException) -> Self | None:
+        """Return the error for a file that could not be opened as too many are, None for others."""
+        if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
+            return None
+        text = f"this machine cannot open another file: {error.strerror}"
+        return cls(text, hint=cls.files_hint)
 
 
 class TLSError(ConnectError):

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from zai_async._secrets import one_line
 from zai_async._threads import abandonable
-from zai_async.errors import ConfigurationError, InvalidFileError
+from zai_async.errors import ConfigurationError, InvalidFileError, LocalResourceError
 
 __all__ = [
     "HEAD",
@@ -33,12 +33,16 @@ def readable(name: str) -> Generator[None]:
 
     Raises:
         InvalidFileError: It is not there, cannot be read, or was closed.
+        LocalResourceError: Too many files are open, which is no fault of this one.
     """
     try:
         yield
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigurationError):  # ours already
             raise
+        shortage = LocalResourceError.of_files(error)
+        if shortage is not None:
+            raise shortage from error
         reason = getattr(error, "strerror", None) or error
         raise InvalidFileError(f"{one_line(name)}: {reason}") from error
 
