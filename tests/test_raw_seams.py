@@ -108,13 +108,32 @@ async def test_errors_and_options_are_those_of_every_call():
 
 
 @pytest.mark.parametrize(
-    "path", ["https://evil.example/x", "//evil.example", "a/../../b", "", "/", "a b", "ä", "a\r\nb"]
+    "path",
+    ["https://evil.example/x", "//evil.example", "a/../../b", "", "/", "a b", "ä", "a\r\nb", "a#b"],
 )
 async def test_a_path_that_is_none_is_refused(path):
     zai, transport = answering()
     async with zai:
         with pytest.raises(ConfigurationError, match="path must be a path"):
             await zai.request("POST", path)
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("method", ["", "HEAD", "GET /x", "GET\r\nX: y", None, 5])
+async def test_a_method_that_is_none_is_refused(method):
+    zai, transport = answering()
+    async with zai:
+        with pytest.raises(ConfigurationError, match="method must be one of POST, GET"):
+            await zai.request(method, "weather")
+    assert transport.requests == []
+
+
+@pytest.mark.parametrize("body", [b"raw", "text", [1], 5])
+async def test_a_body_that_is_no_mapping_is_refused(body):
+    zai, transport = answering()
+    async with zai:
+        with pytest.raises(ConfigurationError, match="body must be a mapping, not "):
+            await zai.request("POST", "weather", body=body)
     assert transport.requests == []
 
 

@@ -314,21 +314,15 @@ class AsyncZai(Resources):
             options: As for every call.
 
         Raises:
-            ConfigurationError: The path is an address, or has characters that no address may.
+            ConfigurationError: The path is an address, or has characters that no path may; the
+                method is none of those, or the body is no mapping.
             APIError: The platform refused or failed; see the subclasses.
             ResponseError: The answer is of another type.
         """
-        steps = path.strip("/").split("/")
-        legal = path.isascii() and path.isprintable() and " " not in path
-        if not legal or {"", ".."} & {*steps} or path.startswith("//"):
-            raise ConfigurationError(f"request(): path must be a path, not {path!r}")
-        path = path.lstrip("/")
-        # Nearly all operations are of one family; the root of the others is written out.
-        if path.startswith("api/"):
-            path = path.removeprefix("api/")
-        elif not path.startswith(("paas/", "v1/")):
-            path = f"paas/v4/{path}"
-        operation: Operation[Any] = unlisted(method.upper(), path, into)
+        if not isinstance(body, Mapping | None):
+            kind = type(body).__name__
+            raise ConfigurationError(f"request(): body must be a mapping, not {kind}")
+        operation: Operation[Any] = unlisted(method, path, into)
         fields = body or {}
         # What a call is counted under stands among the keywords; a body may hold any names.
         counted = {name: fields[name] for name in ("model", "agent_id") if name in fields}

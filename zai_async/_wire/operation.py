@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from zai_async._outcomes import Judge, accept
+from zai_async.errors import ConfigurationError
 from zai_async.models import CallParams
 from zai_async.uploads import FileLimits
 
@@ -15,6 +16,8 @@ __all__ = ["Body", "Operation", "unlisted"]
 
 T = TypeVar("T")
 Body = dict[str, Any]
+
+_METHODS: Final = ("POST", "GET", "DELETE", "PUT", "PATCH")
 
 
 class Operation(Generic[T]):
@@ -85,7 +88,24 @@ def unlisted(method: str, path: str, result: type[T]) -> Operation[T]:
 
     It may be sent again although it may have arrived only where HTTP says so (RFC 9110,
     section 9.2.2).
+
+    Raises:
+        ConfigurationError: The method is unknown, or the path is none.
     """
+    if str(method).upper() not in _METHODS:
+        known = ", ".join(_METHODS)
+        raise ConfigurationError(f"request(): method must be one of {known}, not {method!r}")
+    steps = path.strip("/").split("/")
+    legal = path.isascii() and path.isprintable() and not {" ", "#"} & {*path}
+    if not legal or {"", ".."} & {*steps} or path.startswith("//"):
+        raise ConfigurationError(f"request(): path must be a path, not {path!r}")
+
+    path, method = path.lstrip("/"), method.upper()
+    # Nearly all operations are of one family; the root of the others is written out.
+    if path.startswith("api/"):
+        path = path.removeprefix("api/")
+    elif not path.startswith(("paas/", "v1/")):
+        path = f"paas/v4/{path}"
     idempotent = method not in {"POST", "PATCH"}
     return Operation(
         "request", path, result, CallParams, method=method, repeatable=idempotent, listed=False
