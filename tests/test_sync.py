@@ -348,7 +348,8 @@ async def test_a_worker_does_one_thing_after_the_other():
 def test_what_a_fork_has_inherited_is_left_alone(zai):
     """The same as below, where the figures of coverage can see it."""
     portal = zai._portal
-    iterator = iter(zai.chat.completions.stream(**ASK).text)
+    stream = zai.chat.completions.stream(**ASK)
+    iterator = iter(stream.text)
     next(iterator)
     thread, loop, lock = portal._thread, portal._loop, portal._lock
     portal._owner = 0
@@ -361,6 +362,7 @@ def test_what_a_fork_has_inherited_is_left_alone(zai):
 
     async def end():
         """Do what the parent would do with its own."""
+        await stream._target.aclose()
         await zai._target.aclose()
         await asyncio.sleep(0)  # transports tell of their end
 
