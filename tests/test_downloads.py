@@ -381,7 +381,8 @@ async def test_a_scope_can_end_a_download(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_work_in_a_thread_is_awaited_also_when_it_fails_after_a_cancel():
+@pytest.mark.parametrize("cancels", [1, 2, 3])
+async def test_work_in_a_thread_is_awaited_also_when_it_fails_after_a_cancel(cancels):
     started, go = asyncio.Event(), anyio.Event()
     loop = asyncio.get_running_loop()
 
@@ -392,12 +393,15 @@ async def test_work_in_a_thread_is_awaited_also_when_it_fails_after_a_cancel():
 
     task = asyncio.create_task(to_the_end(work))
     await started.wait()
-    task.cancel()
-    await asyncio.sleep(0)
-    assert not task.done()
+    for _ in range(cancels):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not task.done()
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert task.cancelling() == cancels
 
 
 async def test_a_file_that_cannot_be_opened_is_not_left_behind(tmp_path, monkeypatch):

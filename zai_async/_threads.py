@@ -150,7 +150,10 @@ async def to_the_end(work: Callable[[], T], give_up: Callable[[], object] | None
         if give_up is not None:
             give_up()
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([doing])
+            # A shield holds against scopes only; tasks are cancelled again by whoever has no time.
+            while not doing.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([doing])
         doing.exception()  # has been seen
         raise
     return doing.result()

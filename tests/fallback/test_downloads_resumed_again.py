@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_downloads_resumed import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_files import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_hooks import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_repetition import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_resources_audio import *  # noqa: F403

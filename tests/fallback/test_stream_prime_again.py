@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_stream_prime import *  # noqa: F403

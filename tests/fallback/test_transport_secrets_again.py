@@ -1,0 +1,3 @@
+"""See conftest.py."""
+
+from tests.test_transport_secrets import *  # noqa: F403
