@@ -319,8 +319,9 @@ class AsyncZai(Resources):
             APIError: The platform refused or failed; see the subclasses.
             ResponseError: The answer is of another type.
         """
-        if not isinstance(body, Mapping | None):
-            kind = type(body).__name__
+        given = cast("object", body)
+        if not isinstance(given, Mapping | None):
+            kind = type(given).__name__
             raise ConfigurationError(f"request(): body must be a mapping, not {kind}")
         operation: Operation[Any] = unlisted(method, path, into)
         fields = body or {}
