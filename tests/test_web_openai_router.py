@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import math
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -14,9 +15,14 @@ from fastapi import FastAPI
 from tests import chat_wire
 from tests.chat_wire import body, last, texts, thoughts
 from tests.test_examples import served_by_uvicorn
-from zai_async import AsyncZai, RetryPolicy
+from zai_async import AsyncZai, RetryPolicy, TextDelta, Timeout, ZaiError
+from zai_async import errors as zai_errors
+from zai_async.errors import InvalidBodyError, StreamRestartedError
 from zai_async.testing import FakeReply
 from zai_async.web import openai_router
+from zai_async.web.asgi import send_answer
+from zai_async.web.openai_stream import OpenAIEncoder
+from zai_async.web.responses import refusal_of
 
 MODELS = ["glm-5.3", "glm-5.1", "embedding-3", "cogview-4"]
 USER = [{"role": "user", "content": "What is the weather in Beijing?"}]
@@ -504,6 +510,81 @@ async def test_error_amid_an_answer_is_raised():
         with pytest.raises(openai.APIError, match="broke off") as caught:
             [chunk async for chunk in stream]
     assert caught.value.type == "stream"
+
+
+@pytest.mark.parametrize("end", ["drain", "stall"])
+async def test_answer_that_is_ended_here_is_raised(zai_emulator, zai, end):
+    """Its reader is not left with half of it, and nothing goes on at the platform."""
+    zai_emulator.chat.reply("word " * 100, chunk_size=5)
+    zai_emulator.fault(silence_after=(2000, math.inf))
+    patience = Timeout(between_progress=0.3 if end == "stall" else None)
+    async with (
+        mounted(zai.with_options(timeout=patience)) as url,
+        client_of(url) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        stream = await client.chat.completions.create(**CHAT, stream=True)
+        assert await anext(stream)
+        if end == "drain":
+            tasks.create_task(zai.drain(0))
+        with pytest.raises(openai.APIError) as caught:
+            [chunk async for chunk in stream]
+    assert caught.value.type == {"drain": "config", "stall": "timeout"}[end]
+    await zai_emulator.wait_disconnected()
+    assert {each.in_flight for each in zai.limits.snapshot().values()} == {0}
+
+
+def every_error():
+    """Return an error of each class, with what nobody else may read."""
+    for name in zai_errors.__all__:
+        kind = getattr(zai_errors, name)
+        if isinstance(kind, type) and issubclass(kind, ZaiError) and kind is not InvalidBodyError:
+            own = {"old_id": "1", "new_id": "2"} if kind is StreamRestartedError else {}
+            yield kind("acme owes", hint="call acme", code="1", request_id="r-1", **own)
+
+
+# By the status: what a client of OpenAI makes of it.
+CLASSES = {
+    400: openai.BadRequestError,
+    404: openai.NotFoundError,
+    422: openai.UnprocessableEntityError,
+    429: openai.RateLimitError,
+}
+
+
+@pytest.mark.parametrize("amid", [False, True], ids=["instead", "amid"])
+async def test_every_error_is_one_for_clients(amid):
+    failing = []
+
+    async def app(scope, receive, send):
+        if amid:
+            encoder = OpenAIEncoder("glm-5.3")
+            half = encoder.encode(TextDelta("Half")) + encoder.fail(failing[-1])
+            await send_answer(send, 200, {"Content-Type": "text/event-stream"}, half)
+        else:
+            status, headers, content = refusal_of(failing[-1], OpenAIEncoder(), as_json=False)
+            await send_answer(send, status, headers, content)
+
+    async with served_by_uvicorn(app) as url, client_of(url) as client:
+
+        async def read(said):
+            async for chunk in await client.chat.completions.create(**CHAT, stream=True):
+                said.append(chunk.choices[0].delta.content)
+
+        for failed in every_error():
+            failing.append(failed)
+            said = []
+            with pytest.raises(openai.APIError) as caught:
+                await read(said)
+            error, answer = caught.value, failed.to_http()
+            assert said == (["", "Half"] if amid else [])
+            assert (error.type, error.code) == (failed.kind, "1")
+            assert answer.message in error.message
+            assert "acme" not in f"{error} {error.body}"
+            if not amid:
+                assert error.status_code == answer.status
+                assert type(error) is CLASSES.get(answer.status, openai.InternalServerError)
+    assert len(failing) > 40
 
 
 REFUSED = [
