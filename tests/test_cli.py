@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
+import signal
 import socket
 import sys
 import unicodedata
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.command_line import Screen, pipe_in, sent, surround, watch
 from zai_async import errors
-from zai_async.cli import main
+from zai_async.cli import commands, end_at_once, main
 from zai_async.cli.commands import COMMANDS
 from zai_async.cli.output import report
 from zai_async.cli.terminal import Terminal
@@ -80,6 +83,41 @@ def test_no_command_is_a_usage_error_with_help(capsys, monkeypatch):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "commands:" in captured.err
+
+
+@pytest.fixture
+def interruptible():
+    """Give the process the usual handler of Ctrl-C, and then the one that it had."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupt_while_modules_are_loaded_ends_the_process_at_once(
+    capsys, monkeypatch, interruptible
+):
+    seen = []
+    monkeypatch.setattr(os, "_exit", seen.append)
+
+    def import_and_look(name):
+        seen.append(signal.getsignal(signal.SIGINT))
+        signal.raise_signal(signal.SIGINT)
+        return import_module(name)
+
+    monkeypatch.setattr(commands, "import_module", import_and_look)
+    monkeypatch.setattr(sys, "argv", ["zai", "completion", "bash"])
+    monkeypatch.setattr(
+        "zai_async.cli.completion.run_completion",
+        lambda *_: seen.append(signal.getsignal(signal.SIGINT)) or 0,
+    )
+    assert main() == 0
+    assert seen == [end_at_once, 130, signal.default_int_handler]
+
+
+def test_interrupts_that_somebody_else_takes_are_left_to_them(capsys, interruptible):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert main(["completion", "bash"]) == 0
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_unknown_command(capsys):

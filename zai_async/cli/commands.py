@@ -6,12 +6,14 @@ work and returns the exit status.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
 import zai_async
+from zai_async.cli import end_at_once
 from zai_async.cli.terminal import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE, Terminal
 
 __all__ = ["COMMANDS", "MODULE_OF", "main_parser", "run"]
@@ -93,6 +95,9 @@ def dispatch(argv: Sequence[str], terminal: Terminal) -> int:
     try:
         module = import_module(f"zai_async.cli.{MODULE_OF[name]}")
         command: Callable[[Sequence[str], Terminal], int] = getattr(module, f"run_{name}")
+        if signal.getsignal(signal.SIGINT) is end_at_once:
+            # From here on what was begun comes to its end.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return command(argv[1:], terminal)
     except KeyboardInterrupt as interrupt:
         # Notes on it say what goes on without this command, such as a task.
