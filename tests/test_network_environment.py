@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import yarl
 
-from tests.calls import BODY, ask, client
+from tests.calls import BODY, FakeClock, ask, client
 from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Listener, answer
 from tests.test_network import PASSWORD, VARIABLES, assert_hidden
@@ -27,6 +27,7 @@ from zai_async._secrets import Secret
 from zai_async._transport import _direct, _internals
 from zai_async._transport._errors import translate
 from zai_async._transport._proxies import from_environment, is_excepted, usable_proxy
+from zai_async.downloads import PartialFile
 
 OK = answer(BODY)
 
@@ -235,6 +236,38 @@ async def test_a_shortage_of_this_machine_is_told_as_such(monkeypatch, way, numb
     assert not caught.value.request_sent
     assert not caught.value.attempts[0].maybe_billed
     assert isinstance(caught.value, ConnectError)
+
+
+@pytest.mark.parametrize("what", ["connection", "file"])
+async def test_connections_that_idle_are_given_up_for_what_needs_their_files(
+    monkeypatch, tmp_path, what
+):
+    failures = []
+
+    def failing(genuine):
+        def fail(*args):
+            if failures:
+                raise OSError(failures.pop(), "of the system")
+            return genuine(*args)
+
+        return fail
+
+    if what == "connection":
+        monkeypatch.setattr(_internals, "keepalive_socket", failing(_internals.keepalive_socket))
+    else:
+        monkeypatch.setattr(PartialFile, "_open", failing(PartialFile._open))
+    settings = {"retry": RetryPolicy(), "clock": FakeClock()}
+    async with (
+        FaultServer([OK]) as server,
+        FaultServer([answer(b"file")]) as other,
+        client(server.url, **settings) as zai,
+    ):
+        await ask(zai)
+        assert (await ask(zai)).attempts[0].connection_reused
+        failures.append(errno.EMFILE)
+        await zai.download(f"http://127.0.0.1:{other.port}/a.txt", tmp_path)
+        assert failures == []
+        assert not (await ask(zai)).attempts[0].connection_reused
 
 
 @pytest.mark.parametrize(

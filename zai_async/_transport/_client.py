@@ -32,7 +32,7 @@ from zai_async._transport._connections import (
 )
 from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
 from zai_async._transport._proxies import NamedProxy, Proxies
-from zai_async.errors import ClientClosedError, ProxyError, ResponseError
+from zai_async.errors import ClientClosedError, LocalResourceError, ProxyError, ResponseError
 
 __all__ = [
     "READ_BUFFER",
@@ -134,7 +134,11 @@ class ClientTransport:
     async def send(self, request: Request) -> Response:
         """Send a request; follow redirects within its own origin only."""
         url = as_written(request.url)
-        response = await self.exchange(request, url)
+        try:
+            response = await self.exchange(request, url)
+        except LocalResourceError:
+            self.close_idle()  # who tries again may need what they hold
+            raise
         redirects = 0
         while response.status in _REDIRECTS:
             target = redirect_target(response, url)
@@ -257,6 +261,9 @@ class ClientTransport:
         if socks is not None:
             return socks_connector(socks, {"limit": 0, "force_close": True})
         return aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=keepalive_socket)
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses: by public means, none is kept."""
 
     def close_now(self) -> None:
         """Close all connections without waiting for anything."""

@@ -28,7 +28,7 @@ from zai_async._transport._errors import presentable, translate
 from zai_async._transport._internals import (
     PooledConnector,
     ReceivedResponse,
-    close_restless,
+    close_idle,
     is_watched,
     serialize_head,
 )
@@ -139,8 +139,13 @@ class DirectTransport(ClientTransport):
         """
         session = super().session_for(request, proxy)
         if self._settings.session is not None:
-            close_restless(session.connector)
+            close_idle(session.connector, restless=True)
         return session
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses, as this machine lacks what they hold."""
+        for connector in self._connectors.values():
+            close_idle(connector, restless=False)
 
     def origin_of(self, url: yarl.URL) -> Origin | None:
         """Return where to connect to directly, None if aiohttp's client has to."""

@@ -30,7 +30,7 @@ __all__ = [
     "PooledConnection",
     "PooledConnector",
     "ReceivedResponse",
-    "close_restless",
+    "close_idle",
     "hold",
     "is_readable",
     "is_watched",
@@ -301,10 +301,10 @@ def is_readable(transport: Any) -> bool:
         return True  # closed meanwhile
 
 
-def close_restless(connector: Any) -> None:
-    """Close what idles in a pool of the caller's and is not at rest: that pool does not ask."""
+def close_idle(connector: Any, *, restless: bool) -> None:
+    """Close what idles in a pool: all of it, or what is not at rest, as some pools do not ask."""
     for idle in getattr(connector, "_conns", {}).values():
-        for entry in [entry for entry in idle if not is_at_rest(entry[0])]:
+        for entry in [entry for entry in idle if not (restless and is_at_rest(entry[0]))]:
             idle.remove(entry)
             entry[0].close()
 

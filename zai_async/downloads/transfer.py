@@ -274,6 +274,8 @@ class Transfer:
                 shortage = LocalResourceError.of_files(error)
                 if shortage is None:
                     raise
+                # Connections that nobody uses may be what holds the files, this one among them.
+                getattr(self._transport, "close_idle", bool)()
                 raise shortage from error
             self._file = file
         elif self.received:
