@@ -17,7 +17,15 @@ import pytest
 from tests import virtual_loop
 from tests.calls import ASK, COMPLETION, FINE, ask
 from tests.chat_wire import GOOD
-from zai_async import AsyncZai, ConfigurationError, Hooks, Limits, MachineSlots, SharedWindow
+from zai_async import (
+    AsyncZai,
+    CallOptions,
+    ConfigurationError,
+    Hooks,
+    Limits,
+    MachineSlots,
+    SharedWindow,
+)
 from zai_async._clock import SystemClock
 from zai_async._version import __version__
 from zai_async.limiter import WindowEvent, WindowLink, WindowReply, WindowReport
@@ -80,6 +88,11 @@ async def test_every_request_has_a_permit_while_it_lasts():
     assert len(transport.requests) == 20
     (shared,) = store.windows.values()
     assert shared.members == []
+
+
+async def test_who_has_a_deadline_waits_for_a_permit_as_well():
+    async with sharing(Store()) as zai:
+        assert (await ask(zai, options=CallOptions(deadline=60.0))).text == "Hi"
 
 
 def test_what_happens_at_the_same_time_is_one_report():
