@@ -1,6 +1,7 @@
 """Servers that write the bytes of a script, legal or not: an HTTP framework cannot misbehave so."""
 
 import asyncio
+import os
 import re
 import socket
 import ssl
@@ -9,8 +10,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal, NamedTuple, Self
 
-Step = bytes | float | Literal["rst", "fin", "hang"] | Iterable[bytes]
-"""Bytes to write, seconds to wait, a way to end the connection, or pieces until nobody reads."""
+Step = bytes | float | Literal["rst", "fin", "cut", "hang"] | Iterable[bytes]
+"""Bytes to write, seconds to wait, a way to end the connection, or pieces until nobody reads.
+
+A cut ends TCP alone: TLS would have had an alert to send.
+"""
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -118,7 +122,10 @@ class FaultServer(Listener):
     async def _do(
         self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if step == "hang":
+        if step in ("cut", "hang"):
+            if step == "cut":
+                with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as tcp:
+                    tcp.shutdown(socket.SHUT_WR)
             await reader.read(1)
         elif isinstance(step, float):
             await asyncio.sleep(step)

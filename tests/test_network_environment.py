@@ -1,11 +1,13 @@
 """What the machine brings along: proxies and exceptions from them, a lack of files or ports."""
 
 import asyncio
+import base64
 import errno
 import importlib.util
 import socket
 import subprocess
 import sys
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -22,6 +24,7 @@ from zai_async import (
     ProxyError,
     ResponseError,
     RetryPolicy,
+    ZaiError,
 )
 from zai_async._secrets import Secret
 from zai_async._transport import _direct, _internals
@@ -209,6 +212,46 @@ def test_settings_of_the_system(environment, monkeypatch, found, excepted, expec
     monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: excepted)
     proxy = from_environment(yarl.URL("https://api.example"))
     assert (proxy and proxy.address.reveal()) == expected
+
+
+# What a proxy says
+
+
+@pytest.mark.parametrize("named", ["argument", "variable"])
+async def test_a_proxy_that_repeats_its_password(named, environment):
+    """Pages of proxies show what was sent to them; the error keeps the beginning of one."""
+    password = "pr0xy/p@ss-9876543210"
+    pair = base64.b64encode(f"me:{password}".encode()).decode()
+    page = f"<html>me:{quote(password, '')} {password} Basic {pair}</html>".encode()
+    async with FaultServer([answer(page, status="403 Forbidden")]) as proxy:
+        place = f"me:{quote(password, '')}@127.0.0.1:{proxy.port}"
+        environment("http_proxy", place)
+        given = {"trust_env": True} if named == "variable" else {"proxy": f"http://{place}"}
+        async with client("http://api.invalid/v4", **given) as zai:
+            with pytest.raises(ZaiError) as caught:
+                await ask(zai)
+    assert proxy.requests[0].header("Proxy-Authorization") == f"Basic {pair}"
+    for secret in password, quote(password, ""), pair:
+        assert secret not in str(vars(caught.value)) + str(caught.value)
+    assert caught.value.body
+
+
+async def test_a_proxy_that_is_no_address_has_no_password(environment):
+    environment("http_proxy", "http://[::1")
+    environment("no_proxy", "*")
+    async with FaultServer([answer(BODY)]) as server, client(server.url, trust_env=True) as zai:
+        assert (await ask(zai)).text == "Hi"
+
+
+@pytest.mark.parametrize("reply", [b"no HTTP\r\n\r\n", b""])
+async def test_what_seems_the_fault_of_the_server_may_be_that_of_the_proxy(reply):
+    async with (
+        FaultServer([reply, "fin"]) as proxy,
+        client("https://api.invalid/v4", proxy=f"127.0.0.1:{proxy.port}") as zai,
+    ):
+        with pytest.raises(ZaiError) as caught:
+            await ask(zai)
+    assert "proxy names a http:// proxy" in caught.value.hint
 
 
 # A lack of files, ports or memory

@@ -220,6 +220,27 @@ def test_who_gives_up_is_told_when_to_come_back():
     assert known.retry_at == NOW + timedelta(seconds=10)
 
 
+def test_what_was_not_even_an_attempt_counts_as_one():
+    """A body that could not be made was not sent: without a count it would be made for ever."""
+    retry = state(retries=2)
+    lacking = LocalResourceError("no thread")
+    waits = [decide(retry, lacking, attempts=0) for _ in range(3)]
+    assert waits == [1.0, 2.0, None]
+    assert decide(state(retries=0), lacking, attempts=0) is None
+
+
+def test_who_gives_up_for_the_servers_sake_is_told_how_long_it_wants():
+    retry = state()
+    assert decide(retry, busy(retry_after=3600.0)) is None
+    assert retry.hint == (
+        "Not retried: the server asks for a wait of 3600 s; RetryPolicy(longest_retry_after=120)."
+    )
+    for asked, options in [(60.0, {}), (3600.0, {"retries": 0})]:
+        retry = state(**options)
+        decide(retry, busy(retry_after=asked))
+        assert retry.hint is None
+
+
 def test_once_stopped_nothing_is_retried():
     retry = state()
     retry.stop("Enough.")

@@ -246,7 +246,7 @@ async def test_a_connection_that_closes_before_the_write_is_not_written_to():
 
 async def test_a_cancelled_wait_for_the_end_of_a_connection_is_no_failure():
     content = aiohttp.StreamReader(Mock(), 2**16, loop=asyncio.get_running_loop())
-    response = SessionResponse(Mock(content=content, connection=None), None)
+    response = SessionResponse(Mock(content=content, connection=None, headers={}), None)
     closed = asyncio.get_running_loop().create_future()
     closed.cancel()
     response.lost(closed)

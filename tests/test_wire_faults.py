@@ -200,6 +200,21 @@ def test_a_known_code_decides_whatever_the_status(code):
         assert error.retryable == (meaning.repeat not in {"never", "reset"})
 
 
+@pytest.mark.parametrize("code", [1113, 1113.0, "1113", " 1113 ", "1113\n"], ids=repr)
+@pytest.mark.parametrize("status", [200, 429, 503])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_code_is_the_same_however_it_is_written(code, status, nested):
+    """An empty purse is not filled by asking again."""
+    error = {"code": code, "message": "said"}
+    fault = find_fault({"error": error} if nested else error, status=status)
+    assert to_error(fault, status=status, headers={}, now=0.0).kind == "billing"
+
+
+@pytest.mark.parametrize("code", [True, 1113.5, float("inf"), float("nan"), 1e300])
+def test_what_is_no_code(code):
+    assert find_fault({"error": {"code": code, "message": "said"}}, status=429).code is None
+
+
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [

@@ -48,9 +48,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
     def run_forever(self) -> None:
-        def submit(threads: DaemonThreads, work: Callable[[], object]) -> None:
+        def submit(
+            threads: DaemonThreads, work: Callable[[], object], *, waits: bool | None = None
+        ) -> None:
             if asyncio._get_running_loop() is not self:
-                return _submit(threads, work)
+                return _submit(threads, work, waits=waits)
 
             def counted() -> None:
                 try:
@@ -59,7 +61,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                     self._given.discard(counted)
 
             self._given.add(counted)
-            return _submit(threads, counted)
+            return _submit(threads, counted, waits=waits)
 
         with mock.patch.object(DaemonThreads, "submit", submit):
             super().run_forever()

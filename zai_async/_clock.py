@@ -9,12 +9,16 @@ from typing import Any, Final, Protocol, Self
 
 import anyio
 
-from zai_async._threads import outside_asyncio
-
-__all__ = ["Clock", "RescheduleTimeout", "SystemClock"]
+__all__ = ["Clock", "RescheduleTimeout", "SystemClock", "outside_asyncio"]
 
 _FAR: Final = 60.0
 """Seconds after which to look again, so that most changes of a moment need no other timer."""
+
+
+def outside_asyncio() -> RuntimeError:
+    """Return what to raise where a loop of asyncio is needed and none runs."""
+    text = "zai_async runs on asyncio, and no event loop of asyncio is running here"
+    return RuntimeError(text)
 
 
 class Clock(Protocol):

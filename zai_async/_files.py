@@ -7,6 +7,8 @@ import os
 import select
 import stat
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +18,14 @@ from zai_async._secrets import one_line
 from zai_async._threads import to_the_end
 from zai_async.errors import InvalidFileError
 
-__all__ = ["POLL_MILLISECONDS", "OutputFile", "file_path", "media_types", "open_at_once"]
+__all__ = [
+    "POLL_MILLISECONDS",
+    "OutputFile",
+    "file_path",
+    "media_types",
+    "naming",
+    "open_at_once",
+]
 
 POLL_MILLISECONDS: Final = 200
 """A thread that waits for a pipe looks this often whether anybody still waits for it."""
@@ -53,6 +62,17 @@ def media_types() -> mimetypes.MimeTypes:
         mimetypes.inited = known
 
 
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Generator[None]:
+    """Have an error of the system name the file: a full disk says so without saying where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def open_at_once(path: str, flags: int) -> int:
     """Open a file without waiting for the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
@@ -72,7 +92,8 @@ class OutputFile:
 
     async def __aenter__(self) -> Self:
         try:
-            await to_the_end(self._open, self._give_up)
+            with naming(self.path):
+                await to_the_end(self._open, self._give_up)
         except BaseException:
             await to_the_end(self._close)
             raise
@@ -88,7 +109,8 @@ class OutputFile:
 
     async def write(self, data: bytes) -> None:
         """Append some bytes."""
-        await to_the_end(partial(self._write, data), self._give_up)
+        with naming(self.path):
+            await to_the_end(partial(self._write, data), self._give_up)
 
     async def overwrite(self, data: bytes) -> None:
         """Write over the beginning, where there is a way back to it."""

@@ -1,6 +1,7 @@
 """Threads: blocking work in one of its own, and what concerns the event loop of another."""
 
 import asyncio
+import errno
 import os
 import queue
 import threading
@@ -12,6 +13,8 @@ from typing import Final, NoReturn, Self, TypeVar
 
 import anyio
 
+from zai_async._clock import outside_asyncio
+
 __all__ = [
     "ANSWER_THREADS",
     "FILE_THREADS",
@@ -19,7 +22,7 @@ __all__ = [
     "SharedByCopies",
     "abandonable",
     "call_in",
-    "outside_asyncio",
+    "no_thread",
     "require_asyncio",
     "running_loop",
     "to_the_end",
@@ -36,12 +39,25 @@ class DaemonThreads:
 
     The default executor of a loop looks up host names, too; a few pipes on which nothing comes
     would stop all connecting.
+
+    Args:
+        most: Threads at once; further work waits for one of them.
+        idle_seconds: How long a thread waits for work.
+        name: What the threads are called.
+        waits: Whether work may have to wait for others. Without a single thread, which the system
+            may refuse, what waits for nothing is done in place.
     """
 
     def __init__(
-        self, most: int, idle_seconds: float = _IDLE_SECONDS, *, name: str = "zai-async-files"
+        self,
+        most: int,
+        idle_seconds: float = _IDLE_SECONDS,
+        *,
+        name: str = "zai-async-files",
+        waits: bool = True,
     ) -> None:
         self._most = most
+        self._waits = waits
         self._name = name
         self._idle_seconds = idle_seconds
         self.start_clean()
@@ -55,19 +71,37 @@ class DaemonThreads:
         self._waiting: deque[None] = deque()
         self._threads: set[threading.Thread] = set()
 
-    def submit(self, work: Callable[[], object]) -> None:
-        """Have a thread do some work, now or when one is free."""
+    def submit(self, work: Callable[[], object], *, waits: bool | None = None) -> None:
+        """Have a thread do some work, now or when one is free.
+
+        Raises:
+            OSError: No thread can be had for work that may have to wait.
+        """
         if self._process != os.getpid():
             self.start_clean()
-        self._work.put(work)
-        if self._waiting:
-            self._waiting.pop()
-            return
+        job = deque([work])
+
+        def do() -> None:
+            with suppress(IndexError):  # done in place, or given up
+                job.pop()()
+
+        self._work.put(do)
+        with suppress(IndexError):  # the last of them may leave at this very moment
+            return self._waiting.pop()
         alive = {thread for thread in self._threads if thread.is_alive()}
         if len(alive) < self._most:
             thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._threads = alive | {thread}
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more of them
+                self._threads = alive
+                if not alive and (self._waits if waits is None else waits):
+                    job.clear()
+                    raise no_thread() from None
+                if not alive:
+                    do()
+        return None
 
     def _serve(self) -> None:
         while True:
@@ -88,8 +122,13 @@ class DaemonThreads:
 
 FILE_THREADS: Final = DaemonThreads(_MOST_THREADS)
 """Reads the files of callers, which may be pipes or lie on a disk that does not answer."""
-ANSWER_THREADS: Final = DaemonThreads(4, name="zai-async-answers")
+ANSWER_THREADS: Final = DaemonThreads(4, name="zai-async-answers", waits=False)
 """Decodes what is large; nothing that it waits for can keep it from its next work."""
+
+
+def no_thread() -> OSError:
+    """Return the error for work that needs a thread, of which the system has no more."""
+    return OSError(errno.EAGAIN, "this machine cannot start another thread")
 
 
 class SharedByCopies:
@@ -109,9 +148,14 @@ class SharedByCopies:
 
 
 def abandonable(
-    work: Callable[[], T], threads: DaemonThreads = FILE_THREADS
+    work: Callable[[], T], threads: DaemonThreads = FILE_THREADS, *, waits: bool | None = None
 ) -> "asyncio.Future[T]":
-    """Do blocking work in a thread; who is cancelled while it awaits this leaves it behind."""
+    """Do blocking work in a thread; who is cancelled while it awaits this leaves it behind.
+
+    Raises:
+        OSError: No thread can be had for work that may have to wait (``waits``, which is the
+            threads' to say where it is None).
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -133,7 +177,7 @@ def abandonable(
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(lambda: None if done.done() else tell())
 
-    threads.submit(run)
+    threads.submit(run, waits=waits)
     return done
 
 
@@ -141,9 +185,10 @@ async def to_the_end(work: Callable[[], T], give_up: Callable[[], object] | None
     """Run blocking work in a thread, to its end also when this task is cancelled meanwhile.
 
     Left behind, the thread would open a file that nobody knows of, or write to one that is gone.
-    ``give_up`` is called by a cancel, and makes work end that could take for ever.
+    ``give_up`` is called by a cancel, and makes work end that could take for ever. Any other work
+    is done in place if the system has no thread left: no file and no result may be lost to that.
     """
-    doing = abandonable(work)
+    doing = abandonable(work, waits=give_up is not None)
     try:
         await asyncio.wait([doing])
     except asyncio.CancelledError:
@@ -173,12 +218,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def outside_asyncio() -> RuntimeError:
-    """Return what to raise where a loop of asyncio is needed and none runs."""
-    text = "zai_async runs on asyncio, and no event loop of asyncio is running here"
-    return RuntimeError(text)
 
 
 def require_asyncio() -> asyncio.AbstractEventLoop:

@@ -26,6 +26,7 @@ from zai_async._transport import (
     NetworkSettings,
     Transport,
     open_transport,
+    proxy_passwords,
     trust_file,
     usable_proxy,
 )
@@ -182,12 +183,14 @@ class AsyncZai(Resources):
 
         keys = find_keys(given, where)
         # What calls need is apart from what connections need: derived clients share the second.
+        through = usable_proxy(route) if route else None
         settings = Settings(
             provider=where,
             key=keys[0],
             timeout=clocks_of(timeout, Timeout()),
             retry=RetryPolicy() if retry is None else retry,
             headers=headers,
+            secrets=proxy_passwords(through, trust_env=trust_env),
             hooks=Hooks() if hooks is None else hooks,
             clock=SystemClock() if clock is None else clock,
             budget=budget,
@@ -196,12 +199,8 @@ class AsyncZai(Resources):
             max_response_values=max_response_values,
             max_event_bytes=max_event_bytes,
         )
-        network = NetworkSettings(
-            proxy=usable_proxy(route) if route else None,
-            trust_env=trust_env,
-            ssl=ssl if ca_file is None else trust_file(ca_file),
-            session=session,
-        )
+        tls = ssl if ca_file is None else trust_file(ca_file)
+        network = NetworkSettings(proxy=through, trust_env=trust_env, ssl=tls, session=session)
         if not (transport is None or hasattr(transport, "send")):
             kind = type(transport).__name__
             raise ConfigurationError(f"transport must be a Transport, not {kind}")

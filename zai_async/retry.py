@@ -276,7 +276,7 @@ class RetryState:
         self._deadline = math.inf if options.deadline is None else options.deadline
         self._waits_for_quota = waits_for_quota if own is None else own
         self._signs = signs
-        self._free = 0
+        self._free = self._seen = self._unmade = 0
         self._resent = self._signed_again = self._stopped = False
 
     def decide(
@@ -302,7 +302,10 @@ class RetryState:
             self._free += 1
             return 0.0
 
-        jitter, retry = self._clock.random(), attempts - self._free
+        # A body that could not be made, for want of a thread say, was not even an attempt.
+        self._unmade += error.kind == "local" and attempts == self._seen
+        self._seen = attempts
+        jitter, retry = self._clock.random(), attempts + self._unmade - self._free
         most = math.inf if self._policy.retries is None else self._policy.retries
         if not (self._waits_for_quota and error.retry_at is not None):
             wait = self._policy.decide(error, retry=retry, elapsed=elapsed, jitter=jitter)
@@ -323,11 +326,7 @@ class RetryState:
                 f"of {self._deadline:g} s."
             )
         if wait is None or not in_time:
-            # A caller who has the time is told when the server wants to be asked again.
-            if error.retry_after is not None and error.retry_at is None:
-                with suppress(ValueError, OverflowError):  # beyond the calendar
-                    moment = self._clock.wall() + error.retry_after
-                    error.retry_at = datetime.fromtimestamp(moment, UTC)
+            self._give_up(error, asked if retry <= most else 0.0)
             return None
 
         # Waiting for a plan's allowance, or for what this machine lacks, loads nobody, and a queue
@@ -338,6 +337,19 @@ class RetryState:
                 self.hint = _BUDGET_USED
                 return None
         return wait
+
+    def _give_up(self, error: ZaiError, asked: float) -> None:
+        """Tell a caller who has the time when the server wants to be asked again."""
+        longest = self._policy.longest_retry_after
+        if error.retryable and self.hint is None and asked > longest:
+            self.hint = (
+                f"Not retried: the server asks for a wait of {asked:.0f} s; "
+                f"RetryPolicy(longest_retry_after={longest:g})."
+            )
+        if error.retry_after is not None and error.retry_at is None:
+            with suppress(ValueError, OverflowError):  # beyond the calendar
+                moment = self._clock.wall() + error.retry_after
+                error.retry_at = datetime.fromtimestamp(moment, UTC)
 
     def stop(self, hint: str | None) -> None:
         """Retry nothing from now on, for this reason."""

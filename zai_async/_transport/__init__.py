@@ -13,9 +13,9 @@ import msgspec
 
 from zai_async._kinds import is_a
 from zai_async._secrets import Secret
-from zai_async._transport._proxies import usable_proxy
+from zai_async._transport._proxies import proxy_passwords, usable_proxy
 from zai_async._wire import Request
-from zai_async.errors import ConfigurationError
+from zai_async.errors import ConfigurationError, ConnectionLostError
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -26,6 +26,8 @@ __all__ = [
     "Response",
     "Transport",
     "open_transport",
+    "proxy_passwords",
+    "read_early",
     "trust_file",
     "usable_proxy",
 ]
@@ -116,6 +118,17 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
             if not fits:
                 kind = type(getattr(self, name)).__name__
                 raise ConfigurationError(f"{name} must be {words}, not {kind}")
+
+
+async def read_early(response: Response) -> bytes:
+    """Read while it is not known yet what comes: a document says itself whether it is whole."""
+    try:
+        return await response.read()
+    except ConnectionLostError as error:
+        if not error.unclosed:
+            raise
+    response.close()
+    return b""
 
 
 def trust_file(ca_file: str) -> "tls.SSLContext":

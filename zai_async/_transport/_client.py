@@ -29,10 +29,16 @@ from zai_async._transport._connections import (
     guarded_session,
     keepalive_socket,
     socks_connector,
+    was_closed,
 )
-from zai_async._transport._errors import AIOHTTP_ERRORS, presentable, translate
+from zai_async._transport._errors import AIOHTTP_ERRORS, CutBodyError, presentable, translate
 from zai_async._transport._proxies import NamedProxy, Proxies
-from zai_async.errors import ClientClosedError, LocalResourceError, ProxyError, ResponseError
+from zai_async.errors import (
+    ClientClosedError,
+    LocalResourceError,
+    ResponseError,
+    TransportError,
+)
 
 __all__ = [
     "READ_BUFFER",
@@ -40,6 +46,7 @@ __all__ = [
     "SessionResponse",
     "all_fields",
     "as_written",
+    "is_measured",
     "with_secrets",
 ]
 
@@ -66,9 +73,15 @@ class SessionResponse:
         self.connection_reused = connection_reused
         self._process = os.getpid()
         # What broke the framing of a body closed the connection too, which is told in any case.
-        closed = getattr(getattr(response.connection, "protocol", None), "closed", None)
+        connection = response.connection
+        closed = getattr(getattr(connection, "protocol", None), "closed", None)
         if closed is not None:
             closed.add_done_callback(self.lost)
+        self._end: Any = None if is_measured(response) else closed
+        """Where the body ends with its connection: the end of that."""
+        # Asked for at once, as a transport that is gone has forgotten it.
+        wire = getattr(connection, "transport", None)
+        self._tls: Any = None if wire is None else wire.get_extra_info("ssl_object")
 
     def lost(self, closed: Future[None]) -> None:
         """Wake whoever reads although the connection is gone; aiohttp does not always do so."""
@@ -85,14 +98,25 @@ class SessionResponse:
     async def read(self) -> bytes:
         """Return the next piece of the body, ``b""`` at its end."""
         try:
-            return await self._response.content.readany()
+            piece = await self._response.content.readany()
+            if piece or not self._was_cut():
+                return piece
+            failure = translate(CutBodyError())
         except AIOHTTP_ERRORS as error:
             failure = translate(error)
         raise failure
 
+    def _was_cut(self) -> bool:
+        """Tell whether a body that ends with its connection has come to another end than that."""
+        end = self._end
+        if end is None:
+            return False
+        broke = end.done() and not end.cancelled() and end.exception() is not None
+        return broke or not was_closed(self._tls)
+
     def at_end(self) -> bool:
-        """Tell whether the body has been read to its end."""
-        return self._response.content.at_eof()
+        """Tell whether the body has been read to its end, where that is known before it is read."""
+        return self._end is None and self._response.content.at_eof()
 
     def on_complete(self, callback: Callable[[], None]) -> None:
         """Call back when all of the body has arrived, whether or not it has been read."""
@@ -197,8 +221,9 @@ class ClientTransport:
         except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
             stale = bool(used) and used[0].reused and not used[0].head
             failure = presentable(error, request.body, stale=stale)
-            if proxy is not None and isinstance(failure, ProxyError):
-                failure.hint = proxy.hint
+            # What seems to be the server's fault is often that of who stands before it.
+            if proxy is not None and isinstance(failure, TransportError | ResponseError):
+                failure.hint = failure.hint or proxy.hint
             # A coroutine that is thrown away may not wait for anything any more.
             body = request.body
             if not isinstance(body, bytes | None) and not isinstance(error, GeneratorExit):
@@ -296,6 +321,11 @@ class ClientTransport:
         with suppress(StopIteration):
             closing.send(None)
         closing.close()
+
+
+def is_measured(response: aiohttp.ClientResponse) -> bool:
+    """Tell whether a body has a length or chunks; any other ends with its connection."""
+    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
 
 
 def redirect_target(response: Response, url: yarl.URL) -> yarl.URL | None:

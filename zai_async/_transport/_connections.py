@@ -2,6 +2,7 @@
 
 import importlib
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
@@ -22,6 +23,7 @@ __all__ = [
     "guarded_session",
     "keepalive_socket",
     "socks_connector",
+    "was_closed",
 ]
 
 # NAT gateways forget silent connections after some minutes, and models think for longer.
@@ -47,6 +49,20 @@ def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return sock
+
+
+def was_closed(tls: Any) -> bool:
+    """Tell whether the end of a connection, which has come, is one that the server has meant.
+
+    TLS has an alert for that (RFC 8446 section 6.1): without it anybody may have cut the wire.
+    ``tls`` is its SSLObject, None without TLS.
+    """
+    try:
+        return tls is None or not tls.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
 
 
 class GuardedResolver(AbstractResolver):

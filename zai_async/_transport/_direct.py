@@ -21,11 +21,13 @@ from zai_async._transport._client import (
     READ_BUFFER,
     ClientTransport,
     all_fields,
+    is_measured,
     with_secrets,
 )
 from zai_async._transport._connections import socks_connector
 from zai_async._transport._errors import presentable, translate
 from zai_async._transport._internals import (
+    READERS,
     PooledConnector,
     ReceivedResponse,
     close_idle,
@@ -159,7 +161,8 @@ class DirectTransport(ClientTransport):
 
     def received(self, response: aiohttp.ClientResponse, reused: bool | None) -> Response:
         """Return the answer that a response of aiohttp's client is."""
-        if type(response.content) is not aiohttp.StreamReader:
+        foreign = reused is None  # on a connection of others, which does not tell how it ended
+        if type(response.content) not in READERS or (foreign and not is_measured(response)):
             return super().received(response, reused)
         facts = response.status, response.headers, response.content, reused
         return ReceivedResponse(response, *facts)

@@ -28,7 +28,14 @@ from zai_async.errors import (
     ZaiError,
 )
 
-__all__ = ["AIOHTTP_ERRORS", "presentable", "reason_of", "translate"]
+__all__ = ["AIOHTTP_ERRORS", "CutBodyError", "presentable", "reason_of", "translate"]
+
+
+class CutBodyError(aiohttp.ClientPayloadError):
+    """A body without a length was to end with its connection, which was cut instead of closed."""
+
+    message = "the connection was cut before it was said to be whole"
+
 
 # The first match counts.
 _TRANSLATION: Final[tuple[tuple[type[BaseException], type[ZaiError], str], ...]] = (
@@ -84,6 +91,9 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
         (row[1:] for row in _TRANSLATION if isinstance(error, row[0])),
         (ConnectionLostError, "the connection broke"),
     )
+    number = None if plain is None else plain.errno
+    if type(error) is aiohttp.ClientConnectorError and number != errno.ECONNREFUSED:
+        sentence = "no connection came about"
     if hint is not None and not issubclass(ours, TLSError):
         ours, sentence = LocalResourceError, "this machine cannot open another connection"
     reason = reason_of(error, plain)
@@ -92,6 +102,7 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
     translated = ours(f"{sentence}: {reason}" if reason else sentence, hint=hint)
     if isinstance(translated, ConnectionLostError):
         translated.stale = stale
+        translated.unclosed = isinstance(error, CutBodyError)
     # Set by hand: `raise ... from` inside an except block would keep the original as context.
     translated.__cause__ = plain
     return translated
@@ -124,6 +135,10 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
         return ProxyError(f"the proxy failed: {error}")
     if isinstance(error, AIOHTTP_ERRORS):
         return translate(error, stale=stale)
+    if type(error) is RuntimeError and "start new thread" in str(error):
+        return (
+            LocalResourceError.of_threads()
+        )  # to look up a name, which happens before anything is sent
     # Neither the network's nor ours: cancelled, or a fault. Where it came from is all that is kept.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

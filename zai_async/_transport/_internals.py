@@ -22,11 +22,24 @@ from aiohttp import client, helpers, http_writer
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zai_async._transport._connections import INHERITED, USED_CONNECTIONS, keepalive_socket
-from zai_async._transport._errors import translate
-from zai_async._transport._tls import TLS_RECORD, has_asyncio_tls, open_reader, slim_tls
+from zai_async._transport._connections import (
+    INHERITED,
+    USED_CONNECTIONS,
+    keepalive_socket,
+    was_closed,
+)
+from zai_async._transport._errors import CutBodyError, translate
+from zai_async._transport._names import hold
+from zai_async._transport._tls import (
+    TLS_RECORD,
+    connect_tls,
+    has_asyncio_tls,
+    open_reader,
+    slim_tls,
+)
 
 __all__ = [
+    "READERS",
     "PooledConnection",
     "PooledConnector",
     "ReceivedResponse",
@@ -47,28 +60,6 @@ _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _PARSED: Final = b"\0"
 _CLIENT_GLOBALS: Final[Any] = vars(client)
 _CONNECT: Final[Any] = vars(aiohttp.TCPConnector).get("_wrap_create_connection")
-# As aiohttp calls what ends a handshake, the first that fits.
-_HANDSHAKE_ERRORS: Final[Mapping[type[OSError], type[aiohttp.ClientConnectorError]]] = {
-    ssl.SSLCertVerificationError: aiohttp.ClientConnectorCertificateError,
-    ssl.SSLError: aiohttp.ClientConnectorSSLError,
-}
-
-
-def hold() -> bool:
-    """Tell whether aiohttp still has inside what is used here."""
-    unbound: Any = None  # a loop is not needed to ask for names
-    names: tuple[tuple[object, str], ...] = (
-        (aiohttp.StreamReader, "_buffer _eof _eof_callbacks _exception _high_water _loop on_eof"),
-        (aiohttp.StreamReader, "_protocol _size _waiter feed_data begin_http_chunk_receiving"),
-        (ResponseHandler(unbound), "_buffer _exception _parser _payload _reading_paused read"),
-        (ResponseHandler(unbound), "_read_bufsize _skip_payload set_exception set_response_params"),
-        (aiohttp.TCPConnector, "_close _get _wrap_create_connection"),
-        (aiohttp.ClientRequest, "connection_key"),
-        (aiohttp.ClientSession, "_request trace_configs"),
-        (http_writer, "_serialize_headers"),
-        (helpers, "_EXC_SENTINEL"),
-    )
-    return all(hasattr(owner, name) for owner, wanted in names for name in wanted.split())
 
 
 def serialize_head(line: str, fields: Mapping[str, str]) -> bytes:
@@ -103,6 +94,8 @@ class PooledConnection(ResponseHandler):
     """Whether an earlier request got its answer here."""
     head = b""
     """What has come of an answer whose headers are not whole yet."""
+    ended = False
+    """Whether the server has said that nothing more comes: by FIN, over TLS by close_notify."""
 
     def __init__(self, loop: AbstractEventLoop, buffer: bytearray) -> None:
         super().__init__(loop)
@@ -140,6 +133,19 @@ class PooledConnection(ResponseHandler):
                 return
             end_reading(self._payload, aiohttp.ClientPayloadError(exc.message), exc)
         super().set_exception(exc, exc_cause)
+
+    def eof_received(self) -> None:
+        """Note the end, if it is a proper one; asyncio reports any that comes without an error."""
+        transport = self.transport
+        self.ended = transport is None or was_closed(transport.get_extra_info("ssl_object"))
+        super().eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell a body that was cut from one that ends with its connection; aiohttp does not."""
+        content: Any = self._payload
+        if content is not None and not (self.ended or content.is_eof() or content.exception()):
+            content.__class__ = CutReader
+        super().connection_lost(exc)
 
     def _parse_head_apart(self) -> None:
         """Parse again what broke, so that the headers arrive although the body after them is bad.
@@ -240,31 +246,9 @@ class PooledConnector(aiohttp.TCPConnector):
         foreign = connect.__func__ is not _CONNECT
         if foreign or not isinstance(context, ssl.SSLContext) or not has_asyncio_tls(self._loop):
             return await connect(*args, **others)
-        connection, handshake = self._factory(), self._loop.create_future()
-        limit: aiohttp.ClientTimeout = others["timeout"]
-        start_tls = partial(
-            open_reader,
-            self._tls_buffer,
-            self._loop,
-            connection,
-            context,
-            handshake,
-            server_hostname=others["server_hostname"],
-            ssl_shutdown_timeout=self._ssl_shutdown_timeout or None,
-        )
-        others["ssl"] = others["server_hostname"] = None
-        async with helpers.ceil_timeout(limit.sock_connect, limit.ceil_threshold):
-            bare, tls = await connect(start_tls, **others)
-            try:
-                await handshake
-            except BaseException as error:
-                bare.abort()
-                kinds = {**_HANDSHAKE_ERRORS, OSError: others["client_error"]}
-                for raw, kind in kinds.items():
-                    if isinstance(error, raw):
-                        raise kind(others["req"].connection_key, error) from error
-                raise
-        return tls._app_transport, connection
+        connection, patience = self._factory(), self._ssl_shutdown_timeout or None
+        start = partial(open_reader, self._tls_buffer, ssl_shutdown_timeout=patience)
+        return await connect_tls(connect, start, connection, others), connection
 
     def close_now(self) -> None:
         """Close without waiting for the other side; the public method is a coroutine."""
@@ -347,6 +331,22 @@ class BodyReader(aiohttp.StreamReader):
             waiter.set_result(None)
 
 
+class CutReader(BodyReader):
+    """The reader of a body whose connection is gone without a proper end.
+
+    What has no length and no chunks would be over now: it is incomplete (RFC 9112 section 9.8).
+    """
+
+    __slots__ = ()
+
+    def feed_eof(self) -> None:
+        """Fail instead."""
+        self.set_exception(CutBodyError())
+
+
+READERS: Final = frozenset({aiohttp.StreamReader, CutReader})  # of bodies on their way
+
+
 class ReceivedResponse:
     """An answer from its headers on."""
 
@@ -372,7 +372,7 @@ class ReceivedResponse:
     async def read(self) -> bytes:
         """Return the next piece of the body as soon as there is one, ``b""`` at its end."""
         content: Any = self._content
-        if type(content) is not BodyReader:
+        if not isinstance(content, BodyReader):
             return b""  # no body at all
         buffer = content._buffer
         while not (buffer or content._eof or content._exception):

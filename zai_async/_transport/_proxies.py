@@ -4,9 +4,10 @@ import importlib.util
 import os
 import re
 import sys
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from zai_async._secrets import Secret
 from zai_async.errors import ConfigurationError
@@ -14,7 +15,14 @@ from zai_async.errors import ConfigurationError
 if TYPE_CHECKING:
     import yarl
 
-__all__ = ["NamedProxy", "Proxies", "is_excepted", "is_ip_address", "usable_proxy"]
+__all__ = [
+    "NamedProxy",
+    "Proxies",
+    "is_excepted",
+    "is_ip_address",
+    "proxy_passwords",
+    "usable_proxy",
+]
 
 _HTTP: Final = frozenset({"http", "https"})
 _SOCKS: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
@@ -73,6 +81,23 @@ def scheme_of(address: Secret) -> str:
     except ValueError:
         return ""
     return parts.scheme if usable else ""
+
+
+def proxy_passwords(fixed: Secret | None, *, trust_env: bool) -> tuple[Secret, ...]:
+    """Return what a proxy may repeat that must not be told: passwords, alone and with the user."""
+    given = [fixed] if fixed is not None else []
+    if fixed is None and trust_env:
+        named = (value for name, value in os.environ.items() if name.lower().endswith("_proxy"))
+        given = [Secret(value if "://" in value else f"http://{value}") for value in named]
+    found: list[Secret] = []
+    for address in given:
+        with suppress(ValueError):  # no address
+            parts = urlsplit(address.reveal())
+            if parts.password:
+                user, password = unquote(parts.username or ""), unquote(parts.password)
+                # As it goes out in Proxy-Authorization, and as it may be quoted.
+                found += map(Secret, (f"{user}:{password}", password, parts.password))
+    return tuple(found)
 
 
 class Proxies:

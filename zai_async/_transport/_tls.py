@@ -5,10 +5,27 @@
 import asyncio
 import ssl
 from asyncio import sslproto
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
-__all__ = ["TLS_RECORD", "RecordReader", "has_asyncio_tls", "open_reader", "slim_tls"]
+import aiohttp
+from aiohttp import helpers
 
+__all__ = [
+    "TLS_RECORD",
+    "RecordReader",
+    "connect_tls",
+    "has_asyncio_tls",
+    "open_reader",
+    "slim_tls",
+]
+
+# As aiohttp calls what ends a handshake, the first that fits.
+_HANDSHAKE_ERRORS: Final[Mapping[type[OSError], type[aiohttp.ClientConnectorError]]] = {
+    ssl.SSLCertVerificationError: aiohttp.ClientConnectorCertificateError,
+    ssl.SSLError: aiohttp.ClientConnectorSSLError,
+}
 TLS_RECORD: Final = 2**14  # bytes of the largest
 _NO_DATA_YET: Final = (ssl.SSLWantReadError, ssl.SSLSyscallError)
 _BUFFERS: Final = {"_incoming", "_ssl_buffer", "_ssl_buffer_view"}
@@ -57,6 +74,38 @@ def open_reader(buffer: bytearray, *args: Any, **kwargs: Any) -> RecordReader:
     tls = RecordReader(*args, **kwargs)
     _share_buffer(tls, buffer)
     return tls
+
+
+async def connect_tls(
+    connect: Callable[..., Any], start: Callable[..., Any], connection: Any, others: dict[str, Any]
+) -> Any:
+    """Connect by aiohttp without TLS, and shake hands by a reader of ours; return its transport.
+
+    ``others`` are the arguments of aiohttp's, which speaks of failures as it would itself.
+    """
+    handshake = asyncio.get_running_loop().create_future()
+    start_tls = partial(
+        start,
+        handshake.get_loop(),
+        connection,
+        others["ssl"],
+        handshake,
+        server_hostname=others["server_hostname"],
+    )
+    others["ssl"] = others["server_hostname"] = None
+    limit: aiohttp.ClientTimeout = others["timeout"]
+    async with helpers.ceil_timeout(limit.sock_connect, limit.ceil_threshold):
+        bare, tls = await connect(start_tls, **others)
+        try:
+            await handshake
+        except BaseException as error:
+            bare.abort()
+            kinds = {**_HANDSHAKE_ERRORS, OSError: others["client_error"]}
+            for raw, kind in kinds.items():
+                if isinstance(error, raw):
+                    raise kind(others["req"].connection_key, error) from error
+            raise
+    return tls._app_transport
 
 
 def slim_tls(tls: Any, buffer: bytearray) -> None:

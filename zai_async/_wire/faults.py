@@ -73,8 +73,10 @@ _LONGEST_TEXT = 16_384
 BEIJING: Final = timezone(timedelta(hours=8))
 """What the times in messages are in, without saying so, on both hosts."""
 
-# Nine digits are 31 years; more of them is no wait, and thousands would not even be a number.
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+# Nine digits are 31 years. More of them say "never" just the same, and thousands of them would
+# not even be a number.
+_SECONDS = re.compile(r"\d+(\.\d{1,9})?", re.ASCII)
+_MOST_SECONDS: Final = 999_999_999.0
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
 _CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
@@ -173,8 +175,12 @@ def hidden_fault(value: object) -> Fault | None:
 
 def name_of(value: object) -> str:
     """Return a code or an id as text, ``""`` for what can be neither."""
-    # Codes come as numbers and as strings, for one and the same error.
-    name = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    # Codes come as numbers and as strings, for one and the same error, and from languages that
+    # have only one kind of number as 1302.0.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_name = isinstance(value, str | int) and not isinstance(value, bool)
+    name = str(value).strip() if is_name else ""
     fits = len(name) <= _LONGEST_NAME and name.isprintable()
     return name if fits and not MARKUP.search(name) else ""
 
@@ -276,7 +282,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     for name, unit in (("retry-after-ms", 1000.0), ("Retry-After", 1.0)):
         value = headers.get(name, "").strip(" \t")
         if _SECONDS.fullmatch(value):
-            return float(value) / unit
+            return min(float(value), _MOST_SECONDS) / unit
     moment = parse_http_date(value, now)
     return None if moment is None else max(0.0, moment - now)
 

@@ -208,7 +208,11 @@ class Engine:
             await self._report_progress()
             if round_ % _SAVES == 0:
                 self._note()
-                await to_the_end(self.journal.save)
+                try:
+                    await to_the_end(self.journal.save)
+                except OSError as error:
+                    # Said at the end, too. What counts is the output, which may lie elsewhere.
+                    _log.warning("the manifest cannot be written: %s", error)
 
     def _note(self) -> None:
         """Have the manifest say how far the run is."""

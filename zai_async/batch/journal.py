@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from zai_async._files import naming
 from zai_async._threads import to_the_end
 from zai_async.batch.lines import parse_line
 from zai_async.batch.recovery import JournalError, Recovery
@@ -195,10 +196,11 @@ class Journal(Generic[T]):
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        # macOS and Windows lack fdatasync.
-        getattr(os, "fdatasync", os.fsync)(self._fd)
+        with naming(self.path):
+            while view:
+                view = view[os.write(self._fd, view) :]
+            # macOS and Windows lack fdatasync.
+            getattr(os, "fdatasync", os.fsync)(self._fd)
 
     async def settle(self) -> None:
         """Wait until everything is on the disk.
@@ -273,11 +275,15 @@ class Journal(Generic[T]):
         # In the same folder: only there a rename is one step, after which either is whole.
         beside = target.with_name(f".{target.name}.part")
         # Progress and parts are noted by several threads; the last one must not be the older one.
-        with self._saving, beside.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            beside.replace(target)
+        with self._saving, naming(target), beside.open("wb") as file:
+            try:
+                file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+                beside.replace(target)
+            except OSError:
+                beside.unlink(missing_ok=True)
+                raise
 
     def close(self) -> None:
         """Close the output and let others have it; blocking."""

@@ -15,9 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import anyio
-
-from zai_async._files import OutputFile, file_path
+from zai_async._files import OutputFile, file_path, naming
 from zai_async._threads import to_the_end
 
 __all__ = ["PartialFile", "require_place", "target_of"]
@@ -53,11 +51,13 @@ class PartialFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await to_the_end(self._keep if kind is None else self._drop)
+        with naming(self.path):
+            await to_the_end(self._keep if kind is None else self._drop)
 
     async def write(self, piece: bytes) -> None:
         """Append a piece."""
-        await to_the_end(partial(self._file.write, piece))
+        with naming(self.path):
+            await to_the_end(partial(self._file.write, piece))
 
     async def restart(self) -> None:
         """Forget what was written."""
@@ -177,22 +177,22 @@ def require_place(to: str | os.PathLike[str]) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
 
 
-async def target_of(to: str | os.PathLike[str], name: str) -> PartialFile | OutputFile:
+def target_of(to: str | os.PathLike[str], name: str) -> PartialFile | OutputFile:
     """Return the file to be: in a directory under a name of its own, or as the caller names it.
 
     What the caller names may be a link, whose file is meant, or a device or pipe, which is
-    written to and not replaced.
+    written to and not replaced. Blocking.
     """
-    path = anyio.Path(os.fsdecode(to))
+    path = Path(os.fsdecode(to))
     if os.fsdecode(to).endswith(("/", os.sep)):
-        await path.mkdir(parents=True, exist_ok=True)
-    if await path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
         # The name is the server's choice, which may be that of something dear.
-        return PartialFile(Path(path / name), replaces=False)
+        return PartialFile(path / name, replaces=False)
     # Renaming over a link would replace the link and leave its file alone.
-    real = Path(await path.resolve()) if await path.is_symlink() else Path(path)
+    real = path.resolve() if path.is_symlink() else path
     try:
-        mode = (await anyio.Path(real).stat()).st_mode
+        mode = real.stat().st_mode
     except OSError:
         return PartialFile(real)
     return PartialFile(real) if stat.S_ISREG(mode) else OutputFile(real)

@@ -72,7 +72,7 @@ async def download(
     """Fetch a file and return where it lies; see ``AsyncZai.download``."""
     if not is_web(url):
         raise ConfigurationError("only http:// and https:// addresses can be downloaded")
-    await abandonable(partial(require_place, to))
+    await abandonable(partial(require_place, to), waits=False)
     async with AsyncExitStack() as files:
         transfer = Transfer(
             transport,
@@ -268,7 +268,8 @@ class Transfer:
         self._validator = validator if ranges else None
         if file is None:
             try:
-                file = await target_of(self._to, file_name(address, headers))
+                name = file_name(address, headers)
+                file = await abandonable(partial(target_of, self._to, name), waits=False)
                 await self._files.enter_async_context(file)
             except OSError as error:
                 shortage = LocalResourceError.of_files(error)

@@ -51,7 +51,7 @@ class ConnectError(TransportError, ConnectionError):
 
 
 class LocalResourceError(ConnectError):
-    """This machine cannot open another connection or file: it has no file, port or memory left."""
+    """This machine has run out of something: open files, ports, threads or memory."""
 
     kind: Kind = "local"
     # Others of this process give back what is missing here, sooner or later.
@@ -63,11 +63,22 @@ class LocalResourceError(ConnectError):
 
     @classmethod
     def of_files(cls, error: BaseException) -> Self | None:
-        """Return the error for a file that could not be opened as too many are, None for others."""
+        """Return the error for a file that could not be opened as too many are, None for others.
+
+        What may have to wait for a pipe needs a thread, of which there may be too many as well.
+        """
+        if isinstance(error, BlockingIOError):
+            return cls.of_threads()
         if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
             return None
         text = f"this machine cannot open another file: {error.strerror}"
         return cls(text, hint=cls.files_hint)
+
+    @classmethod
+    def of_threads(cls) -> Self:
+        """Return the error for what needs a thread, of which the system has no more."""
+        text = "this machine cannot start another thread"
+        return cls(text, hint="Raise the limit of processes (ulimit -u), or do less at once.")
 
 
 class TLSError(ConnectError):
@@ -89,6 +100,8 @@ class ConnectionLostError(TransportError, ConnectionError):
 
     stale = False
     """Whether a kept connection broke before the first byte of an answer, as idle ones do."""
+    unclosed = False
+    """Whether the end of the connection, which would have been that of the body, was a cut."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):

@@ -1,10 +1,12 @@
 """What comes in another form than it was asked for: events, errors, pages."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+import msgspec
 from anyio.lowlevel import checkpoint
 
 from zai_async._protocol import (
@@ -18,15 +20,23 @@ from zai_async._secrets import Secret
 from zai_async._threads import ANSWER_THREADS, abandonable
 from zai_async._transport import Response
 from zai_async._wire import Operation, error_in_body, not_the_api, open_envelope
-from zai_async.errors import LimitError
+from zai_async.errors import ConnectionLostError, LimitError, LocalResourceError, ZaiError
 from zai_async.models import AgentReply, ChatCompletion, Reply, Transcription
 from zai_async.models.counting import counted_values
+from zai_async.models.tolerant import UNREADABLE
 from zai_async.session.settings import Settings
 
 if TYPE_CHECKING:  # it reads what is raised here
     from zai_async.session.call import Call
 
-__all__ = ["BodyBuffer", "answer_in_events", "parse_in_thread", "raise_error", "raise_no_stream"]
+__all__ = [
+    "BodyBuffer",
+    "answer_in_events",
+    "ends_itself",
+    "parse_in_thread",
+    "raise_error",
+    "raise_no_stream",
+]
 
 T = TypeVar("T")
 
@@ -39,8 +49,11 @@ _DECODERS: Final[Mapping[type[Any], Callable[..., Decoder[Any]]]] = {
 # Known by the first event, whatever the header says: comments and other fields may come before it.
 # JSON has no such line, because a string cannot hold a line feed as it is (RFC 8259 section 7).
 _BLOCK: Final = 2**20
+_SMALLER: Final = "AsyncZai(max_response_bytes=) refuses what is too large before it is here."
 _FIELD: Final = b"data:"
 _LF: Final = 10
+_DONE: Final = b"data: [DONE]"
+_WHOLE: Final = msgspec.json.Decoder(msgspec.Raw)
 _EVENT: Final = re.compile(rb"data: *(?:\{|\[DONE\])")
 
 
@@ -83,6 +96,22 @@ def answer_in_events(
     return answer
 
 
+@contextmanager
+def enough_memory() -> Generator[None]:
+    """Say so where the memory of this machine does not hold an answer, which has been paid.
+
+    Raises:
+        LocalResourceError: It does not; the same would come of asking again.
+    """
+    try:
+        yield
+    except MemoryError:
+        text = "this machine has no memory left for the answer"
+        error = LocalResourceError(text, hint=_SMALLER, retryable=False, repeat="never")
+        error.request_sent = True
+        raise error from None
+
+
 class BodyBuffer:
     """A body as it comes, piece by piece."""
 
@@ -95,18 +124,34 @@ class BodyBuffer:
 
     def add(self, piece: bytes) -> None:
         """Add the next piece."""
-        self._block += piece
-        self.size += len(piece)
-        if len(self._block) >= _BLOCK:
-            self._blocks.append(bytes(self._block))
-            self._block.clear()
+        with enough_memory():
+            self._block += piece
+            self.size += len(piece)
+            if len(self._block) >= _BLOCK:
+                self._blocks.append(bytes(self._block))
+                self._block.clear()
 
     async def joined(self) -> bytes:
         """Return the whole body; a thread that joins megabytes lets others run meanwhile."""
         last = bytes(self._block)
         if not self._blocks:
             return last
-        return await abandonable(partial(b"".join, [*self._blocks, last]), ANSWER_THREADS)
+        with enough_memory():
+            return await abandonable(partial(b"".join, [*self._blocks, last]), ANSWER_THREADS)
+
+
+def ends_itself(error: ZaiError, body: bytes) -> bool:
+    """Tell whether a body is whole although its connection was cut where it was to end.
+
+    A JSON document and a stream of events say themselves where they end; sound and text do not.
+    """
+    if not (isinstance(error, ConnectionLostError) and error.unclosed):
+        return False
+    try:
+        _WHOLE.decode(body)
+    except UNREADABLE:
+        return body.rstrip().endswith(_DONE)
+    return body.lstrip()[:1] in {b"{", b"["}
 
 
 async def parse_in_thread(body: bytes, parse: Callable[[], T], most: int) -> T:
@@ -122,7 +167,8 @@ async def parse_in_thread(body: bytes, parse: Callable[[], T], most: int) -> T:
             text = f"the answer holds more than {most} values"
             raise LimitError(text, limit=most, setting="max_response_values")
         await checkpoint()  # others have their turn
-    return await abandonable(parse, ANSWER_THREADS)
+    with enough_memory():
+        return await abandonable(parse, ANSWER_THREADS)
 
 
 def raise_no_stream(

@@ -26,7 +26,7 @@ from zai_async.errors import (
 from zai_async.models import Usage
 from zai_async.models.options import options_of
 from zai_async.retry import RetryState, describe_retry, retries_forbidden
-from zai_async.session.bodies import BodyBuffer, raise_no_stream
+from zai_async.session.bodies import BodyBuffer, ends_itself, raise_no_stream
 from zai_async.session.hooks import Hooks
 from zai_async.session.in_flight import InFlightCall, Permit
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
@@ -102,7 +102,7 @@ class Call:
     def secrets(self) -> tuple[Secret, ...]:
         """What must not be repeated in a message."""
         key, others = self.settings.key, self.request.secret_headers.values()
-        return tuple(others) if key is None else (key, *others)
+        return (*(() if key is None else (key,)), *others, *self.settings.secrets)
 
     @property
     def deadline_at(self) -> float | None:
@@ -213,7 +213,7 @@ class Call:
         """Read a body to its end, within the limits of the client.
 
         The time between two pieces of progress is the time for each 16 KiB here, or for the rest,
-        as a server may trickle. Raises LimitError if the answer is larger than the client accepts.
+        as a server may trickle. Raises LimitError if the answer is too large for the client.
         """
         failed = response.status >= HTTPStatus.BAD_REQUEST
         limit = self.settings.max_error_bytes if failed else self.settings.max_response_bytes
@@ -221,9 +221,9 @@ class Call:
         while True:
             try:
                 piece = await response.read()
-            except TransportError:
-                # The status alone says more about a refused request than how its text broke off.
-                if failed:
+            except TransportError as error:
+                if failed or (body is not None and ends_itself(error, await body.joined())):
+                    response.close()
                     break
                 raise
             if response.at_end() and body is None and len(piece) <= limit:

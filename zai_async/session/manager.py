@@ -17,15 +17,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, Unpack, cast
 from weakref import finalize
 
-from zai_async._clock import Clock
+from zai_async._clock import Clock, outside_asyncio
 from zai_async._secrets import Secret, without_frames
-from zai_async._threads import (
-    SharedByCopies,
-    call_in,
-    outside_asyncio,
-    require_asyncio,
-    running_loop,
-)
+from zai_async._threads import SharedByCopies, call_in, require_asyncio, running_loop
 from zai_async._transport import Response, Transport
 from zai_async._wire import (
     Operation,

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Timeout = Timeout()
     retry: RetryPolicy = RetryPolicy()
     headers: Mapping[str, str] = {}
+    secrets: tuple[Secret, ...] = ()
+    """What must not be told beside key and headers: passwords of proxies."""
     hooks: Hooks = Hooks()
     clock: Clock = SystemClock()
     budget: Budget | None = None

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from zai_async._protocol import Decoder, DecoderContext, DecoderState
 from zai_async._threads import call_in, require_asyncio
-from zai_async._transport import Response
+from zai_async._transport import Response, read_early
 from zai_async.errors import (
     IncompleteError,
     StreamConsumedError,
@@ -241,7 +241,7 @@ class StreamReader(Generic[T]):
         decoder = self.decoder
         try:
             while decoder.state in _UNDECIDED and self.phase is _OPEN:
-                data = await response.read()
+                data = await read_early(response)
                 if not data:
                     self._end_input()
                 items = [] if (item := decoder.receive(data)) is None else [item]

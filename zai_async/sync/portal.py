@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, Final, TypeVar, cast
 
-from zai_async.errors import ConfigurationError
+from zai_async.errors import ConfigurationError, LocalResourceError
 
 __all__ = ["LoopThread", "Worker"]
 
@@ -140,7 +140,13 @@ class LoopThread:
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="zai-async-loop", daemon=True
                 )
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    # Whoever comes next begins anew: nothing would ever run in this loop.
+                    self._loop.close()
+                    self._loop = self._thread = None
+                    raise LocalResourceError.of_threads() from None
             return self._loop
 
 

@@ -117,7 +117,7 @@ class ThreadedFile:
         self._closing = True
         # A thread that is busy sees the flag when it is done. Closing twice does no harm.
         if not self._busy:
-            FILE_THREADS.submit(self._close)
+            FILE_THREADS.submit(self._close, waits=False)
 
     def _close(self) -> None:
         if self._file is not None:

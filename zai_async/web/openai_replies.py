@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-import anyio
-from anyio.to_thread import run_sync
-
+from zai_async._threads import to_the_end
 from zai_async.errors.http import HTTPAnswer
 from zai_async.models import (
     ChatCompletion,
@@ -134,10 +132,9 @@ async def content_of(image: Image) -> str:
     """
     if image.b64_json:
         return image.b64_json
-    folder = await run_sync(tempfile.TemporaryDirectory)
+    folder = await to_the_end(tempfile.TemporaryDirectory)
     try:
         path = await image.download(Path(folder.name) / "image", max_bytes=_MOST_OF_AN_IMAGE)
-        return base64.b64encode(await anyio.Path(path).read_bytes()).decode()
+        return base64.b64encode(await to_the_end(path.read_bytes)).decode()
     finally:
-        with anyio.CancelScope(shield=True):
-            await run_sync(folder.cleanup)
+        await to_the_end(folder.cleanup)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import anyio
 
+from zai_async._threads import to_the_end
 from zai_async.web.parts import RelayedFile
 
 __all__ = ["MediaFolder"]
@@ -28,7 +29,7 @@ class MediaFolder:
             ZaiError: It cannot be fetched.
         """
         if self._folder is None:
-            self._folder = await anyio.to_thread.run_sync(TemporaryDirectory)
+            self._folder = await to_the_end(TemporaryDirectory)
         key = uuid4().hex
         path: Path = await file.download(f"{self._folder.name}/{key}/")
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -45,4 +46,4 @@ class MediaFolder:
     async def aclose(self) -> None:
         """Remove the files."""
         if self._folder is not None:
-            await anyio.to_thread.run_sync(self._folder.cleanup)
+            await to_the_end(self._folder.cleanup)
