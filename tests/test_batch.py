@@ -25,8 +25,9 @@ from zai_async import (
     Price,
     RetryPolicy,
 )
-from zai_async.batch import BatchProgress, Failed, Ok
+from zai_async.batch import BatchProgress, Failed, Ok, RowError
 from zai_async.batch.calls import CallBackend
+from zai_async.batch.engine import Engine
 from zai_async.batch.journal import Manifest, manifest_path
 from zai_async.batch.outbox import Outbox
 from zai_async.batch.progress import Meter
@@ -646,6 +647,53 @@ def test_rates_are_those_of_the_last_half_minute():
         shown = meter.progress(total=1000, in_flight=0, limit=None)
     assert (shown.rows_per_second, shown.eta, shown.elapsed) == (2, 400, 100)
     assert shown.failed == {"overload": 200}
+
+
+def test_rates_are_those_since_the_beginning_and_forget_it_later():
+    clock = FakeClock()
+    meter = Meter(clock, Ledger())
+    meter.start()
+    shown = []
+    for failures in [10] * 2 + [50] * 10:
+        clock.now += 5
+        meter.failed["overload"] += failures
+        shown.append(meter.progress(total=None, in_flight=0, limit=None).rows_per_second)
+    assert shown[:2] == [2, 2]
+    assert shown[-1] == 10
+
+
+def test_only_rows_that_were_asked_for_are_known_to_the_backend():
+    """What could not be read has no request that an equal row could be answered by."""
+    failed = Failed(key="row-0", error=RowError(kind="input", message="No."), row={})
+    request, told = SimpleNamespace(model="glm-5.3"), []
+    engine = SimpleNamespace(
+        _backend=SimpleNamespace(
+            delivered=lambda result, asked: told.append(asked), notice=lambda: None
+        ),
+        meter=SimpleNamespace(count=lambda *_: None),
+        outbox=SimpleNamespace(put=lambda *_: None),
+    )
+    Engine._deliver(engine, [(0, failed, None), (1, failed, request)])
+    assert told == [request]
+
+
+async def test_a_bug_takes_no_more_rows(out):
+    """The first failure ends the run; what it has pulled until then is all that it pulls."""
+    pulled = []
+
+    async def endless():
+        while len(pulled) < 500:
+            pulled.append(1)
+            yield {"custom_id": f"row-{len(pulled)}", "prompt": "Hi."}
+            await asyncio.sleep(0)
+
+    def bug(_):
+        raise LookupError("a bug")
+
+    zai, _ = client(bug, limits="off")
+    with pytest.raises(LookupError, match="a bug"):
+        await zai.batch.run(endless(), out=out, concurrency=1, **MODEL)
+    assert len(pulled) < 500
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -10,8 +10,9 @@ import pytest
 
 from tests.batches import collect, lines_of, rows
 from tests.calls import FakeClock
-from zai_async import AsyncZai, ConfigurationError, TaskFailedError
+from zai_async import AsyncZai, ConfigurationError, Hooks, TaskFailedError
 from zai_async import _operations as ep
+from zai_async._threads import to_the_end
 from zai_async.batch import Failed, Ok, server
 from zai_async.batch.journal import Manifest, ServerPart, manifest_path
 from zai_async.batch.server_lines import results_of
@@ -167,6 +168,25 @@ async def test_an_input_that_raises_ends_the_run(zai, out):
 
     with pytest.raises(LookupError):
         await zai.batch.run(broken(), out=out, **SERVER)
+
+
+async def test_what_is_noted_before_each_step(zai, zai_emulator, out):
+    """Whenever the process ends, the next run finds what has been paid for."""
+    notes = []
+
+    async def look(event):
+        if event.operation in {"files.create", "batches.create", "batches.retrieve"}:
+            [part] = json.loads(await to_the_end(manifest_path(out).read_bytes))["parts"]
+            note = event.operation, bool(part["file_id"]), bool(part["batch_id"])
+            notes.append(note)
+
+    watched = zai.with_options(hooks=Hooks(on_start=look))
+    await watched.batch.run(rows(2), out=out, **SERVER)
+    assert list(dict.fromkeys(notes)) == [
+        ("files.create", False, False),
+        ("batches.create", True, False),
+        ("batches.retrieve", True, True),
+    ]
 
 
 async def test_there_is_no_order(zai, out):
