@@ -76,6 +76,18 @@ def test_every_state_on_the_way_to_an_answer():
     assert decoder.end_of_input() == "completed"
 
 
+@pytest.mark.parametrize("size", [1, 50, 10**6])
+def test_another_answer_behind_a_whole_one_is_no_part_of_it(size):
+    """A relay glued two streams: what was asked for is the first, and it had come to its end."""
+    other = [each | {"created": 2} for each in (*texts("No. ", "Never.", id="b"), last(id="b"))]
+    data = body([*texts("Yes, ", "gladly."), last(), *other])
+    decoder = ChatDecoder()
+    for start in range(0, len(data), size):
+        decoder.feed(data[start : start + size])
+    assert decoder.end_of_input() == "completed"
+    assert decoder.snapshot.text == "Yes, gladly."
+
+
 def test_behind_the_finish_reason_damage_is_not_suspicious():
     decoder = ChatDecoder()
     for piece in (frame(texts("A")[0]), frame(last()), b'data: {"id":"other","cho\n\n'):

@@ -217,7 +217,10 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         elif chunk.id not in {"", generation.id} and (not generation.id or brings_content(chunk)):
             # What brings no content may be a relay's own ending, and decides nothing.
             chunks, finished = self.answer.chunks, self._state is _FINISHED
-            if generation.id and not finished and generation.is_replaced_by(chunk, chunks):
+            if generation.id and generation.is_replaced_by(chunk, chunks):
+                if finished:  # another answer, glued to one that is whole
+                    self.skipped += 1
+                    return None
                 self._replace(chunk)
             else:
                 generation.id_changes += bool(generation.id)
