@@ -225,7 +225,7 @@ def options_of(given: CallOptions | None) -> CallOptions:
         ConfigurationError: They are something else.
     """
     if given is None:
-        return _NONE
+        return NO_OPTIONS
     if not is_a(given, CallOptions):
         text = "options must be CallOptions, such as CallOptions(timeout=30)"
         raise ConfigurationError(f"{text}, not {type(given).__name__}")
@@ -243,8 +243,11 @@ class CallParams(TypedDict):
 
 
 def _require_positive(name: str, seconds: float | None) -> None:
+    if type(seconds) is float and 0.0 < seconds < math.inf:
+        return  # as nearly all are: each poll of a task has some
     if seconds is not None and not (is_number(seconds) and 0 < seconds < math.inf):
         raise ValueError(f"{name} must be None or seconds above 0, not {seconds!r}")
 
 
-_NONE: Final = CallOptions()
+NO_OPTIONS: Final = CallOptions()
+"""Those of a call that was given none."""

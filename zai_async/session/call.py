@@ -23,8 +23,8 @@ from zai_async.errors import (
     TransportError,
     ZaiError,
 )
-from zai_async.models import Usage
-from zai_async.models.options import options_of
+from zai_async.models import CallOptions, Usage
+from zai_async.models.options import NO_OPTIONS, options_of
 from zai_async.retry import RetryState, describe_retry, retries_forbidden
 from zai_async.session.bodies import BodyBuffer, ends_itself, raise_no_stream
 from zai_async.session.hooks import Hooks
@@ -60,11 +60,11 @@ class Call:
         factory: RequestFactory,
         params: Mapping[str, Any],
     ) -> None:
-        options = options_of(params.get("options"))
+        given = params.get("options", NO_OPTIONS)
+        options: CallOptions = given if type(given) is CallOptions else options_of(given)
         if retries_forbidden.get():
             options = replace(options, retries=0)
-        self.settings = settings
-        self.options = options
+        self.settings, self.options = settings, options
         self.operation: Operation[Any] = factory.operation
         self.timeout = options.timeouts(settings.timeout) if options.timeout else settings.timeout
         self.request = factory.build(params, connect_timeout=self.timeout.connect)
