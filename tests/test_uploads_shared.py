@@ -189,7 +189,9 @@ def test_a_file_that_cannot_be_pickled_says_what_can(content):
 
 @pytest.mark.parametrize("change", [-1, -200_000, 1, 200_000])
 @pytest.mark.parametrize("form", ["form", "json"])
-async def test_a_file_that_changes_while_it_is_sent(tmp_path, change, form):
+async def test_a_file_that_changes_while_it_is_sent(tmp_path, monkeypatch, change, form):
+    close, closed = ThreadedFile.close, []
+    monkeypatch.setattr(ThreadedFile, "close", lambda file: close(file) or closed.append(file))
     path = tmp_path / "a.png"
     path.write_bytes(PICTURE)
     if form == "form":
@@ -203,6 +205,7 @@ async def test_a_file_that_changes_while_it_is_sent(tmp_path, change, form):
         assert [piece async for piece in body]
     assert body.failure is caught.value
     assert not body.sent_whole
+    assert len(closed) == 2  # it was looked at before
 
 
 @pytest.mark.parametrize("size", [1_000, 6_000_000])

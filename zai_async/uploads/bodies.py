@@ -115,6 +115,7 @@ class FilePart:
             # Something else than promised: the server would wait for the rest, or take a part
             # for the whole.
             there = "more" if received > self.size else f"{received}"
+            await self.aclose()  # whoever asked for the pieces may not come back
             raise InvalidFileError(
                 f"{self._shown} has changed while it was sent: {self.size} bytes were announced, "
                 f"{there} were there",
