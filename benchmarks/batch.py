@@ -34,6 +34,7 @@ from benchmarks.emulator import ZAI, resident
 from benchmarks.report import machine
 from zai_async.batch import Ok
 
+HIDDEN: Final = [1, 4, 10, 50, 200, 0]
 LARGE: Final = {50, 200}
 """Limits for which the search takes a part of the run that counts."""
 RESULTS: Final = Path(__file__).with_name("batch_results.json")
@@ -189,7 +190,8 @@ async def found(
     }
 
 
-def limits(size: float) -> dict[str, Any]:
+def limits(size: float, hidden: list[int]) -> dict[str, Any]:
+    """Find these limits, and then one that changes, which is the limit 0."""
     results, seconds = dict[str, Any](), 40 * size
 
     def search(name: str, latency: float, limit: int, rows: int, out: Path, **more: Any) -> None:
@@ -198,17 +200,18 @@ def limits(size: float) -> dict[str, Any]:
         print(name, results[name], flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        for limit in (1, 4, 10, 50, 200):
+        for limit in filter(None, hidden):
             latency, out = max(0.1, limit / 250), Path(folder) / f"{limit}.jsonl"
             rows = round(limit / latency * seconds)
             search(f"{limit}", latency, limit, rows, out)
             if limit in LARGE:
                 # The next run over the same output: what it takes to search is over.
                 search(f"{limit}, in the next run", latency, limit, 2 * rows, out)
-        rows = round(100 * seconds)
-        changes = {rows // 4: 60, rows * 3 // 4: 30}
-        out = Path(folder) / "changing.jsonl"
-        search("20, then 60, then 30", 0.2, 20, rows, out, changes=changes)
+        if 0 in hidden:
+            rows = round(100 * seconds)
+            changes = {rows // 4: 60, rows * 3 // 4: 30}
+            out = Path(folder) / "changing.jsonl"
+            search("20, then 60, then 30", 0.2, 20, rows, out, changes=changes)
     return results
 
 
@@ -223,6 +226,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--size", type=float, default=1.0, help="scale of the work; 1 is all")
+    parser.add_argument(
+        "--hidden",
+        nargs="+",
+        type=int,
+        default=HIDDEN,
+        help="limits to find; 0 is one that changes",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each rate")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     parser.add_argument("--remember", nargs=2, help=argparse.SUPPRESS)
@@ -236,7 +246,7 @@ def main(argv: list[str] | None = None) -> None:
         "rates": lambda: rates(chosen.size, chosen.rounds),
         "memory": lambda: memory(chosen.size),
         "kills": lambda: kills(rows=round(3_000 * chosen.size)),
-        "limits": lambda: limits(chosen.size),
+        "limits": lambda: limits(chosen.size, chosen.hidden),
     }
     for part in chosen.only:
         results[part] = own[part]()
