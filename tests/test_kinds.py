@@ -9,6 +9,7 @@ import pytest
 
 from tests.calls import FakeTransport
 from zai_async import (
+    APIError,
     AsyncZai,
     Backoff,
     Budget,
@@ -21,6 +22,7 @@ from zai_async import (
     RetryPolicy,
     Timeout,
 )
+from zai_async.testing import FakeReply
 
 KEY = "canary-key.canary-secret"
 NO_NUMBERS = [math.nan, True, "5", b"5", [], {}, object(), Decimal(5)]
@@ -202,3 +204,16 @@ async def test_what_is_extra_is_a_mapping(extra):
         with pytest.raises(ConfigurationError, match=r"create\(\): extra must be a mapping, not"):
             await zai.chat.completions.create(model="glm-5.3", messages="Hi", extra=extra)
     assert not transport.requests
+
+
+async def test_options_may_be_of_a_class_of_the_caller():
+    class Patient(CallOptions, frozen=True):
+        """Options of somebody's own."""
+
+    refusal = {"error": {"code": "1211", "message": "No such model."}}
+    replies = FakeTransport(FakeReply.json(refusal, status=400))
+    async with AsyncZai(api_key=KEY, transport=replies) as zai:
+        for options in (Patient(tag="patient"), None):
+            with pytest.raises(APIError):
+                await zai.chat.completions.create(model="glm", messages="Hi", options=options)
+    assert len(replies.requests) == 2
