@@ -136,9 +136,8 @@ def presentable(error: BaseException, body: object, *, stale: bool) -> BaseExcep
     if isinstance(error, AIOHTTP_ERRORS):
         return translate(error, stale=stale)
     if type(error) is RuntimeError and "start new thread" in str(error):
-        return (
-            LocalResourceError.of_threads()
-        )  # to look up a name, which happens before anything is sent
+        # One to look up a name in, which happens before anything is sent.
+        return LocalResourceError.of_threads()
     # Neither the network's nor ours: cancelled, or a fault. Where it came from is all that is kept.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
