@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -11,6 +12,7 @@ import signal
 import socket
 import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -112,6 +114,29 @@ def test_interrupt_while_modules_are_loaded_ends_the_process_at_once(
     )
     assert main() == 0
     assert seen == [end_at_once, 130, signal.default_int_handler]
+
+
+def test_interrupt_while_the_loop_is_made_comes_after_it(capsys, monkeypatch, interruptible):
+    made = []
+
+    class Runner(asyncio.Runner):
+        def __enter__(self):
+            signal.raise_signal(signal.SIGINT)
+            made.append(self)
+            return super().__enter__()
+
+    monkeypatch.setattr("zai_async.cli.connection.asyncio.Runner", Runner)
+    assert main(["chat", "Hi", "--emulate"]) == 130
+    assert len(made) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert capsys.readouterr().out == ""
+
+
+def test_commands_may_run_in_any_thread(capsys):
+    with ThreadPoolExecutor(1) as threads:
+        command = ["chat", "Hi", "--emulate", "--pace", "0", "--quiet"]
+        assert threads.submit(main, command).result() == 0
+    assert capsys.readouterr().out
 
 
 def test_interrupts_that_somebody_else_takes_are_left_to_them(capsys, interruptible):

@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Coroutine, Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -118,9 +120,31 @@ def connect(
     with ExitStack() as stack:
         own = emulated(arguments, stack) if arguments.emulate else address_of(arguments)
         zai = AsyncZai(**own, timeout=arguments.timeout, prices=prices)
-        runner = stack.enter_context(asyncio.Runner())
+        with later_interrupts():
+            runner = stack.enter_context(asyncio.Runner())
         stack.callback(lambda: runner.run(zai.aclose()))
         yield Invocation(arguments, terminal, zai, runner)
+
+
+@contextmanager
+def later_interrupts() -> Generator[None]:
+    """Raise a Ctrl-C at the end of the block: a loop that is half made tells of it when it goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal gets here
+        return
+    came = list[int]()
+
+    def note(number: int, frame: object) -> None:
+        del frame
+        came.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def address_of(arguments: argparse.Namespace) -> dict[str, Any]:
