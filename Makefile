@@ -24,6 +24,9 @@ CONFORMANCE := tests/conformance/node_modules/.package-lock.json
 # The page of `zai ui`; without npm its tests are skipped.
 BUNDLE := zai_async/web/ui/dist/index.html
 
+# Of the tests at once, three for two cores: half of their time they wait for something.
+WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN || echo 2) * 3 + 1) / 2 )))
+
 # Seconds for each target.
 FUZZ ?= 60
 
@@ -54,7 +57,7 @@ ui: $(BUNDLE)
 # Coverage takes a third as much again, so it is measured when asked for: `make test COVERAGE=1`.
 test: $(VENV)/.test $(PAGES)
 	$(if $(COVERAGE),$(BIN)/coverage erase)
-	$(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 	$(if $(COVERAGE),$(BIN)/coverage report)
 
@@ -64,7 +67,7 @@ coverage: $(VENV)/.thorough
 
 # Everything of which `make test` tries a sample, and the tests that need the packages of integrations.
 test-thorough: $(VENV)/.thorough $(PAGES) $(BUNDLE) $(CONFORMANCE)
-	ZAI_TESTS=thorough $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	ZAI_TESTS=thorough $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # What runs on a cluster of Ray: two actors on this machine, of which one is killed.
 test-ray: $(VENV)/.ray
