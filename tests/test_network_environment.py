@@ -17,6 +17,7 @@ from tests.calls import BODY, FakeClock, ask, client
 from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Listener, answer
 from tests.test_network import PASSWORD, VARIABLES, assert_hidden
+from tests.ways import send_by
 from zai_async import (
     ConfigurationError,
     ConnectError,
@@ -27,7 +28,7 @@ from zai_async import (
     ZaiError,
 )
 from zai_async._secrets import Secret
-from zai_async._transport import _direct, _internals
+from zai_async._transport import _internals
 from zai_async._transport._errors import translate
 from zai_async._transport._proxies import from_environment, is_excepted, usable_proxy
 from zai_async.downloads import PartialFile
@@ -260,10 +261,7 @@ async def test_what_seems_the_fault_of_the_server_may_be_that_of_the_proxy(reply
 @pytest.mark.parametrize("number", ["EMFILE", "ENFILE", "EADDRNOTAVAIL", "ENOBUFS", "ENOMEM"])
 @pytest.mark.parametrize("way", ["direct", "client", "public"])
 async def test_a_shortage_of_this_machine_is_told_as_such(monkeypatch, way, number):
-    if way == "client":
-        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
-    if way == "public":
-        monkeypatch.setattr(_internals, "hold", lambda: False)
+    send_by(way, monkeypatch)
 
     def fail(address):
         code = getattr(errno, number)

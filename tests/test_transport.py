@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from tests.calls import BODY, KEY, ask, client, raw_request
 from tests.effort import times
 from tests.fault_server import FaultServer, answer
+from tests.ways import send_by
 from zai_async import (
     APIError,
     AuthenticationError,
@@ -57,10 +58,7 @@ async def body_of(response):
 @pytest.fixture(autouse=True, params=["direct", "client", "public"])
 def way(request, monkeypatch):
     """Send past aiohttp's client, through it, and by nothing but its public parts."""
-    if request.param == "client":
-        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
-    if request.param == "public":
-        monkeypatch.setattr(_internals, "hold", lambda: False)
+    send_by(request.param, monkeypatch)
     return request.param
 
 

@@ -8,8 +8,8 @@ from tests.certificates import certify, needs_openssl
 from tests.chat_wire import body, last, texts
 from tests.fault_server import FaultServer
 from tests.test_transport_framing import run, secured  # noqa: F401 - fixtures
+from tests.ways import send_by
 from zai_async import ConnectionLostError, ResponseError, StreamTruncatedError
-from zai_async._transport import _direct, _internals
 
 pytestmark = needs_openssl
 
@@ -24,10 +24,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(params=["direct", "client", "session", "public"], autouse=True)
 def way(request, monkeypatch):
-    if request.param == "client":
-        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
-    if request.param == "public":
-        monkeypatch.setattr(_internals, "hold", lambda: False)
+    send_by(request.param, monkeypatch)
     return request.param
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.calls import ASK, BODY, KEY, ask, client
 from tests.fault_server import FaultServer, Proxy, answer
+from tests.ways import send_by
 from zai_async import AsyncZai, CallOptions, ConfigurationError, Timeout, ZaiError
-from zai_async._transport import _direct, _internals
 from zai_async.models import VideoFile
 from zai_async.web import sse_response
 
@@ -32,10 +32,7 @@ OK = answer(BODY)
 
 @pytest.fixture(autouse=True, params=["direct", "client", "public"])
 def way(request, monkeypatch):
-    if request.param == "client":
-        monkeypatch.setattr(_direct, "is_watched", lambda session: True)
-    if request.param == "public":
-        monkeypatch.setattr(_internals, "hold", lambda: False)
+    send_by(request.param, monkeypatch)
 
 
 @pytest.fixture
