@@ -713,11 +713,29 @@ async def test_what_is_left_in_the_outbox_comes_at_the_end(ordered):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"concurrency": 0}, {"resume": "all"}, {"backend": "mainframe"}, {"url": "/nothing"}]
+    "wrong",
+    [
+        {"concurrency": 0},
+        {"concurrency": "4"},
+        {"concurrency": True},
+        {"resume": "all"},
+        {"resume": []},
+        {"backend": "mainframe"},
+        {"url": "/nothing"},
+        {"ordered": "no"},
+        {"handle_signals": 1},
+        {"fallbacks": "glm-5.2"},
+        {"fallbacks": 5},
+        {"fallbacks": ["glm-5.2", ""]},
+        {"fallbacks": [5]},
+        {"on_progress": 5},
+        {"retry": 0},
+    ],
+    ids=str,
 )
 def test_arguments_that_are_wrong(wrong):
     zai, _ = client()
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         zai.batch.run(["Hi."], out="out", **wrong)
 
 

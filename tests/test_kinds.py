@@ -217,3 +217,39 @@ async def test_options_may_be_of_a_class_of_the_caller():
             with pytest.raises(APIError):
                 await zai.chat.completions.create(model="glm", messages="Hi", options=options)
     assert len(replies.requests) == 2
+
+
+@pytest.mark.parametrize("path", [5, None, b"/models", ["models"]])
+async def test_the_path_of_a_request_is_text(path):
+    transport = FakeTransport()
+    async with AsyncZai(api_key=KEY, transport=transport) as zai:
+        with pytest.raises(ConfigurationError, match=r"request\(\): path must be a path, not "):
+            await zai.request("GET", path)
+    assert not transport.requests
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_bytes": 0}, {"max_bytes": "5"}, {"max_bytes": True}, {"on_progress": 5}, {"allow": "a"}],
+    ids=str,
+)
+async def test_a_download_is_refused_before_anything_is_sent(tmp_path, wrong):
+    transport = FakeTransport()
+    async with AsyncZai(api_key=KEY, transport=transport) as zai:
+        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+            await zai.download("https://files.example/a", tmp_path / "a", **wrong)
+    assert not transport.requests
+
+
+async def test_progress_of_an_upload_is_told_to_a_function(tmp_path):
+    transport = FakeTransport()
+    async with AsyncZai(api_key=KEY, transport=transport) as zai:
+        with pytest.raises(ConfigurationError, match=r"create\(\): on_progress must be a function"):
+            await zai.files.create(file=b"{}", purpose="batch", on_progress=5)
+    assert not transport.requests
+
+
+@pytest.mark.parametrize("allow", [[[]], [5], ["empty", None], 5, "empty"])
+def test_outcomes_that_are_allowed_are_outcomes(allow):
+    with pytest.raises(ValueError, match="allow must be a collection of "):
+        CallOptions(allow=allow)

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from zai_async._kinds import is_a
 from zai_async._outcomes import Judge, accept
 from zai_async.errors import ConfigurationError
 from zai_async.models import CallParams
@@ -95,6 +96,8 @@ def unlisted(method: str, path: str, result: type[T]) -> Operation[T]:
     if str(method).upper() not in _METHODS:
         known = ", ".join(_METHODS)
         raise ConfigurationError(f"request(): method must be one of {known}, not {method!r}")
+    if not is_a(path, str):
+        raise ConfigurationError(f"request(): path must be a path, not {path!r}")
     steps = path.strip("/").split("/")
     legal = path.isascii() and path.isprintable() and not {" ", "#"} & {*path}
     if not legal or {"", ".."} & {*steps} or path.startswith("//"):

@@ -127,19 +127,25 @@ class RequestFactory:
             text = f"provider {self._provider.name!r} has no operation {operation.name}"
             raise ConfigurationError(text)
 
+        progress: Progress | None = params.get("on_progress")
+        if progress is not None and not callable(progress):
+            kind = type(progress).__name__
+            raise ConfigurationError(
+                f"{operation.name}(): on_progress must be a function, not {kind}"
+            )
         path, body = self._body(params)
         sent: bytes | BodyStream | None = None
         if operation.upload is not None:
             file = body.pop("file", None)
             files = None if file is None else ("file", file)
-            sent = MultipartBody(body, files, operation.upload, params.get("on_progress"))
+            sent = MultipartBody(body, files, operation.upload, progress)
         elif operation.has_body:
             try:
                 sent = encode(body)
             except (TypeError, ValueError) as error:
                 raise ConfigurationError(f"{operation.name}(): {error}") from None
             if _MARK in sent:
-                sent = with_files(operation, sent, body, params.get("on_progress"))
+                sent = with_files(operation, sent, body, progress)
 
         options: CallOptions | None = params.get("options")
         # One object for all plain calls, which the transport recognises.

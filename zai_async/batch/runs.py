@@ -203,11 +203,11 @@ class Batching:
         options = replace(rest.pop("options", None) or CallOptions(), priority=priority)
         if budget is not None:
             options = replace(options, budget=budget)
-        fallbacks = tuple(rest.pop("fallbacks", ()))
-        settings = RunSettings(out=os.fspath(out), options=options, fallbacks=fallbacks, **rest)
+        settings = RunSettings(out=os.fspath(out), options=options, **rest)
         own = self._manager.settings
         # Nobody waits at a screen: a busy hour is no reason to give rows up.
-        policy = retry or replace(own.retry, budget=max(own.retry.budget, _PATIENCE))
+        patient = replace(own.retry, budget=max(own.retry.budget, _PATIENCE))
+        policy = patient if retry is None else retry
         manager = self._manager.derived(replace(own, retry=policy))
         return BatchRun(manager, rows, parser, settings)
 

@@ -1,11 +1,13 @@
 """What the caller of a batch has said."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from zai_async._kinds import is_a, is_whole
 from zai_async.batch.intake import Resume
 from zai_async.batch.results import BatchProgress
 from zai_async.errors import ConfigurationError
@@ -80,7 +82,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     ordered: bool = False
     concurrency: int | None = None
     options: CallOptions = CallOptions()
-    fallbacks: tuple[str, ...] = ()
+    fallbacks: Sequence[str] = ()
     dedupe: bool = False
     cache: str | os.PathLike[str] | None = None
     resume: Resume = "unfinished"
@@ -91,10 +93,24 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     backend: Literal["calls", "server"] = "calls"
 
     def __post_init__(self) -> None:
-        if self.concurrency is not None and self.concurrency < 1:
-            raise ConfigurationError(f"concurrency must be 1 or more, not {self.concurrency!r}")
-        if self.resume not in {"unfinished", "missing", "failed"}:
+        number = self.concurrency
+        if number is not None and not (is_whole(number) and number >= 1):
+            raise ConfigurationError(f"concurrency must be 1 or more, not {number!r}")
+        for name in ("ordered", "dedupe", "replay", "force_resume", "handle_signals"):
+            switch: object = getattr(self, name)
+            if not isinstance(switch, bool):
+                raise ConfigurationError(f"{name} must be True or False, not {switch!r}")
+        # A lone text would be a model for each of its letters.
+        several = is_a(self.fallbacks, Iterable) and not isinstance(self.fallbacks, str)
+        models = tuple(self.fallbacks) if several else ("",)
+        if not all(is_a(model, str) and model for model in models):
+            raise ConfigurationError(f"fallbacks must be a list of models, not {self.fallbacks!r}")
+        force_setattr(self, "fallbacks", models)  # which the caller may go on changing
+        if self.on_progress is not None and not callable(self.on_progress):
+            kind = type(self.on_progress).__name__
+            raise ConfigurationError(f"on_progress must be a function, not {kind}")
+        if self.resume not in ("unfinished", "missing", "failed"):
             text = f"resume must be 'unfinished', 'missing' or 'failed', not {self.resume!r}"
             raise ConfigurationError(text)
-        if self.backend not in {"calls", "server"}:
+        if self.backend not in ("calls", "server"):
             raise ConfigurationError(f"backend must be 'calls' or 'server', not {self.backend!r}")

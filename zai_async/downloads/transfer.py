@@ -14,6 +14,7 @@ import anyio
 
 from zai_async._clock import Clock
 from zai_async._files import OutputFile
+from zai_async._kinds import is_whole
 from zai_async._threads import abandonable
 from zai_async._transport import Request, Response, Transport
 from zai_async._version import __version__
@@ -72,6 +73,12 @@ async def download(
     """Fetch a file and return where it lies; see ``AsyncZai.download``."""
     if not is_web(url):
         raise ConfigurationError("only http:// and https:// addresses can be downloaded")
+    if not is_whole(max_bytes) or max_bytes < 1:
+        raise ConfigurationError(f"max_bytes must be a whole number above 0, not {max_bytes!r}")
+    for name, function in (("on_progress", on_progress), ("allow", allow)):
+        if function is not None and not callable(function):
+            kind = type(function).__name__
+            raise ConfigurationError(f"{name} must be a function, not {kind}")
     await abandonable(partial(require_place, to), waits=False)
     async with AsyncExitStack() as files:
         transfer = Transfer(
@@ -276,7 +283,7 @@ class Transfer:
                 if shortage is None:
                     raise
                 # Connections that nobody uses may be what holds the files, this one among them.
-                getattr(self._transport, "close_idle", bool)()
+                getattr(self._transport, "close_idle", _keep_idle)()
                 raise shortage from error
             self._file = file
         elif self.received:
@@ -313,6 +320,10 @@ class Transfer:
 def media_type_of(response: Response) -> str:
     """Return the media type that an answer says it is."""
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _keep_idle() -> None:
+    """Stand in where a transport of the caller's own has nothing like that."""
 
 
 def is_web(url: str) -> bool:

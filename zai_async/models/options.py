@@ -204,7 +204,7 @@ class CallOptions(Struct, frozen=True):
                 raise ValueError(f"{name} must be None or {kind.__name__}, not {value!r}")
         # A lone string is a collection too, of its letters.
         alone = not is_a(self.allow, Collection) or isinstance(self.allow, str)
-        if alone or not _OUTCOMES.issuperset(self.allow):
+        if alone or not all(is_a(each, str) and each in _OUTCOMES for each in self.allow):
             raise ValueError(
                 f"allow must be a collection of {sorted(_OUTCOMES)}, not {self.allow!r}"
             )
