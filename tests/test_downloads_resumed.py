@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import stat
@@ -209,7 +210,7 @@ async def test_the_redirects_are_followed_anew(tmp_path):
 
 
 async def test_over_sockets_a_cut_file_is_completed(tmp_path):
-    whole = os.urandom(300_000)
+    whole = random.Random(300).randbytes(300_000)
 
     class Store(FaultServer):
         async def serve(self, reader, writer):
@@ -289,6 +290,14 @@ async def test_what_is_meant_to_be_text_is_saved(tmp_path, url, kind, body):
     reply = FakeReply(headers={"Content-Type": kind}, steps=(body,))
     path, _ = await fetch(tmp_path, reply, url=url)
     assert path.read_bytes() == body
+
+
+@pytest.mark.parametrize("first", [b"<", b"{", b"[", b" {"])
+async def test_sound_without_a_header_may_begin_like_text(tmp_path, first):
+    samples = first + b"\x3c\x00\xff\x7f" * 100
+    reply = FakeReply(headers={"Content-Type": "audio/l16"}, steps=(samples,))
+    path, _ = await fetch(tmp_path, reply, url="https://h/speech.pcm")
+    assert path.read_bytes() == samples
 
 
 async def test_a_page_may_be_saved_as_one(tmp_path):

@@ -54,8 +54,9 @@ _NOTICES: Final = frozenset({"application/json", "application/xml", "text/xml", 
 _MEDIA: Final = ("image/", "video/", "audio/")
 _BOM: Final = b"\xef\xbb\xbf"
 _SNIFFED: Final = 64
-# No picture, film or sound begins like a page, a notice of a store, or JSON.
-_TEXTUAL: Final = (b"<", b"{", b"[")
+# No picture or film begins like a page, a notice of a store, or JSON. Sound without a header may
+# begin with any byte, and is told from text by those that no text has.
+_TEXTUAL: Final = re.compile(rb"[<{\[][^\x00-\x08\x0e-\x1a\x1c-\x1f]*")
 
 
 async def download(
@@ -308,7 +309,7 @@ class Transfer:
         kind, wanted = media_type_of(response), self._named_type(address)
         beginning = piece[:_SNIFFED].removeprefix(_BOM).lstrip().lower()
         page = kind in _PAGES or beginning.startswith((b"<!doctype html", b"<html"))
-        notice = kind in _NOTICES or beginning.startswith(_TEXTUAL)
+        notice = kind in _NOTICES or bool(_TEXTUAL.fullmatch(beginning))
         media = (wanted or kind).startswith(_MEDIA) and "image/svg+xml" not in {wanted, kind}
         if (page and wanted not in _PAGES) or (media and notice):
             raise ResponseError(
