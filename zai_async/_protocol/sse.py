@@ -106,22 +106,29 @@ class SSEParser:
                 and the parser is of no further use: every later call raises again.
             LimitError: The stream outgrew the limit, with the same consequence.
         """
-        size = len(data)
-        # The two last bytes as numbers: a slice of them would be made, compared and freed.
-        if 1 < size <= self._room and data[-1] == _LF == data[-2] and _CR not in data:
-            self._room -= size
-            text = data
+        room = self._room - len(data)
+        # Of what is most usual, one event in one read, nothing is looked at twice. Its beginning
+        # makes the read long enough for its last bytes, which are compared as numbers because a
+        # slice of them would be an object.
+        if room >= 0 and data[:6] == b"data: " and data[-1] == _LF == data[-2] and _CR not in data:
+            self._room = room
+            body = data[6:-2]
         else:
-            text = self._finished(data)
-        if text[:6] == b"data: ":
+            if room >= 0 and data[-2:] == b"\n\n" and _CR not in data:
+                self._room = room
+                text = data
+            else:
+                text = self._finished(data)
+            if text[:6] != b"data: ":
+                return [event.data for event in self._events(text)] if text else []
             body = text[6:-2]
-            if _LF not in body:
-                return [body]
-            pieces = body.split(b"\n\ndata: ")
-            # Without a line feed in any piece, each event is this one line and nothing else.
-            if _LF not in b"".join(pieces):
-                return pieces
-        return [event.data for event in self._events(text)] if text else []
+        if _LF not in body:
+            return [body]
+        pieces = body.split(b"\n\ndata: ")
+        # Without a line feed in any piece, each event is this one line and nothing else.
+        if _LF not in b"".join(pieces):
+            return pieces
+        return [event.data for event in self._events(b"data: %b\n\n" % body)]
 
     def feed(self, data: bytes) -> list[Event]:
         """Return every event that this read completes.
