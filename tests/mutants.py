@@ -3,22 +3,29 @@
 Each mutant is a copy of the project with one change at a place drawn by chance: a comparison turned
 round, an operator exchanged, a number off by one, an answer not returned, a statement left out. The
 tests of its room are run with the usual sample of cases; what survives them is run with all cases,
-too. A mutant that only the thorough run kills is a fault that ``make test`` would let through, and
-the command fails.
+too, unless ``--usual`` says that the sample decides. A mutant that only the thorough run kills is a
+fault that ``make test`` would let through, and the command fails.
 
-Equal seeds draw equal places as long as the room stays as it is. Survivors are to be read: some
-mean the same as the code, some show a test that is missing.
+Each line names the test that found the fault, and a hang is told apart: a test that has nothing to
+do with the change, or a machine that stood still, is no proof.
+
+Equal seeds draw equal places as long as the room stays as it is, and more of them begin with the
+same. Survivors are to be read: some mean the same as the code, some show a test that is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import functools
 import os
+import queue
 import random
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +34,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.effort import MODES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,6 +43,11 @@ ROOT: Final = Path(__file__).parents[1]
 NEEDED: Final = ("zai_async", "tests", "benchmarks", "fuzz", "examples", "docs", "*.md", "*.toml")
 SECONDS: Final = 1800
 """After so long a mutant hangs, which is as good as a failure."""
+STUCK: Final = 120
+"""So long may one test take, of which all but a few take less than a second."""
+KILLED: Final = {"": "killed", "thorough": "killed in all cases only"}
+HANGS: Final = "a hang"
+TOLD: Final = re.compile(r"^(?:FAILED|ERROR) (?:(\S+\.py::.*?)(?: - (.*))?|(\S.*))$", re.MULTILINE)
 
 # What is quick and near comes first, since the first failure ends the run.
 ROOMS: Final = {
@@ -72,7 +86,12 @@ OPPOSITE: Final = {
     ast.Or: ast.And,
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.Break: ast.Continue,
+    ast.Continue: ast.Break,
 }
+EXTREMES: Final = {"min": "max", "max": "min"}
 
 
 @dataclass(frozen=True)
@@ -103,12 +122,12 @@ def changed(node: ast.AST) -> Iterator[ast.AST | None]:
             yield other
         case ast.UnaryOp(op=ast.Not()):
             yield node.operand
-        case ast.Constant(value=bool()):
-            yield ast.Constant(not node.value)
-        case ast.Constant(value=int() | float()):
-            yield ast.Constant(node.value + 1)
+        case ast.Call(func=ast.Name(id=name)) if name in EXTREMES:
+            yield ast.Call(ast.Name(EXTREMES[name]), node.args, node.keywords)
+        case ast.Constant(value=bool() | int() | float() as value):
+            yield ast.Constant(not value if isinstance(value, bool) else value + 1)
         case ast.Break() | ast.Continue():
-            yield ast.Continue() if isinstance(node, ast.Break) else ast.Break()
+            yield OPPOSITE[type(node)]()
         case ast.Return(value=ast.Constant(value=None | False)):
             return  # whoever asks takes one for the other
         case ast.Return(value=ast.expr()):
@@ -165,8 +184,9 @@ def all_of(room: str) -> list[Mutant]:
 
 
 def drawn(room: str, count: int, seed: int) -> list[Mutant]:
-    every = all_of(room)
-    return random.Random(f"{room} {seed}").sample(every, min(count, len(every)))
+    every = list(all_of(room))
+    random.Random(f"{room} {seed}").shuffle(every)
+    return every[:count]
 
 
 def suite_of(room: str) -> list[str]:
@@ -178,38 +198,66 @@ def suite_of(room: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def kills(project: Path, room: str, mode: str) -> bool:
-    """Run the tests of a room; tell whether they fail or hang."""
+def failure_in(told: str) -> str:
+    """Return the first failed test of what pytest has told, or that it hangs."""
+    found = TOLD.search(told)
+    if found is None:
+        return "an end without a word"
+    test, why, other = found.groups()
+    return f"{HANGS} in {test}" if why and "pytest-timeout" in why else test or other
+
+
+def kills(project: Path, room: str, mode: str) -> str:
+    """Run the tests of a room; return what fails or hangs, nothing if all is well."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p"]
+    # Children import the copy as well, and each compiles only what has changed.
+    paths = {"PYTHONPATH": str(project), "PYTHONPYCACHEPREFIX": "", "PYTHONDONTWRITEBYTECODE": ""}
+    running = subprocess.Popen(
+        [*command, "no:randomly", f"--timeout={STUCK}", *suite_of(room)],
+        cwd=project,
+        env={**os.environ, **paths, "ZAI_TESTS": mode},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     try:
-        done = subprocess.run(
-            [*command, "no:randomly", *suite_of(room)],
-            cwd=project,
-            env={**os.environ, "ZAI_TESTS": mode, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=SECONDS,
-            check=False,
-        )
+        told, _ = running.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        return True
-    return done.returncode != 0
+        return HANGS
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # whom the tests have left behind, too
+            os.killpg(running.pid, signal.SIGKILL)
+    return failure_in(told) if running.returncode else ""
 
 
-def fate_of(mutant: Mutant) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        for pattern in NEEDED:
-            for path in ROOT.glob(pattern):
-                if path.is_dir():
-                    ignored = shutil.ignore_patterns("__pycache__", "node_modules")
-                    shutil.copytree(path, project / path.name, ignore=ignored)
-                else:
-                    shutil.copy(path, project)
-        (project / mutant.path.relative_to(ROOT)).write_text(mutant.source, encoding="utf-8")
-        if kills(project, mutant.room, ""):
-            return "killed"
-        return "killed by all cases only" if kills(project, mutant.room, "thorough") else "survived"
+def copy_to(project: Path) -> Path:
+    project.mkdir()
+    for pattern in NEEDED:
+        for path in ROOT.glob(pattern):
+            if path.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+                shutil.copytree(path, project / path.name, ignore=ignored)
+            else:
+                shutil.copy(path, project)
+    return project
+
+
+def fate_of(mutant: Mutant, copies: queue.Queue[Path], modes: tuple[str, ...]) -> str:
+    """Change one of the copies, run the tests in it, and change it back."""
+    project = copies.get()
+    place = project / mutant.path.relative_to(ROOT)
+    try:
+        place.write_text(mutant.source, encoding="utf-8")
+        for mode in modes:
+            if found := kills(project, mutant.room, mode):
+                return f"{KILLED[mode]} by {found}"
+        return "survived"
+    finally:
+        shutil.copy2(mutant.path, place)  # with its time, or it would pass for the fault
+        copies.put(project)
 
 
 def main() -> int:
@@ -221,20 +269,27 @@ def main() -> int:
     options.add_argument(
         "--green", action="store_true", help="the tests have just passed without any change"
     )
+    options.add_argument("--usual", action="store_true", help="the usual sample of cases decides")
     given = options.parse_args()
+    modes = MODES[:1] if given.usual else MODES
     for room in () if given.green else given.rooms:
-        if any(kills(ROOT, room, mode) for mode in ("", "thorough")):
+        if any(kills(ROOT, room, mode) for mode in modes):
             print(f"{room}: the tests fail without any change", file=sys.stderr)
             return 2
     mutants = [each for room in given.rooms for each in drawn(room, given.count, given.seed)]
     fates = []
-    with ThreadPoolExecutor(given.jobs) as pool:
-        for mutant, fate in zip(mutants, pool.map(fate_of, mutants), strict=True):
-            print(f"{fate}: {mutant}", flush=True)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.jobs) as pool:
+        copies: queue.Queue[Path] = queue.Queue()
+        for number in range(given.jobs):
+            copies.put(copy_to(Path(folder, str(number))))
+        judged = functools.partial(fate_of, copies=copies, modes=modes)
+        for mutant, fate in zip(mutants, pool.map(judged, mutants), strict=True):
+            print(f"{mutant}: {fate}", flush=True)
             fates.append(fate)
-    usual = fates.count("killed")
-    thorough = usual + fates.count("killed by all cases only")
-    print(f"{len(fates)} mutants: the sample kills {usual}, all cases kill {thorough}")
+    usual = sum(fate.startswith(f"{KILLED['']} by") for fate in fates)
+    thorough = len(fates) - fates.count("survived")
+    hang = sum(HANGS in fate for fate in fates)
+    print(f"{len(fates)} mutants: the sample kills {usual}, all cases kill {thorough}; {hang} hang")
     return int(usual < thorough)
 
 

@@ -5,8 +5,9 @@ import ast
 import pytest
 
 from tests import mutants
-from tests.mutants import ROOMS, ROOT, drawn, mutants_of, suite_of
+from tests.mutants import ROOMS, ROOT, drawn, failure_in, kills, mutants_of, suite_of
 
+WHOLE = "not value < LIMIT or min(value, 7) / 6 == 2"
 SOURCE = '''
 LIMIT: int = 5
 
@@ -19,8 +20,8 @@ def grows(value: int = 3) -> bool:
         break
     if value:
         return None
-    return not value < LIMIT or value - 1 == 2
-'''
+    return (WHOLE)
+'''.replace("(WHOLE)", WHOLE)
 
 
 def test_what_is_executed_is_changed_in_one_place(tmp_path, monkeypatch):
@@ -31,15 +32,18 @@ def test_what_is_executed_is_changed_in_one_place(tmp_path, monkeypatch):
     assert {str(each).partition(": ")[2] for each in found} == {
         "value += 1 -> left out",
         'print("é", value) -> left out',
-        "not value < LIMIT or value - 1 == 2 -> (not value < LIMIT and value - 1 == 2)",
+        f"return {WHOLE} -> return None",
+        f"{WHOLE} -> ({WHOLE.replace(' or ', ' and ')})",
         "not value < LIMIT -> (value < LIMIT)",
         "value < LIMIT -> (value <= LIMIT)",
-        "value - 1 == 2 -> (value - 1 != 2)",
-        "value - 1 -> (value + 1)",
+        "min(value, 7) / 6 == 2 -> (min(value, 7) / 6 != 2)",
+        "min(value, 7) / 6 -> (min(value, 7) * 6)",
+        "min(value, 7) -> (max(value, 7))",
         "self.value = value -> left out",
         "break -> continue",
-        "return not value < LIMIT or value - 1 == 2 -> return None",
         "1 -> (2)",
+        "7 -> (8)",
+        "6 -> (7)",
         "2 -> (3)",
     }
     sources = {each.source for each in found}
@@ -53,7 +57,44 @@ def test_what_is_executed_is_changed_in_one_place(tmp_path, monkeypatch):
 def test_every_room_has_places_to_change_and_tests(room):
     found = drawn(room, 5, seed=1)
     assert len(found) == 5
-    assert found == drawn(room, 5, seed=1) != drawn(room, 5, seed=2)
+    assert found == drawn(room, 6, seed=1)[:5] != drawn(room, 5, seed=2)
     assert all(each.path.is_relative_to(ROOT / "zai_async") for each in found)
     assert all(list(ROOT.glob(f"tests/test_{pattern}.py")) for pattern in ROOMS[room])
     assert len(suite_of(room)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("FAILED tests/test_a.py::test_b[a-b] - assert 1 == 2", "tests/test_a.py::test_b[a-b]"),
+        ("ERROR tests/test_a.py::test_b - x\nFAILED tests/test_c.py::d", "tests/test_a.py::test_b"),
+        (
+            "ERROR    asyncio:events.py:1\nERROR tests/test_a.py - ValueError",
+            "tests/test_a.py - ValueError",
+        ),
+        (
+            "FAILED tests/a.py::b - Failed: Timeout (>9.0s) from pytest-timeout.",
+            "a hang in tests/a.py::b",
+        ),
+        ("Fatal Python error: Segmentation fault", "an end without a word"),
+    ],
+)
+def test_what_found_a_fault_is_named(told, found):
+    assert failure_in(told) == found
+
+
+def test_a_copy_is_tested_and_not_the_project(tmp_path, monkeypatch):
+    sample = """
+import os, subprocess, sys, time
+def test_one(): time.sleep(float(os.environ["PAUSE"]))
+def test_two(): assert os.environ["ZAI_TESTS"] == "thorough"
+def test_three(): assert not subprocess.call([sys.executable, "-c", "import only_here"], cwd="/")
+"""
+    (tmp_path / "only_here.py").touch()
+    (tmp_path / "test_sample.py").write_text(sample)
+    monkeypatch.setattr(mutants, "suite_of", lambda room: ["test_sample.py"])
+    monkeypatch.setenv("PAUSE", "0")
+    assert not kills(tmp_path, "limiter", "thorough")
+    monkeypatch.setattr(mutants, "STUCK", 0.5)
+    monkeypatch.setenv("PAUSE", "60")
+    assert kills(tmp_path, "limiter", "thorough") == "a hang in test_sample.py::test_one"
