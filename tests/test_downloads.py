@@ -232,6 +232,12 @@ async def test_redirects_in_circles_come_to_an_end(tmp_path):
     assert "circles" in error.message
 
 
+async def test_five_redirects_are_followed_and_not_one_more(tmp_path):
+    await refused(tmp_path, ResponseError, *[moved("next.mp4")] * 6, data())
+    path, transport = await fetch(tmp_path, *[moved("next.mp4")] * 5, data())
+    assert (path.name, len(transport.requests)) == ("next.mp4", 6)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_store_that_names_a_wait_gets_it(tmp_path, status):
     busy = FakeReply(status=status, headers={"Retry-After": "30"})
@@ -245,7 +251,7 @@ async def test_a_store_that_names_a_wait_gets_it(tmp_path, status):
     ("number", "cls"), [(errno.EMFILE, None), (errno.ENFILE, None), (errno.EIO, OSError)]
 )
 async def test_a_file_waits_while_too_many_others_are_open(tmp_path, monkeypatch, number, cls):
-    genuine, failures = PartialFile._open, [number, number]
+    genuine, failures, closed = PartialFile._open, [number, number], []
 
     def fail(self):
         if failures:
@@ -253,9 +259,11 @@ async def test_a_file_waits_while_too_many_others_are_open(tmp_path, monkeypatch
         genuine(self)
 
     monkeypatch.setattr(PartialFile, "_open", fail)
+    monkeypatch.setattr(FakeTransport, "close_idle", lambda _: closed.append(1), raising=False)
     with contextlib.nullcontext() if cls is None else pytest.raises(cls, match="of the system"):
         path, _ = await fetch(tmp_path, data(), data(), data())
         assert path.stat().st_size == SIZE
+    assert len(closed) == (2 if cls is None else 0)  # connections hold files as well
 
 
 async def test_a_store_that_names_too_long_a_wait_is_not_waited_for(tmp_path):
@@ -298,6 +306,8 @@ async def test_a_file_that_grows_too_large_is_refused(tmp_path):
 
 
 async def test_a_file_may_be_as_large_as_allowed(tmp_path):
+    path, _ = await fetch(tmp_path, data(b"x"), max_bytes=1)
+    assert path.read_bytes() == b"x"
     path, _ = await fetch(tmp_path, data(Content_Length=str(SIZE)), max_bytes=SIZE)
     assert path.stat().st_size == SIZE
 

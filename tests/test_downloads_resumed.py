@@ -1,6 +1,7 @@
 """Downloads that break off and go on, meet pages and devices, and keep away from addresses."""
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -432,6 +433,21 @@ async def test_a_nameless_file_is_given_its_name_and_not_copied(tmp_path, monkey
     path, _ = await fetch(tmp_path, data(), to=tmp_path / "mine.mp4" if named else "")
     assert path.read_bytes() == WHOLE
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without names are Linux's")
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_copy_that_does_not_fit_leaves_nothing_behind(tmp_path, monkeypatch, named):
+    def no_links(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr("shutil.copyfileobj", no_space)
+    await refused(tmp_path, OSError, data(), to=tmp_path / "mine.mp4" if named else "")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without names are Linux's")

@@ -121,13 +121,14 @@ class PartialFile:
         except FileExistsError:
             return False
         except OSError:
-            # A file system without links, or a system without /proc: reserve the name, then move.
+            # A file system without links, or a system without /proc: reserve the name, then move
+            # what is whole by then, or the name would stay behind if there is no room for a copy.
+            self._materialize()
             try:
                 with name.open("xb"):
                     pass
             except FileExistsError:
                 return False
-            self._materialize()
             self._part.replace(name)
         return True
 
