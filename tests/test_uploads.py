@@ -527,6 +527,13 @@ async def test_base64_in_pieces_equals_base64_at_once(data, cuts):
         assert value == {"a": [base64.b64encode(data).decode(), "b"], "c": 1}
 
 
+def test_a_picture_is_kept_as_the_text_that_is_sent(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(PNG)
+    data = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    assert [Media(each).inline() for each in (path, PNG)] == [data, data]
+
+
 async def test_content_parts(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(PNG)

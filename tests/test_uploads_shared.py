@@ -278,11 +278,14 @@ async def test_pipes_on_which_nothing_comes_stop_nobody(tmp_path):
     assert {type(end) for end in ends} == {asyncio.CancelledError}
 
 
-async def test_a_deadline_ends_the_wait_for_a_pipe(pipe):
+async def test_a_deadline_ends_the_wait_for_a_pipe(pipe, monkeypatch):
+    close, closed = ThreadedFile.close, []
+    monkeypatch.setattr(ThreadedFile, "close", lambda file: close(file) or closed.append(file))
     async with FaultServer([FILE]) as server, client(server.url) as zai:
         with pytest.raises(DeadlineError):
             await zai.files.create(file=pipe, purpose="agent", options=CallOptions(deadline=0.1))
         assert server.requests == []
+    assert len(closed) == 1  # or a thread would wait for ever
 
 
 async def test_a_thread_that_was_left_behind_closes_the_file(pipe):
@@ -297,6 +300,15 @@ async def test_a_thread_that_was_left_behind_closes_the_file(pipe):
     while not file._file.closed:  # noqa: ASYNC110 - a thread does it
         await asyncio.sleep(0.01)
     file.close()
+
+
+async def test_a_file_that_nobody_reads_is_closed_at_once(tmp_path, monkeypatch):
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    file = ThreadedFile(tmp_path / "a.bin")
+    assert await file.read(1) == b"a"
+    monkeypatch.setattr(FILE_THREADS, "submit", lambda work, **_: work())
+    file.close()
+    assert file._file.closed
 
 
 async def test_a_pipe_without_poll_is_read_all_the_same(monkeypatch, pipe):
