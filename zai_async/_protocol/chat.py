@@ -16,6 +16,7 @@ from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async.errors import StreamRestartedError, ToolCallIncompleteError, ZaiError
 from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
+from zai_async.models.extra import extra_of
 from zai_async.models.tolerant import UNREADABLE
 
 __all__ = ["ChatDecoder", "Generation"]
@@ -43,7 +44,7 @@ class Generation:
 
     __slots__ = (
         *("begun_at", "created", "doubled", "id", "id_changes", "lost"),
-        *("recovered", "resets", "suspicion"),
+        *("recovered", "resets", "silent", "suspicion"),
     )
 
     def __init__(self) -> None:
@@ -54,6 +55,8 @@ class Generation:
         self.id_changes = 0
         self.lost = b""
         """What could not be read."""
+        self.silent = b""
+        """Events that say nothing known, before any that does."""
         self.suspicion = 0
         """How many of the next chunks may be of another generation."""
         self.doubled: int | None = None
@@ -227,6 +230,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 generation.adopt(chunk.id, chunk.created, chunks)
         if not (says or chunk.usage):
             self.skipped += 1
+            if not self.progress and len(generation.silent) + len(data) < _MOST_LOST:
+                generation.silent += data + b"\n"
             return None
         self._sum.keep_unknown(chunk)
         self._alone.append(chunk)
@@ -301,6 +306,10 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def _judge(self, *, done: bool) -> Outcome:
         answer, lost = self.answer, self.generation.lost
+        if not self.progress:
+            # Nothing was said, or by an error in an envelope.
+            for event in self.generation.silent.splitlines():
+                self._context.raise_fault(event, in_place=True)
         if self._state is not DecoderState.FINISHED:
             if not answer.chunks:
                 self._context.raise_foreign(bytes(self._foreign))
@@ -310,7 +319,13 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 raise self.truncated("the stream ended before the answer did")
         # The judge looks at whole calls only; that a call was cut is known here.
         completion, allow = self.snapshot, self._context.allow
-        if judge(completion) == "empty" and answer.tools.unfinished() and "empty" not in allow:
+        outcome = judge(completion)
+        if outcome in {"empty", "network_error"} - {*allow}:
+            # A relay may put the reason beside what was said.
+            choice = completion.choices[0]
+            told = [dict(extra_of(choice)), dict(extra_of(choice.message))]
+            self._context.raise_fault(msgspec.json.encode(told), in_place=True)
+        if outcome == "empty" and answer.tools.unfinished() and "empty" not in allow:
             raise self.truncated("the answer ended")
         return ensure_proper_end(completion, allow)
 

@@ -11,7 +11,7 @@ import msgspec
 from zai_async._outcomes import ensure_success
 from zai_async._protocol.salvage import is_prose
 from zai_async._secrets import Secret, redact
-from zai_async._wire import error_in_body, find_fault, not_the_api, shown_body, to_error
+from zai_async._wire import find_fault, not_the_api, shown_body, to_error, told_fault
 from zai_async.errors import EmptyAnswerError, StreamMalformedError
 from zai_async.models import Outcome
 from zai_async.models.tolerant import UNREADABLE
@@ -44,12 +44,16 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     keeps_payloads: bool = False
     """Whether the caller wants, or may still want, the bytes of the events."""
 
-    def raise_fault(self, data: bytes) -> None:
-        """Raise the error that an event reports, if it reports one."""
+    def raise_fault(self, data: bytes, *, in_place: bool = False) -> None:
+        """Raise the error that an event reports, if it reports one.
+
+        Of what is ``in_place`` of an answer, also the error that it wraps.
+        """
         try:
-            fault = find_fault(msgspec.json.decode(data))
+            document = msgspec.json.decode(data)
         except UNREADABLE:
             return
+        fault = told_fault(document) if in_place else find_fault(document)
         if fault is not None:
             raise to_error(
                 fault,
@@ -65,15 +69,16 @@ class DecoderContext(msgspec.Struct, kw_only=True):
         # What may be the beginning of an event that was cut off is none of that.
         if b"data".startswith(data.strip()):  # also nothing at all
             return
-        headers, secrets = self.headers, self.secrets
-        error = error_in_body(data, status=200, headers=headers, now=self.now(), secrets=secrets)
-        raise error or not_the_api(data, status=200, headers=headers, secrets=secrets)
+        raise not_the_api(
+            data, status=200, headers=self.headers, now=self.now(), secrets=self.secrets
+        )
 
     def ensure_success(self, outcome: Outcome, noise: bytes | bytearray) -> Outcome:
         """Return how a stream beside chat ended, or raise it; what was only noise is shown."""
         try:
             return ensure_success(outcome, self.allow)
         except EmptyAnswerError as error:
+            self.raise_fault(bytes(noise), in_place=True)
             error.body = shown_body(bytes(noise), self.secrets)
             raise
 

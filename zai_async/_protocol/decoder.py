@@ -271,6 +271,7 @@ class Decoder(abc.ABC, Generic[T]):
         try:
             return self.json.leniently(data)
         except msgspec.ValidationError:
+            self._context.raise_fault(data, in_place=True)
             raise self._context.malformed(data) from None
         except msgspec.DecodeError:
             self._accept_damaged(data)

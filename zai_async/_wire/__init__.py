@@ -2,7 +2,7 @@
 
 from zai_async._wire.batches import judged_results
 from zai_async._wire.envelopes import open_envelope, with_choices
-from zai_async._wire.faults import Fault, find_fault, parse_retry_after
+from zai_async._wire.faults import Fault, find_fault, parse_retry_after, told_fault
 from zai_async._wire.headers import HeaderSet
 from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
@@ -36,6 +36,7 @@ __all__ = [
     "parse_retry_after",
     "shown_body",
     "to_error",
+    "told_fault",
     "unlisted",
     "with_choices",
     "with_raw_body",

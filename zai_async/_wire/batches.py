@@ -7,7 +7,7 @@ import msgspec
 
 from zai_async._outcomes import Judge, ensure_proper_end, judge_embeddings, judge_images
 from zai_async._wire.envelopes import ENVELOPES, peeled
-from zai_async._wire.faults import find_fault
+from zai_async._wire.faults import find_fault, told_fault
 from zai_async.errors import EmptyAnswerError, IncompleteError
 from zai_async.models import (
     BatchError,
@@ -68,7 +68,10 @@ def _problem_of(response: BatchResponse) -> BatchError | None:
     try:
         ensure_proper_end(body)
     except IncompleteError as error:
-        return BatchError(code=error.outcome, message=error.message)
+        told = told_fault(dict(extra_of(body)))
+        if told is None:
+            return BatchError(code=error.outcome, message=error.message)
+        return BatchError(code=told.code or error.outcome, message=told.message)
     return None
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "parse_http_date",
     "parse_reset_time",
     "parse_retry_after",
+    "told_fault",
     "window_named_in",
 ]
 
@@ -66,6 +67,14 @@ _ONLY_IN_ERRORS = ("errormessage", "errormsg", "errmsg", "errordescription")
 # How relays print a code of the platform into a sentence: as JSON, escaped or not, as the repr of
 # another language, or in words; and the platform's own "[code][text][id]".
 _CODE_IN_TEXT = re.compile(r"(?:code|\u7801)\W{0,8}(1\d{3})(?!\d)|\[(1\d{3})\]\[", re.IGNORECASE)
+# Where relays put what they were told, in place of an answer or around one.
+_WRAPPERS = (
+    *("detail", "details", "data", "result", "output", "response", "body"),
+    *("exception", "fault", "message", "delta", "choices"),
+)
+# The status that a relay was told, where its own is 200.
+_STATUS_NAMES = ("status", "statusCode", "status_code")
+_REFUSED = re.compile(r"[45]\d\d", re.ASCII)
 # Bounds for the search: whoever answers chooses how wide and how deep a body is.
 _MOST_NAMES = 64
 _MOST_PLACES = 200
@@ -128,6 +137,9 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
     if inner is None and not is_failure(body, status):
         return None
     fault = _read(body if inner is None or isinstance(inner, str) else cast("Object", inner))
+    if status < 400 and fault.code is None:
+        words = (name_of(body.get(name)) for name in _STATUS_NAMES)
+        fault = fault._replace(code=next(filter(_REFUSED.fullmatch, words), None))
     # An error without any known word for its message is quoted: better odd than silent.
     if not fault.message and inner:
         text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
@@ -143,6 +155,36 @@ def find_fault(document: object, *, status: int = 200) -> Fault | None:
     if hidden.message and hidden.message not in told:
         told = f"{told}: {hidden.message}" if told else hidden.message
     return Fault(hidden.code, told, fault.request_id or hidden.request_id)
+
+
+def told_fault(document: object) -> Fault | None:
+    """Return the error in what came in place of an answer with HTTP 200, whatever is around it.
+
+    Good answers may have all that counts here: whoever asks knows that this is none.
+    """
+    places = deque([document])
+    for _ in range(_MOST_PLACES):
+        if not places:
+            break
+        place = places.popleft()
+        if isinstance(place, str):
+            places.extend(objects_in(place[:_LONGEST_TEXT]))
+        elif isinstance(place, list):
+            places.extend(islice(cast("list[object]", place), _MOST_NAMES))
+        elif isinstance(place, dict):
+            found = cast("dict[str, object]", place)
+            told = _plainly(found)
+            fault = find_fault(found) or find_fault({"error": told.get("error")})
+            if fault is not None:
+                return fault
+            places.extend(told[name] for name in _WRAPPERS if name in told)
+    # What a model says, or thinks, may be about codes.
+    body = cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    if body.get("choices"):
+        return None
+    # FastAPI has nothing but this, be it a text, an object or all that is wrong with a request.
+    detail = body.get("detail")
+    return find_fault({**body, "error": {"message": detail}}) if detail else hidden_fault(body)
 
 
 def hidden_fault(value: object) -> Fault | None:

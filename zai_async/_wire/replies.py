@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
 from zai_async._outcomes import accept
 from zai_async._secrets import UNPRINTABLE, Secret, printable, redact
-from zai_async._wire.envelopes import ENVELOPES, open_envelope, with_choices
+from zai_async._wire.envelopes import open_envelope, with_choices
 from zai_async._wire.faults import (
     MARKUP,
     Fault,
@@ -19,21 +20,22 @@ from zai_async._wire.faults import (
     objects_in,
     parse_reset_time,
     parse_retry_after,
+    told_fault,
 )
 from zai_async._wire.operation import Operation
+from zai_async._wire.second_looks import bare_text, is_of_another, read_again
 from zai_async.errors import API_ERRORS, APIError, EmptyAnswerError, ResponseError, ZaiError
 from zai_async.models import Reply
-from zai_async.models.tasks import state_of
 from zai_async.models.tolerant import UNREADABLE, decode, decode_tolerantly
 from zai_async.providers import ZAI, Provider
 
 __all__ = [
-    "bare_text",
     "error_in_body",
     "may_report",
     "meaning_of",
     "not_the_api",
     "parse_reply",
+    "refused_by",
     "shown_body",
     "to_error",
 ]
@@ -53,12 +55,13 @@ _CALLERS_FAULT = re.compile(
     r"|must not be (?:null|empty|blank)|\u4e0d\u80fd\u4e3a\u7a7a|\u53c2\u6570",
     re.IGNORECASE,
 )
+# What FastAPI says to a request that does not fit: each field with its place and what is wrong.
+_MISFITS = re.compile(r'\[\{.*"loc":\[', re.DOTALL)
+# Frameworks have no other words for a status where nobody has written any.
+_PHRASES: Final = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
+_PHRASES["not authenticated"] = 401
 _NUMBER = re.compile(r"\d{3,4}", re.ASCII)
 _TIMED = frozenset({"quota", "throttle"})
-# By which receipts, files and batches are asked for: an empty one is none.
-_NAMES = frozenset({"id", "task_id", "voice", "output_file_id"})
-# What chat, JSON-RPC and GraphQL have beside an id.
-_NOT_OF_NAMED = ("choices", "jsonrpc", "errors")
 
 
 def parse_reply(
@@ -90,7 +93,7 @@ def parse_reply(
                 raise error
             finally:
                 del error  # its traceback leads here, and would keep the body alive
-    result = _decoded(operation, data, status, headers, secrets)
+    result = _decoded(operation, data, status, headers, now=now, secrets=secrets)
     if isinstance(result, Reply) and result.request_id is None:
         result.request_id = headers.get("X-Log-Id")
     if operation.judge is accept:
@@ -106,11 +109,10 @@ def parse_reply(
             result = decode(operation.decoder, inner)
             outcome = operation.judge(result, allow)
     except ZaiError as verdict:
-        # A whole answer is paid for: whether to ask for another one is the caller's decision.
-        verdict.repeat = "never"
-        verdict.status_code = status
-        verdict.body = shown_body(data, secrets)
-        raise
+        # Made apart: an error that a local name holds would keep, by its traceback, the body alive.
+        raise refused_by(
+            verdict, data, status=status, headers=headers, now=now, secrets=secrets
+        ) from None
     if outcome in allow and isinstance(result, Reply):
         vars(result)["outcome"] = outcome
     return result
@@ -133,6 +135,8 @@ def _decoded(
     data: bytes,
     status: int,
     headers: Mapping[str, str],
+    *,
+    now: float,
     secrets: Iterable[Secret],
 ) -> T:
     """Decode an answer, and insist that it has what makes it one of the operation."""
@@ -143,11 +147,13 @@ def _decoded(
         except UNREADABLE:
             result = decode_tolerantly(operation.decoder, data)
             # A name alone proves nothing: answers of chat have an id, too.
-            foreign = _is_of_another(operation, getattr(result, "extra", {}))
+            foreign = is_of_another(operation, getattr(result, "extra", {}))
     except msgspec.DecodeError:
         text = bare_text(operation, data, headers)
         if text is None:
-            raise not_the_api(data, status=status, headers=headers, secrets=secrets) from None
+            raise not_the_api(
+                data, status=status, headers=headers, now=now, secrets=secrets
+            ) from None
         result = decode(operation.decoder, text)
     if not operation.contents:
         return result
@@ -155,78 +161,14 @@ def _decoded(
         if content(result) and not foreign:
             return result
     # Only an answer that seems to hold nothing costs a second look at its bytes.
-    found = _read_again(operation, data, result)
+    found = read_again(operation, data, result)
     if found is not None:
         return found
-    error = not_the_api(data, status=status, headers=headers, secrets=secrets, operation=operation)
+    error = not_the_api(
+        data, status=status, headers=headers, now=now, secrets=secrets, operation=operation
+    )
     error.request_id = error.request_id or getattr(result, "request_id", None)
     raise error
-
-
-def _read_again(operation: Operation[T], data: bytes, result: T) -> T | None:
-    """Return an answer that seems empty if it is meant so, or what lies in its envelope."""
-    try:
-        document = decode(_documents, data)
-    except msgspec.DecodeError:
-        return result  # it came as bare text
-    # A failure is told without content, and judged by what it says.
-    if state_of(str(document.get("status"))) == "failed":
-        return result
-    if _holds(operation, document, result):
-        return result
-    # Knowledge services and many relays answer {"code": 200, "data": {...}}.
-    for key in ENVELOPES:
-        inner = document.get(key)
-        if isinstance(inner, str) and operation.bare_text:
-            return decode(operation.decoder, msgspec.json.encode({operation.bare_text: inner}))
-        if isinstance(inner, dict):
-            found = decode(operation.decoder, msgspec.json.encode(inner))
-            if _holds(operation, cast("dict[str, object]", inner), found):
-                return found
-    return None
-
-
-def _holds(operation: Operation[T], document: Mapping[str, object], result: T) -> bool:
-    """Tell whether an answer has a field of its operation, if only to say that it is empty."""
-    if _is_of_another(operation, document):
-        return False
-    for path, content in zip(operation.essential, operation.contents, strict=True):
-        told, read = _told(document, path), content(result)
-        # What is there and could not be read is not empty: it is something else of the same name.
-        if read or (path not in _NAMES and told is not None and told == read):
-            return True
-    return False
-
-
-def _is_of_another(operation: Operation[Any], document: Mapping[str, object]) -> bool:
-    """Tell whether what has the name that is asked for has also what only other answers have."""
-    named = _NAMES.intersection(operation.essential)
-    return bool(named) and any(document.get(name) for name in _NOT_OF_NAMED)
-
-
-def _told(document: object, path: str) -> object:
-    """Return what a document says at a dotted path; None if that is nothing."""
-    for name in path.split("."):
-        if not isinstance(document, dict):
-            return None
-        document = cast("dict[str, object]", document).get(name)
-    return document
-
-
-def bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]) -> bytes | None:
-    """Return the JSON that a bare text stands for where the operation may answer with one."""
-    if operation.bare_text is None:
-        return None
-    kind = headers.get("Content-Type", "").lower()
-    try:
-        text = msgspec.json.decode(data, type=str)
-    except UNREADABLE:
-        text = data.decode("utf-8", "replace").strip()
-        # Half an object and a page are no transcript, whatever their label says.
-        sounds = kind.startswith("text/") or "subrip" in kind
-        if not sounds or "html" in kind or text[:1] in {"", "{", "[", "<"}:
-            return None
-    return msgspec.json.encode({operation.bare_text: text})
 
 
 def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
@@ -235,6 +177,9 @@ def meaning_of(code: str | None, status: int, message: str = "") -> Meaning:
         return STATUSES[404]
     if code == "500" and _CALLERS_FAULT.search(message):
         return STATUSES[400]
+    if not code and status < 400:
+        told = 422 if _MISFITS.match(message) else _PHRASES.get(message.lower(), status)
+        status = told
     # The code decides: with HTTP 429 come a busy model, an empty purse and an expired plan.
     known = CODES.get(code) if code else None
     if known is None and code and _NUMBER.fullmatch(code):
@@ -297,8 +242,12 @@ def error_in_body(
     headers: Mapping[str, str],
     now: float,
     secrets: Iterable[Secret] = (),
+    in_place: bool = False,
 ) -> ZaiError | None:
-    """Return the error that a whole body reports, None when it is no error."""
+    """Return the error that a whole body reports, None when it is no error.
+
+    Of what came ``in_place`` of an answer, and is known to be none, also the error that it wraps.
+    """
     try:
         document = msgspec.json.decode(data)
     except UNREADABLE:
@@ -307,6 +256,8 @@ def error_in_body(
         # Encoded twice, or behind the first words of a relay.
         document = next(objects_in(document), None)
     fault = find_fault(document, status=status)
+    if fault is None and in_place and status < 400:
+        fault = told_fault(document)
     if fault is None and status < 400:
         return None
     secrets = tuple(secrets)
@@ -330,15 +281,24 @@ def not_the_api(
     *,
     status: int,
     headers: Mapping[str, str],
+    now: float,
     secrets: Iterable[Secret] = (),
     operation: Operation[Any] | None = None,
-) -> ResponseError:
-    """Make the exception for what is no answer of the API, or none of this ``operation``."""
+) -> ZaiError:
+    """Make the exception for what is no answer of the API, or none of this ``operation``.
+
+    It is the error that this tells, if it tells one.
+    """
+    secrets = tuple(secrets)
+    told = error_in_body(
+        data, status=status, headers=headers, now=now, secrets=secrets, in_place=True
+    )
+    if told is not None:
+        return told
     what = "not an API answer"
     if operation is not None:
         fields = " or ".join(operation.essential)
         what = f"not an answer of {operation.name}, which has {fields}"
-    secrets = tuple(secrets)
     text = shown_body(data, secrets)
     return ResponseError(
         f"{what}: {_describe(text, status, headers)}",
@@ -365,7 +325,29 @@ def _describe(text: str, status: int, headers: Mapping[str, str]) -> str:
     return f"HTTP {status} ({kind}): {printable(plain)[:_LONGEST_SNIPPET]}"
 
 
-_documents = msgspec.json.Decoder(dict[str, Any])
+def refused_by(
+    verdict: ZaiError,
+    data: bytes,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    now: float,
+    secrets: Iterable[Secret],
+) -> ZaiError:
+    """Return why an answer was judged a failure: by what it says beside it, or by the verdict."""
+    secrets = tuple(secrets)
+    told = error_in_body(
+        data, status=status, headers=headers, now=now, secrets=secrets, in_place=True
+    )
+    if told is not None:
+        told.partial = verdict.partial
+        return told
+    # A whole answer is paid for: whether to ask for another one is the caller's decision.
+    verdict.repeat = "never"
+    verdict.status_code = status
+    verdict.body = shown_body(data, secrets)
+    return verdict
+
 
 # Most answers have none of the keys without which a body reports no fault, and to see that costs
 # a fraction of decoding them.

@@ -9,7 +9,7 @@ import msgspec
 
 from zai_async import _operations as ep
 from zai_async._codes import CODES
-from zai_async._wire import Operation, find_fault
+from zai_async._wire import Operation, find_fault, told_fault
 from zai_async.batch.keys import digest_of
 from zai_async.batch.results import Failed, Ok, RowError
 from zai_async.batch.rows import RowRequest
@@ -86,14 +86,17 @@ def _result_of(key: str, line: _ServerLine, operation: Operation[Any]) -> Ok | F
     # Some words for what went wrong stand beside the answer, others in its place.
     told = BatchError() if line.error is None else read(BatchError, line.error)
     # HTTP 200 is written beside refusals here, too.
-    fault = find_fault(_anything.decode(body))
+    document = _anything.decode(body)
+    fault = find_fault(document)
     status = response.status_code if isinstance(response.status_code, int) else 0
     if line.error is None and fault is None and status < 400:
         try:
             answer = decode(operation.decoder, body)
             operation.judge(answer, ())
         except ZaiError as error:
-            return Failed.of(error, key, None, 1)
+            fault = told_fault(document)
+            if fault is None:
+                return Failed.of(error, key, None, 1)
         except msgspec.DecodeError:
             told = BatchError(message="the response has no answer")
         else:

@@ -31,6 +31,8 @@ BY_FINISH_REASON: dict[str, Outcome] = {
     "tool_calls": "tool_calls",
     "sensitive": "sensitive",
     "network_error": "network_error",
+    # As relays put it, with the reason beside it.
+    "error": "network_error",
     "model_context_window_exceeded": "context_exceeded",
 }
 

@@ -1,7 +1,7 @@
 """What comes in another form than it was asked for: events, errors, pages."""
 
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import msgspec
 from anyio.lowlevel import checkpoint
 
+from zai_async._outcomes import accept
 from zai_async._protocol import (
     AgentDecoder,
     ChatDecoder,
@@ -16,7 +17,6 @@ from zai_async._protocol import (
     DecoderContext,
     TranscriptionDecoder,
 )
-from zai_async._secrets import Secret
 from zai_async._threads import ANSWER_THREADS, abandonable
 from zai_async._transport import Response
 from zai_async._wire import Operation, error_in_body, not_the_api, open_envelope
@@ -24,7 +24,6 @@ from zai_async.errors import ConnectionLostError, LimitError, LocalResourceError
 from zai_async.models import AgentReply, ChatCompletion, Reply, Transcription
 from zai_async.models.counting import counted_values
 from zai_async.models.tolerant import UNREADABLE
-from zai_async.session.settings import Settings
 
 if TYPE_CHECKING:  # it reads what is raised here
     from zai_async.session.call import Call
@@ -171,28 +170,32 @@ async def parse_in_thread(body: bytes, parse: Callable[[], T], most: int) -> T:
         return await abandonable(parse, ANSWER_THREADS)
 
 
-def raise_no_stream(
-    response: Response, body: bytes, settings: Settings, secrets: Iterable[Secret]
-) -> NoReturn:
+def raise_no_stream(response: Response, body: bytes, call: "Call") -> NoReturn:
     """Raise what came in place of an event stream."""
-    raise_error(response, body, settings, secrets)
-    raise not_the_api(body, status=response.status, headers=response.headers, secrets=secrets)
+    raise_error(response, body, call)
+    raise not_the_api(
+        body,
+        status=response.status,
+        headers=response.headers,
+        now=call.settings.clock.wall(),
+        secrets=call.secrets,
+    )
 
 
-def raise_error(
-    response: Response, body: bytes, settings: Settings, secrets: Iterable[Secret]
-) -> None:
+def raise_error(response: Response, body: bytes, call: "Call") -> None:
     """Raise the error that came in place of a stream or of bytes, if one did."""
     kind = response.headers.get("Content-Type", "").lower()
     # Sound and files may hold anything; what is said to be JSON is not what was asked for.
     if response.status < 300 and "json" not in kind:
         return
     error = error_in_body(
-        open_envelope(settings.provider, dict, body),
+        open_envelope(call.settings.provider, dict, body),
         status=response.status,
         headers=response.headers,
-        now=settings.clock.wall(),
-        secrets=secrets,
+        now=call.settings.clock.wall(),
+        secrets=call.secrets,
+        # The content of a file may be an error that somebody else was told.
+        in_place=call.operation.judge is not accept,
     )
     if error is not None:
         try:

@@ -204,7 +204,7 @@ class Call:
         async def accept(response: Response) -> Response:
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 body = await self.read(response)
-                raise_no_stream(response, body, self.settings, self.secrets)
+                raise_no_stream(response, body, self)
             return response
 
         return await self.execute(accept)

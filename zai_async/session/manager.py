@@ -305,7 +305,7 @@ class SessionManager(SharedByCopies):
         async def accept(response: Response) -> BinaryReply:
             nonlocal headers
             headers, body = response.headers, await call.read(response)
-            raise_error(response, body, self.settings, call.secrets)
+            raise_error(response, body, call)
             kind = response.headers.get("Content-Type", "application/octet-stream")
             request_id = response.headers.get("X-Log-Id")
             reply = BinaryReply(content=body, content_type=kind, request_id=request_id)
