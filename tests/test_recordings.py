@@ -168,6 +168,7 @@ FRAMES = chunk(b"data", b"frames")
         (riff(chunk(b"LIST", b"odd"), fmt(), chunk(b"fact", b"1234"), FRAMES), WaveFormat(8000)),
         (riff(fmt(), FRAMES, chunk(b"LIST", b"a title")), WaveFormat(8000)),
         (riff(fmt(0xFFFE, more=PCM_GUID), FRAMES), WaveFormat(8000)),
+        (riff(fmt(0xFFFE, more=PCM_GUID[:10]), FRAMES), WaveFormat(8000)),
         (riff(fmt(channels=2, frame=6, bits=20), FRAMES), WaveFormat(8000, 2, 3)),
         (riff(fmt(), b"data\0\0\0\0frames"), WaveFormat(8000)),
         (riff(fmt(), b"data\xff\xff\xff\xffframes"), WaveFormat(8000)),
@@ -179,6 +180,12 @@ def test_a_header_is_read(data, form, size):
     got = b"".join(reader.feed(data[at : at + size]) for at in range(0, len(data), size))
     assert (reader.end(), got) == (form, b"frames")
     assert reader.size == (6 if b"data\x06" in data else None)
+
+
+def test_a_single_byte_of_sound_is_no_unknown_length():
+    reader = WaveReader("x")
+    assert reader.feed(riff(fmt(), chunk(b"data", b"a"), chunk(b"LIST", b"title"))) == b"a"
+    assert reader.size == 1
 
 
 def read_whole(data):

@@ -98,6 +98,7 @@ def test_how_long_a_wav_plays():
     assert wav_seconds(PNG, 100) is None
     assert wav_seconds(b"RIFF....WAVE", 12) is None
     assert wav_seconds(b"RIFF....WAVEfmt ", 16) is None
+    assert wav_seconds(b"RIFF....WAVEdata....", 20) is None
 
 
 # Sources.
@@ -532,6 +533,8 @@ def test_a_picture_is_kept_as_the_text_that_is_sent(tmp_path):
     path.write_bytes(PNG)
     data = "data:image/png;base64," + base64.b64encode(PNG).decode()
     assert [Media(each).inline() for each in (path, PNG)] == [data, data]
+    with pytest.raises(TypeError, match="cannot be copied or stored"):
+        Media(pieces(PNG)).inline()
 
 
 async def test_content_parts(tmp_path):
