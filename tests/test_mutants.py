@@ -68,14 +68,8 @@ def test_every_room_has_places_to_change_and_tests(room):
     [
         ("FAILED tests/test_a.py::test_b[a-b] - assert 1 == 2", "tests/test_a.py::test_b[a-b]"),
         ("ERROR tests/test_a.py::test_b - x\nFAILED tests/test_c.py::d", "tests/test_a.py::test_b"),
-        (
-            "ERROR    asyncio:events.py:1\nERROR tests/test_a.py - ValueError",
-            "tests/test_a.py - ValueError",
-        ),
-        (
-            "FAILED tests/a.py::b - Failed: Timeout (>9.0s) from pytest-timeout.",
-            "a hang in tests/a.py::b",
-        ),
+        ("ERROR    asyncio:events.py:1\nERROR tests/test_a.py - ValueError", "tests/test_a.py"),
+        ("+++++++ Timeout +++++++\nFAILED", "a hang"),
         ("Fatal Python error: Segmentation fault", "an end without a word"),
     ],
 )
@@ -97,4 +91,4 @@ def test_three(): assert not subprocess.call([sys.executable, "-c", "import only
     assert not kills(tmp_path, "limiter", "thorough")
     monkeypatch.setattr(mutants, "STUCK", 0.5)
     monkeypatch.setenv("PAUSE", "60")
-    assert kills(tmp_path, "limiter", "thorough") == "a hang in test_sample.py::test_one"
+    assert kills(tmp_path, "limiter", "thorough") == "a hang"

@@ -198,6 +198,7 @@ def read_whole(data):
     ("data", "reason"),
     [
         (b"ID3 and more bytes", "x is no WAV"),
+        (b"RIFF1234AVI ", "x is no WAV"),
         (b"RIFF1234AVI LIST", "x is no WAV"),
         (b"RI", "x ends before its sound"),
         (riff(FRAMES), "x does not say what its frames are"),
