@@ -5,8 +5,8 @@ difference is divided by that of the sizes: what starting costs is in neither. C
 where there is none the processor, by way of perf. ``--record`` writes the counts to guard.json.
 
 Counts of different interpreters cannot be compared: the records are kept by tool, version of Python
-and whether it was built with profile-guided optimization. Whether the packages below us have grown, or
-we have, is told by the commit that wrote the records, counted with the packages of today:
+and whether it was built with profile-guided optimization. Whether the packages below us have grown,
+or we have, is told by the commit that wrote the records, counted with the packages of today:
 
     git worktree add /tmp/recorded $(git log -1 --format=%h -- benchmarks/guard.json)
     cd /tmp/recorded && PATH_OF_THIS_CHECKOUT/.venv/bin/python -m benchmarks.guard
