@@ -391,6 +391,55 @@ def test_a_timeout_is_exact_and_names_the_task():
     assert wire.times == [0, 5, 12.5]
 
 
+def asked(seconds):
+    """Return a poll that is refused, with the seconds to wait before the next one."""
+    document = {"error": {"code": "1302", "message": "slow down"}}
+    return FakeReply.json(document, status=429, retry_after=f"{seconds}")
+
+
+@pytest.mark.parametrize("seconds", [30, 4])
+def test_a_wait_for_the_next_poll_that_does_not_fit_does_not_begin(seconds):
+    async def work(zai):
+        time, task = asyncio.get_running_loop().time, zai.videos.task("t-1")
+        with pytest.raises(TaskTimeoutError, match=r"within 3 s; the last poll failed") as info:
+            await task.wait(3)
+        # The back-off of polls is the longer of the two.
+        rest = max(seconds, 10)
+        assert (time(), info.value.task, info.value.retry_after) == (0, task, rest)
+        assert info.value.hint == f"The next poll is due in {rest:g} s."
+        # What was known before is waited for: a loop would go round and round.
+        with pytest.raises(TaskTimeoutError) as again:
+            await task.wait(4)
+        assert (time(), again.value.retry_after) == (4, rest - 4)
+        return rest, await task.wait(100)
+
+    (rest, video), wire = played(work, asked(seconds), DONE)
+    assert (video.url, wire.times) == (URL, [0, rest])
+
+
+def test_what_another_waiter_was_asked_to_wait_counts_for_all_of_them():
+    async def work(zai):
+        time, task = asyncio.get_running_loop().time, zai.videos.task("t-1")
+        assert (await task.fetch()).task_status == "PROCESSING"
+
+        async def late(seconds, interval):
+            with pytest.raises(TaskTimeoutError):
+                await task.wait(seconds, interval=interval)
+            return time()
+
+        return await asyncio.gather(late(6, 1), late(12, 3), late(12, None))
+
+    times, wire = played(work, RUNNING, asked(60))
+    assert (times, wire.times) == ([1, 3, 5], [0, 1])
+
+
+def test_a_wait_for_the_next_poll_that_fits_is_waited_for():
+    video, wire = played(lambda zai: found(zai, timeout=31), asked(30), DONE)
+    assert (video.url, wire.times) == (URL, [0, 30])
+    failure, _ = failing(lambda zai: found(zai, timeout=30), asked(30), DONE)
+    assert type(failure) is TaskTimeoutError
+
+
 def test_a_timeout_interrupts_a_question_that_hangs():
     async def work(zai):
         task = zai.videos.task("t-1")

@@ -12,9 +12,10 @@ from zai_async.tasks.polling import (
     PollBackoff,
     PollSchedule,
     TaskType,
+    Updates,
 )
 from zai_async.tasks.submission import submit, submit_agent, submit_file
-from zai_async.tasks.task import OnUpdate, Task, TaskEngine, Updates
+from zai_async.tasks.task import OnUpdate, Task, TaskEngine
 
 __all__ = [
     "AGENTS",

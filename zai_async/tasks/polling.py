@@ -2,9 +2,9 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import msgspec
 
@@ -33,6 +33,7 @@ __all__ = [
     "PollBackoff",
     "PollSchedule",
     "TaskType",
+    "Updates",
     "check_seconds",
     "has_video",
 ]
@@ -70,6 +71,8 @@ class PollBackoff:
         self._polled: float | None = None
         self._pause = 0.0
         self._not_before = 0.0
+        self.asked_until = 0.0
+        """When polls may go on that the service has put off, by all who wait."""
         self._failing_since: float | None = None
         self._failures = 0
         self._absences = _TOLERATED_ABSENCES
@@ -123,6 +126,8 @@ class PollBackoff:
         backoff = min(self._schedule.start * 2.0 ** min(self._failures, 32), _LONGEST_BACKOFF)
         wait = max(backoff, error.retry_after or 0.0) * (1.0 + _JITTER * jitter)
         self._not_before = max(self._not_before, now + wait)
+        if error.retry_after:
+            self.asked_until = self._not_before
         return self.misses(now, self._not_before, max_failure)
 
     def misses(self, now: float, until: float, max_failure: float) -> bool:
@@ -134,6 +139,25 @@ class PollBackoff:
             return True
         self._failing_since, self._failures = None, 0
         return False
+
+
+class Updates(Generic[R]):
+    """The answers of the platform about a task, up to the one that ends it."""
+
+    def __init__(self, poll: Callable[[], Awaitable[R]], is_done: Callable[[], bool]) -> None:
+        self._poll = poll
+        self._is_done = is_done
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R:
+        if self._ended:
+            raise StopAsyncIteration
+        answer = await self._poll()
+        self._ended = self._is_done()
+        return answer
 
 
 def check_seconds(**limits: Any) -> None:

@@ -25,9 +25,9 @@ from zai_async.models import CallOptions, Reply
 from zai_async.models.tasks import STATES, known_state
 from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
 from zai_async.tasks.parsed import parsed_chats
-from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, check_seconds
+from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, Updates, check_seconds
 
-__all__ = ["OnUpdate", "Task", "TaskEngine", "Updates"]
+__all__ = ["OnUpdate", "Task", "TaskEngine"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
@@ -156,7 +156,7 @@ class Task(Generic[R]):
 
     def updates(
         self, *, interval: float | None = None, max_poll_failure: float = _MAX_POLL_FAILURE
-    ) -> "Updates[R]":
+    ) -> Updates[R]:
         """Follow the task with ``async for``: every answer of the platform, the last one done.
 
         A poll that is throttled, lost on the way or answered by a page is repeated later, for
@@ -169,7 +169,7 @@ class Task(Generic[R]):
                 good.
         """
         check_seconds(interval=interval, max_poll_failure=max_poll_failure)
-        return Updates(lambda: self._next(interval, max_poll_failure), lambda: self._ended)
+        return Updates(lambda: self._next(interval, max_poll_failure, None), lambda: self._ended)
 
     async def wait(
         self,
@@ -190,7 +190,8 @@ class Task(Generic[R]):
                 a word about the task.
 
         Raises:
-            TaskTimeoutError: The time is over; wait again whenever you like.
+            TaskTimeoutError: The time is over, or the next poll has to wait for longer, as the
+                service asked (``retry_after``); wait again whenever you like.
             TaskFailedError: The task ended without a result.
             IncompleteError: Its result is a chat answer without a proper end; see ``partial``.
             ZaiError: It cannot be polled.
@@ -199,9 +200,9 @@ class Task(Generic[R]):
         try:
             clock = self._attached().clock
             begun = clock.monotonic()
-            with anyio.move_on_after(timeout):
+            with anyio.move_on_after(timeout) as scope:
                 while True:
-                    update = await self._next(interval, max_poll_failure)
+                    update = await self._next(interval, max_poll_failure, scope)
                     ended = self._ended
                     told = on_update(update) if on_update is not None else None
                     if inspect.isawaitable(told):
@@ -214,6 +215,9 @@ class Task(Generic[R]):
             late = TaskTimeoutError(f"the task was not done within {timeout:g} s{remark}")
             late.attempts, late.operation = self._attempts, self._type.operation.name
             late.timing = Timing(total=clock.monotonic() - begun)
+            if (pause := self._backoff.asked_until - clock.monotonic()) > 0:
+                late.retry_after = pause
+                late.hint = f"The next poll is due in {pause:.3g} s."
             raise late  # noqa: TRY301 - it is marked
         except BaseException as error:
             # result() raises what the last wait did, but a cancellation was not about the task.
@@ -222,13 +226,21 @@ class Task(Generic[R]):
             self._mark(error)
             raise
 
-    async def _next(self, interval: float | None, max_poll_failure: float) -> R:
-        """Return the next answer, however many polls that takes."""
-        clock = self._attached().clock
+    async def _next(
+        self, interval: float | None, max_poll_failure: float, scope: anyio.CancelScope | None
+    ) -> R:
+        """Return the next answer, however many polls that takes; end the ``scope`` if too many."""
+        clock, backoff = self._attached().clock, self._backoff
+        known = backoff.asked_until
         while True:
             # Who polls first puts the next poll off for all others, who look again then.
-            wait = self._backoff.wait
-            while not self._ended and (pause := wait(clock.monotonic(), interval)) > 0:
+            while not self._ended and (pause := backoff.wait(clock.monotonic(), interval)) > 0:
+                # A wait that does not fit does not begin. One that was known before is another
+                # matter: whoever waits in a loop, a second each time, would go round at once.
+                if scope is not None and backoff.asked_until > known:
+                    left = scope.deadline - anyio.current_time()
+                    if backoff.asked_until - clock.monotonic() >= left:
+                        scope.cancel()
                 await clock.sleep(pause)
             try:
                 answer = await self.fetch()
@@ -237,15 +249,13 @@ class Task(Generic[R]):
                     raise
                 # Another may have found the end meanwhile.
                 now, jitter = clock.monotonic(), clock.random()
-                if not self._ended and not self._backoff.tolerates(
-                    error, now, jitter, max_poll_failure
-                ):
+                if not self._ended and not backoff.tolerates(error, now, jitter, max_poll_failure):
                     raise
                 self._remark = f"the last poll failed: {error.message}"
                 continue
             # Whoever answers in the place of a gateway may do so for ever, and knows of no task.
             now = clock.monotonic()
-            if self._ended or self.status or self._backoff.misses(now, now, max_poll_failure):
+            if self._ended or self.status or backoff.misses(now, now, max_poll_failure):
                 return answer
             text = f"no answer told in {max_poll_failure:g} s how far the task is: {self._remark}"
             hint = "It may go on; max_poll_failure sets how long to ask."
@@ -372,25 +382,6 @@ class Task(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Task {self._type.name} {self.id!r}>"
-
-
-class Updates(Generic[R]):
-    """The answers of the platform about a task, up to the one that ends it."""
-
-    def __init__(self, poll: Callable[[], Awaitable[R]], is_done: Callable[[], bool]) -> None:
-        self._poll = poll
-        self._is_done = is_done
-        self._ended = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> R:
-        if self._ended:
-            raise StopAsyncIteration
-        answer = await self._poll()
-        self._ended = self._is_done()
-        return answer
 
 
 def _restored(
