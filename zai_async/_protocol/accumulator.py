@@ -59,23 +59,30 @@ class ChatAccumulator:
         self._pack_at = _PACK_EVERY
 
     def add(self, chunks: Sequence[ChatCompletionChunk]) -> int:
-        """Add chunks; return how many pieces brought the answer forward.
+        """Add chunks; return how many pieces brought the answer forward."""
+        progress = 0
+        # Those without an id introduce themselves each time.
+        known = self.head.id or None
+        for chunk in chunks:
+            if (
+                chunk.id != known
+                or chunk.usage is not None
+                or chunk.web_search
+                or chunk.content_filter
+            ):
+                progress += self._add_head(chunk)
+                known = self.head.id or None
+        return progress + self.add_choices([chunk.choices for chunk in chunks])
+
+    def add_choices(self, chunks: Sequence[Sequence[ChunkChoice]]) -> int:
+        """Add the choices of chunks that have nothing else to tell, and return the same.
 
         One loop over many chunks, and no call for the usual ones: this runs for every token.
         """
         progress = 0
-        known = self.head.id
         add_text, add_thinking = self.text.append, self.thinking.append
-        for chunk in chunks:
-            if chunk.id != known or not known:
-                self._introduce(chunk)
-                known = self.head.id
-            if chunk.usage is not None or chunk.web_search or chunk.content_filter:
-                self.usage = chunk.usage or self.usage
-                self.web_search += chunk.web_search or ()
-                self.content_filter += chunk.content_filter or ()
-                progress += bool(chunk.web_search or chunk.content_filter)
-            for choice in chunk.choices:
+        for choices in chunks:
+            for choice in choices:
                 delta = choice.delta
                 if (
                     delta.tool_calls
@@ -102,13 +109,18 @@ class ChatAccumulator:
             self.thinking.pack()
         return progress
 
-    def _introduce(self, chunk: ChatCompletionChunk) -> None:
-        """Take over who speaks; relays may give each chunk its own id, and the last one none."""
+    def _add_head(self, chunk: ChatCompletionChunk) -> int:
+        """Take over who speaks, and what belongs to the answer as a whole."""
         head = self.head
+        # Relays may give each chunk its own id, and the last one none.
         head.id = chunk.id or head.id
         head.created = head.created or chunk.created
         head.model = head.model or chunk.model
         head.request_id = head.request_id or chunk.request_id
+        self.usage = chunk.usage or self.usage
+        self.web_search += chunk.web_search or ()
+        self.content_filter += chunk.content_filter or ()
+        return bool(chunk.web_search or chunk.content_filter)
 
     def _add_choice(self, choice: ChunkChoice) -> int:
         """Add a choice that has more than text: the slow half of the loop above."""

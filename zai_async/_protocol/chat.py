@@ -1,7 +1,7 @@
 """The decoder of chat streams, whose gateway may begin an answer anew without saying so."""
 
-from collections.abc import Collection
-from operator import attrgetter, length_hint
+from collections.abc import Collection, Sequence
+from operator import length_hint
 from typing import Final, Literal
 
 import msgspec
@@ -15,7 +15,7 @@ from zai_async._protocol.salvage import can_belong, is_prose, salvage
 from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async.errors import StreamRestartedError, ToolCallIncompleteError, ZaiError
-from zai_async.models import ChatCompletion, ChatCompletionChunk, Outcome, Usage
+from zai_async.models import ChatCompletion, ChatCompletionChunk, ChunkChoice, Outcome, Usage
 from zai_async.models.extra import extra_of
 from zai_async.models.tolerant import UNREADABLE
 
@@ -29,7 +29,6 @@ _MAY_RESET: Final = frozenset({None, "completion", "events"})
 _MAY_TELL_EVENTS: Final = frozenset({None, "events"})
 _RECEIVING: Final = DecoderState.RECEIVING
 _FINISHED: Final = DecoderState.FINISHED
-_choices = attrgetter("choices")
 _json: Final = msgspec.json.Decoder(ChatCompletionChunk)
 
 
@@ -115,8 +114,9 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self._sum = ChatAccumulator()
         if self._context.view in _MAY_TELL_EVENTS:
             self._sum.updates = []
-        # What was read and not added up yet: alone, and in one go with others.
-        self._alone: list[ChatCompletionChunk] = []
+        # What was read and not added up yet: of chunks that came alone their choices, as the rest
+        # of them is the same each time and takes as much memory; and chunks read in one go.
+        self._alone: list[Sequence[ChunkChoice]] = []
         self._batch: list[ChatCompletionChunk] = []
         self.ready = iter(())
         if self.json.payloads:
@@ -162,10 +162,17 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             chunk: ChatCompletionChunk = self.json.decode(payloads[0])
         except UNREADABLE:
             return self._accept(payloads[0])
-        if chunk.id != self.generation.id or not chunk.choices or self.generation.suspicion:
+        if (
+            chunk.id != self.generation.id
+            or not chunk.choices
+            or chunk.usage is not None
+            or chunk.web_search
+            or chunk.content_filter
+            or self.generation.suspicion
+        ):
             return self._accept_chunk(payloads[0], chunk)
         # Kept for a moment: one loop over eight chunks costs half of eight calls.
-        self._alone.append(chunk)
+        self._alone.append(chunk.choices)
         if len(self._alone) >= _BATCH:
             self.settle()
         return chunk
@@ -182,7 +189,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         except UNREADABLE:
             return super().advance()
         # A generation that takes the place of another one goes on: the last id tells of any change.
-        if batch[-1].id != generation.id or not all(map(_choices, batch)):
+        told = [chunk.choices for chunk in batch]
+        if batch[-1].id != generation.id or not all(told):
             return super().advance()
         self.waiting.popleft()
         self._batch, self.ready = batch, iter(batch)
@@ -192,11 +200,13 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         """Add up what has been taken: of a batch, only that counts."""
         if not (self._alone or self._batch):
             return
-        rest = length_hint(self.ready)
-        taken = self._batch[: len(self._batch) - rest] + self._alone
-        self._batch = self._batch[-rest:] if rest else []
-        self._alone = []
-        self.progress += self._sum.add(taken)
+        batch, alone = self._batch, self._alone
+        taken = len(batch) - length_hint(self.ready)
+        self._batch, self._alone = batch[taken:], []
+        if taken:
+            self.progress += self._sum.add(batch[:taken])
+        if alone:
+            self.progress += self._sum.add_choices(alone)
         if self._sum.finish_reason and self._state is _RECEIVING:
             self._state = DecoderState.FINISHED
 
@@ -234,9 +244,9 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 generation.silent += data + b"\n"
             return None
         self._sum.keep_unknown(chunk)
-        self._alone.append(chunk)
-        if len(self._alone) >= _BATCH or not self.progress:
-            self.settle()
+        self.settle()
+        self._batch = [chunk]  # taken, as nothing of it is ``ready``
+        self.settle()
         return chunk
 
     # Damage.
