@@ -299,6 +299,30 @@ class TestCuts:
         # A probe, at once what is believed, and then a search in steps.
         assert [limit for _, limit in grown(size, 4)] == [16, 20, 21, 23]
 
+    def test_of_a_window_in_which_some_pass_as_many_are_left_as_pass(self) -> None:
+        size = proven(100)
+        seen = size.of("overload")
+        seen.usual, seen.doubts = Rate(60, 40), Rate(1, 30)
+        size.refused(90, 50, "overload", 0.0, 0)
+        assert size.limit == 60
+
+    def test_what_is_refused_once_more_with_as_many_there_is_no_news(self) -> None:
+        size = proven(10)
+        size.refused(9, 5, "concurrency", 0.0, 0)
+        passes(size, 5)
+        assert size.limit == 10
+        size.refused(9, 5, "concurrency", 0.0, 0)
+        assert size.limit == 8
+
+    def test_where_refusals_begin_is_where_the_window_ends(self) -> None:
+        size = proven(10)
+        size.refused(9, 5, "overload", 0.0, 0)
+        for _ in range(2):
+            passes(size, 4, 2)
+            passes(size, 5, 2)
+            size.refused(9, 5, "overload", 0.0, 0)
+        assert size.limit == 5
+
     def test_it_is_never_more_than_were_fine(self) -> None:
         for fine, arrived, limit in ((9, 9, 7), (7, 7, 7), (5, 5, 5), (9, 4, 4)):
             size = proven(10)
@@ -484,6 +508,12 @@ class TestEvidence:
         for _ in range(5):
             levels.passed(3)
             levels.refused(3)
+        assert (levels.step, levels.gain) == (None, 0)
+
+    def test_refusals_below_what_passes_are_no_step(self) -> None:
+        levels = Levels()
+        levels.passed(5)
+        levels.refused(3)
         assert (levels.step, levels.gain) == (None, 0)
 
     def test_old_refusals_are_counted_and_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
