@@ -378,11 +378,12 @@ async def test_a_large_error_is_still_classified():
     assert caught.value.status_code == 429
 
 
-async def test_an_error_that_breaks_off_is_still_classified():
-    broken = FakeReply(status=401, steps=(b'{"error', LOST.failure))
+@pytest.mark.parametrize(("status", "cls"), [(400, BadRequestError), (401, AuthenticationError)])
+async def test_an_error_that_breaks_off_is_still_classified(status, cls):
+    broken = FakeReply(status=status, steps=(b'{"error', LOST.failure))
     zai, transport = scripted(broken, retry=RetryPolicy(retries=0))
     async with zai:
-        with pytest.raises(AuthenticationError):
+        with pytest.raises(cls):
             await ask(zai)
         assert transport.open_responses == 0
 

@@ -643,6 +643,24 @@ def test_a_loop_that_closes_at_this_very_moment():
     asyncio.run(others())
 
 
+def test_what_a_loop_held_that_has_closed_meanwhile_is_there_at_once():
+    queue = queue_of(1)
+
+    async def take():
+        return queue.try_enter()
+
+    async def others(loop):
+        queue.leave(await take())
+        assert await asyncio.to_thread(loop.run_until_complete, take())
+        loop.close()
+        entering = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()
+        assert entering.done()
+        queue.leave(await entering)
+
+    asyncio.run(others(asyncio.new_event_loop()))
+
+
 def test_a_permit_for_a_loop_that_has_closed_goes_to_the_next():
     queue = queue_of(1)
 
