@@ -6,12 +6,13 @@ from base64 import b64encode
 
 import pytest
 
-from tests.calls import BODY, ask, client
+from tests.calls import BODY, FakeClock, ask, client
 from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Listener, Proxy, answer
-from zai_async import ConfigurationError, ProxyError, TLSError
+from zai_async import ConfigurationError, ProxyError, RetryPolicy, TLSError
 
 OK = answer(BODY)
+TASK = answer(b'{"id": "task-1", "task_status": "PROCESSING"}')
 PASSWORD = "pass-canary-0123"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -147,7 +148,62 @@ async def test_a_proxy_that_is_down():
     async with client("https://127.0.0.1:9", proxy=address) as zai:
         with pytest.raises(ProxyError, match="cannot be reached") as caught:
             await ask(zai)
+    assert (caught.value.retryable, caught.value.repeat) == (True, "short")
     assert_hidden(caught.value, PASSWORD)
+
+
+class Failing(Proxy):
+    """A proxy that answers a few times with something else than a tunnel."""
+
+    def __init__(self, *statuses):
+        super().__init__()
+        self.statuses = [*statuses]
+
+    async def serve(self, reader, writer):
+        if not self.statuses:
+            await super().serve(reader, writer)
+            return
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d Oh\r\nContent-Length: 0\r\n\r\n" % self.statuses.pop(0))
+
+
+@needs_openssl
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+async def test_a_proxy_that_fails_for_a_moment_is_asked_again(good, status):
+    retry, clock = RetryPolicy(retries=2), FakeClock()
+    async with FaultServer([OK], tls=serving(good)) as server, Failing(status, status) as proxy:
+        certificate = str(good)
+        behind = client(server.url, proxy=proxy.url, ca_file=certificate, retry=retry, clock=clock)
+        async with behind as zai:
+            reply = await ask(zai)
+        assert (proxy.tunnels, len(server.requests)) == (1, 1)
+    assert [attempt.error for attempt in reply.attempts] == ["ProxyError", "ProxyError", None]
+    assert not any(attempt.maybe_billed for attempt in reply.attempts[:2])
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 407, 501, 799])
+async def test_a_proxy_that_refuses_is_not_asked_again(status):
+    retry = RetryPolicy(retries=2)
+    async with Failing(*[status] * 3) as proxy:
+        async with client("https://127.0.0.1:9", proxy=proxy.url, retry=retry) as zai:
+            with pytest.raises(
+                ProxyError, match=f"refused the connection: HTTP {status}"
+            ) as caught:
+                await ask(zai)
+        assert len(proxy.statuses) == 2
+    assert not caught.value.retryable
+    assert ("other credentials" in caught.value.hint) == (status == 407)
+
+
+@needs_openssl
+async def test_what_a_failing_proxy_has_not_passed_on_may_be_submitted_again(good):
+    retry, clock = RetryPolicy(retries=1), FakeClock()
+    async with FaultServer([TASK], tls=serving(good)) as server, Failing(503) as proxy:
+        certificate = str(good)
+        behind = client(server.url, proxy=proxy.url, ca_file=certificate, retry=retry, clock=clock)
+        async with behind as zai:
+            task = await zai.videos.submit(model="cogvideox-3", prompt="a cat")
+        assert (task.id, len(server.requests)) == ("task-1", 1)
 
 
 def assert_hidden(error, secret):

@@ -15,6 +15,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from zai_async._codes import STATUSES, UNKNOWN_STATUS, Repeat
 from zai_async._secrets import without_frames
 from zai_async.errors import (
     ConnectError,
@@ -99,13 +100,28 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
     reason = reason_of(error, plain)
     if ours is ResponseError and reason.startswith("Can not decode"):
         sentence = "the answer cannot be unpacked"
-    translated = ours(f"{sentence}: {reason}" if reason else sentence, hint=hint)
+    repeat = repeat_behind_proxy(error) if ours is ProxyError else None
+    translated = ours(
+        f"{sentence}: {reason}" if reason else sentence,
+        hint=hint or (STATUSES[407].hint if getattr(error, "status", 0) == 407 else None),
+        retryable=repeat and repeat != "never",
+        repeat=repeat,
+    )
     if isinstance(translated, ConnectionLostError):
         translated.stale = stale
         translated.unclosed = isinstance(error, CutBodyError)
     # Set by hand: `raise ... from` inside an except block would keep the original as context.
     translated.__cause__ = plain
     return translated
+
+
+def repeat_behind_proxy(error: BaseException) -> Repeat:
+    """Tell when to connect through a proxy again that could not be reached, or refused to."""
+    if not isinstance(error, aiohttp.ClientHttpProxyError):
+        return "short"  # as of a server
+    meaning = STATUSES.get(error.status) or UNKNOWN_STATUS.get(error.status // 100)
+    # Nobody has seen the request, so that no status asks for more patience than this.
+    return "short" if meaning is not None and meaning.repeat != "never" else "never"
 
 
 def reason_of(error: BaseException, plain: BaseException | None) -> str:

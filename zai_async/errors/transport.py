@@ -89,7 +89,7 @@ class TLSError(ConnectError):
 
 
 class ProxyError(ConnectError):
-    """The proxy could not be reached or refused."""
+    """The proxy could not be reached or refused, for good unless it says that it fails itself."""
 
     retryable = False
     repeat: Repeat = "never"
