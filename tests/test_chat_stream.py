@@ -1,5 +1,6 @@
 """The chat stream as a caller reads it."""
 
+import itertools
 import json
 
 import pytest
@@ -30,6 +31,7 @@ from zai_async import (
     Finished,
     GenerationFailedError,
     StreamConsumedError,
+    StreamMalformedError,
     StreamTruncatedError,
     TextDelta,
     ThinkingDelta,
@@ -365,3 +367,69 @@ async def test_odd_types_are_mended():
     odd = chunk({"content": "A"}) | {"id": 17, "created": "5", "usage": {"total_tokens": None}}
     items = await read(odd, last(), view="chunks")
     assert (items[0].id, items[0].created, items[0].text) == ("17", 5, "A")
+
+
+# Numbers of choices.
+
+
+def numbered(chunks, *numbers):
+    """Return chunks whose choices have these numbers in turn."""
+    choices = [each["choices"] for each in chunks]
+    return [
+        each | {"choices": [choice | {"index": number} for choice in found]}
+        for each, found, number in zip(chunks, choices, itertools.cycle(numbers), strict=False)
+    ]
+
+
+SAID = [*thoughts("hm"), *texts("a ", "b"), last()]
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("first", [[], [chunk()], [chunk() | {"choices": []}]])
+@pytest.mark.parametrize("number", [1, 7])
+async def test_the_only_choice_is_the_answer_whatever_its_number(number, first, done):
+    """Only one can be asked for: a relay that numbers it otherwise loses nothing of it."""
+    wire = body([*first, *numbered(SAID, number)], done=done)
+    async with client(wire) as zai, stream(zai) as answer:
+        completion = await answer.completion()
+    assert (completion.text, completion.thinking, completion.id) == ("a b", "hm", FIRST)
+    assert (completion.finish_reason, completion.usage.total_tokens) == ("stop", 12)
+    async with client(wire) as zai, stream(zai) as answer:
+        said = [item.choices[0].delta.content async for item in answer if item.choices]
+    assert "".join(filter(None, said)) == "a b"
+
+
+@pytest.mark.parametrize("view", ["text", "events", "thinking"])
+async def test_what_a_view_could_not_hand_out_is_in_the_error(view):
+    with pytest.raises(StreamMalformedError, match="number 3, not 0") as caught:
+        await read(*numbered(SAID, 3), view=view)
+    assert (caught.value.partial.text, caught.value.repeat) == ("a b", "never")
+
+
+async def test_calls_of_another_choice_are_the_answer():
+    calls = [tool('{"a"', id="x", name="f"), tool(":1}"), last("tool_calls")]
+    async with client(body(numbered(calls, 1))) as zai, stream(zai) as answer:
+        (call,) = (await answer.completion()).tool_calls
+    assert (call.id, call.arguments) == ("x", '{"a":1}')
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 0), (1, 2, 0)])
+async def test_of_several_choices_the_first_one_is_read(numbers):
+    said = [chunk({"content": str(number)}) for number in numbers]
+    said += [chunk({"content": "!"}, finish="stop") for _ in numbers]
+    async with client(body(numbered(said, *numbers))) as zai, stream(zai) as answer:
+        assert (await answer.completion()).text == "0!"
+
+
+async def test_of_several_choices_that_are_not_the_first_one_is_read():
+    said = [chunk({"content": str(number)}, finish="stop") for number in (2, 1, 3)]
+    async with client(body(numbered(said, 2, 1, 3))) as zai, stream(zai) as answer:
+        assert (await answer.completion()).text == "2"
+
+
+async def test_another_choice_may_say_nothing_or_be_cut():
+    with pytest.raises(EmptyAnswerError):
+        await read(*numbered([chunk({"content": ""}, finish="stop")], 1), view="chunks")
+    with pytest.raises(StreamTruncatedError) as caught:
+        await read(*numbered(texts("a ", "b"), 1), view="chunks", done=False)
+    assert caught.value.partial.text == "a b"

@@ -407,6 +407,14 @@ async def test_another_backend_that_takes_over_is_noticed(first, role):
     assert (error, told(events)[0], answer.snapshot.text) == (None, "uno dos", "uno dos")
 
 
+@pytest.mark.parametrize("moments", [(7, 7), (0, 90), (7, 0)])
+async def test_ids_of_one_moment_are_of_one_answer_and_told(moments):
+    one = created(texts("one ", "two "), moments[0])
+    other = created([*texts("three", id=SECOND), last(id=SECOND)], moments[1])
+    events, error, answer = await read(body([*one, *other]))
+    assert (error, told(events)[0], answer.id_changes) == (None, "one two three", 1)
+
+
 async def test_a_relay_with_ids_of_its_own_is_no_other_backend():
     ids = created([*texts("a", id="1"), *texts("b", id="2"), *texts("c", id="3"), last(id="4")], 5)
     ids = [each | {"created": number} for number, each in enumerate(ids, 5)]

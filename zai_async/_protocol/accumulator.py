@@ -55,6 +55,9 @@ class ChatAccumulator:
         self.content_filter: list[ContentFilter] = []
         self.audio: Audio | None = None
         self.unknown: _UnknownFields | None = None
+        self.other: ChatAccumulator | None = None
+        """The answer of another choice, as long as the first one has said nothing."""
+        self.other_number = 0
         self.chunks = 0
         self._pack_at = _PACK_EVERY
 
@@ -125,6 +128,7 @@ class ChatAccumulator:
     def _add_choice(self, choice: ChunkChoice) -> int:
         """Add a choice that has more than text: the slow half of the loop above."""
         if choice.index:
+            self._set_aside(choice)
             return 0  # only the first of several answers is read
         progress = 0
         delta = choice.delta
@@ -148,6 +152,29 @@ class ChatAccumulator:
         if choice.usage is not None:
             self.usage = choice.usage
         return progress
+
+    def _set_aside(self, choice: ChunkChoice) -> None:
+        """Add a choice that is not the first one, which counts if there is no first one."""
+        if self.text or self.thinking or self.tools.calls:
+            self.other = None
+            return
+        if self.other is None:
+            self.other, self.other_number = ChatAccumulator(), choice.index
+        if choice.index == self.other_number:
+            alone = ChunkChoice(
+                delta=choice.delta, finish_reason=choice.finish_reason, usage=choice.usage
+            )
+            self.other.add([ChatCompletionChunk(choices=[alone])])
+
+    def take_other(self) -> int:
+        """Read the choice that was set aside in place of the first; return its number, or 0."""
+        other = self.other
+        if other is None:
+            return 0
+        self.text, self.thinking, self.tools = other.text, other.thinking, other.tools
+        self.audio, self.finish_reason = other.audio, other.finish_reason
+        self.usage = self.usage or other.usage
+        return self.other_number
 
     def keep_unknown(self, chunk: ChatCompletionChunk) -> None:
         """Keep the unknown fields of a chunk, if it has any: few have, and all of them are odd."""

@@ -317,9 +317,11 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
     def _judge(self, *, done: bool) -> Outcome:
         answer, lost = self.answer, self.generation.lost
         if not self.progress:
-            # Nothing was said, or by an error in an envelope.
-            for event in self.generation.silent.splitlines():
-                self._context.raise_fault(event, in_place=True)
+            # Nothing was said: by an error in an envelope, or by a choice with another number.
+            self._context.raise_told(self.generation.silent)
+            if number := answer.take_other():
+                self._state = _FINISHED if answer.finish_reason else self._state
+                self._context.ensure_shown(number)
         if self._state is not DecoderState.FINISHED:
             if not answer.chunks:
                 self._context.raise_foreign(bytes(self._foreign))

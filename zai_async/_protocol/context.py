@@ -20,6 +20,8 @@ __all__ = ["DecoderContext"]
 
 _EXCERPT: Final = 200
 _SNIPPET: Final = 100
+# What shows each chunk as it came, or nothing but the whole.
+_SHOWS_ALL: Final = frozenset({None, "completion", "chunks"})
 
 
 class DecoderContext(msgspec.Struct, kw_only=True):
@@ -63,6 +65,22 @@ class DecoderContext(msgspec.Struct, kw_only=True):
                 body=data.decode("utf-8", "replace"),
                 secrets=self.secrets,
             )
+
+    def raise_told(self, events: bytes) -> None:
+        """Raise the error that one of some events has wrapped, each in a line of its own."""
+        for event in events.splitlines():
+            self.raise_fault(event, in_place=True)
+
+    def ensure_shown(self, number: int) -> None:
+        """Raise if the only choice of an answer, of this number, was hidden from the caller."""
+        if self.view in _SHOWS_ALL:
+            return
+        raise StreamMalformedError(
+            f"the only choice of the answer is number {number}, not 0",
+            hint="It is whole in the error's partial, and in what completion() returns.",
+            retryable=False,
+            repeat="never",
+        )
 
     def raise_foreign(self, data: bytes) -> None:
         """Raise what came in place of an answer: an error, a page, anything else."""

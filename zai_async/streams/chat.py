@@ -81,7 +81,10 @@ class ChatStream(EventStream[ChatCompletionChunk]):
 
     @property
     def id_changes(self) -> int:
-        """How often the id of the answer changed without a sign of another generation."""
+        """How often the id of the answer changed without a sign of another generation.
+
+        That sign is another time of creation: with the same one, or none, both are one answer.
+        """
         return _decoder_of(self._reader).generation.id_changes
 
     async def completion(self) -> ChatCompletion:
