@@ -5,6 +5,7 @@ not pay for a library that a command line showing its help never needs.
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +14,7 @@ import msgspec
 
 from zai_async._kinds import is_a
 from zai_async._secrets import Secret
+from zai_async._transport._forks import isolate, note_for_forks
 from zai_async._transport._proxies import proxy_passwords, usable_proxy
 from zai_async._wire import Request
 from zai_async.errors import ConfigurationError, ConnectionLostError
@@ -25,6 +27,8 @@ __all__ = [
     "Request",
     "Response",
     "Transport",
+    "isolate",
+    "note_for_forks",
     "open_transport",
     "proxy_passwords",
     "read_early",
@@ -101,6 +105,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long an idle connection is kept."""
     session: Any = None
     """An ``aiohttp.ClientSession`` of the caller's; used as it is and never closed here."""
+    process: int = msgspec.field(default_factory=os.getpid)
+    """Where they were made: a child of a fork must not use the session of its parent."""
 
     def __post_init__(self) -> None:
         fitting = {

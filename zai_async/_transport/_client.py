@@ -11,7 +11,7 @@ import io
 import os
 import re
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -24,7 +24,6 @@ import yarl
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
 from zai_async._transport._connections import (
-    INHERITED,
     USED_CONNECTIONS,
     guarded_session,
     keepalive_socket,
@@ -35,6 +34,7 @@ from zai_async._transport._errors import AIOHTTP_ERRORS, CutBodyError, presentab
 from zai_async._transport._proxies import NamedProxy, Proxies
 from zai_async.errors import (
     ClientClosedError,
+    ConfigurationError,
     LocalResourceError,
     ResponseError,
     TransportError,
@@ -71,7 +71,6 @@ class SessionResponse:
         self.status = response.status
         self.headers = response.headers
         self.connection_reused = connection_reused
-        self._process = os.getpid()
         # What broke the framing of a body closed the connection too, which is told in any case.
         connection = response.connection
         closed = getattr(getattr(connection, "protocol", None), "closed", None)
@@ -122,13 +121,14 @@ class SessionResponse:
         """Call back when all of the body has arrived, whether or not it has been read."""
         self._response.content.on_eof(callback)
 
+    def wire(self) -> Any:
+        """Return what its bytes come by, None when they have all come."""
+        return getattr(self._response.connection, "transport", None)
+
     def close(self) -> None:
         """Wake whoever reads, and drop the connection unless the body has come to its end."""
         self.wake()
-        if self._process == os.getpid():
-            self._response.close()
-        else:  # the parent of a fork reads it
-            INHERITED.append(self._response)
+        self._response.close()
 
 
 class _Opened(NamedTuple):
@@ -143,6 +143,10 @@ class ClientTransport:
     """Sends requests through connections that live as long as one event loop."""
 
     def __init__(self, settings: NetworkSettings) -> None:
+        if settings.session is not None and settings.process != os.getpid():
+            text = "the aiohttp session of this client belongs to the process that was forked"
+            hint = "Make a session and a client in this process, or leave out session=."
+            raise ConfigurationError(text, hint=hint)
         self._settings = settings
         self._tls = True if settings.ssl is None else settings.ssl
         # aiohttp would look into the environment at each request.
@@ -286,6 +290,11 @@ class ClientTransport:
         if socks is not None:
             return socks_connector(socks, {"limit": 0, "force_close": True})
         return aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=keepalive_socket)
+
+    def connections(self) -> Iterator[Any]:
+        """Return the transports of asyncio that are open, as far as they are known."""
+        for response in tuple(self._unread):
+            yield response.wire()
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses: by public means, none is kept."""

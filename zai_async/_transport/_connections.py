@@ -18,7 +18,6 @@ from zai_async._transport._proxies import NamedProxy, is_ip_address
 from zai_async.errors import ConfigurationError, ResponseError
 
 __all__ = [
-    "INHERITED",
     "USED_CONNECTIONS",
     "guarded_session",
     "keepalive_socket",
@@ -30,12 +29,6 @@ __all__ = [
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 
 
-INHERITED: Final[list[object]] = []
-"""What a child of a fork must not close, and keeps for ever so that nobody collects it.
-
-It shares with its parent not only the sockets. To stop watching one takes it out of what the loop
-of the parent waits on, and the end of a TLS connection would be sent to the other side.
-"""
 USED_CONNECTIONS: ContextVar[list[Any] | None] = ContextVar("zai_async_connections", default=None)
 """Where the pool writes down which connection the request of this context got."""
 

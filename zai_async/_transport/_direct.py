@@ -7,7 +7,7 @@ client, it goes through that. Heads are written once for all requests that share
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +33,7 @@ from zai_async._transport._internals import (
     close_idle,
     is_watched,
     serialize_head,
+    transports_of,
 )
 from zai_async._transport._proxies import NamedProxy
 from zai_async.errors import ConfigurationError
@@ -143,6 +144,13 @@ class DirectTransport(ClientTransport):
         if self._settings.session is not None:
             close_idle(session.connector, restless=True)
         return session
+
+    def connections(self) -> Iterator[Any]:
+        """Return the transports of asyncio that are open."""
+        yield from super().connections()
+        own = self._settings.session
+        for pool in (*self._connectors.values(), *(() if own is None else (own.connector,))):
+            yield from transports_of(pool)
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses, as this machine lacks what they hold."""

@@ -7,12 +7,11 @@ go through aiohttp's public client alone.
 
 # pyright: reportPrivateUsage=false
 
-import os
 import re
 import select
 import ssl
 from asyncio import AbstractEventLoop, BaseTransport
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import FunctionType
 from typing import Any, Final
@@ -23,7 +22,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zai_async._transport._connections import (
-    INHERITED,
     USED_CONNECTIONS,
     keepalive_socket,
     was_closed,
@@ -48,6 +46,7 @@ __all__ = [
     "is_readable",
     "is_watched",
     "serialize_head",
+    "transports_of",
 ]
 
 _DNS_CACHE_SECONDS: Final = 300
@@ -100,7 +99,6 @@ class PooledConnection(ResponseHandler):
     def __init__(self, loop: AbstractEventLoop, buffer: bytearray) -> None:
         super().__init__(loop)
         self._tls_buffer = buffer
-        self._process = os.getpid()
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Read less at a time than asyncio does, and give back what it reserves for TLS."""
@@ -177,10 +175,7 @@ class PooledConnection(ResponseHandler):
 
     def _end(self, close: Callable[[], None]) -> None:
         content = self._payload
-        if self._process == os.getpid():
-            close()
-        else:  # the parent of a fork uses it
-            INHERITED.append(self)
+        close()
         end_reading(content, aiohttp.ClientConnectionError("closed"))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -221,7 +216,6 @@ class PooledConnector(aiohttp.TCPConnector):
         if not isinstance(lent.protocol, PooledConnection):  # made by a SOCKS connector
             lent.protocol.__class__ = PooledConnection
             lent.protocol._tls_buffer = self._tls_buffer
-            lent.protocol._process = os.getpid()
         if (used := USED_CONNECTIONS.get()) is not None:
             used.append(lent.protocol)
         return lent
@@ -291,6 +285,12 @@ def close_idle(connector: Any, *, restless: bool) -> None:
         for entry in [entry for entry in idle if not (restless and is_at_rest(entry[0]))]:
             idle.remove(entry)
             entry[0].close()
+
+
+def transports_of(connector: Any) -> Iterator[Any]:
+    """Return what the connections of a pool are written to, of those in use and those that idle."""
+    idle = [each[0] for some in getattr(connector, "_conns", {}).values() for each in some]
+    yield from (each.transport for each in (*getattr(connector, "_acquired", ()), *idle))
 
 
 class BodyReader(aiohttp.StreamReader):

@@ -198,7 +198,7 @@ class ClientDrainingError(ClientClosedError):
 
 
 class StreamConsumedError(ZaiError, RuntimeError):
-    """A stream is consumed twice, through two views, or by two tasks at once."""
+    """A stream is consumed twice, through two views, by two tasks at once, or in a forked child."""
 
     kind: Kind = "config"
 

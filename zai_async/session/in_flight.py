@@ -341,8 +341,8 @@ class Watched(Protocol):
         """Check the limits ``passed`` seconds after the look before."""
         ...
 
-    def interrupt(self) -> None:
-        """End, because the client is drained."""
+    def interrupt(self, *, forked: bool = False) -> None:
+        """End, because the client is drained, or because this is a child's copy."""
         ...
 
 
@@ -373,10 +373,10 @@ class Watchdog:
         """Stop looking after something; the timer stays for what may come before it is due."""
         self._watched.discard(watched)
 
-    def interrupt(self) -> None:
+    def interrupt(self, *, forked: bool = False) -> None:
         """End everything that is looked after."""
         for watched in tuple(self._watched):
-            watched.interrupt()
+            watched.interrupt(forked=forked)
 
     def _arm(self, due: float) -> None:
         if self._timer is not None:

@@ -9,7 +9,7 @@ shuts down its asynchronous generators, whether or not anybody remembered.
 import asyncio
 import os
 import warnings
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -20,7 +20,7 @@ from weakref import finalize
 from zai_async._clock import Clock, outside_asyncio
 from zai_async._secrets import Secret, without_frames
 from zai_async._threads import SharedByCopies, call_in, require_asyncio, running_loop
-from zai_async._transport import Response, Transport
+from zai_async._transport import Response, Transport, isolate, note_for_forks
 from zai_async._wire import (
     Operation,
     RawRequestFactory,
@@ -53,7 +53,7 @@ __all__ = ["LoopSession", "SessionManager", "Sessions"]
 
 T = TypeVar("T")
 
-# What a fork brought along lives for ever: to collect it would close the parent's connections.
+# What a fork brought along lives for ever: to collect it would warn of what was never closed.
 _INHERITED: "list[LoopSession]" = []
 _Open: TypeAlias = "dict[asyncio.AbstractEventLoop, LoopSession]"
 
@@ -78,6 +78,7 @@ class LoopSession:
         # The loop itself keeps weak references only.
         self._tasks: set[asyncio.Task[None]] = set()
         self._guardian = self._guard()
+        note_for_forks(self)
 
     async def start(self) -> None:
         """Ask the loop to close this session when it ends."""
@@ -94,11 +95,20 @@ class LoopSession:
             tasks = tuple(self._tasks)
             for task in tasks:
                 task.cancel()
-            await self.transport.aclose()
-            # Not before the transport is closed: some of them wait for bytes from it.
-            if tasks:
-                await asyncio.wait(tasks)
-            self._abandon(self.loop)
+            if self.process == os.getpid():
+                await self.transport.aclose()
+                # Not before the transport is closed: some of them wait for bytes from it.
+                if tasks:
+                    await asyncio.wait(tasks)
+                self._abandon(self.loop)
+            else:  # a child leaves the loop of its parent
+                _INHERITED.append(self)
+
+    def leave_to_parent(self) -> None:
+        """End in the child of a fork what has been opened here: it goes on in the parent."""
+        connections: Callable[[], Iterable[Any]] = getattr(self.transport, "connections", tuple)
+        isolate(self.loop, connections())
+        self.watchdog.interrupt(forked=True)
 
     def spawn(self, work: Coroutine[Any, Any, None], cleanup: Callable[[], None]) -> None:
         """Run a small task in the background; closing the session cancels it.

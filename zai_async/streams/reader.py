@@ -6,7 +6,6 @@ socket's flow control is the back-pressure.
 """
 
 import asyncio
-import os
 import warnings
 import weakref
 from collections.abc import Callable
@@ -31,14 +30,10 @@ from zai_async.streams.timeouts import StallTimer
 __all__ = ["StreamReader"]
 
 T = TypeVar("T")
-
 # After a piece this large, which is hundreds of events, other tasks run before the next is read.
 _LARGE: Final = 2**16
-
-
 # As long as the first byte of a body, or the whole of a document, has not come.
 _UNDECIDED: Final = (DecoderState.WAITING, DecoderState.DOCUMENT)
-
 # Members of an enum are looked up by a function of its own before Python 3.12.
 _NEW, _OPEN, _READ, _OVER = Phase
 
@@ -178,9 +173,9 @@ class StreamReader(Generic[T]):
             await self._go_on()  # which says what has ended it
         if self.phase is not _NEW:
             return
-        if self._task is not None:
+        loop = require_asyncio()
+        if self._task or (self._opening is not None and self._opening.get_loop() is not loop):
             raise StreamConsumedError("the stream is being opened by another task")
-        require_asyncio()
         if self._opening is None and keeps:
             self._start(None)
         opening = self._opening
@@ -362,15 +357,19 @@ class StreamReader(Generic[T]):
             if self._response is not None:  # its headers had come, and it was being looked at
                 self._leave(completed=False)
 
+    def leave_to_parent(self, error: ZaiError) -> None:
+        """End in the child of a fork: the answer is that of the parent, which reads on."""
+        self.error, self.phase = error, _OVER
+        self.decoder.drop()
+        self._release()
+
     def __del__(self) -> None:
         opening = self.__dict__.get("_opening")
         if opening is not None and not opening.done():
             call_in(opening.get_loop(), opening.cancel)
         # Absent when the arguments of __init__ were wrong.
         response = self.__dict__.get("_response")
-        if response is not None and self.call.session.process != os.getpid():
-            response.close()  # which leaves it to the parent of a fork, whose stream it is
-        elif response is not None:
+        if response is not None:
             self._leave(completed=False)
             name = type(self.decoder).__name__.replace("Decoder", "Stream")
             text = f"{name} was never closed; use 'async with'"

@@ -7,7 +7,12 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from zai_async._protocol import DecoderState
-from zai_async.errors import ClientDrainingError, DeadlineError, StreamStalledError
+from zai_async.errors import (
+    ClientDrainingError,
+    DeadlineError,
+    StreamConsumedError,
+    StreamStalledError,
+)
 
 if TYPE_CHECKING:
     from zai_async.streams.reader import StreamReader
@@ -89,9 +94,15 @@ class StallTimer:
         elif state is DecoderState.FINISHED and self._waited >= _GRACE_SECONDS:
             reader.break_off(None)  # nothing that counts can still come
 
-    def interrupt(self) -> None:
-        """End the stream, because the client is drained."""
+    def interrupt(self, *, forked: bool = False) -> None:
+        """End the stream, because the client is drained, or because it is the parent's."""
         reader = self._reader()
-        if reader is not None:
+        if reader is not None and forked:
+            text = (
+                "the stream belongs to the process that opened it, and this one was forked from "
+                "that: make the call again here, and read the answer of that"
+            )
+            reader.leave_to_parent(StreamConsumedError(text))
+        elif reader is not None:
             text = "the client was drained before the stream had ended"
             reader.break_off(ClientDrainingError(text))
