@@ -42,11 +42,12 @@ async def test_the_answer_reaches_the_caller(kind):
         lambda data: b": still working\n\n" * 1000 + data,
         lambda data: b"\xef\xbb\xbf\n\n" + data,
         lambda data: b"event: message\nid: 7\nretry: 10\n" + data,
+        lambda data: b"id: 7\ndata:\n\n" + data,
         lambda data: data.replace(b"\n", b"\r\n"),
         lambda data: data.replace(b"data: ", b"data:"),
         lambda data: data.removesuffix(b"data: [DONE]\n\n"),
     ],
-    ids=["comments", "mark", "fields", "crlf", "no space", "no end mark"],
+    ids=["comments", "mark", "fields", "empty", "crlf", "no space", "no end mark"],
 )
 async def test_events_are_known_by_what_they_are(around):
     zai, _ = scripted(labelled("application/json", around(WORDS)))
