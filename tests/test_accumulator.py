@@ -56,9 +56,11 @@ def test_many_pieces_are_kept_in_blocks(count, at_once):
     pieces = [str(number) for number in range(count)]
     answer = ChatAccumulator()
     for begin in range(0, count, at_once):
-        answer.add([chunk(content=piece) for piece in pieces[begin : begin + at_once]])
-    assert answer.completion().text == "".join(pieces)
-    assert len(answer.text) <= count / 32 + 2 * 32 + at_once
+        batch = pieces[begin : begin + at_once]
+        answer.add([chunk(content=piece, reasoning_content=piece) for piece in batch])
+    whole = answer.completion()
+    assert whole.text == whole.thinking == "".join(pieces)
+    assert len(answer.text) == len(answer.thinking) <= count / 32 + 2 * 32 + at_once
 
 
 def test_many_pieces_of_arguments_are_kept_in_blocks():

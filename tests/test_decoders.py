@@ -88,6 +88,16 @@ def test_another_answer_behind_a_whole_one_is_no_part_of_it(size):
     assert decoder.snapshot.text == "Yes, gladly."
 
 
+@pytest.mark.parametrize("size", [1, 4, 50])
+@pytest.mark.parametrize("line", [b"<!-- proxy -->", b"[debug]"])
+def test_a_line_before_the_events_is_no_document(line, size):
+    decoder = ChatDecoder()
+    data = line + b"\n" + GOOD
+    for start in range(0, len(data), size):
+        decoder.feed(data[start : start + size])
+    assert (decoder.end_of_input(), decoder.snapshot.text) == ("completed", GOOD_TEXT)
+
+
 def test_behind_the_finish_reason_damage_is_not_suspicious():
     decoder = ChatDecoder()
     for piece in (frame(texts("A")[0]), frame(last()), b'data: {"id":"other","cho\n\n'):
@@ -117,6 +127,14 @@ def test_a_generation_that_follows_damage_is_not_suspicious_for_long():
     assert decoder.state is DecoderState.SUSPECT
     decoder.feed(frame(texts("A")[0]))
     assert decoder.state is DecoderState.RECEIVING
+
+
+def test_another_answer_that_follows_glued_frames_takes_their_place():
+    glued = frame(texts("A")[0])[:-2] + frame(texts("B")[0])
+    other = texts("No.", id="b")[0] | {"created": 2}
+    items, error = fed(ChatDecoder(), glued, frame(texts("C")[0]), frame(other))
+    assert text_of(items) == "ABC"
+    assert isinstance(error, StreamRestartedError)
 
 
 def test_of_what_is_damaged_little_is_kept():

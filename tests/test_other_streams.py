@@ -181,6 +181,7 @@ async def test_events_of_a_transcription_are_structs():
         (b"", StreamTruncatedError),
         (frames({"error": {"code": "1113", "message": "m"}}), BillingError),
         (frames(heard("delta", error={"code": "1301", "message": "m"})), ContentPolicyError),
+        (frames(heard("delta", delta="a"), {"code": "1113", "message": "m"}), BillingError),
         (b'{"error":{"code":"1113","message":"m"}}\n\n', BillingError),
         (b"<html>\n", ResponseError),
         (b"data: {half\n\n", StreamMalformedError),
