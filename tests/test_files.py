@@ -1,7 +1,12 @@
 """Files that the caller names for writing: paths, devices, and pipes whose reader is late."""
 
 import asyncio
+import errno
 import os
+import resource
+import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -11,8 +16,9 @@ import anyio
 import pytest
 
 from zai_async import AsyncZai, InvalidFileError, _files
-from zai_async._files import OutputFile, file_path
+from zai_async._files import OutputFile, file_path, reserve
 from zai_async._threads import FILE_THREADS, abandonable
+from zai_async.cli.output import write_content
 from zai_async.models import BinaryReply
 from zai_async.testing import Emulator
 
@@ -156,3 +162,154 @@ class BytesPath:
 
 def test_a_path_of_bytes_is_a_path():
     assert file_path(BytesPath(b"/a/\xff")) == Path("/a/\udcff")
+
+
+# Disks without room.
+
+
+@pytest.fixture
+def short_of_room():
+    """Let files of this process grow to 100 kB, and no further: every write says so like a disk."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+@pytest.fixture(params=["reserved", "unknown", "lacking"])
+def way_to_reserve(request, monkeypatch):
+    if request.param == "unknown":
+
+        def fallocate(*_):
+            raise OSError(errno.EOPNOTSUPP, "no")
+
+        monkeypatch.setattr(os, "posix_fallocate", fallocate)
+    elif request.param == "lacking":
+        monkeypatch.delattr(os, "posix_fallocate")
+
+
+async def save_whole(path, size):
+    await BinaryReply(content=b"n" * size).save(path)
+
+
+async def save_pieces(path, size):
+    async with OutputFile(path) as file:
+        await file.write(b"n" * (size // 2))
+        await file.write(b"n" * (size - size // 2))
+
+
+async def save_by_command(path, size):
+    await asyncio.to_thread(write_content, b"n" * size, None, str(path))
+
+
+WAYS = [save_whole, save_pieces, save_by_command]
+
+
+@pytest.mark.parametrize("save", WAYS)
+async def test_what_finds_no_room_leaves_the_older_file_as_it_was(
+    tmp_path, short_of_room, way_to_reserve, save
+):
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"older")
+    path.chmod(0o640)
+    other.hardlink_to(path)
+    with pytest.raises(OSError, match="too large") as caught:
+        await save(path, 200_000)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == other.read_bytes() == b"older"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("save", [save_whole, save_by_command])
+async def test_what_finds_no_room_leaves_no_file_where_there_was_none(
+    tmp_path, short_of_room, save
+):
+    with pytest.raises(OSError, match="too large"):
+        await save(tmp_path / "a", 200_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("save", WAYS)
+@pytest.mark.parametrize("before", [0, 3, 90_000])
+@pytest.mark.parametrize("size", [0, 10, 80_000])
+async def test_what_is_written_over_keeps_links_and_permissions(
+    tmp_path, way_to_reserve, save, before, size
+):
+    path, other, link = tmp_path / "a", tmp_path / "b", tmp_path / "link"
+    path.write_bytes(b"o" * before)
+    path.chmod(0o604)
+    other.hardlink_to(path)
+    link.symlink_to(path)
+    number = path.stat().st_ino
+    await save(link, size)
+    assert path.read_bytes() == other.read_bytes() == b"n" * size
+    assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (number, 0o604)
+    assert link.is_symlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b", "link"]
+
+
+async def test_a_block_that_fails_leaves_the_older_file(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"older")
+
+    async def failing():
+        async with OutputFile(path) as file:
+            await file.write(b"new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await failing()
+    assert path.read_bytes() == b"older"
+
+
+async def test_a_file_is_written_where_nothing_can_lie_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"older")
+
+    def refused(**_):
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    await save_pieces(path, 3)
+    assert path.read_bytes() == b"nnn"
+
+
+def test_where_nothing_can_be_reserved_a_file_stays_as_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"older")
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.delattr(os, "pwrite")
+    with path.open("r+b") as file:
+        reserve(file.fileno(), 100)
+    assert path.read_bytes() == b"older"
+
+
+@pytest.mark.parametrize("save", WAYS)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
+async def test_a_device_without_room_says_so(save):
+    with pytest.raises(OSError, match="No space"):
+        await save(Path("/dev/full"), 10)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 64 kB, where this machine lets a test have one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, check=False).returncode:
+        pytest.skip("no right to mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("save", WAYS)
+async def test_a_full_disk_keeps_the_older_file(small_disk, save):
+    path = small_disk / "a"
+    path.write_bytes(b"o" * 40_000)
+    with pytest.raises(OSError, match="No space"):
+        await save(path, 100_000)
+    assert path.read_bytes() == b"o" * 40_000
+    if save is not save_pieces:
+        await save(path, 50_000)  # which would not fit beside the other
+        assert path.read_bytes() == b"n" * 50_000

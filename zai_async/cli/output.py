@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 
+from zai_async._files import OutputFile
 from zai_async.cli.arguments import place_or_stdout
 from zai_async.cli.terminal import FAILED, LIMITED, NO_ACCESS, TOO_LATE, USAGE, Terminal
 from zai_async.errors import (
@@ -81,11 +82,8 @@ def write_content(content: bytes, terminal: Terminal, path: str | None) -> None:
         terminal.content(content)
     else:
         # Into what is there, never renamed over it: it may be a device, a FIFO or a link that
-        # somebody reads at its other end. Unbuffered, because a device need not be able to seek.
-        with Path(path).open("wb", buffering=0) as file:
-            view = memoryview(content)
-            while view:
-                view = view[file.write(view) :]
+        # somebody reads at its other end.
+        OutputFile(Path(path), len(content)).write_at_once(content)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

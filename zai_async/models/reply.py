@@ -135,8 +135,11 @@ class BinaryReply(Reply, kw_only=True):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     async def save(self, path: str | os.PathLike[str]) -> int:
-        """Write the content to a file and return its length in bytes."""
-        async with OutputFile(file_path(path)) as file:
+        """Write the content to a file and return its length in bytes.
+
+        What was in the file is still there where the disk has no room for the content.
+        """
+        async with OutputFile(file_path(path), len(self.content)) as file:
             await file.write(self.content)
         return len(self.content)
 

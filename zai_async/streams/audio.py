@@ -47,6 +47,7 @@ class SpeechStream(EventStream[bytes]):
     async def save(self, path: str | os.PathLike[str]) -> int:
         """Write what is left to a WAV file and return its length in bytes.
 
+        What was in the file is written over when all of the sound is there, or else stays.
         Into a FIFO or a pipe the header says that the sound goes on to the end of the file.
         """
         size = 0
