@@ -37,7 +37,9 @@ def transport():
     return FakeTransport(FINE)
 
 
-@pytest.mark.parametrize("name", ["max_response_bytes", "max_response_values", "max_event_bytes"])
+@pytest.mark.parametrize(
+    "name", ["max_response_bytes", "max_response_values", "max_event_bytes", "max_event_values"]
+)
 @pytest.mark.parametrize("size", [0, -1, 1.5, "10", True, None], ids=repr)
 def test_a_limit_of_a_size_is_a_whole_number(name, size):
     wrong = pytest.raises(ConfigurationError, match=f"^{name} must be a whole number above 0, not")

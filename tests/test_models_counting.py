@@ -165,7 +165,42 @@ def test_stream_of_too_many_values_at_once_is_refused(before):
     for piece in (data[9:-2], data[-2:] if before else b""):
         with suppress(EventTooLargeError):
             decoder.feed(piece)
-    assert str(decoder.error).endswith(f"more than {MOST_AT_ONCE} values")
+    assert decoder.error.message.endswith(f"more than {MOST_AT_ONCE} values")
+    assert (decoder.error.limit, decoder.error.setting) == (MOST_AT_ONCE, "max_event_values")
+
+
+NUMBERS = b"[" + b"0," * 50_000 + b"0]"
+WITH_NUMBERS = json.dumps(COMPLETION).encode()[:-1] + b',"note":' + NUMBERS + b"}"
+
+
+@pytest.mark.parametrize("before", [b"", b"data: "], ids=["document", "event"])
+@pytest.mark.parametrize("ways", ["stream", "create"])
+@pytest.mark.parametrize("most", [49_000, 60_000])
+async def test_how_much_an_event_may_hold_is_a_setting(before, ways, most):
+    wire = before + WITH_NUMBERS + (b"\n\ndata: [DONE]\n\n" if before else b"")
+    zai, _ = scripted(FakeReply(steps=(wire,)), max_event_values=most)
+
+    async def call():
+        if ways == "create":
+            return await ask(zai)
+        async with zai.chat.completions.stream(**ASK) as stream:
+            return await stream.completion()
+
+    async with zai:
+        # An answer in one piece that was asked for as such has a limit of its own.
+        if most == 60_000 or (ways == "create" and not before):
+            assert (await call()).text == "Hi"
+            return
+        with pytest.raises(EventTooLargeError, match="more than 49000 values") as caught:
+            await call()
+    assert (caught.value.limit, caught.value.setting) == (49_000, "max_event_values")
+
+
+def test_a_decoder_of_ones_own_has_the_setting_too():
+    event = b"data: " + WITH_NUMBERS + b"\n\n"
+    with pytest.raises(EventTooLargeError, match="more than 100 values"):
+        ChatDecoder(max_event_values=100).feed(event)
+    ChatDecoder(max_event_values=60_000).feed(event)
 
 
 def test_an_event_of_halves_of_characters_has_no_more_than_an_answer_could():

@@ -86,6 +86,7 @@ class Changes(TypedDict, total=False):
     max_response_bytes: int
     max_response_values: int
     max_event_bytes: int
+    max_event_values: int
 
 
 class AsyncZai(Resources):
@@ -120,6 +121,7 @@ class AsyncZai(Resources):
         max_response_bytes: A larger answer is refused; of a stream, what comes after it.
         max_response_values: An answer in one piece that holds more is refused.
         max_event_bytes: A larger event of a stream is refused.
+        max_event_values: An event of a stream that holds more is refused.
         clock: Time and chance, for tests.
 
     Raises:
@@ -160,6 +162,7 @@ class AsyncZai(Resources):
         max_response_bytes: int = Settings().max_response_bytes,
         max_response_values: int = Settings().max_response_values,
         max_event_bytes: int = Settings().max_event_bytes,
+        max_event_values: int = Settings().max_event_values,
         clock: Clock | None = None,
     ) -> None:
         # From here on no frame of a traceback shows them: trackers of errors keep local variables.
@@ -198,6 +201,7 @@ class AsyncZai(Resources):
             max_response_bytes=max_response_bytes,
             max_response_values=max_response_values,
             max_event_bytes=max_event_bytes,
+            max_event_values=max_event_values,
         )
         tls = ssl if ca_file is None else trust_file(ca_file)
         network = NetworkSettings(proxy=through, trust_env=trust_env, ssl=tls, session=session)

@@ -103,6 +103,7 @@ async def client_is_made_and_derived() -> None:
                 max_response_bytes=1,
                 max_response_values=1,
                 max_event_bytes=1,
+                max_event_values=1,
             ),
             AsyncZai,
         )

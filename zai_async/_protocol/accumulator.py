@@ -164,7 +164,7 @@ class ChatAccumulator:
             alone = ChunkChoice(
                 delta=choice.delta, finish_reason=choice.finish_reason, usage=choice.usage
             )
-            self.other.add([ChatCompletionChunk(choices=[alone])])
+            self.other.add_choices([[alone]])
 
     def take_other(self) -> int:
         """Read the choice that was set aside in place of the first; return its number, or 0."""

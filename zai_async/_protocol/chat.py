@@ -16,6 +16,7 @@ from zai_async._protocol.sse import in_order
 from zai_async._protocol.state import DecoderState
 from zai_async.errors import StreamRestartedError, ToolCallIncompleteError, ZaiError
 from zai_async.models import ChatCompletion, ChatCompletionChunk, ChunkChoice, Outcome, Usage
+from zai_async.models.counting import MOST_AT_ONCE
 from zai_async.models.extra import extra_of
 from zai_async.models.tolerant import UNREADABLE
 
@@ -88,6 +89,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         on_restart: Whether a generation that the platform begins anew replaces what was read, or
             raises StreamRestartedError.
         max_event_bytes: A larger event is refused with EventTooLargeError.
+        max_event_values: So is one that holds more.
 
     Source: https://docs.z.ai/guides/capabilities/streaming
     """
@@ -98,10 +100,14 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         allow: Collection[str] = (),
         on_restart: Literal["raise", "reset"] = "raise",
         max_event_bytes: int = 4 * 2**20,
+        max_event_values: int = MOST_AT_ONCE,
         context: DecoderContext | None = None,
     ) -> None:
         own = context or DecoderContext(
-            allow=allow, on_restart=on_restart, max_event_bytes=max_event_bytes
+            allow=allow,
+            on_restart=on_restart,
+            max_event_bytes=max_event_bytes,
+            max_event_values=max_event_values,
         )
         super().__init__(EventDecoder(_json), own)
         self.generation = Generation()

@@ -14,6 +14,7 @@ from zai_async._secrets import Secret, redact
 from zai_async._wire import find_fault, not_the_api, shown_body, to_error, told_fault
 from zai_async.errors import EmptyAnswerError, StreamMalformedError
 from zai_async.models import Outcome
+from zai_async.models.counting import MOST_AT_ONCE
 from zai_async.models.tolerant import UNREADABLE
 
 __all__ = ["DecoderContext"]
@@ -31,6 +32,7 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     """Outcomes that are returned instead of raised."""
     on_restart: Literal["raise", "reset"] = "raise"
     max_event_bytes: int = 4 * 2**20
+    max_event_values: int = MOST_AT_ONCE
     max_bytes: int = sys.maxsize
     """The size of a stream up to which it is read."""
     headers: Mapping[str, str] = MappingProxyType({})

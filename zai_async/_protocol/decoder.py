@@ -25,7 +25,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Outcome, Usage
-from zai_async.models.counting import MOST_AT_ONCE, has_more_values
+from zai_async.models.counting import has_more_values
 from zai_async.models.tolerant import UNREADABLE, decode
 
 __all__ = ["Decoder", "EventDecoder"]
@@ -103,7 +103,9 @@ class Decoder(abc.ABC, Generic[T]):
         if context.keeps_payloads:
             json.keep_payloads()
         self._parser = SSEParser(
-            max_event_bytes=context.max_event_bytes, max_bytes=context.max_bytes
+            max_event_bytes=context.max_event_bytes,
+            max_event_values=context.max_event_values,
+            max_bytes=context.max_bytes,
         )
         self._state = DecoderState.WAITING
         self.ready: Iterator[T] = iter(())
@@ -131,7 +133,8 @@ class Decoder(abc.ABC, Generic[T]):
             APIError: An event, or the body, reports an error of the platform.
             IncompleteError: The answer did not come to a proper end.
             ResponseError: The body is no answer of the API.
-            EventTooLargeError: An event is larger than ``max_event_bytes``.
+            EventTooLargeError: An event is larger than ``max_event_bytes``, or holds more than
+                ``max_event_values``.
         """
         if self.error is not None:
             raise self.error
@@ -338,9 +341,10 @@ class Decoder(abc.ABC, Generic[T]):
         """Read an answer that was not streamed, or the events of one that have no field name."""
         self._foreign = bytearray(data[:_MOST_FOREIGN])
         self._state = DecoderState.RECEIVING
-        if has_more_values(data, MOST_AT_ONCE):
-            text = f"the document holds more than {MOST_AT_ONCE} values"
-            raise EventTooLargeError(text, limit=MOST_AT_ONCE)
+        most = self._context.max_event_values
+        if has_more_values(data, most):
+            text = f"the document holds more than {most} values"
+            raise EventTooLargeError(text, limit=most, setting="max_event_values")
         self._context.raise_fault(data)
         found = documents(with_choices(data))
         if not found:

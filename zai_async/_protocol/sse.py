@@ -47,6 +47,7 @@ class SSEParser:
 
     Args:
         max_event_bytes: The size up to which an event is accepted, in bytes.
+        max_event_values: How much an event may hold that is accepted.
         max_bytes: The size up to which the stream is read, in bytes.
     """
 
@@ -57,6 +58,7 @@ class SSEParser:
         "_left",
         "_max_bytes",
         "_max_event_bytes",
+        "_max_event_values",
         "_most",
         "_optional",
         "_place",
@@ -80,12 +82,19 @@ class SSEParser:
     the list after each read.
     """
 
-    def __init__(self, *, max_event_bytes: int = 4 * 2**20, max_bytes: int = sys.maxsize) -> None:
+    def __init__(
+        self,
+        *,
+        max_event_bytes: int = 4 * 2**20,
+        max_event_values: int = MOST_AT_ONCE,
+        max_bytes: int = sys.maxsize,
+    ) -> None:
         self.last_event_id = ""
         self.retry = None
         self.stray = []
         self._place = 0
         self._max_event_bytes = max_event_bytes
+        self._max_event_values = max_event_values
         self._most = max_event_bytes  # less than nothing when that was too much once
         self._left = self._max_bytes = max_bytes
         # How much the quick way may take, which is for whole events after whole events.
@@ -224,11 +233,12 @@ class SSEParser:
 
     def _require_few(self, counts: Iterable[int]) -> None:
         """Refuse an event that holds more than may be decoded in one go."""
-        if any(count > MOST_AT_ONCE for count in counts):
+        limit, setting = self._max_event_values, "max_event_values"
+        if any(count > limit for count in counts):
             self._most = -1
             self._held.clear()
-            text = f"an event holds more than {MOST_AT_ONCE} values"
-            raise EventTooLargeError(text, limit=MOST_AT_ONCE)
+            text = f"an event holds more than {limit} values"
+            raise EventTooLargeError(text, limit=limit, setting=setting)
 
     def _end_of_events(self, data: bytes) -> int:
         """Return where the last blank line of the read ends, 0 without one."""

@@ -139,7 +139,7 @@ class LimitError(ResponseError):
 
 
 class EventTooLargeError(LimitError):
-    """A single event of a stream is larger than ``max_event_bytes``."""
+    """An event of a stream is larger than ``max_event_bytes``, or holds too many values."""
 
 
 class APIError(ZaiError):

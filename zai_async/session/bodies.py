@@ -80,6 +80,7 @@ def answer_in_events(
             allow=call.options.allow,
             on_restart=call.options.on_restart,
             max_event_bytes=call.settings.max_event_bytes,
+            max_event_values=call.settings.max_event_values,
             headers=response.headers,
             secrets=call.secrets,
             now=call.settings.clock.wall,

@@ -27,7 +27,10 @@ _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "tag": ((str, NoneType), "a text"),
     "wait_for_quota": ((bool,), "True or False"),
 }
-_SIZES: Final = ("max_response_bytes", "max_response_values", "max_error_bytes", "max_event_bytes")
+_SIZES: Final = (
+    *("max_response_bytes", "max_response_values", "max_error_bytes"),
+    *("max_event_bytes", "max_event_values"),
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a larger error body only the beginning is read."""
     max_event_bytes: int = 4 * 2**20
     """A larger event of a stream is refused."""
+    max_event_values: int = 131_072
+    """An event of a stream that holds more is refused."""
 
     def __post_init__(self) -> None:
         for name in _SIZES:

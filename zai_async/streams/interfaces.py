@@ -36,6 +36,11 @@ class StreamSettings(Protocol):
         """The size of the largest event that is accepted."""
         ...
 
+    @property
+    def max_event_values(self) -> int:
+        """How much an event may hold that is accepted."""
+        ...
+
 
 class StreamWatchdog(Protocol):
     """Looks after the timeouts of open streams."""

@@ -57,6 +57,7 @@ def context_of(call: StreamCall, before: DecoderContext | None = None) -> Decode
         allow=call.options.allow,
         on_restart=call.options.on_restart,
         max_event_bytes=call.settings.max_event_bytes,
+        max_event_values=call.settings.max_event_values,
         max_bytes=call.settings.max_response_bytes,
         secrets=call.secrets,
         now=call.settings.clock.wall,

@@ -507,6 +507,7 @@ class Zai(Resources):
         max_response_bytes: int = ...,
         max_response_values: int = ...,
         max_event_bytes: int = ...,
+        max_event_values: int = ...,
         clock: Clock | None = None,
     ) -> None: ...
     def with_options(self, **changes: Unpack[Changes]) -> Self: ...
