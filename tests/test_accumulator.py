@@ -612,3 +612,23 @@ def test_large_arguments_that_follow_others_are_followed_no_further():
     assert not call.nesting.is_closed
     assert call.arguments == f"[{LARGE}]"
     assert call.is_whole() is False
+
+
+def test_a_text_is_joined_once_however_many_want_to_see_it():
+    """To join megabytes takes as long as a turn of the loop may."""
+    answer = ChatAccumulator()
+    pieces = [f"{number} " for number in range(100)]
+    answer.add(chunks(pieces[:70]))
+    first = answer.completion().text
+    assert answer.completion().text is first
+    assert first == "".join(pieces[:70])
+    answer.add(chunks(pieces[70:]))
+    assert answer.completion().text == "".join(pieces)
+    assert answer.completion().thinking == ""
+
+
+def chunks(pieces):
+    return [
+        ChatCompletionChunk(id="1", choices=[ChunkChoice(delta=Delta(content=piece))])
+        for piece in pieces
+    ]

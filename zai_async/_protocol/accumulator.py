@@ -203,8 +203,8 @@ class ChatAccumulator:
         calls = [call.call() for call in self.tools.calls if proper or call.is_whole()]
         message = Message(
             role="assistant",
-            content="".join(self.text) if self.text else None,
-            reasoning_content="".join(self.thinking) if self.thinking else None,
+            content=self.text.whole() if self.text else None,
+            reasoning_content=self.thinking.whole() if self.thinking else None,
             tool_calls=calls,
             audio=self.audio,
         )

@@ -17,3 +17,12 @@ class ChunkedText(list[str]):
         if len(self) - self._chunks >= _CHUNK:
             self[self._chunks :] = ["".join(self[self._chunks :])]
             self._chunks += 1
+
+    def whole(self) -> str:
+        """Return the whole text; it is joined once, until more of it comes."""
+        # Megabytes take as long as a turn of the loop may, and several want to see them.
+        text = "".join(self)
+        if len(self) > 1:
+            self[:] = [text]
+            self._chunks = 1
+        return text
