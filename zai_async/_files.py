@@ -206,7 +206,7 @@ class OutputFile:
             except OSError:  # of a directory that is not ours, say: then into the file itself
                 file.truncate()
             else:
-                self._file, self._older = cast("io.FileIO", beside), file
+                self._file, self._older = beside, file
 
     def _write(self, data: bytes) -> None:
         file, view = cast("io.FileIO", self._file), memoryview(data)
