@@ -302,7 +302,9 @@ def test_unknown_fields_of_tool_calls_stay_with_them():
     second = chunk({"content": "other"})
     second["choices"][0] |= {"index": 1, "unknown": 1}
     decoder = ChatDecoder()
+    second["choices"] += chunk({"more": "of the first"})["choices"]
     fed(decoder, body([call, foreign, second, last("tool_calls")]))
+    assert decoder.snapshot.message.extra == {"more": "of the first"}
     one, two = decoder.snapshot.tool_calls
     assert (one.extra, one.function.extra) == (
         {"extra_content": {"signature": "s"}},

@@ -311,6 +311,15 @@ async def test_start_in_one_task_read_in_another_close_in_a_third():
         await asyncio.create_task(answer.aclose())
 
 
+async def test_what_has_come_and_was_not_taken_ends_with_the_stream():
+    async with client(body(texts(*"abcdefgh"), done=False)) as zai, stream(zai) as answer:
+        for _ in range(3):
+            await anext(answer)
+        await answer.aclose()
+        with pytest.raises(StreamConsumedError, match="closed before its end"):
+            await anext(answer)
+
+
 async def test_closing_twice_and_closing_what_was_never_opened():
     async with client(GOOD) as zai:
         answer = stream(zai)
