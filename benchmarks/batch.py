@@ -177,7 +177,8 @@ async def found(
     """Answer rows against a limit that is hidden, and changes after so many answers."""
     done = 0
     async with client(url) as zai:
-        async for row in zai.batch.run(prompts(rows), out=out, model=MODEL):
+        # Of a list, as of a file, it is known how many rows come.
+        async for row in zai.batch.run(list(prompts(rows)), out=out, model=MODEL):
             done += isinstance(row, Ok)
             if done in changes:
                 await asyncio.to_thread(told, f"{url}/limit/{changes[done]}")

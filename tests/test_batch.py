@@ -820,6 +820,55 @@ async def test_a_run_begins_with_half_of_what_was_found(out, limits, begins):
     assert kept == {"glm-5.3": 40, "glm-4.7": 3}
 
 
+@pytest.mark.parametrize(
+    ("given", "settings", "begins"),
+    [
+        (rows(3000), {}, 15),
+        (rows(10_000), {}, 32),
+        (rows(100), {}, 2),
+        (rows(3000), {"limits": Limits(most=9)}, 9),
+        (iter(rows(3000)), {}, 2),
+    ],
+    ids=["some", "many", "few", "with a ceiling", "nobody knows how many"],
+)
+async def test_a_run_of_many_rows_begins_with_some(out, given, settings, begins):
+    # No answer comes and no time passes: the window stays as it has begun.
+    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock(), **settings)
+    run = zai.batch.run(given, out=out, **MODEL)
+    waiting = await awaited(run)
+    while len(transport.requests) < begins:
+        await anyio.lowlevel.checkpoint()
+    assert run.progress.limit == begins
+    await run.aclose()
+    await waiting
+
+
+async def test_the_rows_of_a_file_are_guessed_by_its_size(out, tmp_path):
+    given = tmp_path / "in.jsonl"
+    given.write_text("".join(f"{json.dumps(row)}\n" for row in rows(1200, start=1000)))
+    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock())
+    run = zai.batch.run(given, out=out, **MODEL)
+    waiting = await awaited(run)
+    while len(transport.requests) < 6:
+        await anyio.lowlevel.checkpoint()
+    assert run.progress.limit == 6
+    await run.aclose()
+    await waiting
+
+
+@pytest.mark.parametrize(("found", "begins"), [({"glm-5.3": 8}, 4), ({"other": 8}, 15)])
+async def test_what_was_found_is_better_known_than_how_many_rows_come(out, found, begins):
+    manifest_path(out).write_text(json.dumps({"limits": found}))
+    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock())
+    run = zai.batch.run(rows(3000), out=out, **MODEL)
+    waiting = await awaited(run)
+    while len(transport.requests) < begins:
+        await anyio.lowlevel.checkpoint()
+    assert run.progress.limit == begins
+    await run.aclose()
+    await waiting
+
+
 def test_what_a_run_has_found_out():
     windows = {"a": (12, 3), "b": (50, 0), "off": (None, 0), "other": (7, 1)}
     figures = {"in_flight": 0, "waiting": 0, "paused_until": None}

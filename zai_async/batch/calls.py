@@ -35,8 +35,13 @@ _UNCOMMITTED: Final = 64
 """Rows that wait for the disk besides."""
 _MOST_READY: Final = 256
 """Results that nobody has read yet, at which no more rows are pulled."""
+_LOOK: Final = 0.05
+"""Seconds between two looks whether the window has grown."""
 _IN_ONE_GO: Final = 256
 """Rows that are passed over before others get their turn."""
+_FOR_EACH, _MOST_AT_FIRST = 200, 32
+"""Rows for each request that is sent before anything is known of the limit, and the most of these.
+If all are refused, it is one of 200."""
 
 
 def group_size(concurrency: int | None) -> int:
@@ -94,14 +99,15 @@ class CallBackend:
     async def work(self) -> None:
         """Answer all rows, or those before the run is stopped."""
         self._puller = asyncio.get_running_loop().create_task(self._pull())
+        self._look()
         if self._engine.stopped is not None:
             self.stop()
         try:
             await asyncio.wait([self._puller])
             while self._rows and self._failure is None:
-                self._changed.clear()
-                await self._changed.wait()
+                await self._change()
         finally:
+            self._timer.cancel()
             # Nothing is left but after a bug, or when the run is stopped at once.
             tasks = {self._puller, *self._rows}
             for task in tasks:
@@ -134,9 +140,8 @@ class CallBackend:
                 taken = engine.intake.take(row)
                 if isinstance(taken, RowRequest):
                     while not self._has_room():
-                        self._changed.clear()
-                        await self._changed.wait()
-                    self._models.add(taken.model)
+                        await self._change()
+                    self._meet(taken.model)
                     # Numbered when it begins and not when it ends: that is the order of rows.
                     working = self._process(engine.number(), taken)
                     task = asyncio.get_running_loop().create_task(working)
@@ -152,8 +157,26 @@ class CallBackend:
                 if passed % _IN_ONE_GO == 0:
                     await checkpoint()
                 while max(engine.outbox.backlog, engine.journal.pending) >= _MOST_READY:
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._change()
+
+    async def _change(self) -> None:
+        """Wait for something that may have made room."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _look(self) -> None:
+        """Look for room now and then: nobody tells that a window has grown."""
+        self._changed.set()
+        self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+
+    def _meet(self, model: str) -> None:
+        """Have a model that is new begin with more at once where many rows pay for the search."""
+        engine = self._engine
+        if model not in self._models and model not in engine.journal.manifest.limits:
+            rows = (engine.source.total or 0) - engine.meter.skipped
+            size = min(rows // _FOR_EACH, _MOST_AT_FIRST)
+            engine.manager.sessions.queues.expect(model, size)
+        self._models.add(model)
 
     async def _pass_over(self, known: KnownRow) -> None:
         engine = self._engine
