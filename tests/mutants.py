@@ -53,7 +53,7 @@ TOLD: Final = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 ROOMS: Final = {
     "_protocol": [
         *("sse", "salvage", "surrogates", "repetition", "judge", "accumulator", "decoders"),
-        *("chat_*", "stream*", "other_streams"),
+        *("chat_*", "stream*", "other_streams", "models_counting"),
     ],
     "_transport": ["transport*", "tls", "network*", "fake_transport", "sessions"],
     "_wire": ["wire*", "time_hints", "codes", "jwt", "errors", "operations", "gateways"],

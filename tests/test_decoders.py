@@ -1,5 +1,6 @@
 """The decoders by themselves: bytes in, items out, one outcome at the end."""
 
+import contextlib
 import json
 import sys
 
@@ -188,6 +189,26 @@ def test_a_restart_can_replace_what_was_read():
     fed(decoder, wire)
     assert (decoder.snapshot.text, len(decoder.generation.resets)) == ("uno", 1)
     assert isinstance(fed(ChatDecoder(), wire)[1], StreamRestartedError)
+
+
+def test_each_restart_is_noticed_as_soon_as_the_one_before():
+    chunks = [
+        each | {"created": number}
+        for number, name in enumerate("abc", start=1)
+        for each in texts(name, name.upper(), id=name)
+    ]
+    decoder = ChatDecoder(on_restart="reset")
+    fed(decoder, body(chunks, done=False), frame(last(id="c")))
+    assert decoder.snapshot.text == "cC"
+    assert [each.new_id for each in decoder.generation.resets] == ["b", "c"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_document_may_only_be_so_large(more):
+    decoder = ChatDecoder(max_event_bytes=50)
+    data = b'{"choices": "'.ljust(50 + more, b"x")
+    with pytest.raises(EventTooLargeError) if more else contextlib.nullcontext():
+        decoder.feed(data)
 
 
 def test_an_event_may_only_be_so_large():

@@ -256,6 +256,12 @@ def test_an_event_is_counted_from_where_it_begins(values):
             parser.payloads(b"data: 1\n\n")
 
 
+def test_an_event_behind_another_one_of_the_same_read_is_counted():
+    event = b'data: {"x": [' + b"1," * 140_000 + b"1]}\n\n"
+    with pytest.raises(EventTooLargeError):
+        sse.SSEParser().payloads(b"data: 1\n\n" + event)
+
+
 def test_events_are_counted_one_by_one():
     event = b'data: {"x": [' + b"1," * 100_000 + b"1]}"
     parser = sse.SSEParser()
