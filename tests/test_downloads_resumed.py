@@ -104,7 +104,7 @@ async def test_a_file_that_became_another_is_fetched_anew(tmp_path):
     "odd",
     [
         part(999),
-        part(1000, Content_Range="bytes */1500"),
+        part(1000, **{"Content-Range": "bytes */1500"}),
         FakeReply(status=206, steps=(b"x",)),
         FakeReply(status=416),
         FakeReply(status=206, headers={"Content-Range": "bytes 1000-1499/x"}, steps=(b"x",)),
@@ -113,7 +113,7 @@ async def test_a_file_that_became_another_is_fetched_anew(tmp_path):
     ],
     ids=[
         "another place",
-        "a field of another name",
+        "no range",
         "no place",
         "out of range",
         "no size",
@@ -124,9 +124,7 @@ async def test_a_file_that_became_another_is_fetched_anew(tmp_path):
 async def test_a_part_that_does_not_fit_is_not_used(tmp_path, odd):
     path, transport = await fetch(tmp_path, cut(), odd, data())
     assert path.read_bytes() == WHOLE
-    assert len(transport.requests) >= 2
-    if len(transport.requests) == 3:
-        assert "Range" not in transport.requests[2].headers
+    assert ["Range" in request.headers for request in transport.requests] == [False, True, False]
 
 
 async def test_a_server_may_take_its_time_where_there_is_no_limit(tmp_path):

@@ -195,6 +195,7 @@ async def test_a_file_that_is_read_by_await_is_measured_and_sent_again(tmp_path)
         for _ in range(2):
             assert await source.inspect() == (len(data), data[:4096])
             assert b"".join([piece async for piece in source.pieces(999)]) == data
+            await file.read(5)  # whoever owns it reads on, which is not what was sent
         assert (source.name, source.replayable) == ("a.bin", True)
 
 
