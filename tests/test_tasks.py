@@ -401,20 +401,21 @@ def asked(seconds):
 def test_a_wait_for_the_next_poll_that_does_not_fit_does_not_begin(seconds):
     async def work(zai):
         time, task = asyncio.get_running_loop().time, zai.videos.task("t-1")
+        await asyncio.sleep(50)
         with pytest.raises(TaskTimeoutError, match=r"within 3 s; the last poll failed") as info:
             await task.wait(3)
         # The back-off of polls is the longer of the two.
         rest = max(seconds, 10)
-        assert (time(), info.value.task, info.value.retry_after) == (0, task, rest)
+        assert (time(), info.value.task, info.value.retry_after) == (50, task, rest)
         assert info.value.hint == f"The next poll is due in {rest:g} s."
         # What was known before is waited for: a loop would go round and round.
         with pytest.raises(TaskTimeoutError) as again:
             await task.wait(4)
-        assert (time(), again.value.retry_after) == (4, rest - 4)
+        assert (time(), again.value.retry_after) == (54, rest - 4)
         return rest, await task.wait(100)
 
     (rest, video), wire = played(work, asked(seconds), DONE)
-    assert (video.url, wire.times) == (URL, [0, rest])
+    assert (video.url, wire.times) == (URL, [50, 50 + rest])
 
 
 def test_what_another_waiter_was_asked_to_wait_counts_for_all_of_them():
@@ -434,10 +435,25 @@ def test_what_another_waiter_was_asked_to_wait_counts_for_all_of_them():
 
 
 def test_a_wait_for_the_next_poll_that_fits_is_waited_for():
-    video, wire = played(lambda zai: found(zai, timeout=31), asked(30), DONE)
-    assert (video.url, wire.times) == (URL, [0, 30])
+    async def work(zai):
+        await asyncio.sleep(50)
+        return await found(zai, timeout=31)
+
+    video, wire = played(work, asked(30), DONE)
+    assert (video.url, wire.times) == (URL, [50, 80])
     failure, _ = failing(lambda zai: found(zai, timeout=30), asked(30), DONE)
     assert type(failure) is TaskTimeoutError
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "success", " Success "])
+def test_success_is_known_however_it_is_written(status):
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        await task.fetch()
+        return task.done
+
+    done = {**HEAD, "task_status": status, "video_result": [{"url": URL}]}
+    assert played(work, FakeReply.json(done))[0]
 
 
 def test_a_timeout_interrupts_a_question_that_hangs():
