@@ -14,6 +14,7 @@ import pytest
 
 from tests.command_line import sent, surround, watch
 from zai_async.cli import main, output
+from zai_async.cli.connection import Invocation
 from zai_async.cli.output import Progress
 from zai_async.cli.terminal import Terminal
 from zai_async.tasks import PollBackoff
@@ -112,6 +113,36 @@ def test_address_of_what_cannot_be_downloaded_is_told(capsys, tmp_path, zai_emul
     assert output == ""
     failure, place = said.splitlines()
     assert "HTTP 404 instead of the file" in failure
+    assert place.startswith("zai: the file lies at http://")
+
+
+@pytest.fixture
+def hurried(capsys, monkeypatch, tmp_path, zai_emulator):
+    """Return what makes an image whose download is short of time, and meets a fault."""
+    monkeypatch.setattr(Invocation, "remaining", 0.05)
+
+    def make(**fault):
+        seen = zai_emulator.fault(path="cdn", times=None, **fault)
+        out = str(tmp_path / "cat.png")
+        ended = main(["image", "A cat", "--deadline", "1", "--out", out, "-q"])
+        return ended, capsys.readouterr().err, seen.seen
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "told"),
+    [
+        ({"status": 503, "headers": {"Retry-After": "60"}}, 1, "HTTP 503 instead of the file"),
+        ({"hang": True}, 124, "the deadline of 1 s has passed"),
+    ],
+    ids=["a wait that does not fit", "silence"],
+)
+def test_a_deadline_is_for_the_download_as_well(hurried, fault, status, told):
+    ended, complaints, asked = hurried(**fault)
+    failure, place = complaints.splitlines()
+    assert (ended, asked) == (status, 1)
+    assert told in failure
     assert place.startswith("zai: the file lies at http://")
 
 

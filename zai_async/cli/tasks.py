@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import anyio
+
 from zai_async import AsyncZai
 from zai_async.cli.arguments import Actions, place, text
 from zai_async.cli.connection import Invocation, add_options, connect
 from zai_async.cli.output import Progress, add_output
 from zai_async.cli.terminal import Terminal
-from zai_async.errors import ZaiError
+from zai_async.errors import DeadlineError, ZaiError
 from zai_async.models import AgentReply, Batch, ChatResult, ParsedFile, Reply
+from zai_async.retry import RetryPolicy
 from zai_async.tasks import Task
 
 __all__ = ["OUT", "add_wait", "finish", "hand_over", "run_task", "task_parser", "wait"]
@@ -138,11 +141,22 @@ def download(url: str, to: str, call: Invocation, progress: Progress) -> str:
     """Download a file and return its path; an error says where the file can be had.
 
     Raises:
-        ZaiError: It cannot be fetched.
+        ZaiError: It cannot be fetched, or not before the deadline.
         OSError: It cannot be written.
     """
+    zai, left = call.zai, call.remaining
+    if left is not None:
+        # A wait for another try that does not fit does not begin.
+        most = min(left, RetryPolicy().longest_retry_after)
+        zai = zai.with_options(retry=RetryPolicy(budget=most, longest_retry_after=most))
+
+    async def fetched() -> Path:
+        with anyio.move_on_after(left):
+            return await zai.download(url, to, on_progress=progress.transfer("download"))
+        raise DeadlineError(f"the deadline of {call.options.deadline:g} s has passed")
+
     try:
-        return str(call.run(call.zai.download(url, to, on_progress=progress.transfer("download"))))
+        return str(call.run(fetched()))
     except (KeyboardInterrupt, OSError, ZaiError) as error:
         # It was paid for, so it must not be lost with this process.
         error.add_note(f"the file lies at {url}")
