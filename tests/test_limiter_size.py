@@ -199,6 +199,13 @@ class TestProbes:
         counts += grown(size, 1)
         assert counts == [(20, 10), (50, 10), (50, 10), (50, 10), (120, 10)]
 
+    def test_waits_for_probes_do_not_grow_for_ever(self) -> None:
+        probes = Probes(failed=20)
+        probes.wait(0.0, 0)
+        assert (probes.due_at, probes.verify_at) == (5.0 * 2**9, 4.0**9)
+        assert probes.refused(0.0, 0)
+        assert (probes.due_at, probes.verify_at) == (5.0 * 2**9, 4.0**9)
+
     def test_each_one_waits_twice_as_long_where_time_decides(self) -> None:
         probes = Probes()
         probes.cut("overload", "overload", 8)
