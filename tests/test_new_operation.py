@@ -4,6 +4,7 @@ A fictive operation is added to a copy of the project; then everything that comp
 operations with the rest has to pass.
 """
 
+import filecmp
 import os
 import re
 import shutil
@@ -144,18 +145,40 @@ def test_a_new_operation_touches_the_files_that_the_guide_names(tmp_path):
     touched = add_operation(tmp_path)
     assert touched == {tmp_path / path for path in named_by_the_guide()}
 
-    own = {"PYTHONPATH": str(tmp_path), "UPDATE_DOCS": "1", "ZAI_TESTS": ""}
-    # What is compiled here is of use to nobody, and would lie beside what is.
-    environment = {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "1"}
-    options = ["-q", "-x", "-n0", "-p", "no:randomly", "-k", CHOSEN]
-    command = [sys.executable, "-m", "pytest", *options, *COMPARISONS]
-    result = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    # The pages that are made of the table are missed, and then written.
+    missed = compared(tmp_path, UPDATE_DOCS="")
+    assert sorted(re.findall(r"^FAILED \S+::(\w+)", missed.stdout, re.MULTILINE)) == [
+        "test_reference_has_every_part_of_an_answer",
+        "test_the_page_about_gateways_is_up_to_date",
+    ]
+    result = compared(tmp_path, UPDATE_DOCS="1")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
     assert "`moderations.explain`" in (tmp_path / "docs/gateways.md").read_text("utf-8")
-    pages = "".join(page.read_text("utf-8") for page in tmp_path.glob("docs/reference/*.md"))
-    assert "::: zai_async.models.Explanation\n" in pages
+    (page,) = tmp_path.glob("docs/reference/retrieval.md")
+    assert "::: zai_async.models.Explanation\n" in page.read_text("utf-8")
+
+    # Nothing else is another one than before: five files by hand, and the two pages.
+    written = {tmp_path / "docs/gateways.md", page}
+    assert {*changed(tmp_path)} == touched | written
+
+
+def compared(root, **environment):
+    """Compare the table of operations with the rest, in a copy of the project."""
+    own = {"PYTHONPATH": str(root), "ZAI_TESTS": "", **environment}
+    # What is compiled here is of use to nobody, and would lie beside what is.
+    own = {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "1"}
+    options = ["-q", "-rf", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider", "-k", CHOSEN]
+    command = [sys.executable, "-m", "pytest", *options, *COMPARISONS]
+    return subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
+
+
+def changed(root):
+    """Yield the files of a copy that are not those of the project."""
+    for path in root.rglob("*"):
+        original = ROOT / path.relative_to(root)
+        is_ours = path.is_file() and not {"__pycache__", ".hypothesis"} & {*path.parts}
+        if is_ours and not (original.exists() and filecmp.cmp(path, original, shallow=False)):
+            yield path
 
 
 def named_by_the_guide():

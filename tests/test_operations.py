@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from zai_async import _operations as ep
+from zai_async._outcomes import accept
 from zai_async._wire import Operation, RequestFactory
 from zai_async.errors import ConfigurationError
 from zai_async.providers import ZAI, ZAI_CODING
@@ -57,6 +58,16 @@ def test_a_row_sends_what_it_is_given_and_nothing_else(row):
     sent = msgspec.json.decode(request(row).body)
     expected = {name: value for name, value in sample(row).items() if f"{{{name}}}" not in row.path}
     assert sent == expected | ({"stream": True} if row.stream else {})
+
+
+def test_a_row_says_what_makes_an_answer_one():
+    """A new row has essential fields, a judge of its own, or a reason to stand here."""
+    neither = {name for name, row in ROWS.items() if not row.essential and row.judge is accept}
+    # A stream is judged by its decoder, a poll by its task, and a file may be of any bytes.
+    streams = {"TRANSCRIPTION_STREAM", "SPEECH_STREAM", "AGENT_STREAM"}
+    polls = {"CHAT_RESULT", "VIDEO_RESULT", "IMAGE_RESULT", "AGENT_RESULT", "FILE_PARSER_RESULT"}
+    assert neither == streams | polls | {"FILE_CONTENT"}
+    assert all(ROWS[name].stream for name in streams)
 
 
 def test_rows_of_one_name_are_one_operation():
