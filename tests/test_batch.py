@@ -1,6 +1,7 @@
 """Runs of batches: what is sent, handed out and written down, and how runs end and go on."""
 
 import asyncio
+import errno
 import gc
 import json
 import os
@@ -9,6 +10,7 @@ import threading
 import wave
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
@@ -442,6 +444,24 @@ async def test_a_cache_that_cannot_be_written_costs_no_row(out, tmp_path, caplog
     report = await zai.batch.run(rows(2), out=out, cache=tmp_path / "cache", **MODEL)
     assert (report.done, report.failures) == (2, 0)
     assert "cache" in caplog.text
+    warnings = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert len(warnings) == 1  # not one for every row
+
+
+async def test_a_cache_on_a_full_disk_keeps_no_halves(out, tmp_path, caplog, monkeypatch):
+    def fill(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    zai, _ = client()
+    cache = tmp_path / "cache"
+    report = await zai.batch.run(rows(2), out=out, cache=cache, **MODEL)
+    assert report.done == 2
+    assert not [each for each in cache.rglob("*") if each.is_file()]
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert str(cache) in record.getMessage()
 
 
 async def test_another_model_is_asked_when_one_is_busy(out):

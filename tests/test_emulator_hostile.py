@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import calls
 from tests.effort import times
 from tests.emulator_wire import KEY, error_of, wire
 from zai_async.testing import Emulator
+from zai_async.testing.emulator import connection, requests
 from zai_async.testing.emulator import emulator as emulator_module
-from zai_async.testing.emulator import requests
 from zai_async.testing.emulator.media import wav_seconds
 from zai_async.testing.emulator.platform import Platform
 from zai_async.testing.emulator.recent import RecentItems
@@ -483,3 +486,31 @@ def test_recent_items():
     assert len(RecentItems()) == 0
     with pytest.raises(KeyError):
         kept["f"]
+
+
+# Files that are open.
+
+
+async def test_connections_that_idle_keep_nobody_waiting(monkeypatch):
+    """Where this process may have no more of them, those that wait get their turn."""
+    monkeypatch.setattr(connection, "most_kept", lambda: 3)
+    async with Emulator(pace=0) as emulator:
+        clients = [calls.client(emulator.url) for _ in range(6)]
+        for zai in clients:
+            await calls.ask(zai)
+        reused = [(await calls.ask(zai)).attempts[0].connection_reused for zai in clients]
+        for zai in clients:
+            await zai.aclose()
+    assert reused == [True] * 3 + [False] * 3
+
+
+@pytest.mark.parametrize(("limit", "most"), [(40, 20), (-1, 2**31)])
+def test_half_of_the_open_files_may_be_connections_that_idle(monkeypatch, limit, most):
+    module = SimpleNamespace(getrlimit=lambda _: (limit, 0), RLIMIT_NOFILE=7, RLIM_INFINITY=-1)
+    monkeypatch.setitem(sys.modules, "resource", module)
+    assert connection.most_kept() == most
+
+
+def test_a_system_without_a_limit_of_files_has_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert connection.most_kept() == 2**31

@@ -138,7 +138,9 @@ class Answers:
                 await cache.put(request.digest, found.body)
             except OSError as error:
                 # The answer is here, and paid: that nobody else will find it costs no row.
-                _log.warning("an answer was not put into the cache: %s", error)
+                # A disk that is full is full for the next million, too.
+                level = logging.WARNING if cache.failures == 1 else logging.DEBUG
+                _log.log(level, "an answer was not put into the cache: %s", error)
         return found
 
     async def _buy(self, request: RowRequest) -> Ok:

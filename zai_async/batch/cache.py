@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from zai_async._files import naming
 from zai_async._threads import to_the_end
 from zai_async._wire import Operation
 from zai_async.batch.keys import canonical_digest
@@ -23,6 +24,8 @@ class AnswerCache:
     def __init__(self, directory: str | os.PathLike[str], base_url: str) -> None:
         self._directory = Path(directory)
         self._base_url = base_url
+        self.failures = 0
+        """How many answers could not be kept."""
 
     def _path(self, digest: bytes) -> Path:
         name = canonical_digest(self._base_url, digest.hex()).hex()
@@ -50,7 +53,17 @@ class AnswerCache:
             path = self._path(digest)
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{secrets.token_hex(8)}.part")
-            part.write_bytes(body)
-            part.replace(path)
+            try:
+                with naming(part):
+                    part.write_bytes(body)
+                part.replace(path)
+            except OSError:
+                # Half an answer would take what room is left, for ever.
+                part.unlink(missing_ok=True)
+                raise
 
-        await to_the_end(write)
+        try:
+            await to_the_end(write)
+        except OSError:
+            self.failures += 1
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,19 @@ from aiohttp.web_protocol import RequestHandler
 from zai_async.testing.emulator.requests import RequestLog
 
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def most_kept() -> int:
+    """Return how many connections may stay open after their answers: half of the open files.
+
+    Those that idle would keep the others waiting for ever where this process has no files left.
+    """
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:  # Windows, which has no such limit
+        return 2**31
+    limit: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2**31 if limit == resource.RLIM_INFINITY else limit // 2
 
 
 class Peer:
@@ -69,6 +83,7 @@ class Listener:
     ) -> None:
         self._serve = serve
         self._log = log
+        self._most_kept = most_kept()
         self.port: int | None = None
         self.peers: dict[RequestHandler, Peer] = {}
 
@@ -89,7 +104,10 @@ class Listener:
 
     async def dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
-        return await self._serve(request, self.peers[request.protocol])
+        response = await self._serve(request, self.peers[request.protocol])
+        if len(self.peers) > self._most_kept:
+            response.force_close()
+        return response
 
     def connect(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a new connection."""
