@@ -649,16 +649,45 @@ def test_what_a_loop_held_that_has_closed_meanwhile_is_there_at_once():
     async def take():
         return queue.try_enter()
 
+    async def take_and_wait():
+        held = await take()
+        waiting = queue.window.request(owner=asyncio.get_running_loop())
+        queue.waiting.add(waiting, None, no_warning)
+        return held
+
     async def others(loop):
         queue.leave(await take())
-        assert await asyncio.to_thread(loop.run_until_complete, take())
+        assert await asyncio.to_thread(loop.run_until_complete, take_and_wait())
         loop.close()
         entering = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()
         assert entering.done()
         queue.leave(await entering)
+        assert not queue.waiting.waiters
 
     asyncio.run(others(asyncio.new_event_loop()))
+
+
+def test_who_waits_beside_other_loops_looks_again_after_a_while(monkeypatch):
+    monkeypatch.setattr(queueing, "_CHECK", 1000.0)
+    queue, loop = queue_of(1), asyncio.new_event_loop()
+
+    async def take():
+        return queue.try_enter()
+
+    async def wait():
+        held = await take()
+        queue.window.accepted(held)  # so that time alone tells nothing
+        entering = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()
+        timer = queue.waiting.timers[asyncio.get_running_loop()]
+        assert timer.moment > SystemClock().monotonic() + 500
+        queue.leave(held)
+        queue.leave(await entering)
+
+    queue.leave(loop.run_until_complete(take()))
+    asyncio.run(wait())
+    loop.close()
 
 
 def test_a_permit_for_a_loop_that_has_closed_goes_to_the_next():
