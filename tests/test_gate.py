@@ -727,6 +727,20 @@ async def test_who_waits_behind_a_request_of_another_queue_is_not_warned():
     assert warnings == []
 
 
+async def test_who_was_refused_twice_is_warned_when_only_its_own_stream_is_left():
+    queue, warnings = queue_of(3), []
+    around, other, entry = (queue.try_enter() for _ in range(3))
+    entry.refusals = 1
+    queue.window.rejected(entry, SystemClock().monotonic(), "overload", jitter=0.5, rest=1000.0)
+    queue.waiting.add(entry, around, lambda: warnings.append("nested"))
+    assert (entry.refusals, warnings) == (2, [])
+    queue.leave(other)
+    assert warnings == ["nested"]
+    queue.leave(entry)
+    queue.leave(around)
+    assert queue.snapshot().in_flight == 0
+
+
 def test_who_was_cancelled_in_another_thread_is_not_woken():
     async def work():
         future = asyncio.get_running_loop().create_future()
