@@ -62,7 +62,7 @@ ROOMS: Final = {
     "limiter": ["limit*", "gate", "priority", "coordination", "quota"],
     "session": [
         *("call*", "retr*", "sessions", "hooks", "record", "watchdog", "gate", "drain", "quota"),
-        *("ledger", "resources_audio"),
+        *("ledger", "resources_audio", "client"),
         *("limits", "priority", "coordination", "several_keys", "patience", "stepping"),
         *("stream_clocks", "stream_lifetime", "stream_permits"),
     ],
