@@ -206,6 +206,24 @@ async def test_what_a_failing_proxy_has_not_passed_on_may_be_submitted_again(goo
         assert (task.id, len(server.requests)) == ("task-1", 1)
 
 
+@needs_openssl
+@pytest.mark.parametrize("answered", [b"", b"\x05\x01 no HTTP\r\n\r\n", b"HTTP/1.1 200"])
+async def test_where_a_proxy_opens_nothing_no_task_was_submitted(answered):
+    """What was never sent is no unknown task, nor can it have been billed."""
+
+    class Rude(Proxy):
+        async def serve(self, reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answered)
+
+    async with Rude() as proxy, client("https://127.0.0.1:9", proxy=proxy.url) as zai:
+        with pytest.raises(ProxyError, match="opened no connection") as caught:
+            await zai.videos.submit(model="cogvideox-3", prompt="a cat")
+    assert not caught.value.request_sent
+    assert not caught.value.attempts[0].maybe_billed
+    assert caught.value.retryable == (b"no HTTP" not in answered)
+
+
 def assert_hidden(error, secret):
     """Look into every frame of ours, at the local variables too."""
     assert secret not in f"{error} {error!r} {error.__cause__} {error.__cause__!r}"

@@ -30,14 +30,19 @@ from zai_async._transport._connections import (
     socks_connector,
     was_closed,
 )
-from zai_async._transport._errors import AIOHTTP_ERRORS, CutBodyError, presentable, translate
+from zai_async._transport._errors import (
+    AIOHTTP_ERRORS,
+    CutBodyError,
+    behind_proxy,
+    presentable,
+    translate,
+)
 from zai_async._transport._proxies import NamedProxy, Proxies
 from zai_async.errors import (
     ClientClosedError,
     ConfigurationError,
     LocalResourceError,
     ResponseError,
-    TransportError,
 )
 
 __all__ = [
@@ -225,9 +230,10 @@ class ClientTransport:
         except BaseException as error:  # noqa: BLE001 - its frames hold secrets, whatever it is
             stale = bool(used) and used[0].reused and not used[0].head
             failure = presentable(error, request.body, stale=stale)
-            # What seems to be the server's fault is often that of who stands before it.
-            if proxy is not None and isinstance(failure, TransportError | ResponseError):
-                failure.hint = failure.hint or proxy.hint
+            if proxy is not None:
+                # A pool of ours that has lent no connection has sent nothing but CONNECT.
+                unsent = not used and hasattr(session.connector, "idle")
+                failure = behind_proxy(failure, proxy.hint, unsent=unsent)
             # A coroutine that is thrown away may not wait for anything any more.
             body = request.body
             if not isinstance(body, bytes | None) and not isinstance(error, GeneratorExit):

@@ -26,10 +26,18 @@ from zai_async.errors import (
     RequestTimeoutError,
     ResponseError,
     TLSError,
+    TransportError,
     ZaiError,
 )
 
-__all__ = ["AIOHTTP_ERRORS", "CutBodyError", "presentable", "reason_of", "translate"]
+__all__ = [
+    "AIOHTTP_ERRORS",
+    "CutBodyError",
+    "behind_proxy",
+    "presentable",
+    "reason_of",
+    "translate",
+]
 
 
 class CutBodyError(aiohttp.ClientPayloadError):
@@ -113,6 +121,21 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
     # Set by hand: `raise ... from` inside an except block would keep the original as context.
     translated.__cause__ = plain
     return translated
+
+
+def behind_proxy(failure: BaseException, hint: str | None, *, unsent: bool) -> BaseException:
+    """Return a failure with the proxy in its hint, or as its own: of what was never passed on."""
+    if not isinstance(failure, TransportError | ResponseError):
+        return failure
+    error = failure
+    # It answered CONNECT with nothing, or with no HTTP.
+    if unsent and isinstance(failure, ConnectionLostError | ResponseError):
+        text = f"the proxy opened no connection: {failure.message}"
+        error = ProxyError(text, retryable=failure.retryable, repeat=failure.repeat)
+        error.__cause__ = failure.__cause__
+    # What seems to be the server's fault is often that of who stands before it.
+    error.hint = failure.hint or hint
+    return error
 
 
 def repeat_behind_proxy(error: BaseException) -> Repeat:
