@@ -74,6 +74,17 @@ async def test_a_download_goes_on_where_it_broke_off(tmp_path, headers, validato
     assert asked.get("Range") == (None if validator is None else "bytes=1000-")
 
 
+async def test_what_comes_between_two_cuts_makes_the_next_one_the_first(tmp_path):
+    first = FakeReply(headers=TAG, steps=(WHOLE[:150], CUT))
+    field = {"Content-Range": f"bytes 150-{SIZE - 1}/{SIZE}"}
+    second = FakeReply(status=206, headers=field, steps=(WHOLE[150:1000], CUT))
+    async with client(
+        FakeTransport(first, second, part(1000)), retry=RetryPolicy(retries=1)
+    ) as zai:
+        path = await zai.download(URL, tmp_path)
+    assert path.read_bytes() == WHOLE
+
+
 async def test_it_goes_on_again_and_again_while_something_comes(tmp_path):
     """Ten cuts, more than a policy would allow in a row."""
     edges = [*range(0, SIZE, 150), SIZE]

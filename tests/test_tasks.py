@@ -418,6 +418,16 @@ def test_a_wait_for_the_next_poll_that_does_not_fit_does_not_begin(seconds):
     assert (video.url, wire.times) == (URL, [50, 50 + rest])
 
 
+def test_a_failure_that_another_waiter_has_found_is_raised_by_all_of_them():
+    async def work(zai):
+        task = zai.videos.task("t-1")
+        return await asyncio.gather(task.wait(), task.wait(), return_exceptions=True)
+
+    late = msgspec.structs.replace(RUNNING, delay=50.0)
+    found, _ = played(work, late, FAILED)
+    assert [type(each) for each in found] == [TaskFailedError] * 2
+
+
 def test_what_another_waiter_was_asked_to_wait_counts_for_all_of_them():
     async def work(zai):
         time, task = asyncio.get_running_loop().time, zai.videos.task("t-1")
