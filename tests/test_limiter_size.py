@@ -135,6 +135,13 @@ class TestProbes:
             assert size.limit == 9
         assert moments == [1.0, 5.0, 21.0, 85.0]
 
+    @pytest.mark.parametrize("kind", ["unknown", "overload"])
+    def test_what_has_shown_to_be_a_limit_needs_none_of_them(self, kind: Refusal) -> None:
+        probes = Probes()
+        for belief, pays in ((kind, True), ("concurrency", False)):
+            probes.cut(kind, belief, 8)
+            assert probes.verifies(0, 1000) is pays
+
     def test_a_short_queue_pays_for_none(self) -> None:
         size = proven(10)
         refuse_twice(size, 9, "concurrency")
@@ -197,7 +204,7 @@ class TestProbes:
         for _ in range(9):  # callers who come back at once, before anything has passed
             size.refused(9, 9, "concurrency", 0.0, size.round)
         counts += grown(size, 1)
-        assert counts == [(20, 10), (50, 10), (50, 10), (50, 10), (120, 10)]
+        assert counts == [(20, 10), (50, 10), (50, 10), (50, 10), (300, 10)]
 
     def test_waits_for_probes_do_not_grow_for_ever(self) -> None:
         probes = Probes(failed=20)
@@ -216,11 +223,11 @@ class TestProbes:
         )
         told = [(probes.refused(20.0, 120), probes.due_at - 20.0) for _ in range(12)]
         assert told == [(False, 1.0)] + [(True, 2.0 ** min(n, 9)) for n in range(1, 12)]
-        assert (probes.failed, probes.paid_at) == (12, 240)
+        assert (probes.failed, probes.paid_at) == (12, 420)
         probes.cut("unknown", "unknown", 10)
         probes.wait(30.0, 200)
         assert (probes.kind, probes.failed, probes.due_at) == ("unknown", 0, 34.0)
-        assert probes.paid_at == 290  # what was owed is owed still
+        assert probes.paid_at == 320  # what was owed is owed still, as far as a cut may cost it
 
     def test_late_refusals_of_a_larger_window_shrink_it_and_cost_nothing_at_first(self) -> None:
         size = Size(16, 1, math.inf)

@@ -18,8 +18,10 @@ Refusal: TypeAlias = Literal["concurrency", "rate", "overload", "unknown", "loca
 
 _CONFIRMED: Final = -3.0
 _ENOUGH_AFTER: Final = 12
-_FIRST_PRICE, _PRICE, _LARGEST_DEBT = 20, 50, 120
-"""Requests that pass before the next probe: after a cut, for each refusal more, and at most."""
+_FIRST_PRICE, _PRICE = 20, 50
+"""Requests that pass before the next probe: after a cut, and for each refusal more."""
+_LARGEST_DEBT, _LARGEST_OF_PROBES = 120, 300
+"""The most of them: if requests are refused that were sent before a cut, or if probes are."""
 _SAME: Final = 0.1
 """A ceiling that is higher or lower by no more than this is the one from before."""
 _VERIFIED: Final = {"concurrency": 4, "unknown": 2, "overload": 2, "local": 0}
@@ -136,14 +138,14 @@ class Probes(msgspec.Struct):
         self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed, 9)
         self.verify_at = now + _VERIFY * _LATER ** min(self.failed, 9)
 
-    def cost(self, passed: int) -> None:
+    def cost(self, passed: int, most: int = _LARGEST_DEBT) -> None:
         """Note that a request was refused which the ceiling would not have allowed."""
-        self.paid_at = min(max(self.paid_at, passed) + _PRICE, passed + _LARGEST_DEBT)
+        self.paid_at = min(max(self.paid_at, passed) + _PRICE, passed + most)
 
     def refused(self, now: float, passed: int) -> bool:
         """Note that a probe was refused; tell whether the ceiling is to be believed now."""
         self.failed += 1
-        self.cost(passed)
+        self.cost(passed, _LARGEST_OF_PROBES)
         self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed - 1, 9)
         self.verify_at = now + _VERIFY * _LATER ** min(self.failed, 9)
         return self.failed > 1
@@ -153,8 +155,12 @@ class Probes(msgspec.Struct):
         self.verify_at = now + _LATER * (self.verify_at - now)
 
     def verifies(self, passed: int, waiting: int) -> bool:
-        """Tell whether so many that wait pay for one that tells whether the cut was right."""
-        return self.verified < _VERIFIED[self.kind] and self.paid(passed + waiting)
+        """Tell whether so many that wait pay for one that tells whether the cut was right.
+
+        What has shown to be a limit, whatever its code says, needs none.
+        """
+        shown = self.belief == "concurrency" != self.kind
+        return not shown and self.verified < _VERIFIED[self.kind] and self.paid(passed + waiting)
 
     def paid(self, passed: int) -> bool:
         """Tell whether enough have passed for the next one."""
