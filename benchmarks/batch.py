@@ -37,6 +37,7 @@ from zai_async.batch import Ok
 HIDDEN: Final = [1, 4, 10, 50, 200, 0]
 LARGE: Final = {50, 200}
 """Limits for which the search takes a part of the run that counts."""
+CHANGING: Final = "20, then 60, then 30"
 RESULTS: Final = Path(__file__).with_name("batch_results.json")
 
 
@@ -172,11 +173,15 @@ def kills(rows: int = 3_000, at_once: int = 50, times: int = 20, seed: int = 1) 
 
 
 async def found(
-    url: str, rows: int, out: Path, changes: Mapping[int, int] = MappingProxyType({})
+    url: str,
+    rows: int,
+    out: Path,
+    changes: Mapping[int, int] = MappingProxyType({}),
+    known: int | None = None,
 ) -> dict[str, Any]:
-    """Answer rows against a limit that is hidden, and changes after so many answers."""
+    """Answer rows against a limit that is hidden or known, and changes after so many answers."""
     done = 0
-    async with client(url) as zai:
+    async with client(url, known) as zai:
         # Of a list, as of a file, it is known how many rows come.
         async for row in zai.batch.run(list(prompts(rows)), out=out, model=MODEL):
             done += isinstance(row, Ok)
@@ -188,16 +193,24 @@ async def found(
         "done": done,
         "of the possible": stats["answered"] / stats["possible"],
         "refused": stats["refused"] / (stats["asked"] + stats["refused"]),
+        "seconds": stats["seconds"],
     }
+
+
+async def beside_an_oracle(url: str, other: str, rows: int, out: Path, limit: int) -> Any:
+    """Find a limit beside a run that is told it: whatever else the machine does slows both."""
+    told_it = found(other, rows, out.with_suffix(".oracle"), known=limit)
+    ours, oracle = await asyncio.gather(found(url, rows, out), told_it)
+    return {**ours, "of an oracle": oracle["seconds"] / ours["seconds"]}
 
 
 def limits(size: float, hidden: list[int]) -> dict[str, Any]:
     """Find these limits, and then one that changes, which is the limit 0."""
     results, seconds = dict[str, Any](), 40 * size
 
-    def search(name: str, latency: float, limit: int, rows: int, out: Path, **more: Any) -> None:
-        with server(latency * 1000, limit) as url:
-            results[name] = asyncio.run(found(url, rows, out, **more))
+    def search(name: str, latency: float, limit: int, rows: int, out: Path) -> None:
+        with server(latency * 1000, limit) as url, server(latency * 1000, limit) as other:
+            results[name] = asyncio.run(beside_an_oracle(url, other, rows, out, limit))
         print(name, results[name], flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -212,7 +225,9 @@ def limits(size: float, hidden: list[int]) -> dict[str, Any]:
             rows = round(100 * seconds)
             changes = {rows // 4: 60, rows * 3 // 4: 30}
             out = Path(folder) / "changing.jsonl"
-            search("20, then 60, then 30", 0.2, 20, rows, out, changes=changes)
+            with server(200, 20) as url:
+                results[CHANGING] = asyncio.run(found(url, rows, out, changes))
+            print(CHANGING, results[CHANGING], flush=True)
     return results
 
 

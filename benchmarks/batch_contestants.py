@@ -21,10 +21,11 @@ def prompts(count: int) -> Iterator[str]:
     return (f"Question {number}" for number in range(count))
 
 
-def client(url: str) -> Any:
+def client(url: str, limits: int | None = None) -> Any:
     from zai_async import AsyncZai
 
-    return AsyncZai(api_key="key", base_url=f"{url}/api/paas/v4", trust_env=False)
+    address = f"{url}/api/paas/v4"
+    return AsyncZai(api_key="key", base_url=address, trust_env=False, limits=limits)
 
 
 # Each answers so many rows and returns how many have an answer
