@@ -2,7 +2,7 @@
 
 import json
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from hypothesis import given
@@ -254,6 +254,15 @@ def test_an_event_is_counted_from_where_it_begins(values):
             parser.payloads(event[len(cut) :])
         with pytest.raises(EventTooLargeError):
             parser.payloads(b"data: 1\n\n")
+
+
+@pytest.mark.parametrize("less", [0, 1])
+def test_an_event_may_hold_as_many_values_as_the_setting_says(less):
+    event = b'data: {"x": [' + b"1," * LARGE + b"1]}"
+    *_, count = counted_values(event)
+    parser = sse.SSEParser(max_event_values=count - less)
+    with pytest.raises(EventTooLargeError) if less else nullcontext():
+        assert parser.payloads(event + b"\n\n") == [event[6:]]
 
 
 def test_an_event_behind_another_one_of_the_same_read_is_counted():

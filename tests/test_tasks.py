@@ -423,7 +423,7 @@ def test_a_failure_that_another_waiter_has_found_is_raised_by_all_of_them():
         task = zai.videos.task("t-1")
         return await asyncio.gather(task.wait(), task.wait(), return_exceptions=True)
 
-    late = msgspec.structs.replace(RUNNING, delay=50.0)
+    late = msgspec.structs.replace(RUNNING, delay=8.0)
     found, _ = played(work, late, FAILED)
     assert [type(each) for each in found] == [TaskFailedError] * 2
 
