@@ -73,7 +73,7 @@ class ChatAccumulator:
                 or chunk.web_search
                 or chunk.content_filter
             ):
-                progress += self._add_head(chunk)
+                progress += self.add_head(chunk)
                 known = self.head.id or None
         return progress + self.add_choices([chunk.choices for chunk in chunks])
 
@@ -112,8 +112,8 @@ class ChatAccumulator:
             self.thinking.pack()
         return progress
 
-    def _add_head(self, chunk: ChatCompletionChunk) -> int:
-        """Take over who speaks, and what belongs to the answer as a whole."""
+    def add_head(self, chunk: ChatCompletionChunk) -> int:
+        """Take over who speaks, and what belongs to the answer as a whole; return what is new."""
         head = self.head
         # Relays may give each chunk its own id, and the last one none.
         head.id = chunk.id or head.id

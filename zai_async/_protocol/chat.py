@@ -250,9 +250,12 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 generation.silent += data + b"\n"
             return None
         self._sum.keep_unknown(chunk)
-        self.settle()
-        self._batch = [chunk]  # taken, as nothing of it is ``ready``
-        self.settle()
+        if self._batch:
+            self.settle()  # the last one that tells the usage counts
+        self.progress += self._sum.add_head(chunk)
+        self._alone.append(chunk.choices)
+        if len(self._alone) >= _BATCH or not self.progress:
+            self.settle()
         return chunk
 
     # Damage.
