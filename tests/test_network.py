@@ -1,5 +1,6 @@
 """Networks as companies have them: certificates of their own, proxies, passwords."""
 
+import asyncio
 import ssl
 import traceback
 from base64 import b64encode
@@ -222,6 +223,22 @@ async def test_where_a_proxy_opens_nothing_no_task_was_submitted(answered):
     assert not caught.value.request_sent
     assert not caught.value.attempts[0].maybe_billed
     assert caught.value.retryable == (b"no HTTP" not in answered)
+
+
+async def test_a_cancel_while_a_proxy_takes_its_time_stays_one():
+    class Slow(Proxy):
+        async def serve(self, reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await reader.read()
+
+    asked = asyncio.Event()
+    async with Slow() as proxy, client("https://127.0.0.1:9", proxy=proxy.url) as zai:
+        call = asyncio.create_task(ask(zai))
+        await asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 def assert_hidden(error, secret):
