@@ -8,6 +8,7 @@ from zai_async._protocol.sse import SSEParser
 class Contestant(AsyncZai):
     imports = "import zai_async"
     opens = "zai_async.AsyncZai(api_key='benchmark.key')"
+    longest = 4 * 10**6
 
     def __init__(self, url):
         super().__init__(api_key="benchmark.key", base_url=url, limits=20_000)

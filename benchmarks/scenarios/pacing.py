@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from statistics import median
+from itertools import chain
+from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.scenarios.rounds import Seen, open_streams, stop
@@ -25,7 +26,10 @@ def paced(streams: int, rate: int) -> Run:
             tasks = await _open(work, client, [_noting(moments) for moments in seen])
             await _play(work, rate, seen)
             await stop(tasks)
-        work.also["delay, ms"] = median(_delays(work.server.ask(b"s"), seen)) * 1e3
+        delays = list(_delays(work.server.ask(b"s"), seen))
+        work.also["delay, ms"] = median(map(median, delays)) * 1e3
+        work.also["p99, ms"] = quantiles(chain(*delays), n=100)[-1] * 1e3
+        work.also["slowest, ms"] = max(map(median, delays)) * 1e3
         return work.cpu / sum(map(len, seen)) * 1e6
 
     return run
@@ -53,8 +57,11 @@ async def _play(work: Work, rate: int, seen: list[list[float]]) -> None:
             await asyncio.sleep(0.01)
 
 
-def _delays(sent: list[float], seen: list[list[float]]) -> Iterator[float]:
-    """Yield how long events were on their way; the server sends to one reader after the other."""
+def _delays(sent: list[float], seen: list[list[float]]) -> Iterator[list[float]]:
+    """Yield for each watched stream how long its events were on their way.
+
+    The server sends to one reader after the other.
+    """
     for number, moments in enumerate(seen[:WATCHED]):
         pairs = list(zip(sent[number :: len(seen)], moments, strict=True))
-        yield from (after - before for before, after in pairs[int(len(pairs) * FIRST) :])
+        yield [after - before for before, after in pairs[int(len(pairs) * FIRST) :]]

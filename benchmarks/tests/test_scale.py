@@ -100,6 +100,7 @@ def test_only_a_whole_run_is_published(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "DOCS", tmp_path)
     row = {"median": 1.23456, "spread": 0.0, "server": 0.1, "lost": 0.0}
     also = {"delay, ms": 1.0, "64 KiB, MB/s": 1000.0, "KiB, 50 events later": 1.0}
+    also |= {"p99, ms": 2.0, "slowest, ms": 3.0}
     names = "ours", "openai_default", "bare_aiohttp", "epoll_python", "raw_protocol", "event_loop"
     rows = dict.fromkeys(names, row | also)
     results = {"rounds": 5, "machine": MACHINE, **dict.fromkeys(SCENARIOS, rows)}
@@ -115,6 +116,8 @@ def test_only_a_whole_run_is_published(tmp_path, monkeypatch):
     assert "5 rounds on 2 cores of an abacus, none, python 3.11." in text
     assert "| openai_default | 1.24 | ±0 % | 1.00 |" in text
     assert "| Parser, 64 KiB a read | >= 1,200 MB/s | 1,000 MB/s | missed |" in text
+    assert "| The slowest of these streams, to the median's | <= 2 | 3 | missed |" in text
+    assert "| Many events a read, to Node | <= 0.9 | not measured |  |" in text
     assert "old" not in text
 
 
