@@ -840,6 +840,18 @@ async def test_a_run_begins_with_half_of_what_was_found(out, limits, begins):
     assert kept == {"glm-5.3": 40, "glm-4.7": 3}
 
 
+async def assert_begins(given, out, number, **settings):
+    """Begin a run, to which no answer comes and no time passes: the window stays as it is."""
+    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock(), **settings)
+    run = zai.batch.run(given, out=out, **MODEL)
+    waiting = await awaited(run)
+    while len(transport.requests) < number:
+        await anyio.lowlevel.checkpoint()
+    assert run.progress.limit == number
+    await run.aclose()
+    await waiting
+
+
 @pytest.mark.parametrize(
     ("given", "settings", "begins"),
     [
@@ -852,41 +864,19 @@ async def test_a_run_begins_with_half_of_what_was_found(out, limits, begins):
     ids=["some", "many", "few", "with a ceiling", "nobody knows how many"],
 )
 async def test_a_run_of_many_rows_begins_with_some(out, given, settings, begins):
-    # No answer comes and no time passes: the window stays as it has begun.
-    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock(), **settings)
-    run = zai.batch.run(given, out=out, **MODEL)
-    waiting = await awaited(run)
-    while len(transport.requests) < begins:
-        await anyio.lowlevel.checkpoint()
-    assert run.progress.limit == begins
-    await run.aclose()
-    await waiting
+    await assert_begins(given, out, begins, **settings)
 
 
 async def test_the_rows_of_a_file_are_guessed_by_its_size(out, tmp_path):
     given = tmp_path / "in.jsonl"
     given.write_text("".join(f"{json.dumps(row)}\n" for row in rows(1200, start=1000)))
-    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock())
-    run = zai.batch.run(given, out=out, **MODEL)
-    waiting = await awaited(run)
-    while len(transport.requests) < 6:
-        await anyio.lowlevel.checkpoint()
-    assert run.progress.limit == 6
-    await run.aclose()
-    await waiting
+    await assert_begins(given, out, 6)
 
 
 @pytest.mark.parametrize(("found", "begins"), [({"glm-5.3": 8}, 4), ({"other": 8}, 15)])
 async def test_what_was_found_is_better_known_than_how_many_rows_come(out, found, begins):
     manifest_path(out).write_text(json.dumps({"limits": found}))
-    zai, transport = client(FakeReply(delay=1e6), clock=FakeClock())
-    run = zai.batch.run(rows(3000), out=out, **MODEL)
-    waiting = await awaited(run)
-    while len(transport.requests) < begins:
-        await anyio.lowlevel.checkpoint()
-    assert run.progress.limit == begins
-    await run.aclose()
-    await waiting
+    await assert_begins(rows(3000), out, begins)
 
 
 def test_what_a_run_has_found_out():
