@@ -1,6 +1,6 @@
 import json
 import sys
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -530,6 +530,20 @@ def test_an_index_that_a_fork_took_is_given_to_nobody_else():
         "d": (7, "{}"),
         "e": (8, "{}"),
     }
+
+
+@pytest.mark.parametrize("order", [*permutations((0, 1, 3))])
+def test_forks_get_numbers_above_all_that_are_taken(order):
+    """Where indices go down as well: two calls under one would be one for whoever reads on."""
+    fragments = [
+        fragment("{}", index=index, id=f"{index}{turn}", name="f")
+        for turn in "abc"
+        for index in order
+    ]
+    answer = accumulated(*(chunk(tool_calls=[each]) for each in fragments), chunk("tool_calls"))
+    found = {call.id: call.index for call in answer.completion().tool_calls}
+    forks = [f"{index}{turn}" for turn in "bc" for index in order]
+    assert found == {"0a": 0, "1a": 1, "3a": 3} | {fork: 4 + n for n, fork in enumerate(forks)}
 
 
 def test_calls_without_index_and_id_in_one_delta_go_by_their_place():

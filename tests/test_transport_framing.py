@@ -230,6 +230,8 @@ class Wire(asyncio.Transport):
     def close(self):
         self.closed = True
 
+    abort = close
+
     def is_closing(self):
         return self.closed
 

@@ -104,6 +104,36 @@ async def test_the_queue_hands_out_messages_before_its_exception():
         await connection.read()
 
 
+@pytest.mark.parametrize("way", ["close", "abort"])
+async def test_either_way_to_end_a_connection_wakes_whoever_reads(way):
+    """By aiohttp itself the reader waits for ever; should that change, a part of ours can go."""
+    for connection in (await plain(), await ours()):
+        connection.data_received(HEAD + b"2\r\nab\r\n")
+        _, content = await connection.read()
+        assert await content.readany() == b"ab"
+        reading = asyncio.create_task(content.readany())
+        await asyncio.sleep(0)
+        getattr(connection, way)()
+        await asyncio.sleep(0)
+        assert connection.transport is None
+        if isinstance(connection, PooledConnection):
+            with pytest.raises(aiohttp.ClientConnectionError, match=r"^closed$"):
+                await reading
+        else:
+            assert not reading.done()
+            reading.cancel()
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+async def test_what_was_read_to_its_end_stays_whole_when_the_connection_ends(way):
+    connection = await ours()
+    connection.data_received(OK)
+    _, content = await connection.read()
+    getattr(connection, way)()
+    assert content.exception() is None
+    assert await content.read() == BODY
+
+
 async def test_aiohttp_forgets_the_reader_of_a_broken_body():
     """Should that change one day, a part of ours can go."""
     connection = await plain()

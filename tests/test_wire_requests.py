@@ -11,6 +11,7 @@ from zai_async import _operations as ep
 from zai_async._secrets import Secret
 from zai_async._version import __version__
 from zai_async._wire import Operation, RequestFactory
+from zai_async._wire.headers import why_unsendable
 from zai_async.models import CallParams
 from zai_async.providers import ZAI, ZAI_CODING, Provider
 
@@ -259,6 +260,9 @@ def test_headers_of_the_client_win_over_ours_and_those_of_the_call_over_both():
         {"": "a"},
         {"content-length": "3"},
         {"Transfer-Encoding": "chunked"},
+        {"expect": "100-continue"},
+        {"Expect": "100-continue"},
+        {"UPGRADE": "h2c"},
     ],
 )
 @pytest.mark.parametrize("place", ["client", "call"])
@@ -266,6 +270,21 @@ def test_headers_that_cannot_be_sent(field, place):
     own = {"headers": field} if place == "client" else {"options": CallOptions(headers=field)}
     with pytest.raises(ConfigurationError, match=r"create\(\): .*head"):
         build(**LEAST, **own)
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ({"X-A": 5}, "header fields must be strings"),
+        ({"X A": "a"}, "a header field cannot be 'X A'"),
+        ({"Expect": "a"}, "a header field cannot be 'Expect'"),
+        ({"X-A": "a\n"}, "X-A has characters that no header may"),
+        ({"X-A": "tab\tand \x80"}, ""),
+        ({"X-Content-Length": "3", "Upgrade-Insecure-Requests": "1"}, ""),
+    ],
+)
+def test_it_is_told_why_a_header_cannot_be_sent(field, why):
+    assert why_unsendable(next(iter(field)), field) == why
 
 
 @pytest.mark.parametrize(

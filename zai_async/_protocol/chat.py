@@ -264,7 +264,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         """Go on with the whole frames inside a damaged one."""
         # The gateway cuts a frame where a backend fails, and goes on in the same line with the
         # first frame of another one: https://github.com/zai-org/GLM-5/issues/66
-        frames, lost = salvage(data, self.json.strictly)
+        frames, lost = salvage(data)
         if frames == (data,):
             # Python takes this for JSON and msgspec does not, like NaN: as good as lost.
             frames, lost = (), data

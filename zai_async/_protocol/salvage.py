@@ -10,13 +10,9 @@ Servers that count in UTF-16 may end one event with the first half of an emoji, 
 ``\ud83d``, and begin the next one with ``\ude00``. Neither half is a character.
 """
 
-import contextlib
 import json
 import re
-from collections.abc import Callable
 from typing import Final, NamedTuple
-
-import msgspec
 
 __all__ = [
     "END_MARK",
@@ -65,8 +61,8 @@ class Salvaged(NamedTuple):
     """What stands before them and could not be read; all of it, where there are none."""
 
 
-def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
-    """Cut a frame that cannot be decoded into whole frames; ``decodes`` is msgspec's."""
+def salvage(data: bytes) -> Salvaged:
+    """Cut a frame that cannot be decoded into whole frames."""
     if whole := documents(data):
         return Salvaged(whole, b"")
     left, place = _MOST_READ, 0
@@ -85,13 +81,7 @@ def salvage(data: bytes, decodes: Callable[[bytes], object]) -> Salvaged:
         left -= len(data) - place
         if left < 0:
             break
-        tail = data[place:].strip()
-        frames = documents(tail)
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # As it stands first, since text may legally contain what looks like another frame.
-            if tail.startswith(b"{") and decodes(tail) is not None:
-                frames = (tail,)
-        if frames:
+        if frames := documents(data[place:]):
             return Salvaged(frames, data[:place])
     return Salvaged((), data)
 

@@ -86,7 +86,7 @@ class Call:
         self._retry: RetryState | None = None
         self._retrying: tuple[ZaiError, float, RetryState] | None = None
         self._error: BaseException | None = None
-        self._waits_for_deadline = False
+        self._waits_for_deadline: bool
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

@@ -63,7 +63,7 @@ class CallRecord:
         self._options = options
         self._open = False
         self._written = 0
-        self._latest = 0.0
+        self._latest: float
         self._timing = Timing()
 
     def begin(self) -> bool:
