@@ -36,6 +36,23 @@ from zai_async.uploads import image
 PATIENT = RetryPolicy()
 
 
+# What must not be repeated
+
+
+@pytest.mark.parametrize("key_in", ["header", "query", "jwt"])
+async def test_a_key_that_the_service_repeats_is_not_told(key_in):
+    key, own = "0123456789.CanaryOfTheKey", "CanaryOfAField"
+    message = f"neither {key} nor {own} will do"
+    reply = FakeReply.json({"error": {"code": "1000", "message": message}}, status=401)
+    provider = Provider(name="g", base_url="https://g.example", key_in=key_in)
+    headers = {"X-Own-Token": own}
+    zai, _ = scripted(reply, api_key=key, provider=provider, headers=headers)
+    async with zai:
+        with pytest.raises(AuthenticationError, match=r"neither .* nor .* will do") as caught:
+            await ask(zai)
+    assert "Canary" not in f"{caught.value} {caught.value.body}"
+
+
 # Which failures are sent again, on real sockets
 
 

@@ -364,6 +364,25 @@ async def test_what_is_left_to_tell_when_the_talk_is_cut_off_is_told_later():
     assert store.taken == 0
 
 
+async def test_a_talk_on_a_loop_that_was_closed_by_hand_is_begun_anew():
+    """There its task was neither cancelled nor told."""
+
+    class Stranded:
+        def get_loop(self):
+            return closed
+
+    store = Store()
+    queue = SharedQueue(Limits.of(2), SystemClock(), store, "w")
+    assert queue.try_enter() is None
+    closed = asyncio.new_event_loop()
+    closed.close()
+    queue._talking = stranded = Stranded()
+    queue.leave(await queue.enter(lambda: None))
+    assert queue._talking is not stranded
+    await queue.aclose()
+    assert store.taken == 0
+
+
 async def test_a_waiter_that_has_left_does_not_fail():
     future = asyncio.get_running_loop().create_future()
     future.cancel()

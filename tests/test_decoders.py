@@ -540,3 +540,15 @@ def test_blanks_in_place_of_an_answer_come_to_an_end():
     decoder.feed(b" " * 1_000)
     with pytest.raises(EventTooLargeError):
         decoder.feed(b" ")
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r\n", b"\n\n\n"], ids=repr)
+def test_blank_lines_before_a_document_are_none_of_it(line):
+    """However many: each is forgotten, and counts neither for the size nor as an event."""
+    decoder = SpeechDecoder(context=DecoderContext(max_event_bytes=200))
+    for _ in range(500):
+        assert decoder.feed(line) == []
+    document = {"choices": [{"finish_reason": "stop", "delta": {"content": "AAEC"}}]}
+    assert decoder.feed(line + json.dumps(document).encode()) == []
+    assert decoder.feed(b"") == [b"\0\1\2"]
+    assert decoder.end_of_input() == "completed"

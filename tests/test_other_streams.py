@@ -652,6 +652,19 @@ async def test_events_may_be_labelled_as_sound():
             assert await stream.read() == SAMPLES
 
 
+@pytest.mark.parametrize("label", ["audio/wav", "audio/pcm"])
+async def test_a_document_labelled_as_sound_is_none(label):
+    choice = {"index": 0, "finish_reason": "stop", "delta": {"content": "AAEC"}}
+    document = json.dumps({"choices": [choice]}).encode()
+    async with in_place("speech", document, label) as stream:
+        assert await stream.read() == b"\0\1\2"
+    for body in (b"<html>busy</html>", b'[{"foo": 1}]'):
+        async with in_place("speech", body, label) as stream:
+            with pytest.raises(ResponseError) as caught:
+                await stream.read()
+        assert "PCM" not in str(caught.value)
+
+
 async def test_an_error_labelled_as_sound_is_one():
     error = b'{"error": {"code": "1301", "message": "no"}}'
     async with in_place("speech", error, "audio/wav") as stream:

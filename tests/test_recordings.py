@@ -188,6 +188,47 @@ def test_a_single_byte_of_sound_is_no_unknown_length():
     assert reader.size == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "known"),
+    [(0, False), (1, True), (2**32 - 2**12 - 1, True), (2**32 - 2**12, False)],
+)
+def test_a_length_is_believed_up_to_what_stands_for_an_unknown_one(size, known):
+    reader = WaveReader("x")
+    assert reader.feed(riff(fmt(), struct.pack("<4sI", b"data", size), b"a")) == b"a"
+    assert reader.size == (size if known else None)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({"rate": 1_000}, {"rate": 999}),
+        ({"rate": 400_000}, {"rate": 400_001}),
+        ({"channels": 1, "frame": 2}, {"channels": 0, "frame": 2}),
+        ({"channels": 32, "frame": 64}, {"channels": 33, "frame": 66}),
+        ({"frame": 1, "bits": 8}, {"frame": 0, "bits": 0}),
+        ({"frame": 4, "bits": 32}, {"frame": 5, "bits": 40}),
+    ],
+)
+def test_what_a_recording_may_be_has_bounds(inside, outside):
+    read_whole(riff(fmt(**inside), FRAMES))
+    with pytest.raises(InvalidFileError, match="which no recording has"):
+        read_whole(riff(fmt(**outside), FRAMES))
+
+
+def test_the_head_of_a_sound_has_its_least_and_its_most():
+    whole = fmt()[8:]
+    read_whole(riff(chunk(b"fmt ", whole), FRAMES))
+    with pytest.raises(InvalidFileError, match="does not say what its frames are"):
+        read_whole(riff(chunk(b"fmt ", whole[:15]), FRAMES))
+    # The tag proper of the extended form, which ends after 26 bytes.
+    read_whole(riff(fmt(0xFFFE, more=PCM_GUID[:10]), FRAMES))
+    with pytest.raises(InvalidFileError, match="compressed"):
+        read_whole(riff(fmt(0xFFFE, more=PCM_GUID[:9]), FRAMES))
+    for size, ends in ((2**22, "ends before its sound"), (2**22 + 1, "holds no sound among")):
+        with pytest.raises(InvalidFileError, match=ends):
+            read_whole(riff(chunk(b"id3 ", bytes(2**22)))[:size])
+
+
 def read_whole(data):
     reader = WaveReader("x")
     reader.feed(data)
