@@ -64,10 +64,10 @@ ROOMS: Final = {
         *("call*", "retr*", "sessions", "hooks", "record", "watchdog", "gate", "drain", "quota"),
         *("ledger", "resources_audio", "client"),
         *("limits", "priority", "coordination", "several_keys", "patience", "stepping"),
-        *("stream_clocks", "stream_lifetime", "stream_permits"),
+        *("stream_clocks", "stream_lifetime", "stream_permits", "threads"),
     ],
     "streams": ["accumulator", "chat_*", "stream*", "other_streams", "combinators", "salvage"],
-    "tasks": ["tasks*", "models_tasks"],
+    "tasks": ["tasks*", "models_tasks", "threads"],
     "uploads": ["upload*", "call_uploads", "recordings", "files", "resources"],
 }
 
@@ -253,6 +253,8 @@ def fate_of(mutant: Mutant, copies: queue.Queue[Path], modes: tuple[str, ...]) -
     """Change one of the copies, run the tests in it, and change it back."""
     project = copies.get()
     place = project / mutant.path.relative_to(ROOT)
+    # From the copy itself, as the project may be worked on meanwhile.
+    source, seen = place.read_bytes(), place.stat()
     try:
         place.write_text(mutant.source, encoding="utf-8")
         for mode in modes:
@@ -260,7 +262,9 @@ def fate_of(mutant: Mutant, copies: queue.Queue[Path], modes: tuple[str, ...]) -
                 return f"{KILLED[mode]} by {found}"
         return "survived"
     finally:
-        shutil.copy2(mutant.path, place)  # with its time, or it would pass for the fault
+        place.write_bytes(source)
+        # With its time, or it would pass for the fault.
+        os.utime(place, ns=(seen.st_atime_ns, seen.st_mtime_ns))
         copies.put(project)
 
 

@@ -1,11 +1,14 @@
 """Faults that are put in on purpose are faults, and repeat."""
 
 import ast
+import os
+import queue
 
 import pytest
 
 from tests import mutants
-from tests.mutants import ROOMS, ROOT, drawn, failure_in, kills, mutants_of, suite_of
+from tests.effort import MODES
+from tests.mutants import ROOMS, ROOT, drawn, failure_in, fate_of, kills, mutants_of, suite_of
 
 WHOLE = "not value < LIMIT or min(value, 7) / 6 == 2"
 SOURCE = '''
@@ -75,6 +78,31 @@ def test_every_room_has_places_to_change_and_tests(room):
 )
 def test_what_found_a_fault_is_named(told, found):
     assert failure_in(told) == found
+
+
+def test_a_copy_is_changed_back_although_the_project_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    path, project = tmp_path / "sample.py", tmp_path / "copy"
+    project.mkdir()
+    copied = project / "sample.py"
+    copied.write_text(SOURCE, encoding="utf-8")
+    os.utime(copied, (1, 2))
+    path.write_text(SOURCE, encoding="utf-8")
+    mutant = next(mutants_of("sample", path))
+    path.write_text("# worked on", encoding="utf-8")
+    copies = queue.Queue()
+    copies.put(project)
+
+    def kills(project, room, mode):
+        assert copied.read_text(encoding="utf-8") == mutant.source
+        return f"{room} {mode}" if mode else ""
+
+    monkeypatch.setattr(mutants, "kills", kills)
+    assert fate_of(mutant, copies, MODES) == "killed in all cases only by sample thorough"
+    assert fate_of(mutant, copies, MODES[:1]) == "survived"
+    assert copied.read_text(encoding="utf-8") == SOURCE
+    assert copied.stat().st_mtime == 2
+    assert copies.get_nowait() == project
 
 
 def test_a_copy_is_tested_and_not_the_project(tmp_path, monkeypatch):

@@ -199,6 +199,28 @@ async def test_a_file_that_is_read_by_await_is_measured_and_sent_again(tmp_path)
         assert (source.name, source.replayable) == ("a.bin", True)
 
 
+async def test_an_open_file_stands_where_it_stood_after_every_look_at_it(tmp_path):
+    """Whoever owns it reads on, and so does whoever opens it as a second upload."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"skipped" + bytes(10_000))
+    with path.open("rb") as file:
+        file.seek(7)
+        source = open_source(file)
+        await source.inspect()
+        assert file.tell() == 7
+        file.seek(9)  # by its owner
+        async for _ in source.pieces(4_000):
+            assert file.tell() == 9
+    async with await anyio.open_file(path, "rb") as file:
+        await file.seek(7)
+        source = open_source(file)
+        await source.inspect()
+        assert await file.tell() == 7
+        async for _ in source.pieces(4_000):
+            assert await file.tell() == 7
+        assert await open_source(file).inspect() == (10_000, bytes(4096))
+
+
 class Reader:
     """What can only be read by await, such as the body of another request."""
 
