@@ -67,7 +67,7 @@ ROOMS: Final = {
         *("stream_clocks", "stream_lifetime", "stream_permits", "threads"),
     ],
     "streams": ["accumulator", "chat_*", "stream*", "other_streams", "combinators", "salvage"],
-    "tasks": ["tasks*", "models_tasks", "threads"],
+    "tasks": ["tasks*", "models_tasks", "threads", "outside_asyncio"],
     "uploads": ["upload*", "call_uploads", "recordings", "files", "resources"],
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from tests.calls import KEY
 from tests.virtual_loop import run
@@ -25,13 +25,16 @@ VIDEO = {"model": "cogvideox-3", "prompt": "A lighthouse in a storm"}
 
 
 class LoopClock:
-    """Tells the time of the loop, and chance is what the test says."""
+    """Goes with the loop, and chance is what the test says."""
+
+    BEGUN: Final = 1000.0
+    """Not 0, from which on a moment could pass for the time since then."""
 
     def __init__(self, chance: float = 0.0) -> None:
         self.chance = chance
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self.BEGUN + asyncio.get_running_loop().time()
 
     def wall(self) -> float:
         return 1_790_000_000.0

@@ -280,7 +280,7 @@ async def test_a_film_of_no_bytes_is_asked_for_again(tmp_path):
 
 async def test_a_film_of_no_bytes_is_no_film(tmp_path):
     error = await refused(tmp_path, ResponseError, FakeReply(), url="https://h/film.mp4")
-    assert "empty" in error.message
+    assert (error.message, error.retryable, error.repeat) == ("an empty file came", True, "short")
 
 
 @pytest.mark.parametrize(
