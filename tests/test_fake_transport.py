@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from tests.virtual_loop import in_virtual_time
-from zai_async import AsyncZai, ConnectionLostError, RateLimitError, RetryPolicy
+from zai_async import AsyncZai, ConfigurationError, ConnectionLostError, RateLimitError, RetryPolicy
 from zai_async._transport import Request, Response, Transport
 from zai_async.testing import FakeReply, FakeTransport
 
@@ -210,3 +210,9 @@ async def test_a_request_without_a_body_is_listed_as_none():
     transport = FakeTransport(FakeReply())
     await transport.send(Request(operation="op", method="GET", url="http://x", headers={}))
     assert transport.bodies == [None]
+
+
+@pytest.mark.parametrize("make", [FakeReply.json, FakeReply.sse, FakeReply.stream])
+def test_header_fields_are_texts(make):
+    with pytest.raises(ConfigurationError, match=r"retry_after='5', and headers is \{"):
+        make(*([{}] if make == FakeReply.json else []), headers={"a": "b"})

@@ -115,6 +115,131 @@ def test_a_failure_in_other_words_ends_the_wait(last, message):
     assert len(wire.requests) == 2
 
 
+# In the envelope of a relay
+
+FILM = [{"url": URL}]
+
+
+@pytest.mark.parametrize("around", [{}, {"code": 200, "msg": "ok"}, {"status": "success"}], ids=str)
+@pytest.mark.parametrize("envelope", ["data", "result", "output", "response", "task"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_task_is_followed_in_any_envelope(around, envelope, listed, caplog):
+    def wrapped(**task):
+        inner = {"id": "t-1", **task}
+        return FakeReply.json({**around, envelope: [inner] if listed else inner})
+
+    running = wrapped(task_status="PROCESSING")
+    done = wrapped(task_status="SUCCESS", video_result=FILM)
+    with caplog.at_level(logging.WARNING, "zai_async"):
+        video, wire = played(generated, RECEIPT, running, running, done)
+    assert (video.url, video.id, len(wire.requests), caplog.messages) == (URL, "t-1", 4, [])
+    assert [attempt.status_code for attempt in video.attempts] == [200]
+
+
+@pytest.mark.parametrize(
+    ("inner", "message"),
+    [
+        ({"task_status": "FAIL", "message": "no"}, "the task ended as 'FAIL': no"),
+        ({"task_status": "FAIL", "url": URL}, "the task ended as 'FAIL'"),
+        ({"status": "failed", "error": {"message": "no"}}, "the task ended as 'failed': no"),
+        ({"state": "Failed", "fail_reason": "no"}, "the task ended as 'Failed': no"),
+        ({"status": "cancelled", "failureReason": "no"}, "the task ended as 'cancelled': no"),
+        ({"status": "completed"}, "the task succeeded without a result"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("around", [{}, {"code": 200}, {"status": "success"}], ids=str)
+def test_a_failure_in_an_envelope_ends_the_wait(around, inner, message):
+    failure, wire = failing(generated, RECEIPT, FakeReply.json({**around, "data": inner}), DONE)
+    assert (type(failure), failure.message) == (TaskFailedError, message)
+    assert len(wire.requests) == 2
+
+
+def test_of_an_envelope_what_is_about_another_task_is_not_taken():
+    other = FakeReply.json({"data": {"id": "t-2", "task_status": "SUCCESS", "video_result": FILM}})
+    video, wire = played(generated, RECEIPT, other, DONE)
+    assert (video.id, len(wire.requests)) == ("t-1", 3)
+
+
+@pytest.mark.parametrize(
+    "inner", [{"status": "odd"}, {"status": 5}, [], [{"status": "failed"}] * 2, [5], "failed", 5]
+)
+def test_what_is_no_envelope_of_a_task_is_polled_on(inner):
+    video, wire = played(generated, RECEIPT, FakeReply.json({"data": inner}), DONE)
+    assert (video.url, len(wire.requests)) == (URL, 3)
+
+
+def test_the_request_id_may_stand_on_either_side_of_an_envelope():
+    done = {"task_status": "SUCCESS", "video_result": FILM}
+    for body in (
+        {"request_id": "r-1", "data": done},
+        {"request_id": "outer", "data": {**done, "request_id": "r-1"}},
+    ):
+        video, _ = played(generated, RECEIPT, FakeReply.json(body))
+        assert video.request_id == "r-1"
+
+
+# An error in place of a status
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"error": {"code": "1113", "message": "no money"}}, "billing"),
+        ({"code": 1220, "message": "not yours"}, "permission"),
+        ("Not authenticated", "auth"),
+    ],
+    ids=str,
+)
+def test_a_poll_that_wraps_an_error_for_good_ends_the_wait(told, kind):
+    failure, wire = failing(generated, RECEIPT, FakeReply.json({"detail": told}), DONE)
+    assert (failure.kind, failure.status_code, failure.task.id) == (kind, 200, "t-1")
+    assert (failure.operation, len(failure.attempts)) == ("tasks.result", 1)
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "told", [{"error": {"code": "1302", "message": "busy"}}, {"code": 500, "msg": "x"}, "queued"]
+)
+def test_a_poll_that_wraps_a_passing_error_is_missed(told):
+    refused = FakeReply.json({"detail": told}, retry_after="100")
+    video, wire = played(generated, RECEIPT, refused, DONE)
+    assert (video.url, len(wire.requests)) == (URL, 3)
+    assert wire.times[2] - wire.times[1] == 100
+
+
+# What repeats the key
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": KEY},
+        {"status": f"{'x' * 50} {KEY}"},
+        {KEY: 5},
+        {"x" * 190: 1, KEY: 5},
+        {"detail": {"code": 1113, "message": KEY}},
+        {"status": "hidden-header"},
+        {"id": "t-1", "status": "failed", "message": "bad hidden-header"},
+        {"id": "t-hidden-header", "status": "processing"},
+        {"status": "completed", "note": "hidden-header"},
+    ],
+    ids=str,
+)
+def test_no_error_and_no_warning_of_a_poll_repeats_the_key(answer, caplog):
+    with caplog.at_level(logging.WARNING, "zai_async"):
+        failure, _ = failing(
+            lambda zai: found(zai, timeout=60),
+            FakeReply.json(answer),
+            headers={"X-Api-Token": "hidden-header"},
+        )
+    told = [failure.message, str(failure), repr(failure), failure.body or "", *caplog.messages]
+    secret = KEY.partition(".")[2]
+    for text in told:
+        assert secret[:8] not in text
+        assert "hidden-header" not in text
+
+
 @pytest.mark.parametrize(
     ("answer", "shape"),
     [

@@ -1,9 +1,9 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.batches import judged_results
-from zai_async._wire.envelopes import open_envelope, with_choices
+from zai_async._wire.envelopes import ENVELOPES, open_envelope, with_choices
 from zai_async._wire.faults import Fault, find_fault, parse_retry_after, told_fault
-from zai_async._wire.headers import HeaderSet
+from zai_async._wire.headers import HeaderSet, secrets_in
 from zai_async._wire.keywords import misused_client
 from zai_async._wire.operation import Operation, unlisted
 from zai_async._wire.raw_requests import RawRequestFactory, with_raw_body
@@ -18,6 +18,7 @@ from zai_async._wire.replies import (
 from zai_async._wire.requests import Request, RequestFactory, authorized
 
 __all__ = [
+    "ENVELOPES",
     "Fault",
     "HeaderSet",
     "Operation",
@@ -34,6 +35,7 @@ __all__ = [
     "open_envelope",
     "parse_reply",
     "parse_retry_after",
+    "secrets_in",
     "shown_body",
     "to_error",
     "told_fault",

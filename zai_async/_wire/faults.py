@@ -59,6 +59,8 @@ _MESSAGE_NAMES = (
     "errordescription",
     "details",
     "description",
+    "failreason",
+    "failurereason",
     "reason",
     "title",
 )

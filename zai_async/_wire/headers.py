@@ -14,7 +14,7 @@ from zai_async._version import __version__
 from zai_async._wire.operation import Operation
 from zai_async.errors import ConfigurationError
 
-__all__ = ["HeaderSet", "merged", "sign_token", "why_unsendable"]
+__all__ = ["HeaderSet", "merged", "secrets_in", "sign_token", "why_unsendable"]
 
 T = TypeVar("T")
 
@@ -69,8 +69,12 @@ class HeaderSet(NamedTuple):
         fields = merged(
             self.fields, masked({k: v for k, v in own.items() if not _SECRET.search(k)})
         )
-        hidden = {name: Secret(own[name]) for name in own if _SECRET.search(name)}
-        return HeaderSet(masked(fields), merged(self.secrets, hidden))
+        return HeaderSet(masked(fields), merged(self.secrets, secrets_in(own)))
+
+
+def secrets_in(own: Mapping[str, str]) -> dict[str, Secret]:
+    """Return those of a caller's header fields that are secrets by their names."""
+    return {name: Secret(own[name]) for name in own if _SECRET.search(name)}
 
 
 def merged(*layers: Mapping[str, T]) -> dict[str, T]:

@@ -26,6 +26,7 @@ from zai_async._wire import (
     RawRequestFactory,
     RequestFactory,
     parse_reply,
+    secrets_in,
     shown_body,
 )
 from zai_async.downloads import download
@@ -374,6 +375,12 @@ class SessionManager(SharedByCopies):
         """Where calls go, and a fingerprint of the key."""
         key = self.settings.key
         return self.settings.provider.base_url, key.fingerprint() if key is not None else ""
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be repeated in a message, whatever the call."""
+        own, others = self.settings, secrets_in(self.settings.headers).values()
+        return (*(() if own.key is None else (own.key,)), *others, *own.secrets)
 
     def derived(self, settings: Settings) -> "SessionManager":
         """Return a manager with other settings and the same sessions."""

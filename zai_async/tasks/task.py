@@ -1,14 +1,13 @@
 """A handle for work that takes a while: poll it, wait for it, find it again elsewhere."""
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
 
 from zai_async._clock import Clock
-from zai_async._secrets import one_line
+from zai_async._secrets import Secret
 from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
@@ -23,7 +22,13 @@ from zai_async.errors import (
 )
 from zai_async.models import CallOptions, Reply
 from zai_async.models.tasks import STATES, known_state
-from zai_async.tasks.answers import failure_of_answer, failure_of_poll, shape_of, translate
+from zai_async.tasks.answers import (
+    failure_of_answer,
+    failure_of_poll,
+    note_shape,
+    require_word_of,
+    translated,
+)
 from zai_async.tasks.parsed import parsed_chats
 from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, Updates, check_seconds
 
@@ -35,12 +40,9 @@ E = TypeVar("E", bound=BaseException)
 
 OnUpdate = Callable[[R], Awaitable[None] | None]
 
-_log = logging.getLogger("zai_async")
-
 # Whatever the client is set to: a poll that hangs is a missed one, and repeated in time.
 _POLL_OPTIONS = CallOptions(retries=0, timeout=30.0)
 _MAX_POLL_FAILURE = 300.0
-_MOST_SHAPES = 16
 _THROTTLED = frozenset({"throttle", "overload"})
 
 
@@ -55,6 +57,11 @@ class TaskEngine(Protocol):
     @property
     def origin(self) -> tuple[str, str]:
         """Where the client sends its calls, and a fingerprint of its key."""
+        ...
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be repeated in a message."""
         ...
 
     async def call(self, operation: Operation[T], params: Mapping[str, Any]) -> T:
@@ -263,35 +270,28 @@ class Task(Generic[R]):
 
     def _read(self, answer: R) -> R:
         """Note what an answer says, and raise if the task has failed."""
-        task_type = self._type
-        told_id = getattr(answer, task_type.answer_key, "")
-        if told_id and told_id != self._names[task_type.key]:
-            # A proxy that is off by one answers with what somebody else asked for.
-            raise ResponseError(
-                f"the answer is about the task {told_id!r} and not {self.id!r}",
-                request_id=answer.request_id,
-                partial=answer,
-            )
+        task_type, engine = self._type, self._attached()
         # The platform's own words first: most polls need no second look.
         status = getattr(answer, task_type.status_field)
         state = STATES.get(status.lower()) or known_state(status)
         if not status or (state == "succeeded" and not task_type.has_result(answer)):
-            translate(task_type, answer)
+            answer = translated(task_type, answer)
             status = getattr(answer, task_type.status_field)
             state = known_state(status)
+        if not status or getattr(answer, task_type.answer_key, "") not in {"", self.id}:
+            wall, secrets = engine.clock.wall(), engine.secrets
+            require_word_of(self.id, task_type, answer, now=wall, secrets=secrets)
         self.status = status
         if state == "failed" or (state == "succeeded" and not task_type.has_result(answer)):
             how = f"ended as {status!r}" if state == "failed" else "succeeded without a result"
-            raise self._end(failure_of_answer(task_type, answer, f"the task {how}"))
+            failure = failure_of_answer(task_type, answer, f"the task {how}", engine.secrets)
+            raise self._end(failure)
         self._backoff.answered(status)
         self._remark = ""
         if state != "succeeded":
             if state is None:
-                shape = one_line(shape_of(task_type, answer))
+                shape = note_shape(self._shapes, self, task_type, answer, engine.secrets)
                 self._remark = f"the last answer has {shape}"
-                if shape not in self._shapes and len(self._shapes) < _MOST_SHAPES:
-                    self._shapes.add(shape)
-                    _log.warning("%r: the answer has %s; polling on", self, shape)
             return answer
         # Ended in any case: a result that is judged a failure would be the same at the next poll.
         self._ended = True

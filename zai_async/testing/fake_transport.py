@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from zai_async._transport import Request
-from zai_async.errors import ConnectionLostError
+from zai_async.errors import ConfigurationError, ConnectionLostError
 
 __all__ = ["FakeReply", "FakeTransport"]
 
@@ -172,5 +172,11 @@ class _Headers(dict[str, str]):
         return super().__contains__(str(key).lower())
 
 
-def _dashed(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): value for name, value in headers.items()}
+def _dashed(headers: Mapping[str, object]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            text = f"a header field is a text, such as retry_after='5', and {name} is {value!r}"
+            raise ConfigurationError(text)
+        fields[name.replace("_", "-")] = value
+    return fields
