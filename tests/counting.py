@@ -66,7 +66,8 @@ def touched(owner: Any, name: str, args: tuple[Any, ...], result: Any) -> int:
         start = args[1]
         return max((result if result >= 0 else len(owner)) - start, 0)
     if name in SEARCHES and name.startswith("r"):
-        return len(owner) - max(result, 0)
+        _, start, end = (*args, *(0, len(owner))[len(args) - 1 :])
+        return min(end, len(owner)) - max(result, start)
     return max(len(owner), length_of(result))
 
 

@@ -72,7 +72,7 @@ def test_what_is_counted_is_what_is_there(value, size, ascii):
 )
 def test_what_takes_longer_is_counted_too(weight, text, expected, size, monkeypatch):
     monkeypatch.setattr(room, "_SLICE", size)
-    monkeypatch.setattr(room, "_SIGNS", b"")
+    monkeypatch.setattr(room, "_SIGNS", {})
     for each in ("_ESCAPES", "_CODES", "_LETTERS", "_BYTES"):
         monkeypatch.setattr(room, each, 1 if each == weight else 10**9)
     *_, count = counted_values(text)

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from tests.counting import Counter, counted
 from tests.effort import sample, times
 from tests.sse_reference import BOM, Dispatched, Interpretation, split_lines
+from zai_async._protocol import sse
 from zai_async._protocol.sse import Event, SSEParser
 from zai_async.errors import EventTooLargeError, LimitError
+from zai_async.models import counting as values
+from zai_async.models.counting import counted_values
 
 STREAMS = {
     "empty": b"",
@@ -237,6 +240,54 @@ def test_the_limit_does_not_depend_on_the_cut() -> None:
         limit = rng.randrange(4, 40)
         pieces = random_cut(stream, rng)
         assert overflows(pieces, limit) == (max(sizes(stream)) > limit), (pieces, limit)
+
+
+# Values, what looks like values, and what may be cut in two.
+VALUES = [
+    *(b"data: ", b"data: [1,1]\n\n", b"[1,1,1,1]", b"{}", b'"[,,"', b'"', b"\\", b"xxxxxxxx"),
+    *(b"\n", b"\n\n", b"\r\n", b"\r"),
+]
+
+
+def texts_of(stream: bytes) -> list[bytes]:
+    """The text of each event of a stream, the unfinished one included."""
+    lines, cut_off = split_lines(stream)
+    events: list[list[bytes]] = [[]]
+    for line in lines:
+        if line:
+            events[-1].append(line)
+        else:
+            events.append([])
+    return [b"\n".join(event) for event in [*events[:-1], [*events[-1], cut_off]]]
+
+
+def refuses(pieces: list[bytes], most: int) -> bool:
+    """Read what may hold so many values, and expect what is read of it all to be right."""
+    parser = SSEParser(max_event_values=most)
+    try:
+        data = [data for piece in pieces for data in parser.payloads(piece)]
+        parser.close()
+    except EventTooLargeError:
+        return True
+    assert data == [event.data for event in Interpretation(b"".join(pieces)).events], pieces
+    return False
+
+
+def test_what_an_event_may_hold_does_not_depend_on_the_cut(monkeypatch):
+    for weight in ("_ESCAPES", "_CODES", "_LETTERS", "_BYTES"):
+        monkeypatch.setattr(values, weight, 10**9)  # line ends count, but not always the same ones
+    rng = random.Random(0)
+    for _ in range(times(20_000, 4000)):
+        stream = b"".join(rng.choices(VALUES, k=rng.randrange(24)))
+        texts = texts_of(stream)
+        large = rng.randrange(4, 24)
+        monkeypatch.setattr(sse, "LARGE", large)
+        if large in {len(text.strip(b"\n")) for text in texts}:
+            continue  # here, too, a line end more or less would decide
+        held = [[*counted_values(text)][-1] for text in texts if len(text) > large]
+        most = max(held, default=9) - rng.randrange(2)
+        pieces = random_cut(stream, rng)
+        assert refuses(pieces, most) == (max(held, default=0) > most), (pieces, large, most)
 
 
 @pytest.mark.usefixtures("traced")

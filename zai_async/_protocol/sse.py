@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from zai_async.errors import EventTooLargeError, LimitError
-from zai_async.models.counting import LARGE, MOST_AT_ONCE, ValueCounter, counted_values
+from zai_async.models.counting import LARGE, MOST_AT_ONCE, ValueCounter
 
 __all__ = ["RUN", "Event", "SSEParser", "in_order", "lines_of"]
 
@@ -52,6 +52,7 @@ class SSEParser:
     """
 
     __slots__ = (
+        "_counted",
         "_counter",
         "_given",
         "_held",
@@ -101,8 +102,9 @@ class SSEParser:
         self._given = self._room = 0
         # The unfinished event. Not a list of reads: tiny ones would take many times their size.
         self._held = bytearray()
-        # How much it holds, once it is large.
+        # How much it holds, once it is large, and how many of its bytes that is known of.
         self._counter: ValueCounter | None = None
+        self._counted = 0
         # What is skipped if it comes next, and how much of it has come.
         self._optional = _BOM
         self._undecided = b""
@@ -155,9 +157,15 @@ class SSEParser:
         The standard discards it (WHATWG 9.2.6), but some servers leave out the last blank line, so
         the caller decides. Of a last line without its line end only ``data`` counts, since half an
         ``event``, ``id`` or ``retry`` means something else; ``last_event_id`` stays as it is.
+
+        Raises:
+            EventTooLargeError: It holds too much.
         """
         held, last_event_id = bytes(self._held), self.last_event_id
-        self._place = 0
+        if len(held) > LARGE:
+            self._require_few(held[self._counted :])
+        self._place = self._counted = 0
+        self._counter = None
         self._held.clear()
         lines, _, cut_off = held.rpartition(b"\n")
         is_data = cut_off.startswith(b"data:")
@@ -181,7 +189,7 @@ class SSEParser:
             data = self._normalised(data)
         text = self._cut(data)
         if not (self._held or self._optional):
-            # What is large may be one event that holds too much, and has to be counted.
+            # What is large may be one event that holds too much, and has to be looked through.
             self._given = self._room = min(self._most, self._left, LARGE)
         return text
 
@@ -211,18 +219,10 @@ class SSEParser:
         if not end:
             self._hold(data)
             return b""
-        if self._counter is not None or end > LARGE:
-            # The first event of the read has begun before, perhaps with the line feed that ends it.
-            counter = self._counter or ValueCounter()
-            begun = self._held[-1:] if self._counter else self._held
-            first, *others = bytes(begun + data[:end]).split(b"\n\n")
-            self._require_few(counter.count(first))
-            for lines in others:
-                if len(lines) > LARGE:
-                    self._require_few(counted_values(lines))
         text = b"".join((self._held, data[:end]))
+        if len(text) > LARGE:
+            self._require_few_in(text)
         self._held.clear()
-        self._counter = None
         self._hold(data[end:])
         # Of many events in one read, only one that is too large by itself is refused.
         if len(text) > self._most and any(
@@ -231,10 +231,25 @@ class SSEParser:
             raise self._too_large()
         return text
 
-    def _require_few(self, counts: Iterable[int]) -> None:
-        """Refuse an event that holds more than may be decoded in one go."""
+    def _require_few_in(self, text: bytes) -> None:
+        """Refuse whole events of which one holds too much, the first one being that begun."""
+        # What is held has no blank line, but may have the first line feed of one.
+        start, begun = 0, max(len(self._held) - 1, 0)
+        while len(text) - start > LARGE:
+            # All that ends within reach is small, and left behind in one step.
+            end = text.rfind(b"\n\n", start, start + LARGE + 2)
+            if end < 0:
+                end = text.find(b"\n\n", max(start + LARGE, begun))
+                self._require_few(text[start + self._counted : end])
+            self._counter, self._counted = None, 0
+            start = end + 2
+
+    def _require_few(self, more: bytes) -> None:
+        """Refuse an event that holds, with this, more than may be decoded in one go."""
         limit, setting = self._max_event_values, "max_event_values"
-        if any(count > limit for count in counts):
+        self._counter = self._counter or ValueCounter()
+        self._counted += len(more)
+        if any(count > limit for count in self._counter.count(more)):
             self._most = -1
             self._held.clear()
             text = f"an event holds more than {limit} values"
@@ -251,10 +266,9 @@ class SSEParser:
         self._held += data
         if len(self._held) > self._most:
             raise self._too_large()
-        if len(self._held) > LARGE:
-            if self._counter is None:
-                self._counter, data = ValueCounter(), bytes(self._held)
-            self._require_few(self._counter.count(data))
+        # Not read by read, since counting a few bytes takes as long as counting a thousand.
+        if len(self._held) > self._counted + LARGE:
+            self._require_few(bytes(self._held[self._counted :]))
 
     def _too_large(self) -> EventTooLargeError:
         self._most = -1

@@ -26,10 +26,11 @@ MOST_AT_ONCE: Final = 2**17
 # No model has the tokens for a text of more.
 _MOST_OF_A_MODEL: Final = 2**18
 _SLICE: Final = 2**16
-# One for each object, list and field, and for what follows another one.
-_SIGNS: Final = b"{[:,"
-# What else takes as long as a value: an object may become a struct with all its defaults.
-_OBJECT: Final = 25
+_BACKSLASH: Final = 92
+# One for each list and field, and for what follows another one. An object takes as long as 25
+# values: it may become a struct with all its defaults.
+_SIGNS: Final = {ord("{"): 25, ord("["): 1, ord(":"): 1, ord(","): 1}
+# What else takes as long as a value.
 _ESCAPES, _CODES, _LETTERS, _BYTES = 16, 2, 64, 160
 
 
@@ -50,23 +51,17 @@ class ValueCounter:
         """Yield after each slice of the next piece how much has come so far."""
         for start in range(0, len(text), _SLICE):
             piece = self._rest + text[start : start + _SLICE]
-            size = len(piece)
             if piece.isascii():
-                self._bytes += size
+                self._bytes += len(piece)
             else:
-                self._letters += size
-            # Escapes go, so that a quote is the beginning or the end of a string. Pairs of
-            # backslashes first: what is left of a run of them belongs to what follows, in the next
-            # slice perhaps.
-            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
-            rest = self._rest = b"\\" if piece.endswith(b"\\") else b""
-            self._escapes += (size - len(piece)) // 2 + piece.count(b"\\") - len(rest)
-            self._codes += piece.count(b"\\u")
-            parts = piece.removesuffix(rest).split(b'"')
+                self._letters += len(piece)
+            parts = self._without_escapes(piece).split(b'"')
             outside = b"".join(parts[self._inside :: 2])
             self._inside ^= len(parts) % 2 == 0
-            self._signs += len(outside) - len(outside.translate(None, _SIGNS))
-            self._signs += (_OBJECT - 1) * outside.count(b"{")
+            # To look for a byte takes a fortieth of the time of counting it, or less.
+            for sign, weight in _SIGNS.items():
+                if sign in outside:
+                    self._signs += weight * outside.count(sign)
             self._letters += len(outside)  # blanks and digits are looked at one by one
             yield (
                 self._signs
@@ -75,6 +70,20 @@ class ValueCounter:
                 + self._letters // _LETTERS
                 + self._bytes // _BYTES
             )
+
+    def _without_escapes(self, piece: bytes) -> bytes:
+        """Count the escapes, and drop them: each quote is the beginning or the end of a string."""
+        self._rest = b""
+        if _BACKSLASH not in piece:
+            return piece
+        size = len(piece)
+        # Pairs of backslashes first: what is left of a run of them belongs to what follows, in the
+        # next slice perhaps.
+        piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        rest = self._rest = b"\\" if piece.endswith(b"\\") else b""
+        self._escapes += (size - len(piece)) // 2 + piece.count(b"\\") - len(rest)
+        self._codes += piece.count(b"\\u")
+        return piece.removesuffix(rest)
 
 
 def counted_values(text: bytes) -> Iterator[int]:
