@@ -117,13 +117,13 @@ class SSEParser:
                 and the parser is of no further use: every later call raises again.
             LimitError: The stream outgrew the limit, with the same consequence.
         """
-        room = self._room - len(data)
-        # Of what is most usual, one event in one read, nothing is looked at twice. Its beginning
-        # makes the read long enough for its last bytes, which are compared as numbers because a
-        # slice of them would be an object.
-        if room >= 0 and data[:6] == b"data: " and data[-1] == _LF == data[-2] and _CR not in data:
+        size = len(data)
+        room = self._room - size
+        # Of what is most usual, one event in one read, nothing is looked at twice. To take both of
+        # its ends off, and see that eight bytes went, takes less than comparing them.
+        body = data.removeprefix(b"data: ").removesuffix(b"\n\n") if room >= 0 else data
+        if len(body) == size - 8 and _CR not in body:
             self._room = room
-            body = data[6:-2]
         else:
             if room >= 0 and data[-2:] == b"\n\n" and _CR not in data:
                 self._room = room
