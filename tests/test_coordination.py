@@ -417,6 +417,20 @@ def test_a_report_that_comes_twice_counts_once():
         assert shared.exchange(over, 0.3).rejected == 1
 
 
+def test_tokens_count_whenever_they_are_told():
+    """At the end of a request, after it, or never."""
+    limits = Limits(start=9, tokens_per_minute=6000, burst=60)  # a hundred in a second
+    begin, next_one = [asks(0), WindowEvent(1, "asked", 100.0)], [WindowEvent(2, "asked", 6000.0)]
+    end, more = WindowEvent(1, "ended", 3000.0), WindowEvent(1, "ended", 2900.0)
+    waits = []
+    for events in ((end, more), (end,), (WindowEvent(1, "ended"),)):
+        shared = SharedWindow(limits)
+        for number, told in enumerate([begin, *([each] for each in events), next_one], 1):
+            shared.exchange(WindowReport("a", limits, number, number == 1, tuple(told)), 0.0)
+        waits.append(shared._window.next_at(0.0))
+    assert waits == pytest.approx([60.0, 31.0, 1.0])
+
+
 def test_a_process_that_is_silent_is_over():
     shared = SharedWindow(Limits.of(1))
     assert shared.exchange(report("a", asks(1)), 0.0).granted == (1,)

@@ -572,6 +572,16 @@ class TestTrials:
             trial.accepted()
         assert (trial.confirmed, trial.young, trial.seen) == (True, False, (31, 2))
 
+    def test_a_cut_that_has_helped_makes_the_next_one_as_easy_as_the_first(self) -> None:
+        size = proven(9)
+        size.alert, size._trial = True, self.trial()
+        size.of("unknown").wrong = size.of("overload").wrong = 2.5
+        passes(size, 3, 20)
+        assert (size._trial is None, size.of("unknown").wrong) == (False, 2.5)
+        passes(size, 3)
+        assert size._trial is None
+        assert (size.of("unknown").wrong, size.of("overload").wrong) == (0.0, 2.5)
+
     def test_refusals_take_it_back_when_something_passes(self) -> None:
         trial = self.trial()
         for count in range(12):
