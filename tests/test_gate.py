@@ -345,6 +345,20 @@ def test_who_waits_in_another_thread_gets_the_permit_of_a_loop_that_closes(told,
     assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
 
 
+def test_who_waits_for_time_alone_is_not_warned():
+    """It holds all permits itself, and will get the next one all the same."""
+
+    async def work():
+        queue = queue_of(5, requests_per_minute=600, burst=0.0)
+        held = [queue.try_enter()]
+        held += [await queue.enter(pytest.fail) for _ in range(3)]
+        for entry in held:
+            queue.leave(entry)
+        return anyio.current_time()
+
+    assert virtual_loop.run(work()) == pytest.approx(0.3)
+
+
 def test_a_timer_of_another_loop_is_not_relied_upon():
     """The loop that comes first plans a look, ends, and leaves the others without one."""
     queue = queue_of(5, requests_per_minute=600, burst=0.0)

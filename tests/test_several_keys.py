@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -88,6 +89,36 @@ async def test_when_all_keys_are_used_up_the_caller_is_told():
     with pytest.raises(QuotaError):
         await ask(zai)
     assert used(transport)[SECOND] >= 2
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        ((True, None), (False, 100)),
+        ((True, 10), (False, 100)),
+        ((False, 100), (False, 50)),
+        ((True, 100), (True, 50)),
+        ((False, 0.5), (False, 0)),  # whose rest ends at this very moment
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+async def test_where_none_is_good_the_best_key_is_tried(worse, better, turned):
+    zai, transport = clients({})
+    states = zai._manager._ring.states
+    for state, (dead, rests) in zip(
+        states, (better, worse) if turned else (worse, better), strict=True
+    ):
+        state.dead = dead
+        state.rests_until = -math.inf if rests is None else zai._manager.clock.wall() + rests
+    await ask(zai)
+    assert used(transport) == {KEYS[not turned]: 1}
+
+
+async def test_a_key_may_be_used_at_the_moment_at_which_its_rest_ends():
+    zai, transport = clients({})
+    zai._manager._ring.states[0].rests_until = zai._manager.clock.wall()
+    await ask(zai)
+    assert used(transport) == {FIRST: 1}
 
 
 @pytest.mark.parametrize("reply", [refusal("1000", 401), refusal("1112"), refusal("1113", 429)])

@@ -154,8 +154,7 @@ class KeyRingManager(SessionManager):
         able = [state for state in untried if not state.dead and state.rests_until <= now]
         if not able:
             # What the best of the others says is what the caller has to know.
-            states = untried or self._ring.states
-            return [min(states, key=lambda state: (state.dead, state.rests_until))]
+            return [min(untried, key=lambda state: (state.dead, state.rests_until))]
         model = str(params.get("model") or params.get("agent_id") or operation.name)
         queues = self.sessions.queues
 
