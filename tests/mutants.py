@@ -65,6 +65,7 @@ ROOMS: Final = {
         *("ledger", "resources_audio", "client"),
         *("limits", "priority", "coordination", "several_keys", "patience", "stepping"),
         *("stream_clocks", "stream_lifetime", "stream_permits", "threads"),
+        *("shortage", "outside_asyncio"),
     ],
     "streams": ["accumulator", "chat_*", "stream*", "other_streams", "combinators", "salvage"],
     "tasks": ["tasks*", "models_tasks", "threads", "outside_asyncio"],

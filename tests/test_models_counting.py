@@ -265,6 +265,13 @@ def test_an_event_may_hold_as_many_values_as_the_setting_says(less):
         assert parser.payloads(event + b"\n\n") == [event[6:]]
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_only_what_is_large_is_counted_while_it_comes(more):
+    parser = sse.SSEParser(max_event_values=0)
+    with pytest.raises(EventTooLargeError) if more else nullcontext():
+        assert parser.payloads(b"data: " + b"[" * (LARGE - 6 + more)) == []
+
+
 def test_an_event_behind_another_one_of_the_same_read_is_counted():
     event = b'data: {"x": [' + b"1," * 140_000 + b"1]}\n\n"
     with pytest.raises(EventTooLargeError):

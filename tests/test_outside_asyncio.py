@@ -1,8 +1,10 @@
 """What is used where no event loop of asyncio runs says so at once."""
 
+import asyncio
+
 import pytest
 
-from tests.calls import KEY
+from tests.calls import FINE, KEY, ask, scripted
 from zai_async import AsyncZai, ZaiError, as_completed, wait_all
 from zai_async._clock import RescheduleTimeout
 
@@ -23,6 +25,19 @@ def test_closing_needs_a_loop():
     closing = AsyncZai(api_key=KEY)._manager.sessions.aclose()
     with pytest.raises(RuntimeError, match="zai_async runs on asyncio"):
         closing.send(None)
+
+
+def test_a_drain_without_a_loop_closes_nothing():
+    zai, transport = scripted(FINE)
+    with pytest.raises(RuntimeError, match="zai_async runs on asyncio"):
+        zai.drain().send(None)
+
+    async def work():
+        async with zai:
+            await ask(zai)
+
+    asyncio.run(work())
+    assert len(transport.requests) == 1
 
 
 async def entered(zai):
