@@ -1,6 +1,7 @@
 """Limits that processes share: never more than there are, and free again when a process ends."""
 
 import asyncio
+import errno
 import os
 import pickle
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from zai_async import (
     ConfigurationError,
     Hooks,
     Limits,
+    LocalResourceError,
     MachineSlots,
     SharedWindow,
 )
@@ -256,6 +259,18 @@ def test_what_a_store_raises_is_raised_by_those_that_wait_and_is_over_when_it_is
         assert store.taken == 0
 
     virtual_loop.run(work())
+
+
+def test_all_that_wait_fail_with_an_error_of_their_own():
+    async def work():
+        store = Store()
+        async with sharing(store) as zai:
+            store.failures = 1
+            return await asyncio.gather(*(ask(zai) for _ in range(3)), return_exceptions=True)
+
+    errors = virtual_loop.run(work())
+    assert [str(error) for error in errors] == ["the store is down"] * 3
+    assert len({id(error) for error in errors}) == 3
 
 
 def test_a_store_that_has_forgotten_everything_is_told_again():
@@ -608,6 +623,58 @@ async def test_who_leaves_keeps_nothing_open(tmp_path):
     presence.leave()
     assert all(map(is_closed, files))
     presence.leave()
+
+
+@contextmanager
+def few_files(free):
+    """Let so many files be opened and no more."""
+    really, left = os.open, iter(range(free))
+
+    def scarce(*args, **options):
+        if next(left, None) is None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return really(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", scarce)
+        yield
+
+
+@unix
+@pytest.mark.parametrize("free", range(4))
+async def test_where_no_file_can_be_opened_nothing_stays_open(free, tmp_path):
+    slots, opened, really = MachineSlots(tmp_path), [], os.open
+
+    def noted(*args, **options):
+        opened.append(really(*args, **options))
+        return opened[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", noted)
+        with few_files(free):
+            if free < 3:
+                with pytest.raises(LocalResourceError, match="cannot open another file"):
+                    await slots.exchange("w", report("m", asks(1)))
+            else:
+                await slots.exchange("w", report("m", asks(1)))
+    assert len(opened) == free
+    # The folder and the file that says who is here, once both are open.
+    assert [is_closed(file) for file in opened] == [free < 2, free < 2, True][:free]
+    assert (await slots.exchange("w", report("m", asks(1)))).granted == (1,)
+
+
+@unix
+async def test_a_call_that_finds_no_file_to_open_is_repeated(tmp_path):
+    async with AsyncZai(
+        api_key="k", transport=FakeTransport(FINE), coordinator=MachineSlots(tmp_path)
+    ) as zai:
+        with few_files(0):
+            with pytest.raises(LocalResourceError) as caught:
+                await ask(zai, options=CallOptions(retries=0))
+            waiting = asyncio.create_task(ask(zai))
+            await asyncio.sleep(0.05)
+        assert (await waiting).text
+    assert (caught.value.kind, caught.value.repeat) == ("local", "throttle")
 
 
 @unix

@@ -24,6 +24,7 @@ from zai_async.errors import (
     StreamTruncatedError,
     ZaiError,
 )
+from zai_async.errors.repeats import raised_again
 from zai_async.models import Outcome, Usage
 from zai_async.models.counting import has_more_values
 from zai_async.models.tolerant import UNREADABLE, decode
@@ -137,7 +138,7 @@ class Decoder(abc.ABC, Generic[T]):
                 ``max_event_values``.
         """
         if self.error is not None:
-            raise self.error
+            raise raised_again(self.error)
         items: list[T] = []
         # What is whole before an error has been paid for, and is handed out before it is raised.
         try:

@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
+from zai_async.errors.repeats import raised_again
+
 __all__ = ["Outbox"]
 
 T = TypeVar("T")
@@ -75,7 +77,7 @@ class Outbox(Generic[T]):
         while not self._ready:
             if self._ended:
                 if self._error is not None:
-                    raise self._error
+                    raise raised_again(self._error)
                 raise StopAsyncIteration
             # No await lies between the look and this, so nothing that came can be missed.
             self._news.clear()

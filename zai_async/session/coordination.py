@@ -22,7 +22,7 @@ import msgspec
 
 from zai_async._threads import to_the_end
 from zai_async._version import __version__
-from zai_async.errors import ConfigurationError
+from zai_async.errors import ConfigurationError, LocalResourceError
 from zai_async.limiter import SharedWindow, WindowReply, WindowReport
 
 __all__ = ["Coordinator", "MachineSlots", "window_name"]
@@ -81,6 +81,7 @@ class MachineSlots:
 
         Raises:
             ConfigurationError: The directory cannot be used.
+            LocalResourceError: This process has too many files open.
         """
         while True:
             reply = await to_the_end(partial(self._try, f"{window}.{__version__}.window", report))
@@ -112,6 +113,9 @@ class MachineSlots:
             finally:
                 os.close(file)
         except OSError as error:
+            shortage = LocalResourceError.of_files(error)
+            if shortage is not None:
+                raise shortage from None
             raise ConfigurationError(f"cannot share limits in {self._directory}: {error}") from None
         return reply
 
@@ -129,12 +133,11 @@ class MachineSlots:
             with suppress(FileExistsError):
                 name.mkdir(0o700)
             folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            status = os.fstat(folder)
-            if status.st_uid != os.getuid() or status.st_mode & 0o077:
+            try:
+                presence = self._presence = _Presence(name, folder)
+            except BaseException:
                 os.close(folder)
-                text = f"{name} is open to others; remove it, or take another place"
-                raise ConfigurationError(text)
-            presence = self._presence = _Presence(folder)
+                raise
             finalize(self, presence.leave)
             return presence
 
@@ -143,15 +146,21 @@ class _Presence:
     """A file that a process keeps locked while it lives; the system unlocks it, come what may.
 
     Args:
+        place: Where the folder lies, for messages.
         folder: Kept open, so that nobody can put another folder in its place.
     """
 
-    def __init__(self, folder: int) -> None:
+    def __init__(self, place: Path, folder: int) -> None:
+        status = os.fstat(folder)
+        if status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise ConfigurationError(f"{place} is open to others; remove it, or take another place")
         self.folder = folder
         self.process = os.getpid()
-        for entry in os.scandir(folder):
-            if entry.name.endswith(".process"):
-                _lives(entry.name.removesuffix(".process"), folder)  # else it would stay for good
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".process"):
+                    # Else it would stay for good.
+                    _lives(entry.name.removesuffix(".process"), folder)
         while True:
             self.name = secrets.token_hex(8)
             path = f"{self.name}.process"

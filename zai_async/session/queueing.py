@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from zai_async._clock import Clock
 from zai_async._threads import running_loop
 from zai_async.errors import DeadlineError
+from zai_async.errors.repeats import own_copy
 from zai_async.limiter import QueueEntry, Refusal, Snapshot, Window, WindowLink
 
 __all__ = ["LimiterQueue", "WaitingList", "nest"]
@@ -237,9 +238,9 @@ class WaitingList:
             self._look_elsewhere()
 
     def fail(self, error: Exception) -> None:
-        """Let all that wait fail."""
+        """Let all that wait fail, each with an error of its own."""
         for waiter in tuple(self.waiters.values()):
-            _call_in(waiter.future.get_loop(), _settle, waiter.future, error)
+            _call_in(waiter.future.get_loop(), _settle, waiter.future, own_copy(error))
 
     def forget(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give back what the calls of an event loop hold, and let others have it."""

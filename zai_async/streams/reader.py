@@ -22,6 +22,7 @@ from zai_async.errors import (
     TransportError,
     ZaiError,
 )
+from zai_async.errors.repeats import raised_again
 from zai_async.models import Outcome, Reply
 from zai_async.streams.interfaces import StreamCall
 from zai_async.streams.opening import Phase, context_of, done, drain, open_response, record_call
@@ -132,7 +133,7 @@ class StreamReader(Generic[T]):
         """Do what is next when it is not reading."""
         if self.phase is _OVER:
             if self.error is not None:
-                raise self.error
+                raise raised_again(self.error)
             if self.decoder.outcome is None:
                 raise StreamConsumedError("the stream was closed before its end")
             raise StopAsyncIteration

@@ -20,6 +20,7 @@ from zai_async.errors import (
     Timing,
     ZaiError,
 )
+from zai_async.errors.repeats import raised_again
 from zai_async.models import CallOptions, Reply
 from zai_async.models.tasks import STATES, known_state
 from zai_async.tasks.answers import (
@@ -131,7 +132,9 @@ class Task(Generic[R]):
         """
         if self._result is not None:
             return self._result
-        raise self._error or TaskError("the task is not done; await task.wait()", task=self)
+        if self._error is not None:
+            raise raised_again(self._error)
+        raise TaskError("the task is not done; await task.wait()", task=self)
 
     async def fetch(self) -> R:
         """Poll the task once and return the answer, its result included if it is done.

@@ -1,0 +1,26 @@
+"""Errors that are raised more than once: nobody sees, or keeps alive, the frames of another."""
+
+import copy
+from typing import TypeVar
+
+__all__ = ["own_copy", "raised_again"]
+
+E = TypeVar("E", bound=BaseException)
+
+
+def own_copy(error: E) -> E:
+    """Return an error for one of several callers that all fail for the same reason.
+
+    What is raised collects the frames that it passes, and with them the variables of each caller.
+    """
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an exception of others, which is made of who knows what
+        return error
+    own.__cause__, own.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return own.with_traceback(error.__traceback__)
+
+
+def raised_again(error: E) -> E:
+    """Return an error that was raised before, without the frames that it has passed since."""
+    return error.with_traceback(None)
