@@ -20,7 +20,7 @@ from tests.chat_wire import (
     texts,
     thoughts,
 )
-from zai_async import StreamMalformedError, StreamRestartedError
+from zai_async import ChatDecoder, StreamMalformedError, StreamRestartedError
 from zai_async.testing import FakeReply
 
 MANY = 300  # more than one batch
@@ -65,6 +65,31 @@ async def test_events_that_arrive_alone_add_up():
     frames = [*map(frame, [*texts(*numbered(MANY)), last()]), DONE]
     async with client(FakeReply.stream(*frames)) as zai, stream(zai) as answer:
         assert (await answer.completion()).text == "".join(numbered(MANY))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [*texts(*numbered(60)), last()],
+        [*texts(*numbered(60)), last(), chunk(choices=[])],
+        [each | {"id": str(number)} for number, each in enumerate([*texts(*numbered(60)), last()])],
+    ],
+    ids=["end mark", "usage by itself", "an id for each chunk"],
+)
+def test_what_does_not_go_in_one_go_is_not_tried_with_each_event(chunks):
+    decoder = ChatDecoder()
+    decoder.feed(frame(texts("x")[0]))
+    decode, decoded = decoder.json.decode, []
+
+    def watched(data):
+        decoded.append(data)
+        return decode(data)
+
+    decoder.json.decode = watched
+    items = decoder.feed(b"".join([*map(frame, chunks), DONE]))
+    assert "".join(item.text for item in items).startswith("".join(numbered(60)))
+    assert decoder.end_of_input() == "completed"
+    assert len(decoded) <= 2 * len(chunks) + 2
 
 
 async def test_what_was_read_ahead_is_forgotten_with_the_stream():

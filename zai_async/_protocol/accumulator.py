@@ -102,9 +102,11 @@ class ChatAccumulator:
                 if thought:
                     add_thinking(thought)
                     progress += 1
-                if text is not None:
+                if text:
                     add_text(text if isinstance(text, str) else text_of(text))
-                    progress += bool(text)
+                    progress += 1
+                elif text is not None:
+                    add_text("")
         self.chunks += len(chunks)
         if self.chunks >= self._pack_at:
             self._pack_at = self.chunks + _PACK_EVERY

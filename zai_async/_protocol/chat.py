@@ -1,6 +1,7 @@
 """The decoder of chat streams, whose gateway may begin an answer anew without saying so."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from operator import length_hint
 from typing import Final, Literal
 
@@ -190,15 +191,16 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         if not self.progress or len(run) < 2 or isinstance(run, bytes) or generation.suspicion:
             return super().advance()
         self.settle()
-        try:
-            batch = list(map(self.json.decode, run))
-        except UNREADABLE:
-            return super().advance()
+        batch: list[ChatCompletionChunk] = []
+        with suppress(*UNREADABLE):
+            batch += map(self.json.decode, run)
+        self.waiting.popleft()
         # A generation that takes the place of another one goes on: the last id tells of any change.
         told = [chunk.choices for chunk in batch]
-        if batch[-1].id != generation.id or not all(told):
+        if len(batch) < len(run) or batch[-1].id != generation.id or not all(told):
+            # One by one to the end of the run, or all that is left would be decoded each time.
+            self.waiting.extendleft([data] for data in reversed(run))
             return super().advance()
-        self.waiting.popleft()
         self._batch, self.ready = batch, iter(batch)
         return next(self.ready)
 
