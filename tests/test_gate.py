@@ -755,6 +755,21 @@ async def test_who_was_refused_twice_is_warned_when_only_its_own_stream_is_left(
     assert queue.snapshot().in_flight == 0
 
 
+async def test_who_was_refused_once_is_not_warned_although_only_its_own_stream_is_left():
+    """That may have been the weather: it waits for its rest, and not for the stream."""
+    queue = queue_of(3)
+    around, other, entry = (queue.try_enter() for _ in range(3))
+    queue.window.rejected(entry, SystemClock().monotonic(), "overload", jitter=0.5, rest=1000.0)
+    queue.waiting.add(entry, around, pytest.fail)
+    queue.waiting._stubborn = True  # as one has left it that was refused twice
+    queue.waiting.look()
+    queue.leave(other)
+    assert entry.refusals == 1
+    queue.leave(entry)
+    queue.leave(around)
+    assert queue.snapshot().in_flight == 0
+
+
 def test_who_was_cancelled_in_another_thread_is_not_woken():
     async def work():
         future = asyncio.get_running_loop().create_future()

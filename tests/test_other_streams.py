@@ -27,6 +27,7 @@ from zai_async import (
     StreamMalformedError,
     StreamRestartedError,
     StreamTruncatedError,
+    ZaiError,
 )
 from zai_async._protocol import SpeechDecoder
 from zai_async._wire import Operation
@@ -689,6 +690,26 @@ async def test_events_may_be_labelled_as_text():
         async with in_place("transcription", body, "text/plain") as stream:
             with pytest.raises(ResponseError):
                 await stream.transcription()
+
+
+@pytest.mark.parametrize(
+    "fault", [{"code": 500, "msg": "broken"}, {"code": "500", "msg": "broken"}]
+)
+async def test_an_error_in_other_words_ends_what_has_begun(fault):
+    sound = {"choices": [{"index": 0, "delta": {"content": "AAEC"}}]}
+    text = {"type": "transcript.text.delta", "delta": "ab"}
+    for stream in (speaking(frames(sound, fault)), transcribing(frames(text, fault))):
+        with pytest.raises(ZaiError, match="broken"):
+            async for _ in stream:
+                pass
+
+
+async def test_events_of_a_transcription_may_have_no_field_names():
+    events = [{"type": "transcript.text.delta", "delta": text} for text in ("ab", "c")]
+    for between in (b"", b"\n"):
+        body = between.join(json.dumps(event).encode() for event in events)
+        async with in_place("transcription", body, "application/json") as stream:
+            assert (await stream.transcription()).text == "abc"
 
 
 @pytest.mark.parametrize("event", [{"type": "ping"}, {"type": "transcript.text.delta"}])

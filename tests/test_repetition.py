@@ -66,6 +66,12 @@ def test_longer_units_need_another_guard():
     assert len(unit) == len(phrase)
 
 
+@pytest.mark.parametrize(("chars", "unit"), [(20, 4), (20, 5), (24, 6), (64, 16)])
+def test_a_guard_may_be_small(chars, unit):
+    found, read = fed("abcd" * 100, 4, RepetitionGuard(chars=chars, max_unit=unit))
+    assert (found in "abcdabc", read) == (True, 256)
+
+
 @pytest.mark.parametrize(("chars", "unit"), [(1400, 0), (100, 26), (10, -1)])
 def test_guard_that_would_see_anything_is_refused(chars, unit):
     with pytest.raises(ValueError, match="max_unit"):
