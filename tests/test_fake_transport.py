@@ -214,5 +214,43 @@ async def test_a_request_without_a_body_is_listed_as_none():
 
 @pytest.mark.parametrize("make", [FakeReply.json, FakeReply.sse, FakeReply.stream])
 def test_header_fields_are_texts(make):
-    with pytest.raises(ConfigurationError, match=r"retry_after='5', and headers is \{"):
+    with pytest.raises(ConfigurationError, match=r"retry_after='5', not \{"):
         make(*([{}] if make == FakeReply.json else []), headers={"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"status": "200"}, "status must be a whole number, not '200'"),
+        ({"headers": {"a": 1}}, "header fields must be texts, such as retry_after='5', not 1"),
+        ({"steps": (b"", "text")}, "steps must be bytes, seconds or exceptions, not 'text'"),
+        ({"steps": b"text"}, "steps must be"),
+        ({"delay": None}, "delay must be a number of seconds, not None"),
+        ({"failure": ValueError}, "failure must be an exception, not <class"),
+    ],
+    ids=str,
+)
+def test_an_answer_that_cannot_be_given_is_refused_when_it_is_written(fields, words):
+    with pytest.raises(ConfigurationError, match=words):
+        FakeReply(**fields)
+
+
+@pytest.mark.parametrize("script", [({"choices": []},), ("text",), (FakeReply(), None)])
+def test_a_script_has_answers_only(script):
+    with pytest.raises(ConfigurationError, match="a script has FakeReply objects, or functions"):
+        FakeTransport(*script)
+
+
+async def test_without_a_script_nothing_should_be_sent():
+    zai, transport = client()
+    async with zai:
+        with pytest.raises(ConfigurationError, match=r"no answer is scripted, to models\.list"):
+            await zai.models.list()
+    assert len(transport.requests) == 1
+
+
+async def test_a_function_of_a_script_returns_an_answer():
+    zai, _ = client(lambda _: {"choices": []})
+    async with zai:
+        with pytest.raises(ConfigurationError, match=r"return one, not \{'choices'"):
+            await zai.models.list()

@@ -3,11 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import NoneType
 from typing import Any, Self
 
 import anyio
 import msgspec
 
+from zai_async._kinds import is_a
 from zai_async._transport import Request
 from zai_async.errors import ConfigurationError, ConnectionLostError
 
@@ -17,8 +19,22 @@ Step = bytes | float | BaseException
 """A piece of the body, a silence in seconds, or a failure of the network."""
 
 
+_NO_ENTRY = "FakeTransport: a script has FakeReply objects, or functions that return one, not {!r}"
+_FITTING = {
+    "status": ((int,), "a whole number"),
+    "header fields": ((str,), "texts, such as retry_after='5'"),
+    "steps": ((bytes, int, float, BaseException), "bytes, seconds or exceptions"),
+    "delay": ((int, float), "a number of seconds"),
+    "failure": ((BaseException, NoneType), "an exception"),
+}
+
+
 class FakeReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Script one answer of a ``FakeTransport``."""
+    """Script one answer of a ``FakeTransport``.
+
+    Raises:
+        ConfigurationError: A field has a value that it cannot have.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = {}
@@ -28,6 +44,20 @@ class FakeReply(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds before the headers."""
     failure: BaseException | None = None
     """Raised in place of an answer."""
+
+    def __post_init__(self) -> None:
+        pieces: Any = self.steps
+        # Bytes are a sequence of numbers, and those would be silences.
+        steps: list[object] = [*pieces] if isinstance(pieces, tuple | list) else [str(pieces)]
+        values: tuple[tuple[str, object], ...] = (
+            *(("status", self.status), ("delay", self.delay), ("failure", self.failure)),
+            *(("header fields", text) for text in dict(self.headers).values()),
+            *(("steps", step) for step in steps),
+        )
+        for name, value in values:
+            kinds, words = _FITTING[name]
+            if not is_a(value, *kinds):
+                raise ConfigurationError(f"FakeReply: {name} must be {words}, not {value!r}")
 
     @classmethod
     def json(cls, value: object, *, status: int = 200, **headers: str) -> Self:
@@ -62,9 +92,19 @@ class FakeTransport:
     """Answer requests from a script, the last entry for ever; ``requests`` holds what was sent.
 
     Pass it as ``AsyncZai(api_key="test", transport=FakeTransport(...))``.
+
+    Args:
+        script: Answers, or functions that take a request and return one; none where nothing
+            should be sent.
+
+    Raises:
+        ConfigurationError: An entry is neither.
     """
 
     def __init__(self, *script: Script) -> None:
+        for entry in script:
+            if not (isinstance(entry, FakeReply) or callable(entry)):
+                raise ConfigurationError(_NO_ENTRY.format(entry))
         self._script = deque(script)
         self.requests: list[Request] = []
         self.responses: list[FakeResponse] = []
@@ -78,9 +118,15 @@ class FakeTransport:
         if body is not None and not isinstance(body, bytes):
             body = b"".join([piece async for piece in body])
         self._sent.append(body)
+        if not self._script:
+            raise ConfigurationError(
+                f"FakeTransport: no answer is scripted, to {request.operation}"
+            )
         # The last entry stays: a client that retries for ever must not run out of answers.
         entry = self._script.popleft() if len(self._script) > 1 else self._script[0]
-        reply = entry if isinstance(entry, FakeReply) else entry(request)
+        reply: Any = entry if isinstance(entry, FakeReply) else entry(request)
+        if not isinstance(reply, FakeReply):
+            raise ConfigurationError(_NO_ENTRY.format(reply))
         await anyio.sleep(reply.delay)
         if reply.failure is not None:
             raise reply.failure
@@ -172,11 +218,5 @@ class _Headers(dict[str, str]):
         return super().__contains__(str(key).lower())
 
 
-def _dashed(headers: Mapping[str, object]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for name, value in headers.items():
-        if not isinstance(value, str):
-            text = f"a header field is a text, such as retry_after='5', and {name} is {value!r}"
-            raise ConfigurationError(text)
-        fields[name.replace("_", "-")] = value
-    return fields
+def _dashed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
