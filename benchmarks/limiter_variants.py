@@ -48,7 +48,7 @@ class Variant(Size):
     def collapse(self) -> None:
         self.resize(1.0)
 
-    def grow(self, now: float, waiting: int = 0) -> bool:  # noqa: ARG002
+    def grow(self, now: float, waiting: int = 0, ended: int = 0) -> bool:  # noqa: ARG002
         return False
 
     def probe_at(self, waiting: int = 0) -> float:  # noqa: ARG002

@@ -229,13 +229,13 @@ class TestBucket:
 
 class TestSearch:
     def test_window_grows_while_everything_passes(self) -> None:
-        """By one as long as it is small, for the sake of small jobs, and then by half."""
+        """By one as long as it is small, by a quarter while none has ended, and then by half."""
         window = window_with(1000)
         sizes = []
         for now in range(10):
             accept(window, window.admit(float(now)))
             sizes.append(limit_of(window))
-        assert sizes == [2, 3, 4, 5, 7, 10, 15, 22, 33, 49]
+        assert sizes == [2, 3, 4, 5, 6, 7, 8, 10, 12, 18]
 
     def test_idle_window_does_not_grow(self) -> None:
         window = window_with(0)
@@ -310,12 +310,12 @@ class TestSearch:
         assert limit_of(window) == 3
 
     def test_those_that_wait_pay_for_a_probe_and_those_that_rest_as_well(self) -> None:
-        window, running = settled_at(5, 25)
-        assert (window.snapshot().waiting, window.next_at(1.0)) == (17, None)
-        refuse(window, running[:1], 1.0, "rate")
-        accept(window, [window.adopt(1.0)])
+        window, running = settled_at(5, 24)
+        assert (window.snapshot().waiting, window.next_at(0.2)) == (17, None)
+        refuse(window, running[:1], 0.2, "rate")
+        accept(window, [window.adopt(0.2)])
         assert window.snapshot().waiting == 18
-        assert window.next_at(1.0) == pytest.approx(4.1)  # and two of twenty have passed
+        assert window.next_at(0.2) == pytest.approx(0.4)  # and two of twenty have passed
         assert limit_of(window) == 5
         window.admit(4.1)
         assert limit_of(window) == 6
@@ -347,7 +347,7 @@ class TestSearch:
             size.accepted(int(size.limit), int(size.limit), size.round)
             if size.grow(0.0):
                 limits.append(size.limit)
-        assert limits[:5] == [6, 7, 9, 13, 19]
+        assert limits[:5] == [6, 7, 8, 10, 12]
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 4, 10, 50, 200])
     def test_limit_is_found_within_a_few_round_trips(self, limit: int) -> None:
@@ -484,7 +484,7 @@ class TestTrouble:
         assert len(window.admit(18.0)) == 2
 
     def test_same_request_again_is_no_further_evidence(self) -> None:
-        window, running = settled_at(10)
+        window, running = settled_at(10, 20)
         release(window, running[:1])
         (only,) = window.admit(5.0)
         refuse(window, [only], 5.1)

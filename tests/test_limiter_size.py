@@ -46,13 +46,15 @@ def refuse_twice(size: Size, fine: int, kind: Refusal, now: float = 0.0) -> None
         size.refused(fine, fine, kind, now, size.round)
 
 
-def grown(size: Size, steps: int, now: float = LONG_AGO) -> list[tuple[int, float]]:
+def grown(
+    size: Size, steps: int, now: float = LONG_AGO, *, ended: int = 1000
+) -> list[tuple[int, float]]:
     """Let requests pass; return for each growth how many that took and how large it became."""
     found = []
     for _ in range(steps):
         for count in range(1, 1000):
             passes(size, int(size.limit))
-            if size.grow(now):
+            if size.grow(now, ended=ended):
                 found.append((count, size.limit))
                 break
     return found
@@ -64,7 +66,18 @@ class TestGrowth:
         assert grown(size, 5) == [(7, 12), (4, 18), (6, 27), (9, 40), (13, 60)]
 
     def test_window_grows_by_one_while_it_is_small(self) -> None:
-        assert grown(Size(2, 1, math.inf), 4) == [(1, 3), (1, 4), (1, 5), (1, 7)]
+        assert grown(Size(2, 1, math.inf), 6) == [(1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 10)]
+
+    @pytest.mark.parametrize(("waiting", "limit"), [(39, 6), (40, 7)])
+    def test_a_long_queue_grows_by_half_sooner(self, waiting: int, limit: int) -> None:
+        size = proven(5)
+        assert size.grow(0.0, waiting, 1000)
+        assert size.limit == limit
+
+    def test_window_grows_by_a_quarter_while_hardly_any_answer_has_ended(self) -> None:
+        assert [limit for _, limit in grown(Size(8, 1, math.inf), 4, ended=0)] == [10, 12, 18, 27]
+        assert [limit for _, limit in grown(Size(8, 1, math.inf), 3, ended=1)] == [12, 18, 27]
+        assert [limit for _, limit in grown(Size(9, 1, math.inf), 2, ended=1)] == [11, 13]
 
     def test_window_does_not_grow_beyond_the_most(self) -> None:
         size = Size(8, 1, 10)
@@ -90,6 +103,61 @@ class TestGrowth:
 
 
 class TestProbes:
+    def test_what_a_probe_meets_says_something_about_the_window(self) -> None:
+        size = proven(8)
+        refuse_twice(size, 5, "unknown")
+        assert size.limit == 5
+        assert [size.is_probe(level, "unknown") for level in (5, 6)] == [False, True]
+        assert not size.is_probe(6, "concurrency")
+
+    @pytest.mark.parametrize(
+        ("kind", "arrived", "passed", "wrong"),
+        [("unknown", 6, 1, 1.0), ("unknown", 5, 3, 0.0), ("concurrency", 5, 1, 0.0)],
+    )
+    def test_a_probe_that_met_no_more_than_the_ceiling_may_have_been_lucky(
+        self, kind: Refusal, arrived: int, passed: int, wrong: float
+    ) -> None:
+        size = proven(8)
+        refuse_twice(size, 5, kind)
+        for _ in range(20):
+            passes(size, 5)
+        assert size.grow(MUCH_LATER)
+        if passed == 3:  # and two before one that is refused are forgotten
+            for _ in range(2):
+                size.accepted(6, arrived, size.round)
+            size.refused(5, 5, kind, 0.0, size.round)
+            assert (size.limit, size.grow(MUCH_LATER)) == (5, True)
+        for number in range(1, passed + 1):
+            size.accepted(6, arrived, size.round)
+            assert (size.proven == 6) is (number == passed)
+        assert size.grow(MUCH_LATER)
+        assert size.limit > 6
+        assert size.of(kind).wrong == wrong
+
+    def test_a_part_of_a_window_is_no_ceiling_that_shows_again(self) -> None:
+        probes = Probes()
+        for mixed, failed in ((True, 0), (True, 0), (False, 1)):
+            probes.cut("unknown", "unknown", 87, mixed=mixed)
+            assert probes.failed == failed
+
+    @pytest.mark.parametrize(("patience", "first"), [(0.1, 0.25), (0.5, 0.5), (9.0, 1.0)])
+    def test_first_verification_goes_as_soon_as_refusals_come(
+        self, patience: float, first: float
+    ) -> None:
+        probes = Probes()
+        probes.wait(10.0, 0, patience)
+        assert probes.verify_at == 10.0 + first
+        probes.refused(20.0, 0, patience)
+        assert probes.verify_at == 20.0 + 4 * first
+
+    def test_a_large_window_that_was_lifted_by_luck_is_paid_for_in_full(self) -> None:
+        for kind, most in (("unknown", 1000), ("concurrency", 120)):
+            probes = Probes()
+            probes.cut(kind, kind, 50)
+            for _ in range(30):
+                probes.overshot(0.0, 7, 50.0)
+            assert probes.paid_at == 7 + most
+
     def test_first_probe_goes_after_twenty_passes_and_starts_a_search(self) -> None:
         size = Size(8, 1, math.inf)
         size.refused(5, 5, "concurrency", 0.0, 0)
@@ -310,8 +378,16 @@ class TestCuts:
         assert grown(size, 1) == [(1, 20)]
         refuse_twice(size, 15, "unknown")
         assert size.limit == 15
-        # A probe, at once what is believed, and then a search in steps.
-        assert [limit for _, limit in grown(size, 4)] == [16, 20, 21, 23]
+        # A probe, and then a search in steps: what had worked has been tried again and does not.
+        assert [limit for _, limit in grown(size, 4)] == [16, 17, 19, 23]
+
+    def test_what_had_worked_is_believed_again_if_the_code_says_that_it_is_a_limit(self) -> None:
+        size = proven(40)
+        for _ in range(3):
+            size.refused(10, 10, "overload", 0.0, size.round)
+        assert grown(size, 1) == [(1, 20)]
+        refuse_twice(size, 15, "concurrency")
+        assert [limit for _, limit in grown(size, 3)] == [16, 20, 21]
 
     def test_of_a_window_in_which_some_pass_as_many_are_left_as_pass(self) -> None:
         size = proven(100)

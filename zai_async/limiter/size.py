@@ -32,6 +32,12 @@ _CAREFUL: Final = 5
 """The window grows by one up to here: a job of twenty calls must not be refused twice."""
 _LESS: Final = 0.34
 """What such a pass counts if some had ended when it arrived, so that fewer were there at once."""
+_SINGLY, _FEW = 7, 40
+"""It grows by one up to here if fewer than so many wait, who have little to gain by more."""
+_QUARTERS: Final = 12
+"""It grows by a quarter up to here where answers take long."""
+_LONG: Final = 8
+"""Answers take long if fewer than one has ended for so many in the window."""
 
 
 class Size:
@@ -67,6 +73,10 @@ class Size:
         self._step = math.inf  # by half of the window, until something is refused
         self._trial: Trial | None = None
         self._probes = Probes()
+        self._lucky = 0.0  # probes that passed, perhaps because another request had just ended
+        self._regained = False  # whether it has grown back to what had been proven before
+        self.patience = 1.0
+        """Seconds after which a request that is not refused has passed."""
         self._crowded = False  # others use the limit as well, perhaps a client that has crashed
 
     def accepted(self, level: int, arrived: int, sent_in: int) -> None:
@@ -82,7 +92,9 @@ class Size:
             self._calm(arrived)
         # Of those that were sent before a cut, only what the platform held at once is news.
         if level > self._ceiling and (arrived > self._ceiling or sent_in == self.round):
-            self._lift_ceiling(level, sent_in)
+            if self._is_luck(arrived):
+                return
+            self._lift_ceiling(level, arrived, sent_in)
         if sent_in == self.round:
             self._arrived = max(self._arrived, arrived)
         if level > self.proven:
@@ -117,7 +129,8 @@ class Size:
             self._settle(fine, now)
         elif fine >= self._ceiling:
             self._shrink_to(self._ceiling)
-            if self._probes.refused(now, self.passed):
+            self._lucky = 0.0
+            if self._probes.refused(now, self.passed, self.patience):
                 self._before = self._ceiling
             self.of(kind).confirmed(self._probes.failed, self._ceiling)
             self._probes.belief = self.of(kind).belief
@@ -136,10 +149,11 @@ class Size:
             self.proven = self._least - 1
             self._trial = None
 
-    def grow(self, now: float, waiting: int = 0) -> bool:
+    def grow(self, now: float, waiting: int = 0, ended: int = 0) -> bool:
         """Make room if that is due, and tell so: below the ceiling at once, else for a probe.
 
-        So many are ``waiting``: they pay for a probe that is refused.
+        So many are ``waiting``: they pay for a probe that is refused. ``ended`` is how many answers
+        have ended so far.
         """
         if self.proven < self.limit or self.limit >= self._most:
             return False
@@ -154,13 +168,29 @@ class Size:
             self._step = 1.0
         elif self.limit < self._before:
             self.limit = min(2 * self.limit, self._before, self._ceiling)
+            self._regained = True
         elif self.limit < _CAREFUL:
             self.limit += min(1, room)
         else:
-            self.limit += min(self._step, self.limit // 2, room)
+            self.limit += min(self._step, self._stride(ended, waiting), room)
             self._step *= 2
         self._risen = 0
         return True
+
+    def _stride(self, ended: int, waiting: int) -> float:
+        """Return by how much the window grows at most: each too many costs somebody a refusal."""
+        if self.limit < _SINGLY and waiting < _FEW:
+            return 1
+        # Of long answers, a few round trips more are a small part.
+        slowly = self.limit < _QUARTERS and _LONG * ended < self.limit
+        return self.limit // (4 if slowly else 2)
+
+    def is_probe(self, level: int, kind: Refusal) -> bool:
+        """Tell whether the ``level``-th request in flight asks for room, whichever request it is.
+
+        What is refused for concurrency may go once more: if it passes then, there is room.
+        """
+        return kind != "concurrency" and level > self._ceiling
 
     def probe_at(self, waiting: int = 0) -> float:
         """Return when a probe is due although nothing passes; infinite if none is planned.
@@ -217,23 +247,36 @@ class Size:
                 self._trial = None
         self.alert = doubtful or self._trial is not None or self.passed < self._calm_at
 
-    def _lift_ceiling(self, level: int, sent_in: int) -> None:
+    def _is_luck(self, arrived: int) -> bool:
+        """Tell whether a probe passed that found no more at the platform than the ceiling allows.
+
+        Three in a row are no luck. Where the code says that it is a limit, what follows from such a
+        one is soon taken back; under others it takes many refusals more.
+        """
+        if arrived > self._ceiling or "concurrency" in (self._probes.kind, self._probes.belief):
+            return False
+        self._lucky += _LESS
+        return self._lucky < 1
+
+    def _lift_ceiling(self, level: int, arrived: int, sent_in: int) -> None:
         """More pass than was believed."""
         if sent_in != self.round:
             if self._trial is not None and self._trial.mixed:
                 return  # that some passed was known
             self._ceiling = level
         else:
+            if arrived > self._ceiling:
+                self.of(self._probes.kind).was_wrong()
             self._ceiling = self._most
-            self.of(self._probes.kind).was_wrong()
         self.limit = max(self.limit, level)
         self.proven = max(self.proven, level - 1)
 
     def _settle(self, fine: int, now: float) -> None:
         """Learn that one more was refused of those sent to a larger window."""
         if self.round > 1:  # the first search is free
-            self._probes.cost(self.passed)
-        self._probes.seen_again(now)
+            self._probes.overshot(now, self.passed, self.limit)
+        else:
+            self._probes.seen_again(now)
         if fine < self.limit and self._ceiling == self.limit:
             self._shrink_to(fine)
             self._ceiling = self.limit
@@ -273,7 +316,8 @@ class Size:
                 return
         enough = _DOUBT[evidence.belief] + (0.0 if frontier else _TRUST) + evidence.wrong
         mixed = not frontier and evidence.doubts.accepted > 0
-        if evidence.surprise < enough:
+        questioned = evidence.surprise < enough
+        if questioned:
             if not evidence.questions(self.passed) or fine < _MIXED * self.limit:
                 return
             mixed = True
@@ -291,8 +335,11 @@ class Size:
             self._before //= 2
         # Of what is in flight at a limit, as many are left as pass.
         left = min(_MIXED, 1 - evidence.expected)
-        self._cut(min(fine, int(self.limit * left)) if mixed else fine, kind, now)
+        target = min(fine, int(self.limit * left)) if mixed else fine
+        self._cut(target, kind, now, mixed=mixed)
         seen = evidence.take_doubts()
+        # The question is whether as many as usual are refused in a smaller one.
+        seen = evidence.usual if questioned else seen
         # A trial that is under way goes on, for the window that it began with.
         self._trial = trial or Trial(
             kind,
@@ -313,17 +360,20 @@ class Size:
         self._step = math.inf
         self._risen = 0
 
-    def _cut(self, target: float, kind: Refusal, now: float) -> None:
+    def _cut(self, target: float, kind: Refusal, now: float, *, mixed: bool = False) -> None:
+        if self._regained and kind != "concurrency":
+            self._before //= 2  # it has been tried again, and does not work
         self._before = max(self._before, self.proven)
+        self._regained, self._lucky = False, 0.0
         self._shrink_to(target)
         self._ceiling = self.limit
         self.round += 1
         self._trial = None
         evidence = self.of(kind)
-        self._probes.cut(kind, evidence.belief, self.limit)
+        self._probes.cut(kind, evidence.belief, self.limit, mixed=mixed)
         evidence.confirmed(self._probes.failed, self.limit)
         self._probes.belief = evidence.belief
-        self._probes.wait(now, self.passed)
+        self._probes.wait(now, self.passed, self.patience)
 
     def _shrink_to(self, limit: float) -> None:
         self.limit = max(self._least, limit)

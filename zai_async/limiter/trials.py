@@ -22,12 +22,16 @@ _FIRST_PRICE, _PRICE = 20, 50
 """Requests that pass before the next probe: after a cut, and for each refusal more."""
 _LARGEST_DEBT, _LARGEST_OF_PROBES = 120, 300
 """The most of them: if requests are refused that were sent before a cut, or if probes are."""
+_DEBT_OF_WINDOW: Final = 20.0
+"""The most for the former, for each request of a window, if the code does not say that it is a
+limit: a large window is soon through 120, and is lifted by luck more often."""
 _SAME: Final = 0.1
 """A ceiling that is higher or lower by no more than this is the one from before."""
 _VERIFIED: Final = {"concurrency": 4, "unknown": 2, "overload": 2, "local": 0}
 """So many probes, in all, those that wait pay for: they tell soon that a cut was in vain."""
-_VERIFY, _LATER = 1.0, 4.0
-"""Seconds from a cut to the first of them, and how many times as long it takes to each further."""
+_SOONEST, _VERIFY, _LATER = 0.25, 1.0, 4.0
+"""Seconds from a cut to the first of them, at least and at most: sooner where refusals come soon;
+and how many times as long it takes to each further."""
 _WAIT: Final = {"concurrency": 5.0, "unknown": 4.0, "overload": 1.0, "local": 5.0}
 """Seconds after which a lost window is tried again, however few have passed; doubled if in vain."""
 
@@ -120,34 +124,47 @@ class Probes(msgspec.Struct):
     paid_at: int = 0
     """How many must have passed before the next one, since the beginning."""
 
-    def cut(self, kind: Refusal, belief: Refusal, ceiling: float) -> None:
-        """Begin under a new ceiling."""
+    def cut(self, kind: Refusal, belief: Refusal, ceiling: float, *, mixed: bool = False) -> None:
+        """Begin under a new ceiling: a part of the window, always the same, if it was ``mixed``."""
         self.kind, self.belief = kind, belief
         if abs(ceiling - self.ceiling) > max(1.0, _SAME * ceiling):
             self.failed, self.ceiling = 0, ceiling
-        elif ceiling <= self.ceiling:
+        elif ceiling <= self.ceiling and not mixed:
             # What has passed above it did so by luck.
             self.failed += 1
 
-    def wait(self, now: float, passed: int) -> None:
-        """Plan the first one under the ceiling, after ``passed`` requests that passed so far."""
+    def wait(self, now: float, passed: int, patience: float = _VERIFY) -> None:
+        """Plan the first one under the ceiling, after ``passed`` requests that passed so far.
+
+        After ``patience`` seconds, what is not refused has passed.
+        """
         if self.paid_at:
             self.cost(passed)
         else:
             self.paid_at = passed + _FIRST_PRICE
         self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed, 9)
-        self.verify_at = now + _VERIFY * _LATER ** min(self.failed, 9)
+        self._verify_later(now, patience)
+
+    def _verify_later(self, now: float, patience: float) -> None:
+        first = min(max(patience, _SOONEST), _VERIFY)
+        self.verify_at = now + first * _LATER ** min(self.failed, 9)
 
     def cost(self, passed: int, most: int = _LARGEST_DEBT) -> None:
         """Note that a request was refused which the ceiling would not have allowed."""
         self.paid_at = min(max(self.paid_at, passed) + _PRICE, passed + most)
 
-    def refused(self, now: float, passed: int) -> bool:
+    def overshot(self, now: float, passed: int, limit: float) -> None:
+        """Note that one more was refused of those sent to a window larger than ``limit``."""
+        most = 0 if self.kind == "concurrency" else int(_DEBT_OF_WINDOW * limit)
+        self.cost(passed, max(_LARGEST_DEBT, most))
+        self.seen_again(now)
+
+    def refused(self, now: float, passed: int, patience: float = _VERIFY) -> bool:
         """Note that a probe was refused; tell whether the ceiling is to be believed now."""
         self.failed += 1
         self.cost(passed, _LARGEST_OF_PROBES)
         self.due_at = now + _WAIT[self.belief] * 2.0 ** min(self.failed - 1, 9)
-        self.verify_at = now + _VERIFY * _LATER ** min(self.failed, 9)
+        self._verify_later(now, patience)
         return self.failed > 1
 
     def seen_again(self, now: float) -> None:

@@ -215,8 +215,10 @@ class Window:
             entry = next(iter(self._waiting))
             if self._is_metered and self._funded_at(entry, now) > now:
                 break
-            if self._is_full() and (self._is_over() or not self._size.grow(now, self._queued)):
-                break
+            if self._is_full():
+                ended = self._sent - len(self._running) - self._refusals.total
+                if self._is_over() or not self._size.grow(now, self._queued, ended):
+                    break
             del self._waiting[entry]
             self._background.pop(entry, None)
             self._send(entry, now)
@@ -224,10 +226,7 @@ class Window:
         return going
 
     def next_at(self, now: float) -> float | None:
-        """Return when ``admit()`` has news although nothing was reported; None for never.
-
-        To be asked after ``admit()``.
-        """
+        """Return when to ask ``admit()`` again although nothing was reported; None for never."""
         if not (self._waiting or self._resting):
             return None
         if not self._is_full():
@@ -278,6 +277,7 @@ class Window:
         if entry not in self._running:
             return
         spread = self._refusals.came_after(now - entry.sent_at)
+        self._size.patience = self._refusals.patience
         # Refusals come in order: who was sent before this one, and is not refused, has passed.
         while self._unsure:
             oldest = next(iter(self._unsure))
@@ -288,8 +288,7 @@ class Window:
         ended = self._refusals.ended_with(entry, self._sent - len(self._running), now - spread)
         del self._running[entry]
         self._unsure.pop(entry, None)
-        if self._metered:
-            self.correct_tokens(-entry.tokens)
+        self.correct_tokens(-entry.tokens)
         entry.refusals += 1
         # Of those in flight with it, some have been refused since: they were not fine.
         fine = entry.level - 1 - self._refusals.add(entry)
@@ -298,7 +297,7 @@ class Window:
             # It says nothing about the number in flight: a smaller window would only be slower.
             self._rates = self._rates or self._limits.rates(self._recent)
             self._rates.pacer.refused(entry.sent_at, now)
-        elif entry.refusals > 1 and again:
+        elif entry.refusals > 1 and again and not self._size.is_probe(entry.level, kind):
             self.mark_request_specific(entry, kind, alone=fine < 1)
         else:
             # What one request says twice in a row is said once.
