@@ -4,8 +4,8 @@ The platform limits the requests in flight per account and model, publishes no n
 what is too much at once and without a hint (https://docs.z.ai/api-reference/rate-limit). It refuses
 for other reasons, too: a model may be busy for everybody, or the requests of a minute be used up.
 
-* A search lets the window grow while everything passes: by one up to 5, then by half. It grows
-  only when most of it was used.
+* A search lets the window grow while everything passes: by one up to 5, then by half, or more
+  gently where few wait and where answers take long. It grows only when most of it was used.
 * **A limit is a step.** Which requests were in flight when one was refused is what the platform
   counts, so a refusal where nothing of this size has passed yet tells the limit itself: the window
   becomes the number that was fine.
