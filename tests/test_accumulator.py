@@ -507,6 +507,15 @@ def test_after_a_whole_value_a_new_id_or_another_name_begins_a_call_by_itself(in
         assert calls_of(whole, last) == [("a", "f", '{"a":1}')]
 
 
+def test_an_object_that_says_nothing_of_its_call_stays_with_the_one_that_is_open():
+    """A piece was lost, perhaps; nobody could answer a call without a name."""
+    head = fragment('{"a":1', id="a", name="f")
+    for name in (None, "", "f", "function"):
+        found = calls_of(head, fragment('{"b":2}', name=name))
+        assert [(call[0], call[2]) for call in found] == [("a", '{"a":1{"b":2}')]
+    assert len(calls_of(head, fragment('{"b":2}', name="g"))) == 2
+
+
 def test_calls_are_in_the_order_of_their_index():
     down = [fragment("{}", index=index, id=f"c{index}", name="f") for index in (2, 1, 0)]
     assert [call[0] for call in calls_of(*down)] == ["c0", "c1", "c2"]

@@ -294,6 +294,7 @@ async def test_text_of_agents_in_all_their_shapes(key, many):
         assert [piece async for piece in stream.text] == ["Gr", "üße"]
         reply = await stream.reply()
     assert (reply.text, reply.agent_id, reply.usage.total_tokens) == ("Grüße", "a", 7)
+    assert [message.text for message in reply.messages] == ["Grüße"]
     assert (reply.request_id, reply.outcome, stream.conversation_id) == ("log-1", "completed", "c")
 
 
