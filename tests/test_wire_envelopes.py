@@ -46,3 +46,30 @@ async def test_an_error_beside_an_answer_counts():
     async with zai:
         with pytest.raises(BillingError):
             await ask(zai)
+
+
+VECTORS = {"data": [{"embedding": [1.0], "index": 0}]}
+PICTURES = {"created": 1, "data": [{"url": "https://cdn.example/a.png"}]}
+MODELS = {"object": "list", "data": [{"id": "glm-5.3"}]}
+
+
+@pytest.mark.parametrize("name", ["data", "result", "output", "response"])
+async def test_lists_in_an_envelope_are_read(name):
+    """Also in one of their own name, which could pass for a list of one."""
+    replies = [FakeReply.json({"code": 200, name: body}) for body in (VECTORS, PICTURES, MODELS)]
+    zai, _ = scripted(*replies)
+    async with zai:
+        vectors = await zai.embeddings.create(model="embedding-3", input="x")
+        pictures = await zai.images.generate(model="cogview-4", prompt="x")
+        models = await zai.models.list()
+    assert vectors.data[0].embedding == [1.0]
+    assert pictures.data[0].url == "https://cdn.example/a.png"
+    assert [model.id for model in models.data] == ["glm-5.3"]
+
+
+@pytest.mark.parametrize("body", [{"data": {"data": []}}, {"data": {"x": 1}}, {"data": [{}]}])
+async def test_an_envelope_of_nothing_holds_nothing(body):
+    zai, _ = scripted(FakeReply.json({"code": 200, **body}))
+    async with zai:
+        with pytest.raises(EmptyAnswerError):
+            await zai.embeddings.create(model="embedding-3", input="x")

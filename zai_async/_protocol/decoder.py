@@ -17,7 +17,7 @@ from zai_async._protocol.salvage import (
 )
 from zai_async._protocol.sse import RUN, SSEParser, in_order, lines_of
 from zai_async._protocol.state import DecoderState
-from zai_async._wire import with_choices
+from zai_async._wire import within
 from zai_async.errors import (
     EventTooLargeError,
     IncompleteError,
@@ -347,7 +347,7 @@ class Decoder(abc.ABC, Generic[T]):
             text = f"the document holds more than {most} values"
             raise EventTooLargeError(text, limit=most, setting="max_event_values")
         self._context.raise_fault(data)
-        found = documents(with_choices(data))
+        found = documents(within(data))
         if not found:
             self._context.raise_foreign(data)
         self.waiting += in_order([*found, END_MARK], [], self.json.run)

@@ -1,7 +1,7 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.batches import judged_results
-from zai_async._wire.envelopes import ENVELOPES, open_envelope, with_choices
+from zai_async._wire.envelopes import ENVELOPES, open_envelope, within
 from zai_async._wire.faults import Fault, find_fault, parse_retry_after, told_fault
 from zai_async._wire.headers import HeaderSet, secrets_in
 from zai_async._wire.keywords import misused_client
@@ -40,6 +40,6 @@ __all__ = [
     "to_error",
     "told_fault",
     "unlisted",
-    "with_choices",
     "with_raw_body",
+    "within",
 ]

@@ -1,6 +1,6 @@
 """The envelopes of gateways, and the words in which they tell how far a task is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_origin
 
 import msgspec
@@ -9,7 +9,7 @@ from zai_async.models import Reply
 from zai_async.models.tolerant import UNREADABLE
 from zai_async.providers import Provider
 
-__all__ = ["ENVELOPES", "native_task", "open_envelope", "peeled", "with_choices"]
+__all__ = ["ENVELOPES", "native_task", "open_envelope", "peeled", "within"]
 
 ENVELOPES = ("data", "result", "output", "response")
 """What relays put around an answer: ``{"code": 200, "data": {...}}``."""
@@ -47,10 +47,14 @@ def peeled(data: bytes, keys: tuple[str, ...], fields: frozenset[str]) -> bytes:
     return b'{"data":' + inner + b"}" if whole else data
 
 
-def with_choices(data: bytes) -> bytes:
-    """Return the chat answer in the envelope of a relay, or the body itself if there is none."""
-    inner = peeled(data, ENVELOPES, frozenset({"choices"}))
-    return inner if b'"choices"' in inner else data
+def within(data: bytes, names: Iterable[str] = ("choices",)) -> bytes:
+    """Return the answer in the envelope of a relay, or the body itself if there is none.
+
+    What has none of the ``names``, which are those of a chat answer, is no answer.
+    """
+    fields = frozenset(names)
+    inner = peeled(data, ENVELOPES, fields)
+    return inner if any(b'"%b"' % name.encode() in inner for name in fields) else data
 
 
 def native_task(data: bytes, statuses: Mapping[str, str]) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
 from zai_async._outcomes import accept
 from zai_async._secrets import UNPRINTABLE, Secret, printable, redact
-from zai_async._wire.envelopes import open_envelope, with_choices
+from zai_async._wire.envelopes import open_envelope, within
 from zai_async._wire.faults import (
     MARKUP,
     Fault,
@@ -103,7 +103,8 @@ def parse_reply(
             outcome = operation.judge(result, allow)
         except EmptyAnswerError:
             # As with those above, only what seems to hold nothing is looked at again.
-            inner = with_choices(data)
+            names = [path.partition(".")[0] for path in operation.essential]
+            inner = within(data, names or ("choices",))
             if inner is data:
                 raise
             result = decode(operation.decoder, inner)
