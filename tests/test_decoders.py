@@ -386,6 +386,18 @@ def test_events_of_another_operation_are_no_answer(kind, event):
         assert json.dumps(event, separators=(",", ":")) in error.body
 
 
+def test_of_events_that_say_nothing_a_few_kilobytes_are_kept_until_one_says_something():
+    silent = {"choices": [], "note": "x" * 1000}
+    decoder = ChatDecoder()
+    for _ in range(20):
+        decoder.feed(frame(silent))
+    kept = decoder.generation.silent
+    assert 2000 < len(kept) <= 4096
+    said = {"choices": [{"delta": {"content": "Hi"}}]}
+    decoder.feed(frame(said) + frame({"choices": []}))
+    assert decoder.generation.silent == kept
+
+
 def test_speech_and_agents_that_say_nothing_are_empty():
     silent = {"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}
     assert isinstance(fed(SpeechDecoder(), frame(silent), DONE)[1], EmptyAnswerError)
