@@ -100,7 +100,9 @@ def require_word_of(
     now: float,
     secrets: Iterable[Secret],
 ) -> None:
-    """Raise if an answer is about another task, or wraps an error; ``now`` since the epoch, in s.
+    """Raise if an answer is about another task, or has an error in place of a status.
+
+    ``now`` in seconds since the epoch.
 
     Raises:
         ResponseError: A proxy that is off by one answers with what somebody else asked for.
@@ -113,8 +115,6 @@ def require_word_of(
             request_id=answer.request_id,
             partial=answer,
         )
-    if getattr(answer, task_type.status_field):
-        return
     fault = told_fault(dict(extra_of(answer)))
     if fault is not None:
         headers, body = answer.headers, _body_of(answer)
