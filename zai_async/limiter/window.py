@@ -288,7 +288,8 @@ class Window:
         ended = self._refusals.ended_with(entry, self._sent - len(self._running), now - spread)
         del self._running[entry]
         self._unsure.pop(entry, None)
-        self.correct_tokens(-entry.tokens)
+        if self._metered:
+            self.correct_tokens(-entry.tokens)
         entry.refusals += 1
         # Of those in flight with it, some have been refused since: they were not fine.
         fine = entry.level - 1 - self._refusals.add(entry)
