@@ -4,7 +4,7 @@ import pytest
 
 from tests import virtual_loop
 from tests.calls import ASK
-from tests.task_wire import FAILED, played
+from tests.task_wire import FAILED, RUNNING, played
 from zai_async import AsyncZai, IncompleteError, RateLimitError, TaskFailedError, ZaiError
 from zai_async.errors.repeats import own_copy, raised_again
 from zai_async.testing import FakeReply, FakeTransport
@@ -42,6 +42,25 @@ def test_a_task_raises_its_failure_as_often_as_it_is_asked():
     assert all(len(set(seen)) == 1 for seen in later)
 
 
+def test_a_result_says_where_what_the_caller_does_with_updates_failed():
+    async def failing(update):
+        raise LookupError(update.id)
+
+    async def work(zai):
+        task, seen = zai.videos.task("t-1"), []
+        with pytest.raises(LookupError):
+            await task.wait(on_update=failing)
+        for _ in range(3):
+            with pytest.raises(LookupError) as caught:
+                task.result()
+            seen.append(frames(caught.value))
+        return seen
+
+    first, *later = played(work, RUNNING)[0]
+    assert first[-1] == "failing"
+    assert later == [first, first]
+
+
 @pytest.mark.parametrize("way", ["read", "completion", "open"])
 def test_a_stream_raises_its_failure_as_often_as_it_is_read(way):
     cut = FakeReply.sse({"choices": [{"index": 0, "delta": {"content": "Hi"}}]}, done=False)
@@ -62,6 +81,25 @@ def test_a_stream_raises_its_failure_as_often_as_it_is_read(way):
             return await lengths(again[way])
 
     assert len(set(virtual_loop.run(work()))) == 1
+
+
+def rows():
+    yield "Hi"
+    raise LookupError("no more rows")
+
+
+async def test_a_batch_says_where_its_source_failed_as_often_as_it_is_read(tmp_path):
+    answer = {"choices": [{"finish_reason": "stop", "message": {"content": "Hi"}}]}
+    async with AsyncZai(api_key="k", transport=FakeTransport(FakeReply.json(answer))) as zai:
+        run = zai.batch.run(rows(), out=tmp_path / "out.jsonl", model="glm-5.3")
+        seen = []
+        for _ in range(3):
+            with pytest.raises(LookupError) as caught:
+                async for _ in run:
+                    pass
+            seen.append(frames(caught.value))
+    assert seen[0][-1] == "rows"
+    assert len(set(map(tuple, seen))) == 1
 
 
 class OddError(Exception):

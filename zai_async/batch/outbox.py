@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from types import TracebackType
 from typing import Generic, TypeVar
 
 from zai_async.errors.repeats import raised_again
@@ -27,6 +28,7 @@ class Outbox(Generic[T]):
         self._ready: deque[T] = deque()
         self._news = asyncio.Event()
         self._error: BaseException | None = None
+        self._trace: TracebackType | None = None
         self._ended = False
 
     @property
@@ -67,6 +69,7 @@ class Outbox(Generic[T]):
             if result is not None:
                 self._ready.append(result)
         self._ended, self._error = True, error
+        self._trace = None if error is None else error.__traceback__
         self._news.set()
 
     async def get(self) -> T:
@@ -77,7 +80,7 @@ class Outbox(Generic[T]):
         while not self._ready:
             if self._ended:
                 if self._error is not None:
-                    raise raised_again(self._error)
+                    raise raised_again(self._error, self._trace)
                 raise StopAsyncIteration
             # No await lies between the look and this, so nothing that came can be missed.
             self._news.clear()

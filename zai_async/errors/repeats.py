@@ -1,6 +1,7 @@
 """Errors that are raised more than once: nobody sees, or keeps alive, the frames of another."""
 
 import copy
+from types import TracebackType
 from typing import TypeVar
 
 __all__ = ["own_copy", "raised_again"]
@@ -21,6 +22,9 @@ def own_copy(error: E) -> E:
     return own.with_traceback(error.__traceback__)
 
 
-def raised_again(error: E) -> E:
-    """Return an error that was raised before, without the frames that it has passed since."""
-    return error.with_traceback(None)
+def raised_again(error: E, trace: TracebackType | None = None) -> E:
+    """Return an error that was raised before, without the frames that it has passed since.
+
+    ``trace`` is what it had when it was caught to be kept, which says where others have failed.
+    """
+    return error.with_traceback(trace)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
@@ -109,6 +110,7 @@ class Task(Generic[R]):
             self._backoff.submitted(engine.clock.monotonic(), engine.clock.random())
         self._result = result
         self._error: Exception | None = None
+        self._trace: TracebackType | None = None
         self._ended = result is not None
         self._remark = ""
         self._shapes: set[str] = set()
@@ -133,7 +135,7 @@ class Task(Generic[R]):
         if self._result is not None:
             return self._result
         if self._error is not None:
-            raise raised_again(self._error)
+            raise raised_again(self._error, self._trace)
         raise TaskError("the task is not done; await task.wait()", task=self)
 
     async def fetch(self) -> R:
@@ -232,7 +234,7 @@ class Task(Generic[R]):
         except BaseException as error:
             # result() raises what the last wait did, but a cancellation was not about the task.
             if not self._ended and isinstance(error, Exception):
-                self._error = error
+                self._error, self._trace = error, error.__traceback__
             self._mark(error)
             raise
 
@@ -303,7 +305,7 @@ class Task(Generic[R]):
             if task_type.judge is not None:
                 outcome = task_type.judge(answer, self._allow)
         except ZaiError as error:
-            self._error = error
+            self._error, self._trace = error, None
             error.attempts, error.timing = answer.attempts, answer.timing
             error.operation = task_type.operation.name
             raise
@@ -328,7 +330,7 @@ class Task(Generic[R]):
         return True
 
     def _end(self, failure: TaskFailedError) -> TaskFailedError:
-        self._error, self._ended = failure, True
+        self._error, self._trace, self._ended = failure, None, True
         return failure
 
     def _mark(self, error: E) -> E:
