@@ -121,6 +121,10 @@ def test_a_copy_is_told_apart_and_says_the_same():
     assert own is not error
     assert (type(own), own.code, str(own)) == (RateLimitError, "1302", str(error))
     assert (own.__cause__, own.__suppress_context__, frames(own)) == (cause, True, frames(error))
+    error.add_note("for all")
+    own = own_copy(error)
+    own.add_note("for one")
+    assert (error.__notes__, own.__notes__) == (["for all"], ["for all", "for one"])
     odd = OddError(1, 2)
     assert own_copy(odd) is odd
 

@@ -18,6 +18,8 @@ def own_copy(error: E) -> E:
         own = copy.copy(error)
     except Exception:  # noqa: BLE001 - an exception of others, which is made of who knows what
         return error
+    if hasattr(error, "__notes__"):
+        own.__notes__ = [*error.__notes__]
     own.__cause__, own.__suppress_context__ = error.__cause__, error.__suppress_context__
     return own.with_traceback(error.__traceback__)
 
