@@ -45,7 +45,7 @@ all: check test
 # another one only prints its counts.
 ci: check
 	$(MAKE) coverage
-	$(MAKE) test-thorough ARGS=--hypothesis-profile=gate
+	$(MAKE) test-thorough ARGS="--hypothesis-profile=gate --only-more"
 	$(MAKE) bench-guard || echo "the counts of instructions differ from the records" >&2
 
 demo: $(VENV)/.demo
@@ -62,7 +62,7 @@ test: $(VENV)/.test $(PAGES)
 	$(if $(COVERAGE),$(BIN)/coverage report)
 
 # With the packages of integrations: without them theirs would not be covered.
-coverage: $(VENV)/.thorough
+coverage: $(VENV)/.thorough $(BUNDLE) $(CONFORMANCE)
 	$(MAKE) test COVERAGE=1
 
 # Everything of which `make test` tries a sample, and the tests that need the packages of integrations.

@@ -26,7 +26,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.brevity import pytest_runtest_makereport
-from tests.effort import THOROUGH
+from tests.effort import THOROUGH, tries_more
 from zai_async import ZaiError
 
 try:
@@ -160,6 +160,24 @@ def pytest_configure(config: pytest.Config) -> None:
     # Hashes depend on the seed, too: workers must agree on names that are made of sets.
     if isinstance(seed := config.getoption("randomly_seed", None), int):
         os.environ.setdefault("PYTHONHASHSEED", str(seed % 2**32))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "leave out the tests that do no more in a thorough run than in any other"
+    parser.addoption("--only-more", action="store_true", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("only_more"):
+        return
+    # A test may stand in one module and be run by another, under other circumstances.
+    more = [
+        item
+        for item in items
+        if any(map(tries_more, {item.module, sys.modules[item.function.__module__]}))
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(more)])
+    items[:] = more
 
 
 def pytest_collection_finish() -> None:

@@ -206,6 +206,11 @@ def test_all_of_a_failure_is_told_if_asked_for(guarded: pytest.Pytester) -> None
     assert len(run(guarded, TALKATIVE, "-v", "-k", "lines").stdout.lines) > 10_000
 
 
+def test_what_does_no_more_in_a_thorough_run_is_left_out_if_asked_for(guarded) -> None:
+    guarded.mkdir("more").joinpath("test_plain.py").write_text("def test_plain(): pass")
+    run(guarded, INNOCENT, "--only-more", "tests", "more").assert_outcomes(passed=3, deselected=1)
+
+
 def test_a_device_stays_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RuntimeError, match="would take a device away"):
