@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.counting import calls
 from zai_async._protocol.accumulator import ChatAccumulator
+from zai_async._protocol.text import ChunkedText
 from zai_async._protocol.tool_calls import PartialToolCall
 from zai_async.models import (
     ChatCompletionChunk,
@@ -117,6 +118,29 @@ def test_progress_is_counted_over_many_chunks():
     assert ChatAccumulator().add([]) == 0
 
 
+@pytest.mark.parametrize(
+    "delta", [{"content": "x"}, {"reasoning_content": "x"}, {"audio": Audio(id="a")}], ids=str
+)
+@pytest.mark.parametrize("finish_reason", [None, "stop"])
+def test_each_piece_of_content_counts_once(delta, finish_reason):
+    assert ChatAccumulator().add([chunk(finish_reason, **delta)]) == 1
+
+
+def test_an_empty_text_is_not_the_same_as_none():
+    assert accumulated(chunk(content="")).completion().message.content == ""
+    assert accumulated(chunk()).completion().message.content is None
+
+
+def test_blocks_are_made_of_many_pieces(monkeypatch):
+    """Or each token would join what is there."""
+    packed = []
+    monkeypatch.setattr(ChunkedText, "pack", lambda text: packed.append(text))
+    answer = ChatAccumulator()
+    for number in range(1000):
+        answer.add([chunk(content=str(number))])
+    assert len(packed) <= 2 * (1000 // 32 + 1)
+
+
 def test_an_empty_fragment_of_a_known_call_is_no_progress():
     answer = ChatAccumulator()
     assert answer.add([chunk(tool_calls=[fragment(id="c", name="f")])])
@@ -136,6 +160,31 @@ def test_other_choices_than_the_first_are_left_out():
     assert not answer.add([chunk("stop", index=1, content="second")])
     assert answer.add([chunk(content="first")])
     assert (answer.completion().text, answer.finish_reason) == ("first", None)
+    assert answer.completion().choices[0].index == 0
+
+
+@pytest.mark.parametrize(
+    "delta", [{"content": "x"}, {"reasoning_content": "x"}, {"tool_calls": [fragment("{}")]}]
+)
+def test_of_other_choices_nothing_is_kept_once_the_first_has_said_something(delta):
+    answer = ChatAccumulator()
+    answer.add([chunk(index=1, content="second")])
+    assert answer.other is not None
+    answer.add([chunk(**delta), chunk(index=1, content="more")])
+    assert answer.other is None
+    assert answer.take_other() == 0
+
+
+def test_the_only_choice_is_read_whatever_its_number():
+    answer = ChatAccumulator()
+    answer.add([chunk(index=2, content="a"), chunk(index=3, content="b")])
+    only = ChunkChoice(
+        index=2, delta=Delta(content="c"), finish_reason="stop", usage=Usage(total_tokens=7)
+    )
+    answer.add([ChatCompletionChunk(id="a", choices=[only])])
+    assert answer.take_other() == 2
+    whole = answer.completion()
+    assert (whole.text, whole.finish_reason, whole.usage.total_tokens) == ("ac", "stop", 7)
 
 
 # What stands beside the text.
@@ -167,6 +216,11 @@ def test_usage_comes_from_the_chunk_or_from_its_choice():
     answer.add([chunk("stop", usage=Usage(total_tokens=2))])
     answer.add([ChatCompletionChunk()])
     assert answer.completion().usage == Usage(total_tokens=2)
+
+
+def test_usage_counts_beside_a_text_of_a_known_answer():
+    answer = accumulated(chunk(content="a"), chunk(content="b", usage=Usage(total_tokens=5)))
+    assert (answer.completion().text, answer.usage.total_tokens) == ("ab", 5)
 
 
 def test_without_usage_all_counts_are_zero():

@@ -29,7 +29,7 @@ from zai_async import (
     StreamTruncatedError,
     ZaiError,
 )
-from zai_async._protocol import SpeechDecoder
+from zai_async._protocol import DecoderContext, SpeechDecoder, TranscriptionDecoder
 from zai_async._wire import Operation
 from zai_async.client import AsyncZai
 from zai_async.models import (
@@ -259,6 +259,23 @@ async def test_speech_says_how_it_ended(reason, outcome):
     end = {"choices": [{"index": 0, "finish_reason": reason}]}
     async with speaking(frames(spoken(PCM), end)) as stream:
         assert (await stream.read(), stream.outcome) == (PCM, outcome)
+
+
+async def test_a_choice_without_sound_hides_none_of_those_beside_it():
+    both = {"choices": [*STOP["choices"], *spoken(PCM)["choices"]]}
+    assert await speaking(frames(both)).read() == PCM
+
+
+async def test_an_error_beside_sound_is_raised():
+    failed = spoken(PCM) | {"error": {"code": "1113", "message": "m"}}
+    with pytest.raises(BillingError):
+        await speaking(frames(spoken(PCM), failed)).read()
+
+
+async def test_speech_of_a_relay_may_have_a_new_name_and_time_in_each_event():
+    named = [spoken(PCM) | {"id": str(number), "created": number} for number in range(1, 4)]
+    assert await speaking(frames(*named, STOP)).read() == PCM * 3
+    assert await speaking(frames(spoken(PCM), spoken(PCM), *named, STOP)).read() == PCM * 5
 
 
 async def test_after_the_finish_reason_the_end_of_speech_may_be_missing():
@@ -667,6 +684,20 @@ async def test_a_document_labelled_as_sound_is_none(label):
         assert "PCM" not in str(caught.value)
 
 
+@pytest.mark.parametrize("cut", [0, 1, 4, 6])
+def test_events_labelled_as_sound_are_read_as_they_come(cut):
+    decoder = SpeechDecoder(context=DecoderContext(headers={"Content-Type": "audio/pcm"}))
+    data = frames(spoken(PCM), done=False)
+    assert [*decoder.feed(data[:cut]), *decoder.feed(data[cut:])] == [PCM]
+
+
+@pytest.mark.parametrize(("label", "named"), [("audio/mpeg", "audio/mpeg"), ("", "sound")])
+async def test_sound_in_another_form_is_named(label, named):
+    async with in_place("speech", b"ID3" + bytes(50), label) as stream:
+        with pytest.raises(ResponseError, match=f"sent {named} in place of"):
+            await stream.read()
+
+
 async def test_an_error_labelled_as_sound_is_one():
     error = b'{"error": {"code": "1301", "message": "no"}}'
     async with in_place("speech", error, "audio/wav") as stream:
@@ -691,6 +722,33 @@ async def test_events_may_be_labelled_as_text():
         async with in_place("transcription", body, "text/plain") as stream:
             with pytest.raises(ResponseError):
                 await stream.transcription()
+
+
+@pytest.mark.parametrize("label", ["text/event-stream", "text/html", "application/octet-stream"])
+async def test_what_nobody_labelled_as_text_is_no_transcription(label):
+    async with in_place("transcription", b"Busy, come back later.", label) as stream:
+        with pytest.raises(ResponseError, match="Busy"):
+            await stream.transcription()
+
+
+async def test_events_of_a_new_kind_are_handed_out():
+    events = [heard("delta", delta="a"), heard("mood", mood="glad"), heard("done")]
+    kinds = [event.type async for event in transcribing(frames(*events))]
+    assert kinds == [event["type"] for event in events]
+
+
+async def test_an_error_beside_a_text_is_raised():
+    failed = heard("delta", delta="b", error={"code": "1113", "message": "m"})
+    with pytest.raises(BillingError):
+        await transcribing(frames(heard("delta", delta="a"), failed)).transcription()
+
+
+def test_many_pieces_of_a_transcription_are_kept_in_blocks():
+    decoder = TranscriptionDecoder()
+    for _ in range(1000):
+        decoder.feed(frames(heard("delta", delta="x"), done=False))
+    assert decoder.snapshot.text == "x" * 1000
+    assert len(decoder._pieces) < 100
 
 
 @pytest.mark.parametrize(
@@ -772,6 +830,11 @@ async def test_pieces_of_a_transcription_may_be_called_text(kind, texts):
     assert "".join([piece async for piece in transcribing(wire).text]) == "Hello"
 
 
+async def test_a_piece_may_say_the_same_as_the_one_before():
+    laughter = [{"type": "transcript.text.delta", "text": "ha"}] * 2
+    assert (await transcribing(frames(*laughter)).transcription()).text == "haha"
+
+
 async def test_segments_say_what_pieces_say():
     segment = {"type": "transcript.text.segment", "text": "Hi", "start": 0, "end": 1}
     whole = frames(heard("delta", delta="Hi"), segment, heard("done", text="Hi"))
@@ -790,3 +853,9 @@ async def test_a_stream_that_said_nothing_shows_what_came(start):
     with pytest.raises(EmptyAnswerError) as caught:
         await (stream.read() if isinstance(stream, SpeechStream) else stream.reply())
     assert '"choices"' in caught.value.body
+
+
+async def test_a_stream_that_said_nothing_but_wrapped_an_error_raises_it():
+    wrapped = {"detail": {"error": {"code": "1113", "message": "m"}}}
+    with pytest.raises(BillingError):
+        await speaking(frames(spoken(b"") | wrapped, STOP)).read()

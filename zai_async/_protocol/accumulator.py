@@ -55,9 +55,8 @@ class ChatAccumulator:
         self.content_filter: list[ContentFilter] = []
         self.audio: Audio | None = None
         self.unknown: _UnknownFields | None = None
-        self.other: ChatAccumulator | None = None
-        """The answer of another choice, as long as the first one has said nothing."""
-        self.other_number = 0
+        self.other: tuple[int, ChatAccumulator] | None = None
+        """Number and answer of another choice, as long as the first one has said nothing."""
         self.chunks = 0
         self._pack_at = _PACK_EVERY
 
@@ -160,23 +159,22 @@ class ChatAccumulator:
         if self.text or self.thinking or self.tools.calls:
             self.other = None
             return
-        if self.other is None:
-            self.other, self.other_number = ChatAccumulator(), choice.index
-        if choice.index == self.other_number:
+        number, other = self.other = self.other or (choice.index, ChatAccumulator())
+        if choice.index == number:
             alone = ChunkChoice(
                 delta=choice.delta, finish_reason=choice.finish_reason, usage=choice.usage
             )
-            self.other.add_choices([[alone]])
+            other.add_choices([[alone]])
 
     def take_other(self) -> int:
         """Read the choice that was set aside in place of the first; return its number, or 0."""
-        other = self.other
-        if other is None:
+        if self.other is None:
             return 0
+        number, other = self.other
         self.text, self.thinking, self.tools = other.text, other.thinking, other.tools
         self.audio, self.finish_reason = other.audio, other.finish_reason
         self.usage = self.usage or other.usage
-        return self.other_number
+        return number
 
     def keep_unknown(self, chunk: ChatCompletionChunk) -> None:
         """Keep the unknown fields of a chunk, if it has any: few have, and all of them are odd."""

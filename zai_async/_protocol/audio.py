@@ -145,7 +145,7 @@ class SpeechDecoder(Decoder[bytes]):
         # In the words of an event: all that is known of those holds for it.
         text = pcm.hex() if self._encoding == "hex" else base64.b64encode(pcm).decode()
         delta = {"content": text, "return_sample_rate": rate}
-        choice = {"index": 0, "finish_reason": "stop", "delta": delta}
+        choice = {"finish_reason": "stop", "delta": delta}
         self._foreign, self._state = bytearray(), DecoderState.RECEIVING
         self.waiting += in_order([msgspec.json.encode({"choices": [choice]}), END_MARK], [])
 

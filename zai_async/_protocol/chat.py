@@ -195,9 +195,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         with suppress(*UNREADABLE):
             batch += map(self.json.decode, run)
         self.waiting.popleft()
-        # A generation that takes the place of another one goes on: the last id tells of any change.
-        told = [chunk.choices for chunk in batch]
-        if len(batch) < len(run) or batch[-1].id != generation.id or not all(told):
+        known = generation.id
+        if len(batch) < len(run) or [1 for chunk in batch if chunk.id != known or not chunk.choices]:
             # One by one to the end of the run, or all that is left would be decoded each time.
             self.waiting.extendleft([data] for data in reversed(run))
             return super().advance()
@@ -271,7 +270,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             # Python takes this for JSON and msgspec does not, like NaN: as good as lost.
             frames, lost = (), data
         generation = self.generation
-        if (lost or not frames) and len(generation.lost) < _MOST_LOST:
+        if lost and len(generation.lost) < _MOST_LOST:
             generation.lost = b"\n".join(filter(None, (generation.lost, lost[:_MOST_LOST])))
         if frames and data.startswith(b"data:"):
             # Some relays write the field name twice, always; else a frame was cut behind its own.
@@ -310,7 +309,6 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def _replace(self, chunk: ChatCompletionChunk) -> None:
         """Let another generation take the place of the one that was read."""
-        self.settle()
         generation = self.generation
         old = generation.id
         # Other views have no way to say that what was handed out counts no more.

@@ -127,7 +127,7 @@ class Decoder(abc.ABC, Generic[T]):
     def feed(self, data: bytes) -> list[T]:
         """Take the next bytes of the body and return the items that they complete.
 
-        No bytes are the end of the input. Items that came before an error are returned first; the
+        No bytes are the end of the input, which may complete one more item. Items that came before an error are returned first; the
         next call raises it.
 
         Raises:
@@ -155,6 +155,9 @@ class Decoder(abc.ABC, Generic[T]):
 
     def end_of_input(self) -> Outcome:
         """Say how the answer ended, after its last byte.
+
+        What only the end completes, as an answer in one piece or an event without its blank line,
+        is in the snapshot; as an item it comes from ``feed(b"")``, for which it is too late here.
 
         Raises:
             APIError: As of ``feed()``, like all others.
