@@ -98,6 +98,15 @@ def test_calls_side_by_side_are_told_by_their_index():
     assert third == [ToolCallDelta(1, "}")]
 
 
+def test_one_chunk_may_go_on_with_many_calls():
+    begun = (
+        call("[", 0).choices[0].delta.tool_calls + call("[", 1, "c1").choices[0].delta.tool_calls
+    )
+    more = call("1", 0).choices[0].delta.tool_calls + call("2", 1, "c1").choices[0].delta.tool_calls
+    _, second, _ = told(chunk(tool_calls=begun), chunk(tool_calls=more))
+    assert second == [ToolCallDelta(0, "1"), ToolCallDelta(1, "2")]
+
+
 @pytest.mark.parametrize("arguments", ["", " ", "{}"])
 @pytest.mark.parametrize("outcome", ["tool_calls", "completed", "other"])
 def test_a_call_without_arguments_is_usable(arguments, outcome):

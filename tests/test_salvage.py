@@ -223,6 +223,7 @@ def test_no_cut_mixes_two_generations(first, second, data):
         (b' { "id" : "20260102030405aa"', True),
         (b'{"id":"20260102030405bb","cre', False),
         (b'{"id":"20260102030405aaa"', False),
+        (b'{"id":"20260102030405"', False),
         (b'{"id":"20260102030405a', True),
         (b'{"id":"20260102030405b', False),
         (b'{"id":"', True),
@@ -244,7 +245,7 @@ def test_what_was_lost_tells_of_which_answer_it_can_be(lost, may_be):
 
 
 def test_of_an_answer_without_id_everything_can_be():
-    for lost in (b'{"choices":[', b'{"id":"a"', b'{"id":"a","b":1'):
+    for lost in (b'{"choices":[', b'{"id":"a', b'{"id":"a"', b'{"id":"a","b":1'):
         assert can_belong(lost, "")
 
 

@@ -290,6 +290,29 @@ def test_what_an_event_may_hold_does_not_depend_on_the_cut(monkeypatch):
         assert refuses(pieces, most) == (max(held, default=0) > most), (pieces, large, most)
 
 
+@pytest.mark.parametrize(
+    ("read", "payloads"),
+    [
+        (b"data: a\rdata: b\n\n", [b"a\nb"]),
+        (b"data: a\rid: b\n\n", [b"a"]),
+        (b"data: a\r\rdata: b\n\n", [b"a", b"b"]),
+        (b"data: a\rdata: b\n\ndata: c\n\n", [b"a\nb", b"c"]),
+        (b"data: a\n\ndata: b\rid: c\n\n", [b"a", b"b"]),
+    ],
+)
+def test_a_carriage_return_ends_a_line_amid_whole_events_too(read, payloads):
+    parser = SSEParser()
+    assert parser.payloads(b"data: first\n\n") == [b"first"]
+    assert parser.payloads(read) == payloads
+
+
+def test_what_a_closed_event_held_counts_no_more():
+    parser = SSEParser(max_event_values=30_000)
+    for _ in range(3):
+        parser.feed(b"data: [" + b"1," * 20_000)
+        parser.close()
+
+
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(
     ("endless", "size"),

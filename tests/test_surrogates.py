@@ -73,3 +73,10 @@ def test_half_a_character_is_told_from_an_escaped_backslash_before_its_letters(b
     data = b'{"id":"\\\\ud83d","a":"' + b"\\" * backslashes + b'ud83d"}'
     kept = SurrogateJoiner().join(data)
     assert len(data) - len(kept) == (6 if backslashes % 2 else 0)
+
+
+def test_one_half_makes_one_character():
+    joiner = SurrogateJoiner()
+    assert joiner.join(rb'{"a":"x\ud83d"}') == b'{"a":"x"}'
+    two = rb'{"a":"\ude00","b":"\ude00"}'
+    assert joiner.join(two) == rb'{"a":"\ud83d\ude00","b":"\ude00"}'
