@@ -52,7 +52,7 @@ TOLD: Final = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 # What is quick and near comes first, since the first failure ends the run.
 ROOMS: Final = {
     "_protocol": [
-        *("sse", "salvage", "surrogates", "repetition", "judge", "accumulator", "decoders"),
+        *("sse", "salvage", "surrogates", "repetition", "judge", "accumulator", "decoder*"),
         *("chat_*", "stream*", "other_streams", "models_counting"),
     ],
     "_transport": ["transport*", "tls", "network*", "fake_transport", "sessions"],

@@ -196,7 +196,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
             batch += map(self.json.decode, run)
         self.waiting.popleft()
         known = generation.id
-        if len(batch) < len(run) or [1 for chunk in batch if chunk.id != known or not chunk.choices]:
+        odd = [1 for chunk in batch if chunk.id != known or not chunk.choices]
+        if odd or len(batch) < len(run):
             # One by one to the end of the run, or all that is left would be decoded each time.
             self.waiting.extendleft([data] for data in reversed(run))
             return super().advance()

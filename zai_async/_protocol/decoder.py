@@ -127,8 +127,8 @@ class Decoder(abc.ABC, Generic[T]):
     def feed(self, data: bytes) -> list[T]:
         """Take the next bytes of the body and return the items that they complete.
 
-        No bytes are the end of the input, which may complete one more item. Items that came before an error are returned first; the
-        next call raises it.
+        No bytes are the end of the input, which may complete one more item. Items that came before
+        an error are returned first; the next call raises it.
 
         Raises:
             APIError: An event, or the body, reports an error of the platform.
