@@ -3,11 +3,14 @@
 import ast
 import os
 import queue
+import subprocess
+import sys
 
 import pytest
 
 from tests import mutants
 from tests.effort import MODES
+from tests.every_mutant import Trial
 from tests.mutants import ROOMS, ROOT, drawn, failure_in, fate_of, kills, mutants_of, suite_of
 
 WHOLE = "not value < LIMIT or min(value, 7) / 6 == 2"
@@ -120,3 +123,72 @@ def test_three(): assert not subprocess.call([sys.executable, "-c", "import only
     monkeypatch.setattr(mutants, "STUCK", 0.5)
     monkeypatch.setenv("PAUSE", "60")
     assert kills(tmp_path, "limiter", "thorough") == "a hang"
+
+
+ONE_AND_ALL = """
+def double(value):
+    return value * 2
+
+def label(its):
+    return (lambda: [its])()
+
+def odd(value):
+    return value or 0
+
+class Kept(dict):
+    def update(self, other):
+        super().update(other)
+"""
+
+TRIED = """
+import sys
+from pathlib import Path
+import pytest
+from tests import every_mutant, mutants
+
+mutants.ROOT = Path.cwd()
+found = list(mutants.mutants_of("sample", Path.cwd() / "sample.py"))
+told = []
+plugin = every_mutant.EveryMutant(found, told.append, jobs=2, seconds=60)
+pytest.main(["-qq", "-p", "no:cacheprovider", "test_sample.py"], plugins=[plugin])
+print(*sorted(told), sep="\\n")
+"""
+
+
+@pytest.mark.usefixtures("children_unmeasured")
+def test_every_mutant_meets_the_tests_that_come_by_its_line(tmp_path, monkeypatch):
+    (tmp_path / "sample.py").write_text(ONE_AND_ALL)
+    (tmp_path / "test_sample.py").write_text("""
+from sample import Kept, double, label, odd
+def test_double(): assert double(2) == 4
+def test_it(): assert label(3) == [3]
+def test_odd(): assert odd(1)
+def test_kept(): Kept().update({1: 2})
+def test_broken(): assert False
+""")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path)]))
+    done = subprocess.run(
+        [sys.executable, "-c", TRIED], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-8:] == [
+        "sample.py:13:9: super().update(other) -> left out: not tried, as it closes over less",
+        "sample.py:3:12: value * 2 -> (value / 2): killed by test_sample.py::test_double",
+        "sample.py:3:20: 2 -> (3): killed by test_sample.py::test_double",
+        "sample.py:3:5: return value * 2 -> return None: killed by test_sample.py::test_double",
+        "sample.py:6:5: return (lambda: [its])() -> return None: killed by test_sample.py::test_it",
+        "sample.py:9:12: value or 0 -> (value and 0): killed by test_sample.py::test_odd",
+        "sample.py:9:21: 0 -> (1): survived, by 1 of 1",
+        "sample.py:9:5: return value or 0 -> return None: killed by test_sample.py::test_odd",
+    ]
+
+
+def test_a_child_that_says_nothing_hangs():
+    pipe, writing = os.pipe()
+    os.set_blocking(pipe, False)
+    os.write(writing, b"test_a\ntest_b\n")
+    child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {}, setsid=True)
+    trial = Trial(drawn("limiter", 1, 1)[0], [], 0, child, pipe)
+    assert trial.fate() is None
+    trial.heard_at = float("-inf")
+    assert trial.fate() == "killed by a hang of test_b"
+    os.close(writing)
