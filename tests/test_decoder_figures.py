@@ -1,11 +1,13 @@
 """What decoders count and how much they do for it; what alone in a read is, or last in one, too."""
 
 import json
+import random
 
 import pytest
 
-from tests.chat_wire import DONE, FIRST, GOOD, SECOND, chunk, frame, last, texts
+from tests.chat_wire import DONE, FIRST, GOOD, SECOND, chunk, cuts, frame, last, texts, tool
 from tests.counting import calls
+from tests.effort import times
 from tests.test_decoders import fed, text_of
 from zai_async import (
     BillingError,
@@ -176,3 +178,53 @@ def test_the_end_of_the_input_may_complete_an_item():
     decoder = ChatDecoder()
     assert fed(decoder, wire) == ([], "completed")  # too late for items
     assert decoder.snapshot.text == "AB"
+
+
+def some_event(rng):
+    """Return an event of one of two answers, or what breaks on the way to it."""
+    name = rng.choice([FIRST, FIRST, FIRST, SECOND, ""])
+    created = rng.choice([0, 1 + (name == SECOND)])
+    said = frame(texts(rng.choice(["x", "yy", ""]), id=name)[0] | {"created": created})
+    return rng.choice(
+        [
+            *[said] * 8,
+            said[: rng.randrange(8, len(said) - 2)] + b"\n\n",
+            said[: rng.randrange(8, len(said) - 2)] + frame(texts("g")[0]),
+            frame({"id": name, "choices": []}),
+            frame({"id": name, "choices": [], "usage": {"total_tokens": rng.randrange(9)}}),
+            frame(chunk(id=name, usage={"total_tokens": 3}, created=created)),
+            frame(chunk({"reasoning_content": "t"}, id=name, created=created)),
+            frame(
+                tool(rng.choice(['{"a":', "1}", "{}"]), id=rng.choice(["c", None])) | {"id": name}
+            ),
+            frame(last(rng.choice(["stop", "network_error"]), id=name) | {"created": created}),
+            frame({"error": {"code": "1302", "message": "m"}}),
+            *(b": ping\n\n", b"\n", b"stray line\n\n", b"da\n\n", b"data: null\n\n"),
+        ]
+    )
+
+
+def meaning(pieces, **context):
+    decoder = ChatDecoder(context=DecoderContext(**context))
+    items, end = fed(decoder, *pieces, b"")
+    answer, told = decoder.snapshot, decoder.generation
+    calls = [(call.name, call.arguments) for call in answer.tool_calls]
+    figures = decoder.skipped, told.recovered, len(told.resets), answer.usage.total_tokens
+    ended = end if isinstance(end, str) else type(end)
+    return text_of(items), ended, answer.id, answer.text, answer.thinking, calls, *figures
+
+
+@pytest.mark.parametrize("on_restart", ["raise", "reset"])
+def test_what_a_stream_means_does_not_depend_on_how_its_events_arrive(on_restart):
+    rng = random.Random(on_restart)
+    for _ in range(times(4000, 400)):
+        begun = [frame(texts("A")[0])] * rng.randrange(3)
+        events = [*begun, *(some_event(rng) for _ in range(rng.randrange(1, 14)))]
+        if rng.random() < 0.5:
+            events += [frame(last()), DONE]
+        view = rng.choice([None, "text", "events", "completion", "chunks"])
+        one_by_one = meaning(events, view=view, on_restart=on_restart)
+        wire = b"".join(events)
+        some = cuts(wire, *rng.sample(range(1, len(wire)), k=min(4, len(wire) - 1)))
+        for pieces in ([wire], some):
+            assert meaning(pieces, view=view, on_restart=on_restart) == one_by_one, events

@@ -255,6 +255,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         if self._batch:
             self.settle()  # the last one that tells the usage counts
         self.progress += self._sum.add_head(chunk)
+        # What brings no content does not say whose answer it is.
+        self._sum.head.id = generation.id or chunk.id
         self._alone.append(chunk.choices)
         if len(self._alone) >= _BATCH or not self.progress:
             self.settle()
