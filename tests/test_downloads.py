@@ -414,9 +414,11 @@ async def test_work_in_a_thread_is_awaited_also_when_it_fails_after_a_cancel(can
     assert task.cancelling() == cancels
 
 
-async def test_a_file_that_cannot_be_opened_is_not_left_behind(tmp_path, monkeypatch):
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_file_that_cannot_be_opened_is_not_left_behind(tmp_path, monkeypatch, made):
     def full(self, mode):
-        open(self, mode).close()
+        if made:
+            open(self, mode).close()
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("zai_async.downloads.targets._NAMELESS", 0)
@@ -425,6 +427,28 @@ async def test_a_file_that_cannot_be_opened_is_not_left_behind(tmp_path, monkeyp
         async with PartialFile(tmp_path / "film.mp4"):
             pass
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_file_is_whole_when_it_gets_its_name(tmp_path, monkeypatch, nameless, named):
+    """Whoever waits for the name may read at once."""
+    link, replace, seen = os.link, Path.replace, []
+
+    def watched(done, name):
+        if not name.name.endswith(".part"):
+            seen.append(name.read_bytes())
+        return done
+
+    def linked(source, name, **options):
+        return watched(link(source, name, **options), name)
+
+    monkeypatch.setattr(os, "link", linked)
+    monkeypatch.setattr(Path, "replace", lambda path, name: watched(replace(path, name), name))
+    if not nameless:
+        monkeypatch.setattr("zai_async.downloads.targets._NAMELESS", 0)
+    await fetch(tmp_path, data(), to=tmp_path / "film.mp4" if named else "")
+    assert seen == [b"".join(DATA)]
 
 
 # Names
