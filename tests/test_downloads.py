@@ -296,9 +296,10 @@ async def test_something_else_than_the_file_is_refused(tmp_path, reply, retryabl
 
 
 async def test_an_announced_size_that_is_too_large_is_refused_at_once(tmp_path):
-    reply = data(Content_Length=str(SIZE))
-    error = await refused(tmp_path, LimitError, reply, max_bytes=SIZE - 1)
-    assert error.limit == SIZE - 1
+    reply, seen = data(Content_Length=str(SIZE)), []
+    watched = {"max_bytes": SIZE - 1, "on_progress": lambda *step: seen.append(step)}
+    error = await refused(tmp_path, LimitError, reply, **watched)
+    assert (error.limit, seen) == (SIZE - 1, [])
 
 
 async def test_a_file_that_grows_too_large_is_refused(tmp_path):
@@ -364,6 +365,13 @@ async def test_a_file_that_trickles_is_given_up(tmp_path):
     await refused(tmp_path, RequestTimeoutError, data(*trickle), clocks=clocks)
     pieces = [step for _ in range(10) for step in (0.4, bytes(2**14))]
     assert await fetch(tmp_path, data(*pieces), clocks=clocks)
+
+
+@in_virtual_time
+async def test_what_came_before_is_no_progress_of_a_file_that_trickles(tmp_path):
+    trickle = data(bytes(2**14), 0.4, b"x", 0.4, b"y")
+    clocks = Timeout(between_progress=0.5)
+    await refused(tmp_path, RequestTimeoutError, trickle, clocks=clocks)
 
 
 async def test_a_download_can_be_cancelled_at_any_moment(tmp_path):

@@ -273,6 +273,11 @@ async def test_a_page_is_not_saved_as_a_file(tmp_path, url, kind, body):
         assert "page" in error.message
 
 
+async def test_what_says_that_it_is_a_page_is_refused_before_a_place_is_made_for_it(tmp_path):
+    page = data(Content_Type="text/html")
+    await refused(tmp_path, ResponseError, page, to=f"{tmp_path}/new/")
+
+
 async def test_a_film_of_no_bytes_is_asked_for_again(tmp_path):
     path, transport = await fetch(tmp_path, FakeReply(), data(), url="https://h/film.mp4")
     assert (path.read_bytes(), len(transport.requests)) == (WHOLE, 2)
@@ -384,6 +389,19 @@ async def test_what_a_pipe_was_given_cannot_be_taken_back(tmp_path):
                 await fetch(tmp_path, *script, to=pipe)
         reader.join()
     assert got == [WHOLE, DATA[0]]
+
+
+async def test_what_cannot_go_on_is_not_asked_for_again(tmp_path):
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    transport = FakeTransport(cut({}))
+    async with client(transport) as zai:
+        with pytest.raises(ConnectionLostError, match="cut"):
+            await zai.download(URL, pipe)
+    reader.join()
+    assert (len(transport.requests), got) == (1, [DATA[0]])
 
 
 async def test_a_pipe_that_was_given_nothing_yet_gets_it_from_another_try(tmp_path):

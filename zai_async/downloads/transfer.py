@@ -154,9 +154,8 @@ class Transfer:
     @property
     def can_repeat(self) -> bool:
         """Whether another try may help: what a pipe was given cannot be taken back."""
-        if self._file is None or not self.received:
-            return True
-        return isinstance(self._file, PartialFile) or self._validator is not None
+        can_go_on = self._validator is not None
+        return not self.received or isinstance(self._file, PartialFile) or can_go_on
 
     async def go_on(self) -> None:
         """Fetch the rest of the file.
