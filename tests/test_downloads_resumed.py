@@ -270,7 +270,7 @@ async def test_a_page_is_not_saved_as_a_file(tmp_path, url, kind, body):
     for steps in ((body,) if body else (), [body[place : place + 1] for place in range(len(body))]):
         reply = FakeReply(headers={"Content-Type": kind} if kind else {}, steps=tuple(steps))
         error = await refused(tmp_path, ResponseError, reply, url=url)
-        assert "page" in error.message
+        assert f"a page ({kind.partition(';')[0] or 'of no type'})" in error.message
 
 
 async def test_what_says_that_it_is_a_page_is_refused_before_a_place_is_made_for_it(tmp_path):
