@@ -81,6 +81,20 @@ def test_an_image_is_found_as_well():
     assert image.files[0].url == URL
 
 
+def test_an_address_beside_a_result_is_not_put_in_its_place():
+    done = {"id": "t-1", "status": "completed", "video_result": [{"url": URL}], "url": "other"}
+    video, _ = played(generated, RECEIPT, FakeReply.json(done))
+    assert video.urls == [URL]
+
+
+def test_an_address_says_nothing_about_a_task_that_has_no_files():
+    running = FakeReply.json({"id": "t-1", "status": "running", "url": URL})
+    choice = {"finish_reason": "stop", "message": {"content": "Hi"}}
+    done = FakeReply.json({"id": "t-1", "task_status": "SUCCESS", "choices": [choice]})
+    answer, wire = played(lambda zai: zai.chat.completions.task("t-1").wait(), running, done)
+    assert (answer.text, len(wire.requests)) == ("Hi", 2)
+
+
 def test_a_chat_may_have_another_word_for_its_status():
     choice = {"finish_reason": "stop", "message": {"content": "Hi"}}
     script = [{"status": "running"}, {"status": "completed", "choices": [choice]}]

@@ -160,10 +160,12 @@ def test_whoever_leaves_early_leaves_nothing_running(how):
         if how == "async with":
             async with completed as entered:
                 assert await anext(entered) is not None
+            assert others() == set()
         else:
             await anext(completed)
         if how == "aclose":
             await completed.aclose()
+            assert others() == set()
             with pytest.raises(StopAsyncIteration):
                 await anext(completed)
             await completed.aclose()

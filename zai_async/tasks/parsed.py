@@ -5,7 +5,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from msgspec.structs import replace
 
-from zai_async._codes import Outcome
 from zai_async._outcomes import ensure_proper_end
 from zai_async._wire import Operation
 from zai_async.models import ChatResult
@@ -34,11 +33,10 @@ def parsed_chats(kind: Any) -> TaskType[ParsedResult[Any]]:
     """
     answer_format, asks = AnswerFormat[Any](kind), CHATS.operation
 
-    def judge(answer: ParsedResult[Any], allow: Collection[str]) -> Outcome:
+    def judge(answer: ParsedResult[Any], allow: Collection[str]) -> None:
         # What was cut or lost is told as that, and not as something that does not fit.
-        outcome = ensure_proper_end(answer, allow)
+        ensure_proper_end(answer, allow)
         vars(answer)["parsed"] = answer_format.read(answer)
-        return outcome
 
     # The same question, whose answers are decoded into a class that has a place for the value.
     operation = Operation(asks.name, asks.path, ParsedResult[Any], asks.params, method=asks.method)

@@ -2,14 +2,14 @@
 
 import math
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, Self, TypeVar
 
 import msgspec
 
 from zai_async import _operations as ep
-from zai_async._outcomes import Judge, ensure_proper_end, has_image
+from zai_async._outcomes import ensure_proper_end, has_image
 from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
@@ -67,11 +67,10 @@ class PollBackoff:
 
     def __init__(self, schedule: PollSchedule) -> None:
         self._schedule = schedule
-        self._interval = schedule.start
-        self._polled: float | None = None
-        self._pause = 0.0
-        self._not_before = 0.0
-        self.asked_until = 0.0
+        self._interval = self._pause = schedule.start
+        # Before any poll, all that the next one waits for is over.
+        self._polled = self._not_before = -math.inf
+        self.asked_until = -math.inf
         """When polls may go on that the service has put off, by all who wait."""
         self._failing_since: float | None = None
         self._failures = 0
@@ -87,8 +86,6 @@ class PollBackoff:
 
         An ``interval`` takes the place of the schedule, not that of a back-off.
         """
-        if self._polled is None:
-            return 0.0
         pause = self._pause if interval is None else interval
         return max(self._polled + pause, self._not_before) - now
 
@@ -185,8 +182,8 @@ class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     schedule: PollSchedule
     has_result: Callable[[R], bool]
     """Whether the answer about a task that succeeded holds what it was submitted for."""
-    judge: Judge | None = None
-    """Raises if the result is not usable; without one, to have a result is enough."""
+    judge: Callable[[Any, Collection[str]], object] | None = None
+    """Takes a result and the outcomes that are allowed, and raises if it is not usable."""
     status_field: str = "status"
     fails_like_refusals: bool = False
     """Whether a poll that is refused looks like a task that failed."""

@@ -300,17 +300,14 @@ class Task(Generic[R]):
             return answer
         # Ended in any case: a result that is judged a failure would be the same at the next poll.
         self._ended = True
-        outcome = "completed"
         try:
             if task_type.judge is not None:
-                outcome = task_type.judge(answer, self._allow)
+                task_type.judge(answer, self._allow)
         except ZaiError as error:
             self._error, self._trace = error, None
             error.attempts, error.timing = answer.attempts, answer.timing
             error.operation = task_type.operation.name
             raise
-        if outcome in self._allow:
-            vars(answer)["outcome"] = outcome
         self._result = answer
         return answer
 
