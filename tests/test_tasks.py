@@ -320,6 +320,12 @@ def test_a_failed_question_is_asked_again_later_and_later():
     assert gaps == [5, 10, 20, 40, 60, 15]
 
 
+def test_what_failed_at_once_is_not_asked_again_at_once():
+    """Chance makes a back-off longer, as it does an interval, and never shorter."""
+    _, wire = played(generated, RECEIPT, BUSY, error("1302", 429, Retry_After="90"), DONE, chance=1)
+    assert wire.times == pytest.approx([0, 6, 18, 126])
+
+
 def test_the_server_may_ask_for_a_longer_wait():
     wait = error("1302", 429, Retry_After="90")
     _, wire = played(generated, RECEIPT, wait, DONE)

@@ -121,7 +121,7 @@ class PollBackoff:
         self._failures += 1
         # Bounded, because 2.0 to the power of a long outage is no float any more.
         backoff = min(self._schedule.start * 2.0 ** min(self._failures, 32), _LONGEST_BACKOFF)
-        wait = max(backoff, error.retry_after or 0.0) * (1.0 + _JITTER * jitter)
+        wait = max(backoff, error.retry_after or backoff) * (1.0 + _JITTER * jitter)
         self._not_before = max(self._not_before, now + wait)
         if error.retry_after:
             self.asked_until = self._not_before
