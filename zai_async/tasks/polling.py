@@ -163,7 +163,7 @@ def check_seconds(**limits: Any) -> None:
         if seconds is None:
             continue
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        least = math.ulp(0.0) if name == "interval" else 0.0
+        least = sys.float_info.min if name == "interval" else 0.0
         most = sys.float_info.max if name == "interval" else math.inf
         if not number or not least <= seconds <= most:
             raise ConfigurationError(f"{name} must be a number of seconds, not {seconds!r}")
