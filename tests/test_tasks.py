@@ -418,6 +418,9 @@ def test_a_wait_for_the_next_poll_that_does_not_fit_does_not_begin(seconds):
         with pytest.raises(TaskTimeoutError) as again:
             await task.wait(4)
         assert (time(), again.value.retry_after) == (54, rest - 4)
+        with pytest.raises(TaskTimeoutError) as last:
+            await task.wait(rest - 4.5)
+        assert last.value.retry_after == 0.5
         return rest, await task.wait(100)
 
     (rest, video), wire = played(work, asked(seconds), DONE)
@@ -459,6 +462,7 @@ def test_a_wait_for_the_next_poll_that_fits_is_waited_for():
     assert (video.url, wire.times) == (URL, [50, 80])
     failure, _ = failing(lambda zai: found(zai, timeout=30), asked(30), DONE)
     assert type(failure) is TaskTimeoutError
+    assert failure.timing.total == 0  # at that moment the time is over, too
 
 
 @pytest.mark.parametrize("status", ["SUCCESS", "success", " Success "])

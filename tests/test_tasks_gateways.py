@@ -129,6 +129,13 @@ def test_a_failure_in_other_words_ends_the_wait(last, message):
     assert len(wire.requests) == 2
 
 
+def test_a_word_of_the_platform_counts_more_than_those_beside_it():
+    inner = {"status": "completed", "video_url": "early"}
+    running = FakeReply.json({"id": "t-1", "task_status": "PROCESSING", "data": inner})
+    video, wire = played(generated, RECEIPT, running, DONE)
+    assert (video.url, len(wire.requests)) == (URL, 3)
+
+
 # In the envelope of a relay
 
 FILM = [{"url": URL}]
@@ -344,8 +351,9 @@ def test_warnings_are_bounded(caplog):
 def test_a_timeout_says_why_the_last_poll_failed():
     failure, _ = failing(lambda zai: found(zai, timeout=7), BUSY, cls=TaskTimeoutError)
     assert failure.message == "the task was not done within 7 s; the last poll failed: slow down"
-    failure, _ = failing(lambda zai: found(zai, timeout=7), RUNNING, cls=TaskTimeoutError)
-    assert failure.message == "the task was not done within 7 s"
+    for polls in ([RUNNING], [BUSY, RUNNING]):
+        failure, _ = failing(lambda zai: found(zai, timeout=12), *polls, cls=TaskTimeoutError)
+        assert failure.message == "the task was not done within 12 s"
 
 
 # Not about this task
