@@ -36,6 +36,7 @@ from zai_async import (
     AccountError,
     AsyncZai,
     AuthenticationError,
+    BadRequestError,
     BillingError,
     ConfigurationError,
     ConnectionLostError,
@@ -172,6 +173,12 @@ def test_another_word_of_failure_is_not_that_of_the_task():
     proxy = FakeReply.json({"status": "fail", "message": "try again"}, status=502)
     video, _ = played(generated, RECEIPT, proxy, DONE)
     assert video.url == URL
+
+
+def test_a_poll_that_is_refused_is_no_task_that_failed():
+    refusal = FakeReply.json({"status": "failed", "message": "no such header"}, status=400)
+    failure, _ = failing(generated, RECEIPT, refusal, DONE)
+    assert (type(failure), failure.task.done) == (BadRequestError, False)
 
 
 LOST_HALFWAY = {

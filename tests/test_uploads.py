@@ -504,6 +504,21 @@ async def test_a_file_without_a_name_gets_one_that_tells_its_type(file, name):
     assert part.get_filename() == name
 
 
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        (("a.txt", b"hello"), "text/plain"),
+        (("a.txt", PNG), "image/png"),
+        (("a.txt", PNG, "image/gif"), "image/gif"),
+        (("a.nothing-known", b"hello"), "application/octet-stream"),
+    ],
+)
+async def test_a_type_that_is_not_given_is_that_of_the_content_or_of_the_name(file, kind):
+    body = MultipartBody({}, ("file", file), ANY)
+    [(_, _, part)] = parse(body, await sent(body))
+    assert part.get_content_type() == kind
+
+
 async def test_progress_is_reported():
     seen = []
 

@@ -53,6 +53,17 @@ class Measured(AwaitedAnswers):
         return 9
 
 
+class Growing(Measured):
+    """A file to which others write faster than it is read."""
+
+    reads = 0
+
+    async def read(self, size=-1):
+        self.reads += 1
+        assert self.reads < 10, "it is read on and on"
+        return b"12345"
+
+
 async def pieces(*values):
     for value in values:
         yield value
@@ -200,4 +211,11 @@ async def test_what_has_changed_says_how(tmp_path, size, there):
     await body.prepare()
     path.write_bytes(bytes(size))
     with pytest.raises(InvalidFileError, match=f"4 bytes were announced, {there} were there"):
+        _ = [piece async for piece in body]
+
+
+async def test_a_file_that_grows_without_end_is_not_read_to_its_end():
+    body = MultipartBody({}, ("file", Growing(b"")), ANY)
+    await body.prepare()
+    with pytest.raises(InvalidFileError, match="9 bytes were announced, more were there"):
         _ = [piece async for piece in body]

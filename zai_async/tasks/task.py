@@ -317,7 +317,7 @@ class Task(Generic[R]):
         if self._type.fails_like_refusals and error.kind in _THROTTLED:
             return False
         status: str = getattr(error, self._type.status_field)
-        if not status and (error.status_code or 0) < 400:
+        if not status and (error.status_code is None or error.status_code < 400):
             # Some gateways have no other word for it, and "error" may be about the poll alone.
             about_task = error.status.lower() != "error" or self.id in (error.body or "")
             status = error.status if about_task else ""

@@ -81,12 +81,14 @@ class BodyStream(Protocol):
 class FilePart:
     """One file in one request: what was found when it was looked at, and its bytes."""
 
+    head: bytes
+    """How it begins, once it was inspected."""
+
     def __init__(self, source: Source, limits: FileLimits, name: str) -> None:
         self.source = source
         self.name = name
         # A name may hold what no terminal or log takes.
         self._shown = one_line(name)
-        self.head = b""
         self.size: int | None = None
         self._limits = limits
         self._reading: AsyncGenerator[bytes, None] | None = None
