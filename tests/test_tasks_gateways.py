@@ -590,6 +590,18 @@ def test_a_handle_from_another_gateway_or_key_says_so(changes, hint):
     assert (hint in text) if hint else "submitted" not in text
 
 
+def test_of_a_handle_by_name_nobody_knows_where_it_was_submitted():
+    async def play():
+        async with AsyncZai(api_key=KEY, transport=Wire()) as zai:
+            data = pickle.dumps(zai.videos.task("t-1"))
+        async with AsyncZai(api_key="other.of-mine", transport=Wire(MISSING)) as zai:
+            with pytest.raises(NotFoundError) as caught:
+                await zai.attach(pickle.loads(data)).fetch()
+        return str(caught.value)
+
+    assert "submitted" not in run(play())
+
+
 # What was allowed when a task was submitted
 
 

@@ -136,6 +136,14 @@ async def test_an_open_file_is_sent_from_where_it_stands():
     assert b"".join([piece async for piece in source.pieces(5)]) == PNG
 
 
+async def test_a_file_that_was_read_on_is_sent_from_where_it_stands_by_now():
+    file = io.BytesIO(b"skipped" + PNG)
+    first = open_source(file)
+    file.seek(7)
+    assert await open_source(file).inspect() == (len(PNG), PNG)
+    assert (await first.inspect())[0] == len(PNG) + 7
+
+
 class Pipe(io.RawIOBase):
     """A file that can be read once and does not know its length."""
 
@@ -358,19 +366,30 @@ async def broken():
     raise RuntimeError("the database is gone")
 
 
+class Broken:
+    """Pieces of which each reader gets those of its own."""
+
+    def __aiter__(self):
+        return broken()
+
+
 @pytest.mark.parametrize(
     ("content", "progress", "kind"),
-    [(PNG, bug, KeyError), (broken(), None, RuntimeError)],
+    [(PNG, bug, KeyError), (Broken(), None, RuntimeError)],
     ids=["progress", "pieces"],
 )
 async def test_a_body_keeps_what_went_wrong_until_it_is_prepared_again(content, progress, kind):
-    body = MultipartBody({}, ("file", content), ANY, progress)
-    with pytest.raises(kind) as caught:
-        await sent(body)
-    assert body.failure is caught.value
-    if body.replayable:
-        await body.prepare()
-        assert body.failure is None
+    media = Media(content)
+    for body in (
+        MultipartBody({}, ("file", content), ANY, progress),
+        JSONBody(media.encode(), [media], progress),
+    ):
+        with pytest.raises(kind) as caught:
+            await sent(body)
+        assert body.failure is caught.value
+        if body.replayable:
+            await body.prepare()
+            assert body.failure is None
 
 
 @pytest.fixture
@@ -573,6 +592,8 @@ def test_a_picture_is_kept_as_the_text_that_is_sent(tmp_path):
     assert [Media(each).inline() for each in (path, PNG)] == [data, data]
     with pytest.raises(TypeError, match="cannot be copied or stored"):
         Media(pieces(PNG)).inline()
+    with pytest.raises(InvalidFileError, match="image/gif; accepted: image/png"):
+        image(b"GIF89a")["image_url"]["url"].inline()
 
 
 async def test_content_parts(tmp_path):

@@ -288,13 +288,16 @@ async def test_a_deadline_ends_the_wait_for_a_pipe(pipe, monkeypatch):
     assert len(closed) == 1  # or a thread would wait for ever
 
 
-async def test_a_thread_that_was_left_behind_closes_the_file(pipe):
+async def test_a_thread_that_was_left_behind_closes_the_file(pipe, monkeypatch):
     file = ThreadedFile(pipe)
     reading = asyncio.create_task(file.read(10))
     while file._file is None:  # noqa: ASYNC110 - a thread opens it
         await asyncio.sleep(0.001)
     reading.cancel()
+    given = []
+    monkeypatch.setattr(FILE_THREADS, "submit", lambda work, **_: given.append(work))
     file.close()
+    assert not given  # no other thread closes what one still reads
     with pytest.raises(asyncio.CancelledError):
         await reading
     while not file._file.closed:  # noqa: ASYNC110 - a thread does it
