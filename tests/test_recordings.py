@@ -205,6 +205,7 @@ def test_a_length_is_believed_up_to_what_stands_for_an_unknown_one(size, known):
         ({"rate": 400_000}, {"rate": 400_001}),
         ({"channels": 1, "frame": 2}, {"channels": 0, "frame": 2}),
         ({"channels": 32, "frame": 64}, {"channels": 33, "frame": 66}),
+        ({"frame": 1, "bits": 8}, {"channels": 0, "frame": 1, "bits": 8}),
         ({"frame": 1, "bits": 8}, {"frame": 0, "bits": 0}),
         ({"frame": 4, "bits": 32}, {"frame": 5, "bits": 40}),
     ],

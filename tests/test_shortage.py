@@ -73,6 +73,16 @@ async def test_without_a_thread_no_file_is_sent_and_the_error_says_so(no_threads
     assert not transport.requests
 
 
+async def test_a_file_is_closed_without_a_thread(no_threads, sound):
+    no_threads[0] = 0
+    file = sources.ThreadedFile(sound)
+    assert await file.read(4) == b"RIFF"
+    no_threads[0] = 10**6
+    FILE_THREADS.start_clean()
+    file.close()
+    assert file._file.closed
+
+
 async def test_a_file_is_sent_when_threads_are_free_again(no_threads, sound):
     no_threads[0] = 2
     clock = FakeClock()

@@ -199,9 +199,8 @@ class PiecesSource:
             self._first += as_bytes(piece)
         return None, self._first[:HEAD]
 
-    async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
-        """Yield the pieces as they come."""
-        del length
+    async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:  # noqa: ARG002
+        """Yield the pieces as they come, whatever their length is."""
         self._taken = True
         yield self._first
         async for piece in self._pieces:
