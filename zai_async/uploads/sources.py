@@ -199,7 +199,7 @@ class PiecesSource:
             self._first += as_bytes(piece)
         return None, self._first[:HEAD]
 
-    async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:  # noqa: ARG002
+    async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:  # noqa: ARG002 - as every source
         """Yield the pieces as they come, whatever their length is."""
         self._taken = True
         yield self._first
