@@ -58,7 +58,7 @@ ROOMS: Final = {
     "_transport": ["transport*", "tls", "network*", "fake_transport", "sessions"],
     "_wire": ["wire*", "time_hints", "codes", "jwt", "errors", "operations", "gateways"],
     "batch": ["batch*"],
-    "downloads": ["download*", "drain", "shortage"],
+    "downloads": ["download*", "drain", "shortage", "kinds"],
     "limiter": ["limit*", "gate", "priority", "coordination", "quota"],
     "session": [
         *("call*", "retr*", "sessions", "hooks", "record", "watchdog", "gate", "drain", "quota"),
