@@ -3,7 +3,7 @@
 What `tests.mutants` draws by chance and tries in copies of the project is tried here without a
 copy. One child runs the tests of the rooms and notes which of them come by which line; then each
 mutant gets a child in which its function is exchanged, and which runs only the tests that come by
-its line, the quick ones first. That takes a third of a second for most, and a whole room minutes.
+it, the quick ones first. That takes a third of a second for most, and a whole room minutes.
 
 The score is a lower bound: neither what runs in other processes nor what ran at the import meets
 the fault, and after ``--seconds`` of tests a mutant is given up. `tests.mutants` has the last word.
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 STUCK: Final = 60
 """Seconds without a word of a child, after which it hangs."""
-NEAR: Final = 12
-"""A line that nobody is seen to come by is a part of a statement that began so far above."""
 SLOW: Final = 6
 """Seconds of a test that is left out, since it is about something else."""
 UNTRIED: Final = "not tried, as it closes over less"
@@ -56,12 +54,33 @@ class Experience(NamedTuple):
     """By path and line, the tests that come by."""
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """Return the tests that may notice a fault, the quick ones first."""
+        """Return the tests that may notice a fault: of its line, then of its function."""
         lines = self.visits.get(str(mutant.path), {})
-        for line in range(mutant.line, mutant.line - NEAR, -1):
-            if names := [name for name in lines.get(line, ()) if name in self.seconds]:
-                return sorted(names, key=self.seconds.__getitem__)
-        return []
+        # The tracer misses lines that follow an await here and there, and no first lines.
+        begin = beginning_of(mutant)
+        of_line = dict.fromkeys(lines.get(mutant.line, ()))
+        of_function = dict.fromkeys(
+            name for line in range(begin, mutant.line) for name in lines.get(line, ())
+        )
+        quick = self.seconds.get
+        first, then = (
+            sorted((name for name in names if name in self.seconds), key=quick)
+            for names in (of_line, of_function)
+        )
+        return list(dict.fromkeys([*first, *then]))
+
+
+def beginning_of(mutant: Mutant) -> int:
+    """Return the first line of the function that a mutant stands in."""
+    source = mutant.path.read_text(encoding="utf-8")
+    codes = codes_in(compile(source, str(mutant.path), "exec", dont_inherit=True))
+    begins = [
+        code.co_firstlineno
+        for code in codes
+        if not code.co_name.startswith("<")  # no comprehension, nor anything else without a name
+        and code.co_firstlineno <= mutant.line <= max(line or 0 for *_, line in code.co_lines())
+    ]
+    return max(begins, default=mutant.line)
 
 
 def codes_in(code: CodeType) -> Iterator[CodeType]:
