@@ -9,6 +9,7 @@ from zai_async import (
     CallOptions,
     ConnectionLostError,
     Hooks,
+    IncompleteError,
     RateLimitError,
     ResponseError,
     RetryPolicy,
@@ -53,6 +54,13 @@ async def test_events_are_known_by_what_they_are(around):
     zai, _ = scripted(labelled("application/json", around(WORDS)))
     async with zai:
         assert (await ask(zai)).text == "paid"
+
+
+async def test_a_single_event_is_known_although_other_fields_come_before_it():
+    zai, _ = scripted(labelled("application/json", b"event: message\n" + body([last()], done=False)))
+    async with zai:
+        answer = await ask(zai, options=CallOptions(allow={"empty", "truncated"}))
+    assert (answer.text, answer.finish_reason) == ("", "stop")
 
 
 async def test_events_that_come_in_pieces():
@@ -102,15 +110,18 @@ async def test_a_refusal_is_read_by_its_status():
             await ask(zai)
 
 
-async def test_an_agent_that_streams_in_any_case():
+@pytest.mark.parametrize(("finish", "outcome"), [("stop", "completed"), (None, "truncated")])
+async def test_an_agent_that_streams_in_any_case(finish, outcome):
     content = {"type": "text", "text": "Bonjour"}
     message = {"role": "assistant", "content": content}
-    choices = [{"index": 0, "finish_reason": "stop", "messages": [message]}]
+    choices = [{"index": 0, "finish_reason": finish, "messages": [message]}]
     event = {"id": "a-1", "agent_id": "general_translation", "choices": choices}
-    transport = FakeTransport(FakeReply.sse(event))
+    transport = FakeTransport(FakeReply.sse(event, done=finish is not None))
+    asked = {"agent_id": "general_translation", "messages": ASK["messages"]}
     async with client(transport=transport, clock=FakeClock()) as zai:
-        reply = await zai.agents.invoke(agent_id="general_translation", messages=ASK["messages"])
+        reply = await zai.agents.invoke(**asked, options=CallOptions(allow={"truncated"}))
     assert "Bonjour" in str(reply.to_dict())
+    assert reply.outcome == outcome
 
 
 async def test_a_transcription_that_streams_in_any_case():
@@ -133,12 +144,13 @@ async def test_where_no_stream_is_known_events_are_foreign():
             await zai.embeddings.create(model="embedding-3", input="Hi")
 
 
-@pytest.mark.parametrize("text", [b"data is everything", b"\n\nid: 7", b"<p>data: {</p>"])
+@pytest.mark.parametrize("text", [b"data is everything", b"data: 1, 2", b"\n\nid: 7", b"<p>data: {</p>", b"?data: {}"])
 async def test_what_only_resembles_events_is_no_answer(text):
     zai, _ = scripted(labelled("text/plain", text))
     async with zai:
-        with pytest.raises(ResponseError):
+        with pytest.raises(ResponseError) as caught:
             await ask(zai)
+    assert not isinstance(caught.value, IncompleteError)
 
 
 async def test_a_connection_that_breaks_between_two_events_is_tried_again():
