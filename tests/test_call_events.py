@@ -57,7 +57,9 @@ async def test_events_are_known_by_what_they_are(around):
 
 
 async def test_a_single_event_is_known_although_other_fields_come_before_it():
-    zai, _ = scripted(labelled("application/json", b"event: message\n" + body([last()], done=False)))
+    zai, _ = scripted(
+        labelled("application/json", b"event: message\n" + body([last()], done=False))
+    )
     async with zai:
         answer = await ask(zai, options=CallOptions(allow={"empty", "truncated"}))
     assert (answer.text, answer.finish_reason) == ("", "stop")
@@ -144,7 +146,9 @@ async def test_where_no_stream_is_known_events_are_foreign():
             await zai.embeddings.create(model="embedding-3", input="Hi")
 
 
-@pytest.mark.parametrize("text", [b"data is everything", b"data: 1, 2", b"\n\nid: 7", b"<p>data: {</p>", b"?data: {}"])
+@pytest.mark.parametrize(
+    "text", [b"data is everything", b"data: 1, 2", b"\n\nid: 7", b"<p>data: {</p>", b"?data: {}"]
+)
 async def test_what_only_resembles_events_is_no_answer(text):
     zai, _ = scripted(labelled("text/plain", text))
     async with zai:

@@ -575,12 +575,15 @@ class TestWeather:
         assert refusals.ended_with(entry, over=3) == 2
         refusals.came_after(0.4)
         refusals.add(QueueEntry(number=6, level=5, sent_at=1.0))
+        assert refusals.ended_with(entry, over=3) == 1  # that one was refused
         for over, now in ((2, 1.1), (3, 1.3), (4, 1.5)):
             refusals.note_over(over + 1, now)
             refusals.note_over(over + 1, now + 0.05)
         assert refusals.ended_with(entry, over=5) == 2
         assert refusals.ended_with(entry, over=5, until=1.2) == 1
         assert refusals.ended_with(entry, over=5, until=0.9) == 1  # nothing earlier is known
+        after = QueueEntry(number=7, level=5, refused_before=1, sent_at=1.0)
+        assert refusals.ended_with(after, over=5, until=1.5) == 3  # one was over when it was sent
 
     def test_refusals_that_vary_may_pass_each_other(self) -> None:
         refusals = Refusals()
@@ -608,7 +611,7 @@ class TestWeather:
         for level in (3, 4, 5, 6, 3, 4, 5, 6):
             levels.passed(level) if level < 5 else levels.refused(level)
         assert levels.step == 4
-        assert levels.gain > 4
+        assert levels.look() > 4
         assert levels.share_below(4) < 0.1
         levels.forget_above(4)
         assert levels.total.refused == 0

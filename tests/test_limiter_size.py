@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
+from operator import itemgetter
 
 import pytest
 
@@ -532,6 +534,22 @@ class TestEvidence:
         evidence.is_weather(Rate(8, 2))
         assert (evidence.belief, evidence.expected) == ("overload", 2.25 / 20)
 
+    def test_after_weather_all_begins_anew(self) -> None:
+        evidence = Evidence("concurrency")
+        for passed in (1, 2):
+            evidence.refused(0)
+            evidence.accepted()
+            evidence.contest(5)
+            found = evidence.contradicted(5, passed)
+        assert found
+        evidence.is_weather(Rate(8, 2))
+        assert evidence.doubts.total == 0
+        # One that passes at a number that was refused contradicts a limit no more than before.
+        evidence.confirmed(9, 5.0)
+        assert evidence.belief == "concurrency"
+        assert evidence.contest(5)
+        assert not evidence.contradicted(5, 3)
+
     def test_surprise_is_a_likelihood_ratio(self) -> None:
         evidence = Evidence("unknown")
         assert evidence.surprise == 0
@@ -598,13 +616,37 @@ class TestEvidence:
         for _ in range(5):
             levels.passed(3)
             levels.refused(3)
-        assert (levels.step, levels.gain) == (None, 0)
+        assert (levels.look(), levels.step) == (0, None)
 
     def test_refusals_below_what_passes_are_no_step(self) -> None:
         levels = Levels()
         levels.passed(5)
         levels.refused(3)
-        assert (levels.step, levels.gain) == (None, 0)
+        assert (levels.look(), levels.step) == (0, None)
+
+    @pytest.mark.parametrize(
+        ("below", "above", "step"),
+        [
+            ((5, 1), (1, 3), 7),  # some are refused below a limit, and some pass above it
+            ((4, 0), (2, 1), None),  # more than a third, but not most of them
+            ((14, 2), (11, 8), None),  # most of them, but not much more than below
+            ((1, 3), (5, 1), None),  # more below than above
+        ],
+    )
+    def test_a_step_is_steep_and_leads_to_where_most_are_refused(
+        self, below: tuple[int, int], above: tuple[int, int], step: int | None
+    ) -> None:
+        levels, events = Levels(), list[tuple[float, Callable[[int], None], int]]()
+        for level, counts in ((4, below), (8, above)):
+            for see, count in zip((levels.passed, levels.refused), counts, strict=True):
+                # Each kind comes evenly.
+                events += [((number + 0.5) / count, see, level) for number in range(count)]
+        for _ in range(30):
+            for _, see, level in sorted(events, key=itemgetter(0)):
+                see(level)
+        # It would be one by how much better than a flat rate it explains them.
+        assert (levels.look() > 3.5) is (below[1] < above[1])
+        assert levels.step == step
 
     def test_old_refusals_are_counted_and_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(evidence, "_MOST_REFUSALS", 4)

@@ -112,12 +112,13 @@ class Refusals:
         a round trip after it was sent: what has ended until a refusal of it would be back, counts.
         That is ``until``, if it is known. ``over`` is how many requests are over by now.
         """
-        ended = over - self.total
-        if self.total and self._over:
+        if not (self.total and self._over):
+            ended = over - self.total
+        else:
             if until is None:
                 until = entry.sent_at + 2 * self._latest - self._soonest
             place = bisect_right(self._over, until, key=_moment)
-            ended = min(ended, self._over[max(place - 1, 0)][1])
+            ended = self._over[max(place - 1, 0)][1]
         return max(0, ended - (entry.number - entry.level - entry.refused_before))
 
     def since(self, entry: Numbered) -> int:
@@ -159,9 +160,9 @@ class Rate(msgspec.Struct):
     def fade(self, memory: float) -> None:
         """Keep the share, but give it the weight of no more than ``memory`` requests."""
         total = self.accepted + self.refused
-        weight = min(1.0, memory / total) if total else 1.0
-        self.accepted *= weight
-        self.refused *= weight
+        if total > memory:
+            self.accepted *= memory / total
+            self.refused *= memory / total
 
 
 class Levels:
@@ -171,8 +172,6 @@ class Levels:
         self._seen: dict[int, Rate] = {}
         self.step: int | None = None
         """The number up to which requests pass, and beyond which hardly any does, if it shows."""
-        self.gain = 0.0
-        """How much better a step explains the refusals than a flat rate, at best."""
         self.doubt = 0.0
         """How much more likely than usual a step has to be."""
 
@@ -191,11 +190,11 @@ class Levels:
         here.refused += 1
         self.look()
 
-    def look(self) -> None:
-        """Look what shows."""
+    def look(self) -> float:
+        """Look what shows; return how much better a step explains it than a flat rate, at best."""
         if len(self._seen) == 1:  # at one level alone, no step can show
-            self.step, self.gain = None, 0.0
-            return
+            self.step = None
+            return 0.0
         below, above = Rate(), self.total
         together, best, most = above.likelihood, _STEP + self.doubt, 0.0
         self.step = None
@@ -211,7 +210,7 @@ class Levels:
             below.refused += here.refused
             above.accepted -= here.accepted
             above.refused -= here.refused
-        self.gain = most
+        return most
 
     @property
     def total(self) -> Rate:
@@ -348,8 +347,7 @@ class Evidence:
         if self._contradicted < _CONTRADICTIONS:
             return False
         # In an uneven net, some pass above a limit as well: there, a step shows nevertheless.
-        self.levels.look()
-        return self.levels.gain < _HARDLY
+        return self.levels.look() < _HARDLY
 
     def was_wrong(self) -> None:
         """Learn that a cut was in vain: it takes more to believe the next one."""
