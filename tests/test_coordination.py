@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import os
 import pickle
 import signal
@@ -379,6 +380,36 @@ async def test_what_is_left_to_tell_when_the_talk_is_cut_off_is_told_later():
     assert store.taken == 0
 
 
+async def test_what_was_being_told_when_the_talk_was_cut_off_is_told_again():
+    store = Store()
+    queue = SharedQueue(Limits.of(2), SystemClock(), store, "w")
+    assert queue.try_enter() is None
+    entry = await queue.enter(lambda: None)
+    store.gate = asyncio.Event()
+    queue.leave(entry)
+    await anyio.wait_all_tasks_blocked()
+    talking = queue._talking
+    talking.cancel()
+    await asyncio.wait({talking})
+    store.gate.set()
+    assert store.taken == 1
+    queue._start()
+    await queue.aclose()
+    assert store.taken == 0
+
+
+def test_what_is_given_back_while_a_store_fails_is_free_when_it_works_again():
+    async def work():
+        store = Store()
+        async with sharing(store) as zai:
+            await ask(zai)
+            store.failures = 3
+            await anyio.sleep(5.0)
+            assert store.taken == 0
+
+    virtual_loop.run(work())
+
+
 async def test_a_talk_on_a_loop_that_was_closed_by_hand_is_begun_anew():
     """There its task was neither cancelled nor told."""
 
@@ -456,6 +487,27 @@ def test_a_process_that_is_silent_is_over():
     shared.drop("b")
     shared.drop("b")
     assert shared.members == []
+
+
+def test_processes_that_come_and_go_leave_nothing_behind():
+    shared, sizes = SharedWindow(Limits.of(1)), []
+    for number in range(100):
+        shared.exchange(report(f"{number:02}", asks(1), asks(2)), 0.0)
+        shared.drop(f"{number:02}")
+        sizes.append(len(shared.to_bytes()))
+    assert sizes[-1] < sizes[0] + 100
+
+
+def test_everybody_hears_how_long_a_pause_lasts():
+    shared = SharedWindow(Limits.of(1))
+    assert shared.exchange(report("a", asks(1)), 100.0).paused_for is None
+    refused = report("a", WindowEvent(1, "refused", jitter=0.5), number=2)
+    pause = shared.exchange(refused, 100.1).paused_for
+    assert 0.1 < pause <= 0.25
+    asked = shared.exchange(report("b", asks(1)), 100.2)
+    assert (asked.paused_for, asked.granted) == (pytest.approx(pause - 0.1), ())
+    # Until one that was sent since has passed.
+    assert shared.exchange(report("b", number=2), 101.0).paused_for == 0.0
 
 
 def test_questions_become_rare_as_more_processes_ask_them():
@@ -544,8 +596,88 @@ def test_a_link_gives_each_grant_to_whoever_still_wants_it():
     assert first.refusals == 1
     assert refused == WindowEvent(1, "refused", kind="overload", rest=2.0, jitter=0.5)
     link.forget_requests()
-    assert (first.in_flight, link.report_at()) == (False, None)
+    assert link.report_at() is None
     assert len(told) == 5
+
+
+def linked(*, asked=1, **reply):
+    """Return a link that has asked for permits and has got all of them, and its requests."""
+    link = WindowLink(Limits.of(2), lambda: None)
+    entries = [link.request(tokens=100.0) for _ in range(asked)]
+    link.report()
+    granted = tuple(range(1, asked + 1))
+    fields = {"granted": granted, "limit": asked + 1, "in_flight": asked, **reply}
+    link.heard(WindowReply(known=True, **fields), 10.0)
+    assert link.admit(10.0) == entries
+    return link, entries
+
+
+def test_a_link_knows_what_has_been_given_back_since_it_was_told():
+    link, (first, second) = linked(asked=2)
+    assert (link.in_flight, link.is_full) == (2, False)
+    for given_back in (1, 1):
+        link.rejected(first, 11.0, "overload", jitter=0.0)
+        assert link.in_flight == 2 - given_back
+    for _ in range(2):
+        link.released(second)
+        assert (link.in_flight, link.sends(second)) == (0, False)
+    link.report()
+    link.heard(WindowReply(known=True, limit=3, in_flight=0), 12.0)
+    assert link.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("figures", "full"),
+    [({}, False), ({"waiting": 1}, True), ({"limit": 1}, True), ({"limit": None}, False)],
+)
+def test_a_link_looks_again_where_there_is_room(figures, full):
+    link, _ = linked(**figures)
+    assert (link.is_full, link.next_at(20.0)) == (full, None if full else 25.0)
+
+
+def test_a_link_tells_that_a_request_has_passed_when_something_else_is_to_be_told():
+    link, (first,) = linked()
+    link.accepted(first)
+    assert link.report_at() == 15.0
+    link.released(first, tokens=130.0)
+    assert link.report_at() == -math.inf
+    link.released(first, tokens=130.0)  # which is known
+    passed, ended = link.report().events
+    assert (passed, ended) == (WindowEvent(1, "passed"), WindowEvent(1, "ended", 30.0))
+
+
+def test_a_link_hears_which_requests_are_to_blame_themselves():
+    _, (first, second) = linked(asked=2, suspects=(2,))
+    assert (first.suspect, second.suspect) == (None, "request-specific")
+
+
+def test_what_is_told_while_a_store_fails_is_told_when_it_works_again():
+    link, (first,) = linked()
+    assert link.report().complete is False
+    link.released(first)
+    link.failed(20.0)
+    assert link.report_at() == 21.0  # not at once
+    link.heard(WindowReply(known=True), 21.0)
+    assert link.report_at() == -math.inf
+    (ended,) = link.report().events
+    assert ended.what == "ended"
+    link.failed(22.0)
+    assert link.report_at() == 23.0  # nobody else knows that it is over
+    link.heard(WindowReply(known=True), 23.0)
+    assert link.report_at() is None
+
+
+def test_a_window_that_was_lost_is_told_everything_at_once():
+    link, (first,) = linked()
+    link.request(tokens=7.0)
+    link.report()
+    link.heard(WindowReply(known=False), 11.0)
+    assert link.report_at() == -math.inf
+    again = link.report()
+    assert again.complete
+    assert again.events == (WindowEvent(1, "kept"), WindowEvent(2, "asked", 7.0))
+    link.forget_requests()
+    assert not first.in_flight
 
 
 # One machine

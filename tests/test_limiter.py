@@ -126,6 +126,15 @@ class TestLimits:
         assert (limits.start, type(limits.start)) == (start, int)
         assert limits == pickle.loads(pickle.dumps(limits)) == Limits(**given | {"start": start})
 
+    @pytest.mark.parametrize("wrong", [{"start": None}, {"least": None}, {"most": 2.5}])
+    def test_a_number_of_requests_is_a_whole_one(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="must be a whole number, not "):
+            Limits(**wrong)
+
+    def test_rates_may_be_below_one_and_bursts_none(self) -> None:
+        limits = Limits(requests_per_minute=0.5, tokens_per_minute=0.5, burst=0)
+        assert (limits.requests_per_minute, limits.burst) == (0.5, 0)
+
     @pytest.mark.parametrize("mode", ["adaptve", "", None])
     def test_a_mode_that_there_is_not_is_refused(self, mode: Any) -> None:
         with pytest.raises(ValueError, match=r"^mode must be adaptive, fixed or off, not "):
@@ -198,6 +207,13 @@ class TestBucket:
                 bucket.take(amount, now)
                 taken += amount
         assert taken <= (rate + now * rate / 60) * (1 + 1e-9)
+
+    @pytest.mark.parametrize(("rate", "at_once"), [(20, 20), (60, 30), (600, 50)])
+    def test_thirty_requests_or_those_of_five_seconds_may_go_at_once(
+        self, rate: int, at_once: int
+    ) -> None:
+        window = window_with(100, mode="off", requests_per_minute=rate)
+        assert len(window.admit(0.0)) == at_once
 
     def test_window_waits_for_requests_and_tokens(self) -> None:
         limits = Limits(start=9, requests_per_minute=2, tokens_per_minute=60, burst=60.0)

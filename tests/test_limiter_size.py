@@ -589,6 +589,13 @@ class TestEvidence:
         evidence.usual = Rate(1 - usual, usual)
         assert [passed for passed in range(1, 601) if evidence.questions(passed)][:3] == asked
 
+    def test_after_cuts_in_vain_weather_is_questioned_half_as_often_for_each(self) -> None:
+        evidence = Evidence("overload")
+        evidence.usual = Rate(0.8, 0.2)
+        for _ in range(2):
+            evidence.was_wrong()
+        assert [passed for passed in range(1, 1201) if evidence.questions(passed)] == [600, 1200]
+
     @pytest.mark.parametrize(("usual", "asks"), [(0.07, False), (0.071, True)])
     def test_weather_that_nobody_notices_is_not_questioned(self, usual: float, asks: bool) -> None:
         evidence = Evidence("overload")
@@ -752,6 +759,13 @@ class TestPace:
         assert pacer.ready_at(14.0) == pytest.approx(15.9)
         assert pacer.ready_at(15.0) == pytest.approx(14.9 + math.exp(-0.7))
         assert pacer.rate == pytest.approx(math.exp(0.7))
+
+    def test_what_a_late_timer_has_lost_is_made_up_for_at_any_pace(self) -> None:
+        pacer = Pacer(deque([13.0] * 8, maxlen=SEEN))
+        pacer.refused(14.0, 15.0)
+        assert pacer.rate == 4.0
+        pacer.take(15.0)
+        assert pacer.ready_at(15.0) == 15.0 - 0.1 / 4 + 1 / 4
 
     @pytest.mark.parametrize(
         ("recent", "left"),

@@ -41,7 +41,7 @@ class WindowLink:
         self._complete = True  # what is known elsewhere of this process is what the events tell
         self._report: WindowReport | None = None  # without a reply so far
         self._reports = 0
-        self._told = 0  # the last request that a report has named
+        self._told: int  # the last request that a report has named
         self._given_back = self._reported_back = 0  # permits, since the figures
         self._urgent = False
         self._ask_at = -math.inf
@@ -162,11 +162,10 @@ class WindowLink:
         """Return when the next report is due; None if nothing is to be said, nor to be heard."""
         if self._urgent:
             return -math.inf
-        return self._ask_at if self._entries else None
+        return self._ask_at if self._entries or self._report is not None else None
 
     def report(self) -> WindowReport:
         """Return what is to be reported: the same until a reply to it has come."""
-        self._urgent = False
         if self._report is None:
             self._reports += 1
             self._reported_back = self._given_back

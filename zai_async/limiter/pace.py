@@ -68,9 +68,9 @@ class Pacer:
         self.recent = recent
         """When those were sent that passed lately."""
         self._last = -math.inf
-        self._grown_at = 0.0
         self._changed_at = -math.inf
-        self._searches = False
+        self._grown_at: float
+        self._searches: bool
 
     def refused(self, sent_at: float, now: float) -> None:
         """Learn that a request was refused for its rate."""
