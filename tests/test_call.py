@@ -19,6 +19,7 @@ from zai_async import (
     EmptyAnswerError,
     Hooks,
     LimitError,
+    NotFoundError,
     Provider,
     RateLimitError,
     ResponseError,
@@ -28,8 +29,10 @@ from zai_async import (
     ZaiError,
 )
 from zai_async._wire import Operation
+from zai_async.models.counting import counted_values
 from zai_async.models.options import CallParams
 from zai_async.retry import Backoff
+from zai_async.session.bodies import parse_in_thread
 from zai_async.testing import Emulator, FakeReply
 from zai_async.uploads import image
 
@@ -414,6 +417,40 @@ async def test_the_limit_is_the_size_of_the_largest_answer(steps):
     async with zai:
         with pytest.raises(LimitError):
             await ask(zai)
+
+
+async def test_an_answer_that_breaks_off_where_more_was_to_come_is_none_however_it_looks():
+    zai, transport = scripted(FakeReply(steps=(BODY, LOST.failure)), FINE)
+    async with zai:
+        assert (await ask(zai)).text == "Hi"
+    assert len(transport.requests) == 2
+
+
+@pytest.mark.parametrize("status", [300, 304, 404])
+async def test_what_a_server_says_instead_of_sound_is_none(status):
+    page = FakeReply(status=status, headers={"Content-Type": "audio/wav"}, steps=(b"RIFF",))
+    zai, _ = scripted(page, retry=RetryPolicy(retries=0))
+    async with zai:
+        with pytest.raises(NotFoundError if status == 404 else ResponseError):
+            await zai.audio.speech.create(model="glm-tts", input="Hi.", voice="tongtong")
+
+
+async def test_others_have_their_turn_while_the_values_of_an_answer_are_counted():
+    body, turns = b"[" + b"1," * 2**19 + b"1]", 0
+    *slices, most = counted_values(body)
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    assert await parse_in_thread(body, lambda: turns, most) > len(slices) > 9
+    with pytest.raises(LimitError, match="the answer holds more than"):
+        await parse_in_thread(body, lambda: turns, most - 1)
+    busy.cancel()
 
 
 async def test_a_large_answer_is_refused():

@@ -19,6 +19,7 @@ from zai_async import (
     Timeout,
 )
 from zai_async._clock import SystemClock
+from zai_async.session import Settings
 from zai_async.testing import FakeReply, FakeTransport
 
 FINE = FakeReply.json(COMPLETION)
@@ -47,6 +48,11 @@ def test_a_limit_of_a_size_is_a_whole_number(name, size):
         AsyncZai(api_key=KEY, **{name: size})
     with wrong:
         AsyncZai(api_key=KEY).with_options(**{name: size})
+
+
+def test_the_smallest_size_is_one():
+    sizes = ("response_bytes", "response_values", "error_bytes", "event_bytes", "event_values")
+    Settings(**{f"max_{name}": 1 for name in sizes})
 
 
 async def sent(zai, transport, **params):

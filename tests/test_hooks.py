@@ -1,7 +1,9 @@
 """Hooks: what they are told, and what their own failures do."""
 
 import asyncio
-from contextlib import contextmanager, suppress
+import gc
+import weakref
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 
@@ -28,9 +30,12 @@ from zai_async import (
     RetryPolicy,
     ServerError,
     StartEvent,
+    ToolEvent,
     tool,
 )
 from zai_async._operations import CHAT
+from zai_async.session import work_block
+from zai_async.session.observer import running_hook
 from zai_async.testing import FakeReply, FakeTransport
 
 FINE = FakeReply.json(COMPLETION, X_Log_Id="log-1")
@@ -649,6 +654,27 @@ async def test_a_task_that_a_hook_has_started_is_watched_like_any_other():
     assert seen.names.count("StartEvent") == seen.names.count("FinishEvent") == 2
 
 
+async def test_what_a_hook_has_started_is_no_part_of_it_when_it_has_ended():
+    seen, tasks, ended = Everything(), [], anyio.Event()
+
+    async def start(event):
+        seen.append(event)
+        if not tasks:
+            tasks.append(asyncio.create_task(later()))
+
+    async def later():
+        await ended.wait()
+        await ask(zai)
+
+    hooks = msgspec.structs.replace(seen.hooks, on_start=start)
+    async with watched(hooks, FINE) as zai:
+        await ask(zai)
+        assert running_hook.get() is None
+        ended.set()
+        await tasks[0]
+    assert seen.names.count("StartEvent") == seen.names.count("FinishEvent") == 2
+
+
 # What hooks add to requests, and what they see when they ask for all
 
 
@@ -774,3 +800,18 @@ async def test_a_block_goes_around_a_tool(zai_emulator, content):
     event, *rest = seen
     assert (event.kind, event.name, rest) == ("tool", "double", ["runs", "left"])
     assert event.arguments == ({"number": 2} if content else None)
+
+
+def test_what_fails_in_a_tool_is_gone_as_soon_as_nobody_holds_it():
+    hooks = Hooks(around_work=lambda _: nullcontext())
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            with work_block(hooks, ToolEvent(name="double", tool_call_id="1")):
+                raise BadRequestError("no number")  # noqa: TRY301 - the block ends with it
+        except BadRequestError as error:
+            failed = weakref.ref(error)
+        assert failed() is None
+    finally:
+        gc.enable()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -173,12 +174,18 @@ async def test_a_task_is_asked_about_with_the_key_that_it_belongs_to():
         return FakeReply.json({"task_status": "FAIL" if whose == key_of(request) else "SUCCESS"})
 
     zai, transport = clients(dict.fromkeys(KEYS, script))
-    for _ in range(3):
+    first, second = zai._manager._ring.states
+    for resting in (first, second, first):
+        resting.rests_until = math.inf
         task = await zai.videos.submit(model="cogvideox-3", prompt="x")
+        # By now the other one would be taken, if it did not belong to this one.
+        first.rests_until, second.rests_until = -math.inf, -math.inf
+        (second if resting is first else first).rests_until = math.inf
         with pytest.raises(TaskFailedError):
             await task.wait()
+        first.rests_until, second.rests_until = -math.inf, -math.inf
     polled = [request for request in transport.requests if request.method == "GET"]
-    assert len(polled) == 3
+    assert [key_of(request) for request in polled] == [SECOND, FIRST, SECOND]
     zai, transport = clients(dict.fromkeys(KEYS, FakeReply.json({"object": "list", "data": []})))
     assert (await zai.models.list()).data == []
     assert len(transport.requests) == 1
@@ -193,7 +200,7 @@ def test_of_many_tasks_the_latest_are_remembered(monkeypatch):
     for number in range(3):
         ring.remember(FakeTask(f"task-{number}"), state)
     assert ring.owner({"id": "task-0"}) is None
-    assert ring.owner({"batch_id": "task-2"}) is state
+    assert ring.owner({"id": "task-1"}) is ring.owner({"batch_id": "task-2"}) is state
 
 
 class FakeTask:
@@ -215,6 +222,18 @@ async def test_streams_bytes_and_uploads_go_where_there_is_room():
     async with zai.chat.completions.stream(model="glm-5.3", messages="Hi.") as stream:
         assert (await stream.completion()).text == "Fine."
     assert len(transport.requests) == 1
+
+
+async def test_a_stream_goes_to_the_key_with_most_room():
+    events = FakeReply.sse(
+        {"choices": [{"delta": {"content": "Fine."}, "finish_reason": "stop", "index": 0}]}
+    )
+    zai, transport = clients(dict.fromkeys(KEYS, events), limits=3)
+    async with AsyncExitStack() as stack:
+        for taken in ({FIRST: 1}, {FIRST: 1, SECOND: 1}, {FIRST: 2, SECOND: 1}):
+            stream = zai.chat.completions.stream(model="glm-5.3", messages="Hi.")
+            await (await stack.enter_async_context(stream)).open()
+            assert used(transport) == taken
 
 
 async def test_a_batch_goes_through_all_keys(tmp_path):

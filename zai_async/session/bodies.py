@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -34,7 +35,7 @@ __all__ = [
     "ends_itself",
     "parse_in_thread",
     "raise_error",
-    "raise_no_stream",
+    "raise_no_answer",
 ]
 
 T = TypeVar("T")
@@ -171,11 +172,10 @@ async def parse_in_thread(body: bytes, parse: Callable[[], T], most: int) -> T:
         return await abandonable(parse, ANSWER_THREADS)
 
 
-def raise_no_stream(response: Response, body: bytes, call: "Call") -> NoReturn:
-    """Raise what came in place of an event stream."""
-    raise_error(response, body, call)
+def raise_no_answer(response: Response, body: bytes, call: "Call") -> NoReturn:
+    """Raise what came in place of a stream or of bytes: the error that it tells, if it does."""
     raise not_the_api(
-        body,
+        open_envelope(call.settings.provider, dict, body),
         status=response.status,
         headers=response.headers,
         now=call.settings.clock.wall(),
@@ -184,10 +184,12 @@ def raise_no_stream(response: Response, body: bytes, call: "Call") -> NoReturn:
 
 
 def raise_error(response: Response, body: bytes, call: "Call") -> None:
-    """Raise the error that came in place of a stream or of bytes, if one did."""
+    """Raise what came in place of bytes, if something did."""
+    if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise_no_answer(response, body, call)
     kind = response.headers.get("Content-Type", "").lower()
     # Sound and files may hold anything; what is said to be JSON is not what was asked for.
-    if response.status < 300 and "json" not in kind:
+    if "json" not in kind:
         return
     error = error_in_body(
         open_envelope(call.settings.provider, dict, body),

@@ -26,7 +26,7 @@ from zai_async.errors import (
 from zai_async.models import CallOptions, Usage
 from zai_async.models.options import NO_OPTIONS, options_of
 from zai_async.retry import RetryState, describe_retry, retries_forbidden
-from zai_async.session.bodies import BodyBuffer, ends_itself, raise_no_stream
+from zai_async.session.bodies import BodyBuffer, ends_itself, raise_no_answer
 from zai_async.session.hooks import Hooks
 from zai_async.session.in_flight import InFlightCall, Permit
 from zai_async.session.observer import CallObserver, is_inside_hook, running_hook
@@ -204,7 +204,7 @@ class Call:
         async def accept(response: Response) -> Response:
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 body = await self.read(response)
-                raise_no_stream(response, body, self)
+                raise_no_answer(response, body, self)
             return response
 
         return await self.execute(accept)

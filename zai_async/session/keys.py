@@ -162,7 +162,7 @@ class KeyRingManager(SessionManager):
             settings = self._patient[state.key].settings
             figures = queues.queue_of(settings, model).snapshot()
             paused = figures.paused_until is not None
-            limit = 0 if figures.limit is None else figures.limit
+            limit = figures.limit or 0  # where there is none, there is none for any key
             return -math.inf if paused else limit - figures.in_flight - figures.waiting
 
         return sorted(able, key=room, reverse=True)
