@@ -164,6 +164,13 @@ async def test_a_derived_client_shares_the_connections():
         assert server.requests[1].header("X-A") is None
 
 
+def test_headers_that_are_none_are_refused_without_a_word_of_them():
+    for headers in ([("X-Token", "Canary")], "X-Token: Canary"):
+        with pytest.raises(ConfigurationError, match="^headers must be ") as caught:
+            client(headers=headers)
+        assert "Canary" not in str(caught.value)
+
+
 async def test_headers_are_merged_the_nearest_wins(transport):
     headers = {"X-Client": "1", "X-Both": "client", "X-All": "client"}
     zai = client(transport=transport, headers=headers)
