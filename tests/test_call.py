@@ -56,6 +56,16 @@ async def test_a_key_that_the_service_repeats_is_not_told(key_in):
     assert "Canary" not in f"{caught.value} {caught.value.body}"
 
 
+@pytest.mark.parametrize("key_in", ["query", "none"])
+async def test_a_key_that_belongs_elsewhere_is_in_no_header(key_in):
+    provider = Provider(name="g", base_url="https://g.example", key_in=key_in)
+    zai, transport = scripted(FINE, api_key="0123456789.CanaryOfTheKey", provider=provider)
+    async with zai:
+        await ask(zai)
+    (request,) = transport.requests
+    assert "Authorization" not in {*request.headers, *request.secret_headers}
+
+
 # Which failures are sent again, on real sockets
 
 
@@ -364,6 +374,7 @@ async def test_a_body_that_cannot_be_read_twice_is_sent_once(reply):
         (FakeReply.json({"error": {"code": "1113"}}), BillingError),
         (FakeReply(headers={"Content-Type": "text/html"}, steps=(b"<html>",)), ResponseError),
         (FakeReply.json({"id": "1", "object": "something"}), ResponseError),
+        (FakeReply(status=300), ResponseError),
         (FakeReply(status=304), ResponseError),
         (FakeReply(status=502, steps=(b"<html>",)), ServerError),
         (FakeReply(status=401, steps=(b"", LOST.failure)), AuthenticationError),

@@ -166,7 +166,7 @@ async def test_a_derived_client_shares_the_connections():
 
 def test_headers_that_are_none_are_refused_without_a_word_of_them():
     for headers in ([("X-Token", "Canary")], "X-Token: Canary"):
-        with pytest.raises(ConfigurationError, match="^headers must be ") as caught:
+        with pytest.raises(ConfigurationError, match=r"^headers must be ") as caught:
             client(headers=headers)
         assert "Canary" not in str(caught.value)
 

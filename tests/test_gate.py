@@ -155,6 +155,16 @@ def test_a_queue_learns_how_many_tokens_a_call_takes():
     virtual_loop.run(work())
 
 
+async def test_a_queue_expects_what_calls_have_taken_on_average():
+    queue, expected = queue_of(100, tokens_per_minute=60_000), []
+    for tokens in (100, 300, 500):
+        entry = await queue.enter(no_warning)
+        expected.append(entry.tokens)
+        queue.leave(entry, tokens=tokens)
+    assert expected == [1000, 100, 200]
+    assert queue.try_enter().tokens == 300
+
+
 def test_what_nobody_reports_counts_as_usual():
     async def work():
         queue = queue_of(100, tokens_per_minute=6000)
