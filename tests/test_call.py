@@ -430,6 +430,15 @@ async def test_the_limit_is_the_size_of_the_largest_answer(steps):
             await ask(zai)
 
 
+async def test_an_answer_whose_connection_was_cut_where_it_ends_is_read_and_closed():
+    cut = ConnectionLostError("cut")
+    cut.unclosed = True
+    zai, transport = scripted(FakeReply(steps=(BODY, cut)))
+    async with zai:
+        assert (await ask(zai)).text == "Hi"
+        assert transport.open_responses == 0
+
+
 async def test_an_answer_that_breaks_off_where_more_was_to_come_is_none_however_it_looks():
     zai, transport = scripted(FakeReply(steps=(BODY, LOST.failure)), FINE)
     async with zai:

@@ -55,6 +55,20 @@ def test_waiting_for_headers_has_a_limit():
     assert error.attempts[0].maybe_billed
 
 
+def test_how_long_nothing_came_is_told_of_the_last_request():
+    down, silent = FakeReply.json({"error": {"code": "1234"}}, status=500), FakeReply(delay=1e6)
+    error, took, _ = timed(down, silent, timeout=Timeout(first_byte=30.0), retries=1)
+    assert str(error) == "no answer for 30.0 s (attempts 2)"
+    assert took > 30.1
+
+
+def test_a_body_that_trickles_after_its_first_part_has_a_limit():
+    pieces = FakeReply(steps=(b" " * 2**14, *in_pieces(b" " * 2**14, 8, 1.0)))
+    error, took, _ = timed(pieces, timeout=Timeout(between_progress=40.0), retries=0)
+    assert isinstance(error, RequestTimeoutError)
+    assert took == pytest.approx(40)
+
+
 def test_reading_the_body_has_a_limit():
     stalled = FakeReply(steps=(b"{", 1e6))
     error, took, _ = timed(stalled, timeout=Timeout(between_progress=40.0), retries=0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import math
 import os
 import pickle
@@ -755,6 +756,29 @@ async def test_who_leaves_keeps_nothing_open(tmp_path):
     presence.leave()
     assert all(map(is_closed, files))
     presence.leave()
+
+
+@unix
+def test_who_is_collected_keeps_nothing_open(tmp_path):
+    slots = MachineSlots(tmp_path)
+    presence = slots._enter()
+    files = presence.folder, presence._file
+    del slots
+    gc.collect()
+    assert all(map(is_closed, files))
+
+
+@unix
+async def test_an_exchange_leaves_no_file_open(tmp_path):
+    one, two = MachineSlots(tmp_path), MachineSlots(tmp_path)
+    for number in (1, 2):
+        for slots in (one, two):
+            await slots.exchange("w", report("m", asks(number), number=number))
+    before = len(os.listdir("/dev/fd"))
+    for number in range(3, 9):
+        for slots in (one, two):
+            await slots.exchange("w", report("m", asks(number), number=number))
+    assert len(os.listdir("/dev/fd")) == before
 
 
 @contextmanager

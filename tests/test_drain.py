@@ -24,6 +24,29 @@ def slowly(seconds, reply=FINE):
     return FakeReply(headers=reply.headers, steps=reply.steps, delay=seconds)
 
 
+async def test_in_the_child_of_a_fork_calls_are_counted_from_the_first():
+    calls = InFlightCalls()
+    parents = InFlightCall(calls)
+    parents.register()
+    calls.process = -1
+    own = [InFlightCall(calls) for _ in range(2)]
+    for call in own:
+        call.register()
+    assert calls.inside == {*own}
+
+
+async def test_a_drain_that_is_over_is_told_nothing_more():
+    calls = InFlightCalls()
+    call = InFlightCall(calls)
+    call.register()
+    async with anyio.create_task_group() as group:
+        group.start_soon(calls.end, 10.0)
+        await anyio.wait_all_tasks_blocked()
+        assert len(calls.waiters) == 1
+        call.leave()
+    assert not calls.waiters
+
+
 async def read(zai, **params):
     async with zai.chat.completions.stream(**ASK, **params) as stream:
         return await stream.completion()

@@ -1,12 +1,17 @@
 """Calls in the background let others go first, and not for ever."""
 
+from functools import partial
+
+import anyio
 import pytest
+from msgspec.structs import replace
 
 from tests.batches import asked, client, completion, rows
-from zai_async import CallOptions, Limits
+from tests.virtual_loop import in_virtual_time
+from zai_async import AsyncZai, CallOptions, Limits
 from zai_async.limiter import SharedWindow, WindowLink
 from zai_async.limiter.window import Window
-from zai_async.testing import FakeReply
+from zai_async.testing import FakeReply, FakeTransport
 
 
 def full_window():
@@ -30,6 +35,26 @@ def test_calls_in_the_background_go_last():
     others = [window.request() for _ in range(2)]
     assert order(window, running) == [*others, *batch]
     assert not window._background
+
+
+@in_virtual_time
+async def test_a_call_says_whether_it_is_in_the_background():
+    going = []
+    transport = FakeTransport(lambda request: replace(FakeReply.json(completion()), delay=1.0))
+    async with (
+        AsyncZai(api_key="k", limits=1, transport=transport) as zai,
+        anyio.create_task_group() as group,
+    ):
+
+        async def call(name, **options):
+            asked = {"model": "glm-5.3", "messages": "Hi."}
+            await zai.chat.completions.create(**asked, options=CallOptions(**options))
+            going.append(name)
+
+        for name, options in (("first", {}), ("later", {"priority": "background"}), ("now", {})):
+            group.start_soon(partial(call, name, **options))
+            await anyio.sleep(0.1)
+    assert going == ["first", "now", "later"]
 
 
 def test_whoever_has_let_many_go_first_waits_no_longer():
