@@ -35,6 +35,14 @@ DID = {
 }
 
 
+def test_an_agent_tells_what_it_used_as_soon_as_that_is_known():
+    decoder = AgentDecoder()
+    decoder.feed(frame(SAID))
+    assert decoder.usage is None or not decoder.usage.total_tokens
+    decoder.feed(frame(SAID | {"usage": {"total_tokens": 7}}))
+    assert decoder.usage.total_tokens == 7
+
+
 @pytest.mark.parametrize(
     ("decoder", "events", "progress"),
     [

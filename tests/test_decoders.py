@@ -138,6 +138,14 @@ def test_another_answer_that_follows_glued_frames_takes_their_place():
     assert isinstance(error, StreamRestartedError)
 
 
+def test_each_of_several_glued_frames_may_be_of_another_answer():
+    """Of the same second, even: what was glued was written by two backends."""
+    glued = frame(texts("B")[0])[:-2] + frame(texts("No.", id=SECOND_ID)[0])
+    items, error = fed(ChatDecoder(), frame(texts("A")[0]), glued)
+    assert text_of(items) == "AB"
+    assert isinstance(error, StreamRestartedError)
+
+
 def test_of_what_is_damaged_little_is_kept():
     decoder = ChatDecoder()
     decoder.feed(b'data: {"id":"other","' + b"x" * 1000 + b"\n\n")
