@@ -138,9 +138,11 @@ def test_another_answer_that_follows_glued_frames_takes_their_place():
     assert isinstance(error, StreamRestartedError)
 
 
-def test_each_of_several_glued_frames_may_be_of_another_answer():
+@pytest.mark.parametrize("field", [b"data: ", b""])
+def test_each_of_several_glued_frames_may_be_of_another_answer(field):
     """Of the same second, even: what was glued was written by two backends."""
-    glued = frame(texts("B")[0])[:-2] + frame(texts("No.", id=SECOND_ID)[0])
+    other = frame(texts("No.", id=SECOND_ID)[0]).removeprefix(b"data: ")
+    glued = frame(texts("B")[0])[:-2] + field + other
     items, error = fed(ChatDecoder(), frame(texts("A")[0]), glued)
     assert text_of(items) == "AB"
     assert isinstance(error, StreamRestartedError)
