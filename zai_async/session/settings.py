@@ -5,6 +5,7 @@ from types import MappingProxyType, NoneType
 from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from zai_async._clock import Clock, SystemClock
 from zai_async._kinds import is_a, misfit
@@ -40,7 +41,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Timeout = Timeout()
     retry: RetryPolicy = RetryPolicy()
     headers: Mapping[str, str] = {}
-    """As ``own_headers()`` returns them: any field of the caller's own may be a secret."""
     secrets: tuple[Secret, ...] = ()
     """What must not be told beside key and headers: passwords of proxies."""
     hooks: Hooks = Hooks()
@@ -74,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{name} must be {words}, not {unfit}")
         if not hasattr(self.clock, "monotonic"):
             raise ConfigurationError(f"clock must be a Clock, not {type(self.clock).__name__}")
+        # Any header of the caller's own may be a secret.
+        force_setattr(self, "headers", masked(self.headers))
 
 
 def own_headers(
