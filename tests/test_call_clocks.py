@@ -59,7 +59,7 @@ def test_how_long_nothing_came_is_told_of_the_last_request():
     down, silent = FakeReply.json({"error": {"code": "1234"}}, status=500), FakeReply(delay=1e6)
     error, took, _ = timed(down, silent, timeout=Timeout(first_byte=30.0), retries=1)
     assert str(error) == "no answer for 30.0 s (attempts 2)"
-    assert took > 30.1
+    assert took > 30.05  # the back-off before it
 
 
 def test_a_body_that_trickles_after_its_first_part_has_a_limit():
