@@ -84,8 +84,7 @@ class SharedQueue(LimiterQueue):
                 if self._talking is task:
                     self.waiting.timers.pop(asyncio.get_running_loop(), None)
                     self._talking = None
-                    if self._link.report_at() is not None:
-                        self._notify()
+                    self._notify()
 
     async def _report(self, news: asyncio.Event) -> bool:
         """Report what there is, or wait until there is something; False when all is said."""
