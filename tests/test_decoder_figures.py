@@ -116,6 +116,14 @@ def test_the_last_of_a_read_may_be_of_another_generation(count):
     assert error.partial.text == "A" + "B" * count
 
 
+@pytest.mark.parametrize("first", [{"id": FIRST}, {"id": FIRST, "choices": []}])
+def test_who_speaks_is_known_although_the_first_event_does_not_say_it(first):
+    decoder = ChatDecoder()
+    fed(decoder, *map(frame, (first, *texts("A", "B"), last())), DONE)
+    answer = decoder.snapshot
+    assert (answer.id, answer.model, answer.created) == (FIRST, "glm-5.1", 1)
+
+
 def test_what_comes_in_one_read_is_decoded_in_one_go():
     many = frame(texts("B")[0]) * 48
     decoder = ChatDecoder()
@@ -219,7 +227,8 @@ def meaning(pieces, **context):
     calls = [(call.name, call.arguments) for call in answer.tool_calls]
     figures = decoder.skipped, told.recovered, len(told.resets), answer.usage.total_tokens
     ended = end if isinstance(end, str) else type(end)
-    return text_of(items), ended, answer.id, answer.text, answer.thinking, calls, *figures
+    head = answer.id, answer.model
+    return text_of(items), ended, head, answer.text, answer.thinking, calls, *figures
 
 
 @pytest.mark.parametrize("on_restart", ["raise", "reset"])

@@ -44,7 +44,7 @@ class Generation:
     """What is known about the generation that is being read, and what of it may be missing."""
 
     __slots__ = (
-        *("begun_at", "created", "doubled", "id", "id_changes", "lost"),
+        *("begun_at", "created", "doubled", "id", "id_changes", "introduced", "lost"),
         *("recovered", "resets", "silent", "suspicion"),
     )
 
@@ -67,6 +67,8 @@ class Generation:
     def adopt(self, id: str, created: int, chunks: int) -> None:
         """Expect this id from here on, after so many chunks."""
         self.id, self.created, self.begun_at = id, created, chunks
+        # The id of chunks that say nothing new of the answer: one with content comes first.
+        self.introduced: str | None = None
 
     def is_replaced_by(self, chunk: ChatCompletionChunk, chunks: int) -> bool:
         """Tell whether a chunk with another id, after no damage, is of another generation.
@@ -170,7 +172,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         except UNREADABLE:
             return self._accept(payloads[0])
         if (
-            chunk.id != self.generation.id
+            chunk.id != self.generation.introduced
             or not chunk.choices
             or chunk.usage is not None
             or chunk.web_search
@@ -195,7 +197,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         with suppress(*UNREADABLE):
             batch += map(self.json.decode, run)
         self.waiting.popleft()
-        known = generation.id
+        known = generation.introduced
         odd = [1 for chunk in batch if chunk.id != known or not chunk.choices]
         if odd or len(batch) < len(run):
             # One by one to the end of the run, or all that is left would be decoded each time.
@@ -257,6 +259,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         self.progress += self._sum.add_head(chunk)
         # What brings no content does not say whose answer it is.
         self._sum.head.id = generation.id or chunk.id
+        generation.introduced = generation.id if chunk.choices else generation.introduced
         self._alone.append(chunk.choices)
         if len(self._alone) >= _BATCH or not self.progress:
             self.settle()
