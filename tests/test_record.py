@@ -446,3 +446,11 @@ def test_waiting_after_a_refusal_is_queueing():
 async def test_a_client_without_hooks_needs_none(zai_emulator):
     async with client(zai_emulator.url) as zai:
         assert (await ask(zai)).timing.first_byte > 0
+
+
+@pytest.mark.parametrize("told", ["prompt_tokens", "completion_tokens", "total_tokens"])
+async def test_whoever_tells_one_count_of_tokens_has_told_the_usage(told):
+    zai, _ = scripted(FakeReply.json(COMPLETION | {"usage": {told: 5}}))
+    async with zai:
+        await ask(zai)
+        assert (zai.usage.total.calls, zai.usage.total.unknown) == (1, 0)
