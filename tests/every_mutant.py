@@ -150,6 +150,8 @@ class Trial:
             return f"killed by {HANGS} of {self.last}"
         if not status:
             return f"survived, by {len(self.tests)} of {self.known}"
+        if not self.last:
+            raise RuntimeError(f"no test was begun for {self.mutant}")
         return f"killed by {self.last}" if self.last != UNTRIED else UNTRIED
 
 
@@ -181,6 +183,8 @@ class EveryMutant:
         """Try all mutants, some at a time."""
         items = {item.nodeid: item for item in session.items}
         experience = self._experience(list(items.values()))
+        left_out = len(items) - len(experience.seconds)
+        self.tell(f"{left_out} of {len(items)} tests left out: slow, skipped, or failing in a fork")
         waiting = sorted(self.mutants, key=lambda mutant: (mutant.path, mutant.line))
         trials: list[Trial] = []
         while waiting or trials:
@@ -285,7 +289,7 @@ def main() -> int:
         file=out,
     )
     out.close()
-    return 0
+    return int(len(plugin.fates) < len(mutants))
 
 
 if __name__ == "__main__":

@@ -211,6 +211,16 @@ def test_what_does_no_more_in_a_thorough_run_is_left_out_if_asked_for(guarded) -
     run(guarded, INNOCENT, "--only-more", "tests", "more").assert_outcomes(passed=3, deselected=1)
 
 
+def test_only_tests_themselves_ask_how_much_is_to_be_tried() -> None:
+    """Or one that asks through a helper would pass for one that does no more."""
+    asking = {
+        path.stem
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"^from tests\.effort import", path.read_text(), re.MULTILINE)
+    }
+    assert {name for name in asking if not name.startswith("test_")} == {"conftest", "mutants"}
+
+
 def test_a_device_stays_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RuntimeError, match="would take a device away"):

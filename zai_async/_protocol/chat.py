@@ -67,7 +67,7 @@ class Generation:
     def adopt(self, id: str, created: int, chunks: int) -> None:
         """Expect this id from here on, after so many chunks."""
         self.id, self.created, self.begun_at = id, created, chunks
-        # The id of chunks that say nothing new of the answer: one with content comes first.
+        # The id whose chunks need no look but at their choices: one of them has told the rest.
         self.introduced: str | None = None
 
     def is_replaced_by(self, chunk: ChatCompletionChunk, chunks: int) -> bool:
