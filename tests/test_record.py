@@ -14,6 +14,8 @@ from tests.chat_wire import GOOD, body, chunk, last, texts
 from tests.virtual_loop import in_virtual_time
 from zai_async import (
     AsyncZai,
+    Budget,
+    BudgetExceededError,
     CallOptions,
     DeadlineError,
     EmptyAnswerError,
@@ -454,3 +456,14 @@ async def test_whoever_tells_one_count_of_tokens_has_told_the_usage(told):
     async with zai:
         await ask(zai)
         assert (zai.usage.total.calls, zai.usage.total.unknown) == (1, 0)
+
+
+async def test_what_has_no_model_is_made_although_a_budget_is_used_up():
+    operation = Operation("jobs.create", "paas/v4/jobs", ChatCompletion, CallParams)
+    told = FakeReply.json(COMPLETION | {"usage": {"prompt_tokens": 7}})
+    zai, _ = scripted(told, told, budget=Budget(tokens=1))
+    async with zai:
+        await ask(zai)
+        with pytest.raises(BudgetExceededError):
+            await ask(zai)
+        assert (await zai._manager.call(operation, {})).text == "Hi"
