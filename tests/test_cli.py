@@ -439,7 +439,16 @@ def test_usage_without_thinking_and_numbers(zai_emulator, monkeypatch):
     watched = watch(monkeypatch)
     zai_emulator.chat.reply("Yes.", usage=None)
     main(["chat", "Hi"])
-    assert "0 + 0 tokens · " in watched.getvalue()
+    line = re.sub(r"\x1b\[\d+m", "", watched.getvalue().splitlines()[-1])
+    assert re.fullmatch(r"glm-\S+ · \d+\.\d s · \S+", line)
+
+
+def test_a_total_that_is_not_divided_is_shown_as_one(zai_emulator, monkeypatch):
+    watched = watch(monkeypatch)
+    zai_emulator.chat.reply("Yes.", usage={"total_tokens": 7})
+    main(["chat", "Hi"])
+    line = re.sub(r"\x1b\[\d+m", "", watched.getvalue().splitlines()[-1])
+    assert re.fullmatch(r"glm-\S+ · 7 tokens · \d+\.\d s · \S+", line)
 
 
 def test_hidden_thinking_and_silence(zai_emulator, monkeypatch):

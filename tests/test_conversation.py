@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tests.calls import client
+from tests.calls import client, scripted
+from tests.chat_wire import GOOD
 from zai_async import (
     ConfigurationError,
     Conversation,
@@ -16,6 +17,7 @@ from zai_async import (
     tool,
 )
 from zai_async.conversation import _estimate
+from zai_async.testing import FakeReply
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + b"\0" * 16
 
@@ -177,6 +179,14 @@ async def test_oldest_turns_are_left_out_whole(zai, zai_emulator, tokenizer):
     # What is left out stays left out, so that the beginning stays the same for the cache.
     await chat.send("Hi again")
     assert sent(zai_emulator)[1] == messages[1]
+
+
+async def test_a_count_in_words_of_the_gateways_own_trims_too():
+    counted = FakeReply.json({"id": "1", "token_count": 5000})
+    zai, transport = scripted(counted, FakeReply.stream(GOOD))
+    async with zai:
+        await filled(zai, 20, max_history_tokens=600, tokenizer="platform").send("Hi")
+    assert len(json.loads(transport.requests[-1].body)["messages"]) < 20
 
 
 async def test_short_history_is_sent_whole(zai, zai_emulator):

@@ -112,6 +112,14 @@ async def test_nothing_found_is_said():
     assert answer.text == "nothing was found"
 
 
+@pytest.mark.parametrize("told", [{"usage": {"total_tokens": 7}}, {"token_count": 7}])
+async def test_tokens_are_counted_in_whichever_form_they_are_told(told):
+    async with client(transport=FakeTransport(FakeReply.json({"id": "1"} | told))) as zai:
+        asked = ASKED | {"model": "glm-4.6"}
+        answer = await call(ToolPlatform(zai), "create_a_z_ai_paas_tokenizer", **asked)
+    assert answer.text == "7"
+
+
 async def test_a_task_of_an_agent(platform, zai_emulator):
     picture = {"type": "image_url", "image_url": "https://x.invalid/a.png"}
     asked = {

@@ -127,6 +127,17 @@ async def test_a_call_has_a_span_and_each_request_another(recorded):
     assert PROMPT not in str([dict(span.attributes) for span in recorded.spans])
 
 
+async def test_a_total_that_is_not_divided_is_not_told_as_zero_of_each(recorded):
+    counted = ({"total_tokens": 7}, {"prompt_tokens": 3, "completion_tokens": 4})
+    zai, _ = scripted(*(FakeReply.json(COMPLETION | {"usage": usage}) for usage in counted))
+    async with recorded.telemetry().instrument(zai) as zai:
+        await ask(zai)
+        await ask(zai)
+    told = [span.attributes for span in recorded.spans if span.name.startswith("chat")]
+    assert [each.get("gen_ai.usage.input_tokens") for each in told] == [None, 3]
+    assert [each.get("gen_ai.usage.output_tokens") for each in told] == [None, 4]
+
+
 async def test_metrics_of_a_call(recorded):
     zai, _ = scripted(ANSWER, BUSY)
     async with recorded.telemetry().instrument(zai) as zai:

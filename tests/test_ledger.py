@@ -92,6 +92,44 @@ def test_cached_tokens_cost_what_others_do_unless_told_otherwise():
     assert ledger.total.cost == 2.0
 
 
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (Usage(total_tokens=7), (0, 0, 7)),
+        (Usage(prompt_tokens=3, total_tokens=7), (3, 0, 4)),
+        (Usage(prompt_tokens=3, completion_tokens=4), (3, 4, 0)),
+        (Usage(prompt_tokens=3, completion_tokens=4, total_tokens=5), (3, 4, 0)),
+        (Usage(), (0, 0, 0)),
+    ],
+)
+def test_tokens_told_in_a_total_only_are_counted_and_priced_as_the_dearer(usage, tokens):
+    ledger, budget = Ledger({"m": Price(prompt=1, completion=3)}), Budget(tokens=100)
+    ledger.record("m", None, attempts=1, usage=usage, budgets=[budget])
+    total = ledger.total
+    assert (total.prompt_tokens, total.completion_tokens, total.undivided_tokens) == tokens
+    assert total.tokens == budget.tokens_spent == sum(tokens)
+    assert total.cost == pytest.approx((tokens[0] + 3 * tokens[1] + 3 * tokens[2]) / 1e6)
+
+
+def test_a_prompt_is_dearer_where_that_is_the_price():
+    ledger = Ledger({"m": Price(prompt=2, completion=1)})
+    assert ledger.cost_of("m", Usage(total_tokens=1_000_000)) == 2.0
+
+
+def test_the_sum_of_counts_keeps_what_each_of_them_tells():
+    parts, whole = Usage(prompt_tokens=3, completion_tokens=4), Usage(total_tokens=7)
+    both = parts + whole
+    assert (both.prompt_tokens, both.completion_tokens) == (3, 4)
+    assert (both.total_tokens, both.undivided_tokens) == (14, 7)
+
+
+def test_more_cached_tokens_than_the_prompt_has_do_not_refill_a_budget():
+    ledger, budget = Ledger(PRICES), Budget(cost=1.0)
+    for usage in (told(0, 0, cached=10**9), told(1_000_000, 0, cached=10**9)):
+        ledger.record("glm-5.3", None, attempts=1, usage=usage, budgets=[budget])
+    assert budget.cost_spent == ledger.total.cost == 0.5
+
+
 AMOUNTS = st.integers(0, 10**9)
 LINES = st.tuples(
     st.sampled_from("abc"), st.sampled_from(["x", None]), AMOUNTS, AMOUNTS, st.booleans()
@@ -238,6 +276,23 @@ async def test_agents_count_their_tokens_too():
     assert zai.usage.by_model()["x"] == Spending(
         calls=3, attempts=3, prompt_tokens=6, completion_tokens=8, unpriced=2
     )
+
+
+async def test_agents_that_tell_a_total_only_use_up_a_budget():
+    """Those that draw slides do: what they used went under for nothing."""
+    usage, budget = {"total_tokens": 7}, Budget(tokens=7)
+    stream = FakeReply.sse(AGENT | {"usage": usage})
+    zai, _ = scripted(FakeReply.json(AGENT | {"usage": usage}), stream, budget=budget)
+    params = {"agent_id": "x", "messages": "Hi"}
+    async with zai:
+        await zai.agents.invoke(**params)
+        with pytest.raises(BudgetExceededError, match="7 of 7"):
+            await zai.agents.invoke(**params)
+        budget.tokens = 8
+        async with zai.agents.stream(**params) as answer:
+            await answer.reply()
+    assert zai.usage.total == Spending(calls=2, attempts=2, undivided_tokens=14, unpriced=2)
+    assert budget.tokens_spent == 14
 
 
 RUNNING = FakeReply.json({"id": "1", "model": "GLM-5.3", "task_status": "PROCESSING"})

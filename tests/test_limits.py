@@ -270,8 +270,11 @@ def test_limits_can_be_described():
     assert zai.limits.snapshot() == {}
 
 
-def test_a_first_burst_is_bounded_although_no_call_has_told_its_size():
-    used = FakeReply.json({**COMPLETION, "usage": {"total_tokens": 100}})
+@pytest.mark.parametrize(
+    "usage", [{"total_tokens": 100}, {"prompt_tokens": 60, "completion_tokens": 40}]
+)
+def test_a_first_burst_is_bounded_although_no_call_has_told_its_size(usage):
+    used = FakeReply.json({**COMPLETION, "usage": usage})
     transport = FakeTransport(FakeReply(headers=used.headers, steps=used.steps, delay=1.0))
     limits = Limits(mode="fixed", start=20, tokens_per_minute=6000)
 

@@ -208,7 +208,7 @@ class Conversation:
             counted = await self._zai.tokenizer.count(
                 model=self._settings["model"], messages=to_dict(self._sent(asked))
             )
-            size = counted.usage.total_tokens
+            size = counted.total_tokens
         if size <= most:
             return
         # In the measure of the estimate, which knows the parts, too.

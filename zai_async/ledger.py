@@ -41,6 +41,8 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     """Thinking included."""
     reasoning_tokens: int = 0
+    undivided_tokens: int = 0
+    """Told in a total only, and priced as the dearer of both."""
     cost: float = 0.0
     """In the currency of the prices, as far as there are prices."""
     unpriced: int = 0
@@ -48,8 +50,8 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> int:
-        """Tokens of prompts and of answers."""
-        return self.prompt_tokens + self.completion_tokens
+        """All of them: of prompts, of answers, and those told in a total only."""
+        return self.prompt_tokens + self.completion_tokens + self.undivided_tokens
 
     def __add__(self, other: "Spending") -> "Spending":
         pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
@@ -72,6 +74,7 @@ class _Tally(msgspec.Struct, gc=False):
     cached_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+    undivided_tokens: int = 0
     cost: float = 0.0
     unpriced: int = 0
 
@@ -230,9 +233,11 @@ class Ledger(SharedByCopies):
 
         tokens, cost = 0, 0.0
         if usage is not None:
-            tokens = usage.prompt_tokens + usage.completion_tokens
+            undivided = usage.undivided_tokens
+            tokens = usage.prompt_tokens + usage.completion_tokens + undivided
             tally.prompt_tokens += usage.prompt_tokens
             tally.completion_tokens += usage.completion_tokens
+            tally.undivided_tokens += undivided
             tally.cached_tokens += usage.cached_tokens
             tally.reasoning_tokens += usage.reasoning_tokens
         price = self._prices.get(account.model.lower()) if self._prices else None
@@ -250,10 +255,12 @@ def _cost(usage: Usage | None, price: Price, *, billed: bool) -> float:
     call = price.call if billed else 0.0
     if usage is None:
         return call
-    cached = price.prompt if price.cached is None else price.cached
+    # More than the prompt cannot have been cached; a cost below zero would refill a budget.
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
     tokens = (
-        (usage.prompt_tokens - usage.cached_tokens) * price.prompt
-        + usage.cached_tokens * cached
+        (usage.prompt_tokens - cached) * price.prompt
+        + cached * (price.prompt if price.cached is None else price.cached)
         + usage.completion_tokens * price.completion
+        + usage.undivided_tokens * max(price.prompt, price.completion)
     )
     return call + tokens / 1e6

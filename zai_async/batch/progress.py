@@ -44,7 +44,7 @@ class Meter:
         if not is_paid or model is None:
             return
         if usage is not None:
-            self.tokens += usage.prompt_tokens + usage.completion_tokens
+            self.tokens += usage.total_tokens
         self.cost += self._ledger.cost_of(told or model, usage)
 
     def progress(self, *, total: int | None, in_flight: int, limit: int | None) -> BatchProgress:

@@ -124,14 +124,15 @@ class AnswerDisplay:
             return
 
         usage = answer.usage
-        thinking = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
-        parts = [
-            answer.model,
-            f"{usage.prompt_tokens} + {usage.completion_tokens} tokens{thinking}",
-            f"{seconds:.1f} s",
-            f"{usage.completion_tokens / max(seconds, 0.001):.0f} tokens/s",
-            answer.request_id,
-        ]
+        # Counts that never came are not shown as zero, nor is a speed that they do not give.
+        counts = speed = ""
+        if usage.undivided_tokens:
+            counts = f"{usage.total_tokens} tokens"
+        elif usage.total_tokens:
+            thinking = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
+            counts = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens{thinking}"
+            speed = f"{usage.completion_tokens / max(seconds, 0.001):.0f} tokens/s"
+        parts = [answer.model, counts, f"{seconds:.1f} s", speed, answer.request_id]
         # The least important stands last: on a narrow terminal it is left out.
         known = [part for part in parts if part]
         while len(line := " · ".join(known)) >= self._terminal.columns and len(known) > 1:

@@ -233,7 +233,7 @@ class CountTokens(PlatformTool):
     async def call(self, platform: ToolPlatform) -> ToolAnswer:
         messages = msgspec.to_builtins(self.messages)
         answer = await platform.zai.tokenizer.count(model=self.model, messages=messages)
-        return ToolAnswer(str(answer.usage.total_tokens), answer)
+        return ToolAnswer(str(answer.total_tokens), answer)
 
 
 class ReadDocument(PlatformTool):

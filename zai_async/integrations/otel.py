@@ -187,8 +187,9 @@ class ClientTelemetry:
             names.request_id: next((each.request_id for each in event.attempts[-1:]), None),
         }
         tokens: dict[str, int] = {}
+        divided = usage is not None and usage.total_tokens > usage.undivided_tokens
         # A poll tells what other work has used, which was told when that was asked for.
-        if usage is not None and usage.total_tokens and operation != "fetch_response":
+        if usage is not None and divided and operation != "fetch_response":
             tokens = {"input": usage.prompt_tokens, "output": usage.completion_tokens}
             found[names.usage_input], found[names.usage_output] = tokens.values()
             found[names.usage_cached] = usage.cached_tokens or None

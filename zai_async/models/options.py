@@ -102,7 +102,7 @@ class Budget(Struct, kw_only=True):
     """
 
     tokens: int | None = None
-    """Tokens, of prompts and of answers."""
+    """Tokens: of prompts, of answers, and those told in a total only."""
     cost: float | None = None
     """Money, by the prices that the client was given."""
     tokens_spent: int = 0

@@ -306,8 +306,9 @@ class TokenCount(Reply, kw_only=True):
     @property
     def total_tokens(self) -> int:
         """All tokens together, in whichever form they were told."""
-        told = self.usage.total_tokens or self.token_count or len(self.tokens)
-        return told or self.usage.prompt_tokens
+        usage = self.usage
+        told = usage.total_tokens or self.token_count or len(self.tokens)
+        return told or usage.prompt_tokens + usage.image_tokens + usage.video_tokens
 
 
 class AudioURLPartParam(TypedDict):

@@ -220,9 +220,7 @@ class CallRecord:
         self, sent: Sequence[Attempt], usage: Usage | None, answer: object, *, completed: bool
     ) -> None:
         """Write the call into the ledger; what it tells of other work, under that work."""
-        told = usage is not None and bool(
-            usage.total_tokens or usage.prompt_tokens or usage.completion_tokens
-        )
+        told = usage is not None and usage.total_tokens > 0
         unknown = any(map(attrgetter("maybe_billed"), sent[:-1]))
         if not (unknown or told):
             # Nobody reported tokens: for some answers there are none, others have been lost.
