@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from tests.calls import BODY, BUSY, COMPLETION, FINE, LOST, FakeClock, ask, client, scripted
-from tests.chat_wire import GOOD
+from tests.chat_wire import GOOD, GOOD_TEXT
 from zai_async import (
     APIError,
     AuthenticationError,
@@ -437,6 +437,19 @@ async def test_an_answer_whose_connection_was_cut_where_it_ends_is_read_and_clos
     async with zai:
         assert (await ask(zai)).text == "Hi"
         assert transport.open_responses == 0
+
+
+@pytest.mark.parametrize(("body", "whole"), [(BODY[:-1], False), (b"7", False), (GOOD, True)])
+async def test_an_answer_tells_itself_whether_it_was_cut_where_it_ends(body, whole):
+    cut = ConnectionLostError("cut")
+    cut.unclosed = True
+    zai, _ = scripted(FakeReply(steps=(body, cut)), retry=RetryPolicy(retries=0))
+    async with zai:
+        if whole:
+            assert (await ask(zai)).text == GOOD_TEXT
+        else:
+            with pytest.raises(ConnectionLostError):
+                await ask(zai)
 
 
 async def test_an_answer_that_breaks_off_where_more_was_to_come_is_none_however_it_looks():

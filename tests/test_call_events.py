@@ -56,6 +56,22 @@ async def test_events_are_known_by_what_they_are(around):
         assert (await ask(zai)).text == "paid"
 
 
+async def test_a_single_event_is_known_although_no_line_ends_it():
+    event = body([last()], done=False).rstrip()
+    zai, _ = scripted(labelled("application/json", event))
+    async with zai:
+        answer = await ask(zai, options=CallOptions(allow={"empty", "truncated"}))
+    assert (answer.text, answer.finish_reason) == ("", "stop")
+
+
+@pytest.mark.parametrize("before", [b"x", b"x" * 9])
+async def test_what_stands_amid_a_line_is_no_event(before):
+    zai, _ = scripted(labelled("application/json", before + body([last()], done=False)))
+    async with zai:
+        with pytest.raises(ResponseError):
+            await ask(zai, options=CallOptions(retries=0))
+
+
 async def test_a_single_event_is_known_although_other_fields_come_before_it():
     zai, _ = scripted(
         labelled("application/json", b"event: message\n" + body([last()], done=False))

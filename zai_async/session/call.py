@@ -230,13 +230,10 @@ class Call:
                 return piece  # as most do, it came in one piece
             body = body or BodyBuffer()
             body.add(piece)
-            if body.size > limit:
-                response.close()
-                if not failed:
-                    text = f"the answer is larger than {limit} bytes"
-                    raise LimitError(text, limit=limit, setting="max_response_bytes")
-                break
-            if not piece or response.at_end():
+            if body.size > limit and not failed:
+                text = f"the answer is larger than {limit} bytes"
+                raise LimitError(text, limit=limit, setting="max_response_bytes")
+            if body.size > limit or not piece or response.at_end():
                 break
             if body.size - counted >= _PROGRESS_BYTES:
                 counted = body.size
