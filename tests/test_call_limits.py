@@ -1,6 +1,7 @@
 """What calls tell the limiter, and what they hold meanwhile."""
 
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import pytest
@@ -10,6 +11,7 @@ from tests.calls import ASK, BUSY, COMPLETION, FINE, ask, client
 from tests.chat_wire import body, texts
 from zai_async import (
     CallOptions,
+    ConnectionLostError,
     DeadlineError,
     Limits,
     RateLimitError,
@@ -132,6 +134,20 @@ def test_a_refused_call_holds_no_permit_while_it_waits_for_the_server():
         assert first == pytest.approx(30, abs=3)
 
     virtual_loop.run(work())
+
+
+async def test_a_retry_that_need_not_wait_keeps_its_permit():
+    gone = FakeReply(failure=ConnectionLostError("reset"))
+    gone.failure.stale = True
+    transport = FakeTransport(gone, FINE)
+    async with (
+        client(transport=transport, limits=1, retry=RetryPolicy()) as zai,
+        anyio.create_task_group() as group,
+    ):
+        for question in ("first", "second"):
+            group.start_soon(partial(ask, zai, messages=question))
+    sent = [b"first" in request.body for request in transport.requests]
+    assert sent == [True, True, False]
 
 
 # A wait that does not fit into the deadline

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -882,6 +883,27 @@ async def test_a_file_that_is_being_written_is_waited_for(tmp_path):
 
 
 @unix
+async def test_who_finds_a_file_in_use_comes_again_a_moment_later(monkeypatch):
+    reply, waits = WindowReply(known=True, limit=1), []
+    tries = iter([None, None, None, reply])
+
+    async def wait(seconds):
+        waits.append(seconds)
+
+    slots = MachineSlots("anywhere")
+    monkeypatch.setattr(slots, "_try", lambda name, report: next(tries))
+    monkeypatch.setattr(
+        coordination, "random", SimpleNamespace(random=iter([0, 0.5, 0.9]).__next__)
+    )
+    monkeypatch.setattr(coordination, "anyio", SimpleNamespace(sleep=wait))
+    assert await slots.exchange("w", report("m")) is reply
+    # Not all of them at the same moment.
+    assert waits == pytest.approx(
+        [0.5 * coordination._PAUSE, coordination._PAUSE, 1.4 * coordination._PAUSE]
+    )
+
+
+@unix
 async def test_a_file_that_was_half_written_begins_anew(tmp_path):
     slots = MachineSlots(tmp_path)
     await slots.exchange("w", report("m", asks(1)))
@@ -904,8 +926,11 @@ async def test_a_name_that_somebody_removes_is_not_used(tmp_path, monkeypatch):
 
     monkeypatch.setattr(coordination, "_lock", lock_late)
     slots = MachineSlots(tmp_path)
+    before = len(os.listdir("/dev/fd"))
     assert (await slots.exchange("w", report("m", asks(1)))).granted == (1,)
     assert len(list(tmp_path.glob("*/*.process"))) == 1
+    slots._presence.leave()
+    assert len(os.listdir("/dev/fd")) == before
 
 
 @unix

@@ -35,6 +35,20 @@ async def test_in_the_child_of_a_fork_calls_are_counted_from_the_first():
     assert calls.inside == {*own}
 
 
+async def test_a_drain_waits_for_the_last_of_its_calls():
+    calls = InFlightCalls()
+    both = [InFlightCall(calls) for _ in range(2)]
+    for call in both:
+        call.register()
+    async with anyio.create_task_group() as group:
+        group.start_soon(calls.end, 10.0)
+        for call in both:
+            await anyio.wait_all_tasks_blocked()
+            assert len(calls.waiters) == 1
+            call.leave()
+    assert not any(call.drained for call in both)
+
+
 async def test_a_drain_that_is_over_is_told_nothing_more():
     calls = InFlightCalls()
     call = InFlightCall(calls)

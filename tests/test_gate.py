@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+from contextlib import aclosing
 
 import anyio
 import anyio.lowlevel
@@ -442,10 +443,17 @@ def nested_client(**settings):
     return client(transport=FakeTransport(script), **settings)
 
 
-def test_a_call_inside_the_stream_that_holds_the_only_permit_is_warned_of_once(caplog):
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_call_inside_the_stream_that_holds_the_only_permit_is_warned_of_once(opened, caplog):
     async def work():
-        async with nested_client(limits=1) as zai, zai.chat.completions.stream(**ASK) as stream:
-            await anext(stream)
+        async with (
+            nested_client(limits=1) as zai,
+            aclosing(zai.chat.completions.stream(**ASK)) as stream,
+        ):
+            if opened:  # by a task of the stream's own, for this one
+                await stream.open()
+            else:
+                await anext(stream)
             for _ in range(2):
                 with pytest.raises(DeadlineError) as caught:
                     await ask(zai, options=CallOptions(deadline=5))
@@ -620,6 +628,39 @@ async def test_a_shortage_of_this_machine_shrinks_the_window():
         permit.leave()
     await waiting
     permits[7].leave()
+
+
+def test_who_is_refused_without_a_word_about_the_time_waits_for_a_permit_only():
+    async def work():
+        permits = permits_of(LimiterQueues(Limits(mode="fixed", start=1)), "glm", "glm")
+        assert permits[0].try_take()
+        began = anyio.current_time()
+        await permits[0].again(RateLimitError("no", code="1302"))
+        told = RateLimitError("no", code="1302")
+        told.retry_after = 7.0
+        passed = anyio.current_time() - began
+        await permits[0].again(told)
+        assert passed < 1.0
+        assert anyio.current_time() - began >= 7.0
+        permits[0].leave()
+
+    virtual_loop.run(work())
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected", "limit"),
+    [
+        (Limits(most=20), 50, 20),
+        (Limits(), 50, 50),
+        (Limits(start=60), 50, 60),
+        (Limits(mode="fixed", start=4), 50, 4),
+    ],
+)
+def test_a_window_that_comes_later_begins_with_what_is_expected(limits, expected, limit):
+    queues = LimiterQueues(limits)
+    queues.expect("glm", expected)
+    expecting, other = permits_of(queues, "glm", "glm-air")
+    assert (expecting.figures.limit, other.figures.limit) == (limit, limits.start)
 
 
 async def test_what_a_call_without_a_permit_does_about_one_changes_nothing():

@@ -115,6 +115,26 @@ def test_the_timer_serves_the_next_stream_and_ends_when_there_is_none(loop, dog)
     assert one.looks == [(3.0, 1.0)]
 
 
+def test_the_least_patient_stream_sets_the_pace_of_each_look(loop, dog):
+    calm, hasty = Stream(8.0), Stream(0.8)
+    dog.add(calm)
+    dog.add(hasty)
+    for _ in range(2):
+        loop.advance()
+    assert hasty.looks == calm.looks == [(0.1, 0.1), (0.2, 0.1)]
+
+
+def test_the_time_in_which_there_was_nothing_to_look_after_is_nobodys(loop, dog):
+    early, late = Stream(8.0), Stream(8.0)
+    dog.add(early)
+    dog.remove(early)
+    loop.advance()
+    loop.now = 100.0
+    dog.add(late)
+    loop.advance()
+    assert late.looks == [(101.0, 1.0)]
+
+
 def test_a_stream_may_leave_while_it_is_looked_at(loop, dog):
     class Leaving(Stream):
         def look(self, now, passed):
