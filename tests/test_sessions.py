@@ -135,6 +135,16 @@ def test_sessions_of_closed_loops_are_dropped():
     assert forgotten(caught) == []
 
 
+def test_a_loop_that_goes_on_does_not_keep_the_sessions_of_closed_ones():
+    sessions = Sessions(FakeTransport, made_at="here")
+    with asyncio.Runner() as lasting:
+        lasting.run(sessions.current())
+        for _ in range(3):
+            asyncio.run(sessions.current())
+        assert len(sessions._open) == 2
+        lasting.run(sessions.aclose())
+
+
 def test_a_loop_that_was_closed_by_hand(zai_emulator, caplog):
     zai = client(zai_emulator.url)
     loop = asyncio.new_event_loop()
