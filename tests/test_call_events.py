@@ -6,6 +6,7 @@ import pytest
 from tests.calls import ASK, FakeClock, ask, client, scripted
 from tests.chat_wire import GOOD, body, last, texts, thoughts, tool
 from zai_async import (
+    APIError,
     CallOptions,
     ConnectionLostError,
     Hooks,
@@ -171,6 +172,16 @@ async def test_what_only_resembles_events_is_no_answer(text):
         with pytest.raises(ResponseError) as caught:
             await ask(zai)
     assert not isinstance(caught.value, IncompleteError)
+
+
+@pytest.mark.parametrize("status", [400, 502])
+async def test_events_under_the_status_of_a_failure_are_no_answer(status):
+    reply = FakeReply(status=status, steps=(WORDS,))
+    zai, _ = scripted(reply)
+    async with zai:
+        with pytest.raises(APIError) as caught:
+            await ask(zai, options=CallOptions(retries=0))
+    assert caught.value.status_code == status
 
 
 async def test_a_connection_that_breaks_between_two_events_is_tried_again():

@@ -13,6 +13,7 @@ from zai_async import (
     CallOptions,
     ConnectionLostError,
     DeadlineError,
+    Hooks,
     Limits,
     RateLimitError,
     RetryPolicy,
@@ -134,6 +135,19 @@ def test_a_refused_call_holds_no_permit_while_it_waits_for_the_server():
         assert first == pytest.approx(30, abs=3)
 
     virtual_loop.run(work())
+
+
+async def test_an_answer_in_bytes_ends_its_call_like_any_other():
+    ends = []
+    sound = FakeReply(headers={"Content-Type": "audio/wav"}, steps=(b"RIFF....WAVE",))
+    transport = FakeTransport(sound)
+    hooks = Hooks(on_finish=lambda event: ends.append(event.end))
+    async with client(transport=transport, limits=1, hooks=hooks) as zai:
+        for _ in range(2):
+            await zai.audio.speech.create(model="glm-tts", input="Hi.", voice="tongtong")
+        (window,) = zai.limits.snapshot().values()
+        assert (window.in_flight, zai.usage.total.calls) == (0, 2)
+    assert ends == ["completed", "completed"]
 
 
 async def test_a_retry_that_need_not_wait_keeps_its_permit():

@@ -168,6 +168,17 @@ def test_a_failure_may_be_told_at_any_length(length, more):
     assert len(wire.requests) == 3
 
 
+@pytest.mark.parametrize(
+    "told", [{"message": f"not for {KEY}"}, {"error": {"code": "1301", "message": f"no {KEY}"}}]
+)
+def test_a_failure_does_not_repeat_the_key(told):
+    failure, _ = failing(
+        generated, RECEIPT, FakeReply.json({**told, **HEAD, "task_status": "FAIL"})
+    )
+    assert isinstance(failure, TaskFailedError)
+    assert KEY not in f"{failure} {failure!r} {failure.body}"
+
+
 def test_another_word_of_failure_is_not_that_of_the_task():
     """A proxy that says {"status": "fail"} knows nothing of the video."""
     proxy = FakeReply.json({"status": "fail", "message": "try again"}, status=502)
