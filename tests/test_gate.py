@@ -472,6 +472,31 @@ def test_a_call_inside_the_stream_that_holds_the_only_permit_is_warned_of_once(o
     assert "close the open stream" in warnings[0].getMessage()
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_call_that_is_made_while_its_file_is_read_waits_for_itself_too(waits, caplog):
+    async def pieces(zai):
+        yield b"The beginning is read before there is a permit. "
+        with pytest.raises(DeadlineError) as caught:
+            await upload(zai, b"inside", options=CallOptions(deadline=5))
+        hints.append(caught.value.hint)
+
+    def upload(zai, content, **more):
+        return zai.files.create(file=("a.txt", content), purpose="agent", **more)
+
+    async def work():
+        transport = FakeTransport(FakeReply(steps=(b'{"id": "f"}',), delay=1.0))
+        async with client(transport=transport, limits=1) as zai, anyio.create_task_group() as group:
+            if waits:
+                group.start_soon(upload, zai, b"first")
+                await anyio.wait_all_tasks_blocked()
+            await upload(zai, pieces(zai))
+
+    hints = []
+    virtual_loop.run(work())
+    assert [hint for hint in hints if "only streams of its own task" in hint] == hints != []
+    assert len(caplog.records) == 1
+
+
 def test_who_waits_for_others_is_not_warned(caplog):
     async def work():
         async with nested_client(limits=1) as zai:
