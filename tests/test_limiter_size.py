@@ -92,9 +92,31 @@ class TestGrowth:
         refuse_twice(size, 5, "concurrency")
         assert (size.limit, size.proven, size.round) == (5, 1, 1)
         passes(size, 5, 3)
+        size.refused(5, 5, "concurrency", 0.0, 0)  # late, and no news: it takes nothing back
         assert size.proven == 1
         passes(size, 5)
         assert size.proven == 5
+
+    @pytest.mark.parametrize(
+        ("level", "arrived", "times"),
+        [(5, 5, 4), (5, 4, 12), (5, 3, 12), (5, 2, 4), (6, 5, 5)],
+    )
+    def test_a_small_window_is_hardly_used_by_what_found_fewer_on_arrival(
+        self, level: int, arrived: int, times: int
+    ) -> None:
+        """If most had ended, answers are too short for so many ever to be there at once."""
+        size = Size(level, 1, math.inf)
+        for number in range(1, times + 1):
+            size.accepted(level, arrived, 0)
+            assert (size.proven == level) is (number == times)
+
+    def test_what_has_proven_one_size_does_not_count_for_a_larger_one(self) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(3, 3, "concurrency", 0.0, 0)
+        passes(size, 3, 2)
+        assert (size.limit, size.proven) == (3, 3)
+        size.accepted(5, 4, 0)  # more were at the platform before the cut
+        assert (size.limit, size.proven) == (5, 4)
 
     def test_passes_below_what_is_proven_prove_nothing(self) -> None:
         size = proven(4)
@@ -184,14 +206,31 @@ class TestProbes:
         assert size.probe_at() == math.inf
         assert not size.grow(MUCH_LATER)
 
-    def test_unless_much_more_has_worked_before(self) -> None:
+    @pytest.mark.parametrize(
+        ("before", "limit", "due"),
+        [(10, 8, math.inf), (10, 7, 5.0), (4, 3, math.inf), (4, 2, 5.0)],
+    )
+    def test_unless_much_more_has_worked_before(self, before: int, limit: int, due: float) -> None:
+        """By a fifth, and by more than one."""
+        size = proven(before)
+        refuse_twice(size, limit, "concurrency")
+        passes(size, limit, 12)  # whether the cut has helped is known
+        assert (size.limit, size.probe_at()) == (limit, due)
+
+    def test_where_two_probes_were_refused_the_window_ends_whatever_the_code(self) -> None:
         size = proven(10)
-        refuse_twice(size, 8, "concurrency")
-        assert (size.limit, size.probe_at()) == (8, math.inf)
-        size = proven(10)
-        refuse_twice(size, 7, "concurrency")
-        passes(size, 7, 12)
-        assert (size.limit, size.probe_at()) == (7, 5.0)
+        refuse_twice(size, 5, "unknown")
+        for _ in range(2):
+            assert size.of("unknown").belief == "unknown"
+            passes(size, 5, 20)
+            assert size.probe_at() < MUCH_LATER
+            assert size.grow(MUCH_LATER)
+            size.refused(5, 5, "unknown", 0.0, size.round)
+        assert size.of("unknown").belief == "concurrency"
+        passes(size, 5, 20)
+        assert size.probe_at() == math.inf  # from now on they have to be paid for
+        # What had worked once does so no more: it is not regained at once.
+        assert [limit for _, limit in grown(size, 3)] == [6, 7, 9]
 
     def test_those_that_wait_pay_for_some_that_tell_whether_the_cut_was_right(self) -> None:
         size = proven(10)
@@ -222,6 +261,10 @@ class TestProbes:
         refuse_twice(size, 9, "concurrency")
         size.refused(9, 9, "concurrency", 0.0, 0)
         assert size.probe_at(20) == 4.0
+        for see in (Probes.seen_again, lambda probes, now: probes.overshot(now, 0, 9.0)):
+            probes = Probes(verify_at=101.5)
+            see(probes, 100.0)
+            assert probes.verify_at == 106.0
 
     def test_what_is_due_anyway_does_not_wait_for_those_that_would_pay(self) -> None:
         size = proven(10)
@@ -232,6 +275,7 @@ class TestProbes:
             assert (size.probe_at(1000), size.probe_at()) == (paid, due)
             assert size.grow(due)
             size.refused(9, 9, "concurrency", due, size.round)
+        assert size._probes.verified == 0
 
     @pytest.mark.parametrize("least", [1, 5])
     def test_a_window_that_may_not_grow_plans_none_however_many_wait(self, least: int) -> None:
@@ -258,10 +302,13 @@ class TestProbes:
 
     def test_a_ceiling_that_comes_again_counts_as_a_probe_that_was_refused(self) -> None:
         probes, failed = Probes(), []
-        for ceiling in (8, 8, 7, 9, 30, 29):
+        for ceiling in (8, 8, 7, 9, 30, 29, 28, 27):  # a tenth less is another one
             probes.cut("unknown", "unknown", ceiling)
             failed.append((probes.ceiling, probes.failed))
-        assert failed == [(8, 0), (8, 1), (8, 2), (8, 2), (30, 0), (30, 1)]
+        assert failed == [
+            *((8, 0), (8, 1), (8, 2), (8, 2)),
+            *((30, 0), (30, 1), (30, 2), (27, 0)),
+        ]
 
     def test_each_refused_probe_costs_fifty_passes_up_to_a_debt(self) -> None:
         size = proven(10)
@@ -350,6 +397,36 @@ class TestCuts:
         size.refused(9, 9, "unknown", 0.0, 0)
         assert (size.limit, size.proven) == (9, 5)  # at what nobody has used it is a limit at once
 
+    @pytest.mark.parametrize(("in_vain", "limit"), [(0, 5), (3, 8)])
+    def test_more_is_asked_for_after_cuts_in_vain(self, in_vain: int, limit: int) -> None:
+        size = Size(8, 1, math.inf)
+        for _ in range(in_vain):
+            size.of("unknown").was_wrong()
+        refuse_twice(size, 5, "unknown")
+        assert size.limit == limit
+
+    def test_where_nothing_has_passed_a_refusal_for_concurrency_is_a_limit_at_once(self) -> None:
+        """Whoever was there had ended, but nobody has been there when that one passed."""
+        size = Size(2, 1, math.inf)
+        size.refused(1, 0, "concurrency", 0.0, 0)
+        assert size.limit == 1
+
+    @pytest.mark.parametrize(("fine", "limit"), [(6, 6), (5, 4)])
+    def test_a_small_job_keeps_to_what_was_at_the_platform(self, fine: int, limit: int) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(fine, 4, "concurrency", 0.0, 0)
+        assert size.limit == limit
+
+    def test_while_a_cut_is_tried_refusals_cut_again_only_if_nothing_passes(self) -> None:
+        size = Size(10, 1, math.inf)
+        size.refused(6, 6, "unknown", 0.0, 0)
+        passes(size, 3)
+        size.refused(6, 6, "unknown", 0.0, 0)
+        for limit in (6, 6, 6, 6, 4):
+            assert size.limit == 6
+            size.refused(5, 5, "unknown", 0.0, size.round)
+            assert size.limit == limit
+
     def test_what_was_cut_in_vain_comes_back(self) -> None:
         size = Size(8, 1, math.inf)
         refuse_twice(size, 5, "unknown")
@@ -372,6 +449,26 @@ class TestCuts:
             assert size.limit == limit
         assert not size.grow(0.0)  # before something passes
         assert grown(size, 3) == [(1, 10), (19, 11), (1, 12)]
+        size = proven(3)
+        for _ in range(3):
+            size.refused(2, 2, "overload", 0.0, size.round)
+        assert (size.limit, grown(size, 2)) == (2, [(1, 3), (19, 4)])  # if by one request only
+
+    def test_where_half_of_all_are_refused_three_in_a_row_are_nothing(self) -> None:
+        size = proven(10)
+        size.of("overload").usual = Rate(100, 100)
+        for _ in range(3):
+            size.refused(6, 6, "overload", 0.0, 0)
+        assert size.limit == 10
+
+    def test_what_stopped_everything_is_over_when_something_passes(self) -> None:
+        size = proven(10)
+        for _ in range(3):
+            size.refused(6, 6, "overload", 0.0, size.round)
+        assert size.limit == 6
+        passes(size, 6)
+        size.refused(5, 5, "overload", 0.0, size.round)
+        assert (size.limit, size.of("overload").doubts.refused) == (6, 1)
 
     def test_of_what_had_worked_half_is_still_believed_after_a_new_limit(self) -> None:
         size = proven(40)
@@ -382,6 +479,16 @@ class TestCuts:
         assert size.limit == 15
         # A probe, and then a search in steps: what had worked has been tried again and does not.
         assert [limit for _, limit in grown(size, 4)] == [16, 17, 19, 23]
+
+    def test_half_of_it_once_for_each_time_that_it_has_been_tried_again(self) -> None:
+        size = proven(40)
+        for _ in range(3):
+            size.refused(10, 10, "overload", 0.0, size.round)
+        assert grown(size, 1) == [(1, 20)]
+        for limit in (7, 5):
+            size.refused(limit, limit, "local", 0.0, size.round)
+            assert size.limit == limit
+        assert [limit for _, limit in grown(size, 4)] == [6, 12, 20, 21]
 
     def test_what_had_worked_is_believed_again_if_the_code_says_that_it_is_a_limit(self) -> None:
         size = proven(40)
@@ -406,14 +513,15 @@ class TestCuts:
         size.refused(9, 5, "concurrency", 0.0, 0)
         assert size.limit == 8
 
-    def test_where_refusals_begin_is_where_the_window_ends(self) -> None:
+    @pytest.mark.parametrize("limit", [1, 5])
+    def test_where_refusals_begin_is_where_the_window_ends(self, limit: int) -> None:
         size = proven(10)
-        size.refused(9, 5, "overload", 0.0, 0)
+        size.refused(9, limit, "overload", 0.0, 0)
         for _ in range(2):
-            passes(size, 4, 2)
-            passes(size, 5, 2)
-            size.refused(9, 5, "overload", 0.0, 0)
-        assert size.limit == 5
+            passes(size, max(limit - 1, 1), 2)
+            passes(size, limit, 2)
+            size.refused(9, limit, "overload", 0.0, 0)
+        assert size.limit == limit
 
     def test_it_is_never_more_than_were_fine(self) -> None:
         for fine, arrived, limit in ((9, 9, 7), (7, 7, 7), (5, 5, 5), (9, 4, 4)):
@@ -444,6 +552,29 @@ class TestCuts:
         assert grown(size, 4) == [(1, 2), (1, 4), (2, 8), (4, 10)]
         assert grown(size, 2) == [(2, 11), (1, 13 if not passed else 12)]
 
+    def test_what_had_worked_before_a_collapse_is_given_up_only_if_it_was_tried_again(self) -> None:
+        size = proven(10)
+        for _ in range(3):
+            size.refused(0, 0, "overload", 0.0, 0)
+        size.collapse()
+        size.refused(0, 0, "local", 0.0, 0)
+        assert (size.limit, [limit for _, limit in grown(size, 4)]) == (1, [2, 4, 8, 10])
+
+    def test_a_collapse_ends_the_trial_of_a_cut(self) -> None:
+        """What had been lost by the cut does not come back with the first refusal after it."""
+        size = Size(10, 1, math.inf)
+        refuse_twice(size, 5, "unknown")
+        assert size.limit == 5
+        for _ in range(3):
+            size.refused(0, 0, "unknown", 0.0, size.round)
+        size.collapse()
+        passes(size, 1)
+        assert size.grow(0.0)
+        assert size.limit == 2
+        for _ in range(2):
+            size.refused(1, 1, "unknown", 0.0, size.round)
+        assert size.limit <= 2
+
     def test_it_collapses_to_the_least(self) -> None:
         size = Size(5, 3, 9)
         for _ in range(3):
@@ -458,15 +589,22 @@ class TestCuts:
             size.refused(0, 0, "unknown", 0.0, 0)
             assert size.of("unknown").expected == 1.25 / 11
             assert (size.limit, size.in_a_row, size.alert) == (10, count, True)
+        # A step cannot begin above it: such refusals come with one in flight as well.
+        assert size.of("unknown").levels.share_below(1) > 0.5
 
-    def test_of_those_refused_again_one_that_was_alone_tells_that_it_is_about_no_limit(
-        self,
+    @pytest.mark.parametrize("again", [True, False])
+    def test_where_one_alone_is_refused_and_another_passes_it_is_about_no_limit(
+        self, again: bool
     ) -> None:
+        """Whether that one is sent for the first time or again."""
         size = Size(2, 1, math.inf)
         size.refused(1, 1, "concurrency", 0.0, 0)
         seen = []
         for alone in (False, True, True):
-            size.is_weather("concurrency", alone=alone)
+            if alone and not again:
+                size.refused(0, 0, "concurrency", 0.0, size.round)
+            else:
+                size.is_weather("concurrency", alone=alone)
             passes(size, 1)
             seen.append((size.of("concurrency").belief, size.grow(0.0)))
         assert seen == [("concurrency", False), ("concurrency", False), ("overload", True)]
@@ -475,10 +613,11 @@ class TestCuts:
         """A client that has crashed holds its permits for a while: nobody is left to pay."""
         size = proven(10)
         refuse_twice(size, 9, "concurrency")
+        passes(size, 9)
         assert size.probe_at() == math.inf
-        for _ in range(2):
+        for due in (math.inf, 5.0):  # a single one may be chance
             size.refused(0, 0, "concurrency", 1.0, size.round)
-        assert size.probe_at() == 5.0
+            assert size.probe_at() == due
 
     def test_a_fixed_window_neither_shrinks_nor_collapses(self) -> None:
         size = Size(5, 5, 5)
@@ -499,6 +638,52 @@ class TestEvidence:
         assert size.alert
         passes(size, 4)  # by now one refusal is what is usual, and fifty have passed
         assert not size.alert
+
+    def test_each_pass_is_news_until_the_doubts_are_explained(self) -> None:
+        size = proven(40)
+        for _ in range(6):
+            passes(size, 30, 5)
+            size.refused(20, 20, "overload", 0.0, 0)
+        passes(size, 30, 54)
+        assert size.alert
+        passes(size, 30)
+        assert (size.alert, size.limit) == (False, 40)
+
+    def test_what_was_sent_before_a_cut_calms_nobody(self) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(5, 5, "concurrency", 0.0, 0)
+        size.refused(4, 4, "overload", 0.0, size.round)
+        for sent_in, in_a_row in ((0, 2), (1, 0)):
+            size.accepted(3, 3, sent_in)
+            assert size.in_a_row == in_a_row
+
+    @pytest.mark.parametrize(("arrived", "limit"), [(5, 5), (6, 8)])
+    def test_of_what_was_sent_before_a_cut_only_what_the_platform_held_is_news(
+        self, arrived: int, limit: int
+    ) -> None:
+        size = Size(8, 1, math.inf)
+        size.refused(5, 5, "concurrency", 0.0, 0)
+        size.accepted(8, arrived, 0)
+        assert size.limit == limit
+
+    def test_a_limit_for_concurrency_is_believed_although_a_few_pass_above_it(self) -> None:
+        """In an uneven net it shows nevertheless that refusals come above it."""
+        size = Size(12, 12, 13)
+        size.proven = size._arrived = 13
+        for level in (7, 8, 9, 10, 7, 8):
+            passes(size, 5, 3)
+            passes(size, 6, 3)
+            size.refused(level, level, "concurrency", 0.0, size.round)
+        for _ in range(3):
+            size.refused(8, 8, "concurrency", 0.0, size.round)
+            passes(size, 9)
+        assert size.of("concurrency").belief == "concurrency"
+
+    def test_what_is_refused_in_a_row_says_nothing_about_where_a_limit_lies(self) -> None:
+        """Nothing passes at this size: perhaps the limit has fallen."""
+        size = proven(10)
+        refuse_twice(size, 9, "concurrency")
+        assert size.of("concurrency").levels.total.refused == 1
 
     def test_refusals_above_one_number_only_cut_to_it(self) -> None:
         size = Size(12, 1, 12)
@@ -624,6 +809,13 @@ class TestEvidence:
             levels.passed(3)
             levels.refused(3)
         assert (levels.look(), levels.step) == (0, None)
+        levels = Levels()
+        for _ in range(9):
+            levels.passed(3)
+            levels.refused(5)
+        assert levels.step == 4
+        levels.forget_above(3)
+        assert (levels.look(), levels.step) == (0, None)  # nor one that had shown before
 
     def test_refusals_below_what_passes_are_no_step(self) -> None:
         levels = Levels()
@@ -718,11 +910,15 @@ class TestTrials:
         assert [trial.refused(), trial.refused()] == [False, True]
         assert (trial.seen, trial.young, trial.limit, trial.proven) == ((11, 4), True, 9, 8)
 
-    def test_in_bad_weather_a_third_of_the_refusals_is_success(self) -> None:
+    @pytest.mark.parametrize(("passed", "refused"), [(1, 3), (2, 4)])
+    def test_in_bad_weather_a_third_of_the_refusals_is_success(
+        self, passed: int, refused: int
+    ) -> None:
         trial = self.trial(refused=6, expected=0.5)
-        trial.accepted()
+        for _ in range(passed):
+            trial.accepted()
         # The score: log(3) for each refusal, log((1 - 6.5 / 20) / (1 - 6.5 / 60)) for each pass.
-        assert [trial.refused(), trial.refused(), trial.refused()] == [False, False, True]
+        assert [trial.refused() for _ in range(refused)] == [False] * (refused - 1) + [True]
 
 
 class TestPace:
