@@ -626,6 +626,9 @@ def test_a_link_knows_what_has_been_given_back_since_it_was_told():
     link.report()
     link.heard(WindowReply(known=True, limit=3, in_flight=0), 12.0)
     assert link.in_flight == 0
+    link, _ = linked(asked=2)
+    link.forget_requests()  # they are another process's, and in flight there
+    assert link.in_flight == 2
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,11 @@ class TestBucket:
         assert window.next_at(30.0) == 60.0
         release(window, entries)
 
+    def test_window_tells_when_one_more_request_may_go_at_best(self) -> None:
+        window = window_with(9, start=9, requests_per_minute=60, burst=5)
+        assert len(window.admit(10.0)) == 5
+        assert window.earliest == 11.0
+
     def test_tokens_of_a_refused_request_were_not_used(self) -> None:
         window = Window(Limits(tokens_per_minute=60))
         first, second = window.request(tokens=60), window.request(tokens=50)
@@ -234,6 +239,14 @@ class TestBucket:
         window.rejected(first, 0.0, "concurrency", jitter=0.0)
         window.released(first, tokens=60)
         assert window.admit(1.0) == [second]
+
+    def test_what_a_request_used_counts_once_however_often_it_is_released(self) -> None:
+        window = window_with(0, start=9, tokens_per_minute=6000, burst=60)
+        entry = window.try_admit(0.0, 1000.0)
+        for _ in range(2):
+            window.released(entry, tokens=4000.0)
+        window.request(tokens=6000.0)
+        assert window.next_at(0.0) == 40.0  # a hundred flow in per second
 
     def test_what_was_never_sent_has_used_nothing(self) -> None:
         window = window_with(0, tokens_per_minute=6000, burst=1.0)
@@ -270,6 +283,24 @@ class TestSearch:
         for _ in range(20):
             size.accepted(16, 16, 0)
         assert size.grow(0.0)
+
+    def test_what_was_refused_is_no_answer_that_has_ended(self) -> None:
+        """Where hardly any has ended, a window grows by a quarter."""
+        window = window_with(100, start=9)
+        going = window.admit(0.0)
+        refuse(window, going[-1:], 0.1, "overload")
+        accept(window, going[:-1])
+        accept(window, window.admit(0.1))
+        window.admit(0.1)
+        assert limit_of(window) == 9 + 9 // 4
+
+    def test_who_was_refused_was_not_there_when_a_later_one_passed(self) -> None:
+        window = window_with(20, start=4)
+        first, *others = window.admit(0.0)
+        refuse(window, [first], 0.1, "overload")
+        accept(window, others)
+        window.admit(0.1)
+        assert limit_of(window) == 4  # three have passed, at three places at most
 
     def test_silence_counts_as_acceptance(self) -> None:
         """An answer without headers takes long, a refusal never does."""
@@ -426,6 +457,37 @@ class TestTrouble:
         assert 6 <= len(sent) <= 20  # every 5 s at least
         assert sorted(sent) == sent
 
+    def test_outage_is_asked_by_one_request_whatever_had_worked_and_whoever_comes(self) -> None:
+        window = window_with(20, start=4)
+        running = window.admit(0.0)
+        accept(window, running)
+        release(window, running)
+        running = window.admit(1.0)
+        accept(window, running[1:])
+        release(window, running[1:])
+        window.rejected(running[0], 1.1, "unknown", jitter=0.0, rest=9.0)
+        assert window.try_admit(1.1) is None
+        assert len(window.admit(window.next_at(1.1))) == 1
+
+    def test_after_a_pause_somebody_else_goes_first(self) -> None:
+        """The one that was refused may have been refused for what it says."""
+        window = window_with(2, mode="fixed", start=1)
+        first = window.first
+        refuse(window, window.admit(0.0), 0.1)
+        (second,) = window.admit(window.next_at(0.1))
+        assert second is not first
+
+    def test_each_refusal_doubles_the_rest_of_a_request(self) -> None:
+        window, now, rests = window_with(2, mode="fixed", start=2), 0.0, []
+        _, refused = window.admit(now)
+        for _ in range(7):
+            refuse(window, [refused], now)
+            rests.append(refused.rests_until - now)
+            now = refused.rests_until
+            assert window.admit(now) == [refused]
+        # The later half of it is jitter, of which there is none here.
+        assert rests == [0.125, 0.25, 0.5, 1.0, 2.0, 2.5, 2.5]
+
     def test_outage_ends_with_a_search_and_not_with_a_burst(self) -> None:
         window = window_with(200, start=16)
         refuse(window, window.admit(0.0), 0.1)
@@ -461,9 +523,18 @@ class TestTrouble:
         assert poisoned.suspect == "request-specific"
         assert limit_of(window) == 10  # it had been taken for a sign at first, but was looked into
 
-    def test_throttled_request_is_no_suspect(self) -> None:
-        window, running = settled_at(10)
+    def test_it_is_suspect_from_the_third_time_on(self) -> None:
+        for times, suspect in ((2, None), (3, "request-specific")):
+            window, running = settled_at(100)
+            poisoned = self.refuse_among_others(window, running, "overload", times=times)
+            assert poisoned.suspect == suspect
+
+    @pytest.mark.parametrize("limit", [2, 10])
+    def test_throttled_request_is_no_suspect(self, limit: int) -> None:
+        window, running = settled_at(limit)
         assert self.refuse_among_others(window, running, "concurrency", times=5).suspect is None
+        # Nor is it about something else that it is refused, as others were in flight.
+        assert window._size.of("concurrency").belief == "concurrency"
 
     @staticmethod
     def refuse_among_others(
@@ -553,7 +624,7 @@ class TestWeather:
 
     def test_that_some_pass_above_a_cut_was_known(self) -> None:
         """They were sent before it, and some of those passed also when it was decided."""
-        size = Size(start=8, least=1, most=8)
+        size = Size(start=8, least=1, most=9)
         size.refused(4, 4, "unknown", 0.0, 0)
         size.refused(4, 4, "unknown", 0.0, 0)
         assert size.limit == 4
@@ -562,6 +633,14 @@ class TestWeather:
         assert size.limit == 4
         size._trial.mixed = False
         size.accepted(8, 8, 0)
+        assert (size.limit, size.proven) == (8, 8)
+        # It grows by probes from there, and falls back to there.
+        for _ in range(20):
+            size.passed += 1
+            size.accepted(8, 8, 1)
+        assert [size.is_probe(level, "unknown") for level in (8, 9)] == [False, True]
+        assert size.grow(1e9)
+        size.refused(8, 8, "unknown", 0.0, 1)
         assert size.limit == 8
 
     def test_contradictions_that_are_far_apart_do_not_add_up(self) -> None:
@@ -601,20 +680,47 @@ class TestWeather:
         after = QueueEntry(number=7, level=5, refused_before=1, sent_at=1.0)
         assert refusals.ended_with(after, over=5, until=1.5) == 3  # one was over when it was sent
 
+    def test_who_ends_after_a_request_has_arrived_was_there_with_it(self) -> None:
+        """However late it is known that the request has passed."""
+        window = window_with(5, start=4)
+        *passed, refused = window.admit(0.0)
+        accept(window, passed)
+        window.rejected(refused, 0.1, "overload", jitter=0.0, rest=9.0)
+        assert len(window.admit(1.0)) == 1  # the fourth again
+        release(window, passed)
+        assert window.admit(3.0) == []
+        levels = window._size.of("overload").levels
+        assert (levels.total.accepted, levels.share_below(3)) == (1, 0.25)
+
+    def test_who_may_have_ended_after_a_refused_request_had_arrived_was_there_with_it(self) -> None:
+        window = window_with(5, start=6)
+        *passed, refused = window.admit(0.0)
+        window.rejected(refused, 0.4, "overload", jitter=0.0, rest=9.0)
+        other, late = window.request(), window.request()
+        assert window.admit(1.0) == [other, late]
+        accept(window, [other])
+        for now, ended in ((1.2, passed[0]), (1.6, passed[1])):
+            release(window, [ended])
+            window.admit(now)
+        refuse(window, [late], 1.8)  # which took 0.8 seconds, or was there after 0.4
+        levels = window._size.of("concurrency").levels
+        assert (levels.share_below(4), levels.share_below(5)) == (0.25, 0.5)
+
     def test_refusals_that_vary_may_pass_each_other(self) -> None:
         refusals = Refusals()
         assert refusals.came_after(0.4) == 0
         assert refusals.came_after(0.6) == pytest.approx(0.6 - 0.4 / 0.9)
         assert refusals.patience == pytest.approx(1.8)
         window = window_with(10, start=4)
-        first, *_ = window.admit(0.0)
+        first, *others = window.admit(0.0)
         refuse(window, [first], 0.4)
         sent = window.admit(1.0)
         refuse(window, sent[:1], 1.8)
-        late = window.admit(9.0)
+        release(window, others)
+        before, *late = window.admit(9.0)
         assert late
-        refuse(window, late[1:2], 9.4)  # the one before it may still be refused
-        assert late[0] in window._unsure
+        refuse(window, late[:1], 9.4)  # the one before it may still be refused
+        assert before in window._unsure
 
     def test_only_the_latest_ends_are_kept(self) -> None:
         refusals = Refusals()
@@ -627,7 +733,13 @@ class TestWeather:
         for level in (3, 4, 5, 6, 3, 4, 5, 6):
             levels.passed(level) if level < 5 else levels.refused(level)
         assert levels.step == 4
-        assert levels.look() > 4
+        assert 4 < levels.look() < 3.5 + 2
+        levels.doubt = 2.0  # after cuts in vain it has to be clearer
+        levels.look()
+        assert levels.step is None
+        levels.doubt = 0.0
+        levels.look()
+        assert levels.step == 4
         assert levels.share_below(4) < 0.1
         levels.forget_above(4)
         assert levels.total.refused == 0
@@ -710,6 +822,13 @@ class TestModes:
         assert window.admit(9.0) == []
         assert window.next_at(9.0) is None
 
+    def test_of_no_use_is_more_room_while_all_that_wait_rest(self) -> None:
+        window = window_with(3, mode="fixed", start=2)
+        first, _ = window.admit(0.0)
+        window.rejected(first, 0.1, "overload", jitter=0.0, rest=5.0)
+        assert len(window.admit(0.1)) == 1
+        assert window.next_at(0.1) == first.rests_until == 5.1
+
     def test_fixed_window_pauses_in_an_outage(self) -> None:
         window = window_with(50, mode="fixed", start=9)
         refuse(window, window.admit(0.0), 0.1)
@@ -746,6 +865,16 @@ class TestQueueEntries:
         assert window.snapshot() == Snapshot(
             limit=5, in_flight=0, waiting=0, rejected=window.snapshot().rejected, paused_until=None
         )
+
+    def test_who_comes_anew_overtakes_nobody_who_waits_or_has_rested(self) -> None:
+        window = window_with(3, mode="fixed", start=2)
+        running = window.admit(0.0)
+        release(window, running[:1])
+        assert window.try_admit(0.0) is None  # though there is room
+        (third,) = window.admit(0.0)
+        refuse(window, [third], 0.1)
+        assert window.try_admit(third.rests_until) is None
+        assert window.admit(third.rests_until) == [third]
 
     def test_what_was_sent_before_a_pause_does_not_end_it(self) -> None:
         window = window_with(3, start=2)
