@@ -74,6 +74,7 @@ def test_who_gives_up_leaves_no_trace(steps):
         queue.leave(await waiting[4])
         await asyncio.wait(waiting)
         assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
+        assert not queue.waiting.waiters
 
     virtual_loop.run(work())
 
@@ -230,11 +231,13 @@ def test_a_permit_can_be_given_back_outside_a_loop():
 
     async def take():
         entry = await queue.enter(no_warning)
+        queue.window.accepted(entry)  # so that time alone tells nothing
         task = asyncio.create_task(queue.enter(no_warning))
         await anyio.lowlevel.checkpoint()
         thread = threading.Thread(target=queue.leave, args=(entry,))
         thread.start()
-        queue.leave(await task)
+        with anyio.fail_after(60):
+            queue.leave(await task)
 
     asyncio.run(take())
     assert queue.snapshot().in_flight == 0
@@ -275,6 +278,49 @@ def test_a_loop_that_was_closed_by_hand_keeps_no_slot():
     asyncio.run(use())
     gc.collect()
     assert (queue.snapshot().in_flight, queue.snapshot().waiting) == (0, 0)
+
+
+def test_what_the_garbage_collector_gives_back_meanwhile_lets_the_next_one_in(monkeypatch):
+    async def work():
+        queue = queue_of(2)
+        forgotten, entry = queue.try_enter(), queue.try_enter()
+        for each in (forgotten, entry):
+            queue.window.accepted(each)  # so that time alone tells nothing
+        admit = Window.admit
+
+        def admit_and_collect(window, now):
+            admitted = admit(window, now)
+            queue.leave(forgotten)
+            return admitted
+
+        task = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()
+        monkeypatch.setattr(Window, "admit", admit_and_collect)
+        began = anyio.current_time()
+        queue.waiting.look()
+        queue.leave(await task)
+        queue.leave(entry)
+        assert anyio.current_time() == began
+
+    virtual_loop.run(work())
+
+
+def test_what_a_loop_held_that_is_about_to_close_is_free_at_once():
+    async def take():
+        queue.window.accepted(queue.try_enter())
+
+    async def wait(closing):
+        task = asyncio.create_task(queue.enter(no_warning))
+        await anyio.lowlevel.checkpoint()
+        began = anyio.current_time()
+        queue.abandon(closing)
+        queue.leave(await task)
+        assert anyio.current_time() == began
+
+    queue = queue_of(1)
+    with asyncio.Runner() as closing:
+        closing.run(take())
+        virtual_loop.run(wait(closing.get_loop()))
 
 
 def test_the_garbage_collector_may_give_back_at_any_time(monkeypatch):

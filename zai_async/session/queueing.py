@@ -202,7 +202,7 @@ class WaitingList:
         self._window = window
         self._clock = clock
         self._lock = lock
-        self._admitting = self._once_more = False
+        self._admitting = False
         self._stubborn = False  # somebody was refused more than once
 
     def register(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -250,14 +250,12 @@ class WaitingList:
     def _admit(self) -> None:
         """Let those in who may go now, and come back when time alone may let others in."""
         if self._admitting:
-            # The garbage collector gave something back in the middle of this very method.
-            self._once_more = True
+            # The garbage collector gave something back in the middle of this very method, which
+            # asks below when the next one may go: that is now.
             return
         here = asyncio.get_running_loop()
-        now, self._admitting, self._once_more = self._clock.monotonic(), True, True
-        while self._once_more:
-            admitted = self._window.admit(now)
-            self._once_more = bool(admitted)
+        now, self._admitting = self._clock.monotonic(), True
+        while admitted := self._window.admit(now):
             for entry in admitted:
                 future = self.waiters.pop(entry).future
                 loop = future.get_loop()
