@@ -182,13 +182,6 @@ class Waiter(NamedTuple):
     warn: Callable[[], None]
 
 
-class Timer(NamedTuple):
-    """When an event loop looks again who may go."""
-
-    moment: float
-    handle: asyncio.TimerHandle
-
-
 class WaitingList:
     """The tasks that wait for the permits of one window.
 
@@ -197,7 +190,7 @@ class WaitingList:
 
     def __init__(self, window: Window | WindowLink, clock: Clock, lock: threading.RLock) -> None:
         self.waiters: dict[QueueEntry, Waiter] = {}
-        self.timers: dict[asyncio.AbstractEventLoop, Timer | None] = {}
+        self.timers: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle | None] = {}
         """The event loops that use the window; each has a timer of its own."""
         self._window = window
         self._clock = clock
@@ -273,35 +266,19 @@ class WaitingList:
             self._stubborn = False
         elif moment is None or self._stubborn:
             self._warn_of_nesting()
-        if len(self.timers) == 1:
-            self._arm(here, moment)
-        else:
-            check = now + _CHECK if self.waiters else math.inf
-            soonest = min(math.inf if moment is None else moment, check)
-            self._arm_all(here, None if soonest == math.inf else soonest)
-
-    def _arm_all(self, here: asyncio.AbstractEventLoop, moment: float | None) -> None:
-        """Let each event loop look again in time, as any other one may end before it does.
-
-        A loop that is closed by hand tells nobody that its permits are free.
-        """
+        if self.waiters and len(self.timers) > 1:
+            # A loop that is closed by hand tells nobody that its permits are free.
+            moment = min(math.inf if moment is None else moment, now + _CHECK)
         self._arm(here, moment)
-        if moment is None:
-            return
-        for loop, timer in tuple(self.timers.items()):
-            if loop is not here and (timer is None or timer.moment > moment):
-                _call_in(loop, self._arm, loop, moment)
 
     def _arm(self, loop: asyncio.AbstractEventLoop, moment: float | None) -> None:
-        with self._lock:
-            # Under the lock, as other loops have this called in the one that it is about.
-            timer = self.timers.get(loop)
-            if timer is not None:
-                timer.handle.cancel()
-            self.timers[loop] = None
-            if moment is not None:
-                wait = max(0.0, moment - self._clock.monotonic())
-                self.timers[loop] = Timer(moment, loop.call_later(wait, self.look))
+        timer = self.timers.get(loop)
+        if timer is not None:
+            timer.cancel()
+        self.timers[loop] = None
+        if moment is not None:
+            wait = max(0.0, moment - self._clock.monotonic())
+            self.timers[loop] = loop.call_later(wait, self.look)
 
     def look(self) -> None:
         """Let those in who may go now; on one of the loops that use the window."""
