@@ -364,6 +364,13 @@ async def test_only_what_was_delivered_costs_the_price_of_a_call():
     assert zai.usage.total.cost == 2.0
 
 
+async def test_what_is_no_task_is_not_remembered_as_one():
+    zai, _ = scripted(TOLD)
+    async with zai:
+        await ask(zai)
+    assert not zai.usage._jobs
+
+
 async def test_a_submission_that_is_answered_at_once_submits_nothing():
     whole = AGENT | {"usage": {"total_tokens": 3, "prompt_tokens": 1, "completion_tokens": 2}}
     zai, _ = scripted(FakeReply.json(whole))

@@ -17,6 +17,7 @@ from zai_async import (
     Budget,
     BudgetExceededError,
     CallOptions,
+    ConnectionLostError,
     DeadlineError,
     EmptyAnswerError,
     FinishEvent,
@@ -146,7 +147,30 @@ def test_a_stream_ends_once_on_every_path(path, reply, end):
 
 
 @in_virtual_time
+async def test_times_are_counted_from_where_each_begins():
+    await anyio.sleep(100)
+    seen, answered = Seen(), []
+    hooks = msgspec.structs.replace(seen.hooks, on_response=answered.append)
+    lost = FakeReply(failure=ConnectionLostError("gone"), delay=2.0)
+    fields = FakeReply.stream(GOOD).headers
+    slow = FakeReply(headers=fields, delay=4.0, steps=(1.0, GOOD))
+    zai, _ = scripted(lost, slow, clock=None, hooks=hooks)
+    async with zai:
+        await in_full(zai)
+    (response,), timing = answered, seen[-1].timing
+    first, second = seen[-1].attempts
+    assert (first.started, first.duration, first.wait) == pytest.approx((0.0, 2.0, 0.0))
+    assert 0 < second.wait < 60
+    begun = 2.0 + second.wait
+    assert (second.started, second.duration) == pytest.approx((begun, 4.0))
+    assert response.duration == pytest.approx(4.0)
+    assert timing.first_byte == pytest.approx(begun + 4.0)
+    assert timing.first_token == timing.total == pytest.approx(begun + 5.0)
+
+
+@in_virtual_time
 async def test_an_attempt_takes_until_its_answer_is_whole():
+    await anyio.sleep(100)
     seen = Seen()
     (whole,) = FINE.steps
     reply = FakeReply(headers=FINE.headers, delay=1.0, steps=(whole[:9], 3.0, whole[9:]))
