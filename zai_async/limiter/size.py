@@ -21,7 +21,7 @@ _UNDONE: Final = {"concurrency": 8.0, "unknown": 3.0, "overload": 2.0}
 _IN_A_ROW: Final = 3
 """Refusals, with none passing in between, after which the number in flight is no guide."""
 _UNHEARD_OF: Final = 9.0
-"""How surprising so many in a row must be, so that the same holds in bad weather."""
+"""How surprising they must be in a row: three of them in fine weather, more in bad weather."""
 _SHRINK: Final = 0.7
 """What each further one leaves of the window; CUBIC's factor."""
 _MIXED: Final = 0.8
@@ -142,7 +142,7 @@ class Size:
 
     def collapse(self) -> None:
         """Learn that the last request in flight was refused; what was proven is soon regained."""
-        if self.in_a_row >= _IN_A_ROW and self._least < self._most:
+        if self.in_a_row >= _IN_A_ROW:
             self._before = max(self._before, self.proven)
             self._ceiling = self._before if self.passed else self._most
             self._shrink_to(self._least)
@@ -165,7 +165,6 @@ class Size:
                     return False
                 self._probes.verified += 1
             self.limit += 1
-            self._step = 1.0
         elif self.limit < self._before:
             self.limit = min(2 * self.limit, self._before, self._ceiling)
             self._regained = True
@@ -174,7 +173,6 @@ class Size:
         else:
             self.limit += min(self._step, self._stride(ended, waiting), room)
             self._step *= 2
-        self._risen = 0
         return True
 
     def _stride(self, ended: int, waiting: int) -> float:
@@ -304,8 +302,7 @@ class Size:
         if not frontier and evidence.contest(arrived + 1) and self.in_a_row == 1:
             return  # more than that have passed: the next one tells
         # Where half of all are refused, three in a row are nothing.
-        unlikely = -self.in_a_row * math.log(evidence.expected) >= _UNHEARD_OF
-        nothing_passes = unlikely and self.in_a_row >= _IN_A_ROW
+        nothing_passes = -self.in_a_row * math.log(evidence.expected) >= _UNHEARD_OF
         if trial is not None and trial.kind == kind:
             if trial.refused():
                 self._undo(max(self.limit, trial.limit), trial.proven)
