@@ -299,8 +299,12 @@ class TestSearch:
         first, *others = window.admit(0.0)
         refuse(window, [first], 0.1, "overload")
         accept(window, others)
+        # That one, and each of the others at a place of its own.
+        seen = window._size.of("overload").levels
+        places = [seen.share_below(place) for place in range(4)]
+        assert places == [0.5 / 2, 1.5 / 4, 1.5 / 5, 1.5 / 6]
         window.admit(0.1)
-        assert limit_of(window) == 4  # three have passed, at three places at most
+        assert limit_of(window) == 4  # which nobody has proven
 
     def test_silence_counts_as_acceptance(self) -> None:
         """An answer without headers takes long, a refusal never does."""
@@ -458,16 +462,15 @@ class TestTrouble:
         assert sorted(sent) == sent
 
     def test_outage_is_asked_by_one_request_whatever_had_worked_and_whoever_comes(self) -> None:
-        window = window_with(20, start=4)
-        running = window.admit(0.0)
-        accept(window, running)
-        release(window, running)
-        running = window.admit(1.0)
-        accept(window, running[1:])
-        release(window, running[1:])
-        window.rejected(running[0], 1.1, "unknown", jitter=0.0, rest=9.0)
-        assert window.try_admit(1.1) is None
-        assert len(window.admit(window.next_at(1.1))) == 1
+        window = window_with(4, start=4)
+        refused, *passed = window.admit(0.0)
+        accept(window, passed)
+        release(window, passed)
+        window.rejected(refused, 0.1, "unknown", jitter=0.0, rest=9.0)
+        assert window.try_admit(0.1) is None
+        for _ in range(9):
+            window.request()
+        assert len(window.admit(window.next_at(0.1))) == 1
 
     def test_after_a_pause_somebody_else_goes_first(self) -> None:
         """The one that was refused may have been refused for what it says."""
@@ -529,11 +532,15 @@ class TestTrouble:
             poisoned = self.refuse_among_others(window, running, "overload", times=times)
             assert poisoned.suspect == suspect
 
-    @pytest.mark.parametrize("limit", [2, 10])
-    def test_throttled_request_is_no_suspect(self, limit: int) -> None:
-        window, running = settled_at(limit)
+    def test_throttled_request_is_no_suspect(self) -> None:
+        window, running = settled_at(10)
         assert self.refuse_among_others(window, running, "concurrency", times=5).suspect is None
-        # Nor is it about something else that it is refused, as others were in flight.
+
+    def test_nor_is_it_about_no_limit_if_another_one_was_in_flight(self) -> None:
+        window = window_with(20, start=2, most=2)
+        running = window.admit(0.0)
+        accept(window, running)
+        self.refuse_among_others(window, running, "concurrency", times=5)
         assert window._size.of("concurrency").belief == "concurrency"
 
     @staticmethod
@@ -844,6 +851,29 @@ class TestModes:
         assert len(window.admit(window.next_at(0.1))) == 5000
         assert window.snapshot() == Snapshot(
             limit=None, in_flight=5000, waiting=0, rejected=5000, paused_until=None
+        )
+
+    @pytest.mark.parametrize(
+        ("limits", "pauses", "limit", "paused_until"),
+        [
+            ((3, 4), (9.0, 8.0), 7, 8.0),
+            ((3, None), (9.0, None), None, None),  # one of them is off, and goes on
+            ((None, 3), (None, 9.0), None, None),
+        ],
+    )
+    def test_windows_of_several_keys_count_together_and_pause_while_all_do(
+        self,
+        limits: tuple[int | None, ...],
+        pauses: tuple[float | None, ...],
+        limit: int | None,
+        paused_until: float | None,
+    ) -> None:
+        first, second = (
+            Snapshot(limit=limit, in_flight=2, waiting=5, rejected=6, paused_until=pause)
+            for limit, pause in zip(limits, pauses, strict=True)
+        )
+        assert first + second == Snapshot(
+            limit=limit, in_flight=4, waiting=10, rejected=12, paused_until=paused_until
         )
 
     @pytest.mark.parametrize("limit", [3, math.inf])
