@@ -36,6 +36,7 @@ from zai_async._clock import SystemClock
 from zai_async._version import __version__
 from zai_async.limiter import WindowEvent, WindowLink, WindowReply, WindowReport
 from zai_async.session import coordination, queueing
+from zai_async.session import sharing as sharing_module
 from zai_async.session.coordination import window_name
 from zai_async.session.sharing import SharedQueue
 from zai_async.testing import Emulator, FakeReply, FakeTransport
@@ -302,6 +303,8 @@ def test_a_client_that_is_closed_waits_for_a_silent_store_for_a_moment_only():
             await ask(zai)
             store.gate = anyio.Event()
         assert anyio.current_time() < 2
+        await anyio.wait_all_tasks_blocked()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     virtual_loop.run(work())
 
@@ -345,6 +348,47 @@ def test_another_loop_goes_on_when_the_one_that_talks_has_ended():
     ended.set()
     thread.join()
     assert store.taken == 0
+
+
+async def test_who_waits_is_served_although_the_loop_that_talks_ends():
+    started, ended, store = threading.Event(), threading.Event(), Store()
+    exchange = store.exchange
+
+    async def exchange_later(window, report):
+        await asyncio.sleep(0)
+        return await exchange(window, report)
+
+    store.exchange = exchange_later
+    queue = SharedQueue(Limits.of(1), SystemClock(), store, "w")
+
+    async def hold():
+        queue.try_enter()
+        await queue.enter(lambda: None)
+        started.set()
+        await asyncio.to_thread(ended.wait)
+        queue.abandon(asyncio.get_running_loop())
+
+    thread = threading.Thread(target=asyncio.run, args=(hold(),))
+    thread.start()
+    await asyncio.to_thread(started.wait)
+    assert queue.try_enter() is None
+    waiting = asyncio.create_task(queue.enter(lambda: None))
+    await anyio.lowlevel.checkpoint()
+    ended.set()
+    with anyio.fail_after(60):
+        queue.leave(await waiting)
+    await queue.aclose()
+    thread.join()
+
+
+async def test_this_loop_talks_if_it_can(monkeypatch):
+    asked, here, other = [], asyncio.get_running_loop(), asyncio.new_event_loop()
+    monkeypatch.setattr(sharing_module, "call_in", lambda loop, _: asked.append(loop))
+    queue = SharedQueue(Limits.of(1), SystemClock(), Store(), "w")
+    queue.waiting.timers = {other: None, here: None}
+    queue._notify()
+    other.close()
+    assert asked == [here]
 
 
 async def test_what_happens_when_no_loop_is_left_is_told_later():

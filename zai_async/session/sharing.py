@@ -34,7 +34,7 @@ class SharedQueue(LimiterQueue):
     def start_clean(self) -> None:
         """Begin without requests, and without the task that talks."""
         self._talking: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._news: asyncio.Event  # for this task
         super().start_clean()
 
     @property
