@@ -16,6 +16,7 @@ import contextlib
 import gc
 import os
 import pickle
+import re
 import signal
 import sys
 import tempfile
@@ -43,6 +44,7 @@ STUCK: Final = 60
 SLOW: Final = 6
 """Seconds of a test that is left out, since it is about something else."""
 UNTRIED: Final = "not tried, as it closes over less"
+_PLACE: Final = re.compile(r":\d+:\d+:")
 
 
 class Experience(NamedTuple):
@@ -262,6 +264,12 @@ class EveryMutant:
         return 0
 
 
+def survivors_of(output: str) -> set[str]:
+    """Return what has survived, by an earlier output; lines and columns may be others by now."""
+    told = (line.partition(": survived, by ") for line in output.splitlines())
+    return {_PLACE.sub(":", mutant) for mutant, survived, _ in told if survived}
+
+
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.every_mutant", description=__doc__)
     options.add_argument("--rooms", nargs="+", choices=sorted(ROOMS), default=sorted(ROOMS))
@@ -269,8 +277,12 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--jobs", type=int, default=os.cpu_count())
     options.add_argument("--seconds", type=float, default=12, help="of tests for each mutant")
+    options.add_argument("--again", type=Path, help="only those that survived, by this output")
     given = options.parse_args()
     mutants = [each for room in given.rooms for each in drawn(room, given.count, given.seed)]
+    if given.again is not None:
+        survivors = survivors_of(given.again.read_text(encoding="utf-8"))
+        mutants = [each for each in mutants if _PLACE.sub(":", str(each)) in survivors]
     out = os.fdopen(os.dup(1), "w", buffering=1)  # what pytest captures is its own
     plugin = EveryMutant(
         mutants,

@@ -10,7 +10,7 @@ import pytest
 
 from tests import mutants
 from tests.effort import MODES
-from tests.every_mutant import Trial
+from tests.every_mutant import Trial, survivors_of
 from tests.mutants import ROOMS, ROOT, drawn, failure_in, fate_of, kills, mutants_of, suite_of
 
 WHOLE = "not value < LIMIT or min(value, 7) / 6 == 2"
@@ -181,6 +181,16 @@ def test_broken(): assert False
         "sample.py:9:21: 0 -> (1): survived, by 1 of 1",
         "sample.py:9:5: return value or 0 -> return None: killed by test_sample.py::test_odd",
     ]
+
+
+def test_survivors_are_known_again_wherever_their_lines_are_by_now():
+    output = """
+        a.py:3:20: 2 -> (3): survived, by 1 of 2
+        a.py:4:5: return x -> return None: killed by test_a.py::test_x
+        b.py:13:9: go() -> left out: not tried, as it closes over less
+        2 mutants: 1 killed, 1 survived; 1 not tried
+    """
+    assert {each.strip() for each in survivors_of(output)} == {"a.py: 2 -> (3)"}
 
 
 def test_a_child_that_says_nothing_hangs():
