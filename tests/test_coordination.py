@@ -716,6 +716,23 @@ def test_what_is_told_while_a_store_fails_is_told_when_it_works_again():
     assert link.report_at() is None
 
 
+def test_a_fixed_limit_holds_again_after_a_store_has_forgotten_everything():
+    shared, limits = SharedWindow(Limits.of(5)), Limits.of(5)
+
+    def told(member, number, *events, complete=False):
+        told = tuple(WindowEvent(*event) for event in events)
+        return shared.exchange(WindowReport(member, limits, number, complete, told), number / 10)
+
+    kept = [(each, "kept") for each in (1, 2, 3)]
+    asked = [(each, "asked") for each in (4, 5)]
+    assert told("a", 1, *kept, *asked, complete=True).granted == (4, 5)
+    assert told("b", 1, *kept, complete=True).in_flight == 8
+    told("b", 2, *((each, "passed") for each in (1, 2, 3)))
+    told("a", 2, *((each, "ended") for each in range(1, 6)))
+    ended = [(each, "ended") for each in (1, 2, 3)]
+    assert told("b", 3, *ended, *((each, "asked") for each in range(4, 20))).in_flight == 5
+
+
 def test_a_window_that_was_lost_is_told_everything_at_once():
     link, (first,) = linked()
     link.request(tokens=7.0)

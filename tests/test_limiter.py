@@ -836,6 +836,26 @@ class TestModes:
         assert len(window.admit(0.1)) == 1
         assert window.next_at(0.1) == first.rests_until == 5.1
 
+    @pytest.mark.parametrize(
+        "limits",
+        [Limits(mode="fixed", start=5), Limits(start=5, most=5), Limits(start=5, most=8)],
+    )
+    def test_more_than_the_most_that_are_there_already_do_not_make_it_more(
+        self, limits: Limits
+    ) -> None:
+        """They were sent while the store that knew of them had forgotten everything."""
+        window = Window(limits)
+        there = [window.adopt(0.0) for _ in range(12)]
+        accept(window, there)
+        release(window, there)
+        for _ in range(40):
+            window.request()
+        for now in range(1, 100):
+            running = window.admit(float(now))
+            assert window.snapshot().in_flight <= (limits.most or limits.start)
+            accept(window, running)
+            release(window, running)
+
     def test_fixed_window_pauses_in_an_outage(self) -> None:
         window = window_with(50, mode="fixed", start=9)
         refuse(window, window.admit(0.0), 0.1)

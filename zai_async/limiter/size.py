@@ -90,11 +90,13 @@ class Size:
             evidence.levels.passed(arrived)
         if self.alert and sent_in == self.round:
             self._calm(arrived)
+        # More than allowed are there where processes have sent for a store that has forgotten all.
+        allowed = min(level, self._most)
         # Of those that were sent before a cut, only what the platform held at once is news.
-        if level > self._ceiling and (arrived > self._ceiling or sent_in == self.round):
+        if allowed > self._ceiling and (arrived > self._ceiling or sent_in == self.round):
             if self._is_luck(arrived):
                 return
-            self._lift_ceiling(level, arrived, sent_in)
+            self._lift_ceiling(allowed, arrived, sent_in)
         if sent_in == self.round:
             self._arrived = max(self._arrived, arrived)
         if level > self.proven:
@@ -256,7 +258,7 @@ class Size:
         self._lucky += _LESS
         return self._lucky < 1
 
-    def _lift_ceiling(self, level: int, arrived: int, sent_in: int) -> None:
+    def _lift_ceiling(self, level: float, arrived: int, sent_in: int) -> None:
         """More pass than was believed."""
         if sent_in != self.round:
             if self._trial is not None and self._trial.mixed:
