@@ -877,6 +877,7 @@ class TestModes:
         ("limits", "pauses", "limit", "paused_until"),
         [
             ((3, 4), (9.0, 8.0), 7, 8.0),
+            ((3, 4), (0.0, 0.0), 7, 0.0),
             ((3, None), (9.0, None), None, None),  # one of them is off, and goes on
             ((None, 3), (None, 9.0), None, None),
         ],
