@@ -658,6 +658,37 @@ def test_a_value_is_closed_after_its_last_character(value):
     assert call.nesting.is_closed
 
 
+@pytest.mark.parametrize(
+    ("text", "closed", "admits"),
+    [
+        ("", False, True),
+        ("{", False, False),
+        ('{"a', False, True),  # in a string, anything may follow
+        ('{"a":', False, True),
+        ('{"a": 1', False, False),
+        ('{"a": 1,', False, False),
+        ('{"a": [', False, True),
+        ('{"a": [1,', False, True),
+        ('{"a": [1', False, False),
+        ('{"a": [1], ', False, False),
+        ('{"a": "x\\ny"}', True, False),
+        ('{"a": "x\\"y", "b\\\\": [2]}', True, False),
+        ('{"a": "x\\"}', False, True),
+    ],
+)
+def test_where_an_object_may_begin_is_known(text, closed, admits):
+    call = PartialToolCall(0, "")
+    call.add(fragment(text))
+    assert (call.nesting.is_closed, call.nesting.admits_object) == (closed, admits)
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "a_1"), (None, "call_1")])
+def test_a_call_without_an_id_of_its_own_is_named_after_the_one_before_it(first, second):
+    fragments = [fragment("{}", id=first, name="f"), fragment("{}", name="g")]
+    answer = accumulated(*(chunk(tool_calls=[each]) for each in fragments), chunk("tool_calls"))
+    assert [call.id for call in answer.completion().tool_calls][1:] == [second]
+
+
 def test_the_cost_of_many_fragments_is_that_of_their_characters():
     """Counted in calls: each fragment is looked at once, however long the arguments are."""
     counts = []

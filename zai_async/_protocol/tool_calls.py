@@ -281,7 +281,7 @@ class ToolCallAssembler:
         """Begin another call under an index that is in use."""
         said_before = fragment.id and (fragment.index, fragment.id) in self._known
         own_id = None if said_before else fragment.id
-        call = self._begin(fragment, own_id or "")
+        call = self._begin(fragment, "")
         # Results are matched to calls by their ids, so none stays blank or has another's.
         call.id = own_id or f"{current.id or 'call'}_{call.index}"
         function = fragment.function
