@@ -70,14 +70,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: "Snapshot") -> "Snapshot":
         """Return the figures of two windows together, which are paused while both are."""
-        limits = self.limit, other.limit
-        pauses = [each.paused_until for each in (self, other) if each.paused_until is not None]
+        limits, pauses = (self.limit, other.limit), (self.paused_until, other.paused_until)
         return Snapshot(
             limit=None if None in limits else sum(filter(None, limits)),
             in_flight=self.in_flight + other.in_flight,
             waiting=self.waiting + other.waiting,
             rejected=self.rejected + other.rejected,
-            paused_until=min(pauses) if len(pauses) > 1 else None,
+            paused_until=None if None in pauses else min(p for p in pauses if p is not None),
         )
 
 
