@@ -233,11 +233,11 @@ class Ledger(SharedByCopies):
 
         tokens, cost = 0, 0.0
         if usage is not None:
-            undivided = usage.undivided_tokens
-            tokens = usage.prompt_tokens + usage.completion_tokens + undivided
+            divided = usage.prompt_tokens + usage.completion_tokens
+            tokens = max(usage.total_tokens, divided)
             tally.prompt_tokens += usage.prompt_tokens
             tally.completion_tokens += usage.completion_tokens
-            tally.undivided_tokens += undivided
+            tally.undivided_tokens += tokens - divided
             tally.cached_tokens += usage.cached_tokens
             tally.reasoning_tokens += usage.reasoning_tokens
         price = self._prices.get(account.model.lower()) if self._prices else None

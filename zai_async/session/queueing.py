@@ -248,15 +248,13 @@ class WaitingList:
             return
         here = asyncio.get_running_loop()
         now, self._admitting = self._clock.monotonic(), True
-        while admitted := self._window.admit(now):
-            for entry in admitted:
-                future = self.waiters.pop(entry).future
-                loop = future.get_loop()
-                if loop is not here:
-                    if not _call_in(loop, _settle, future):
-                        self._window.released(entry)
-                elif not future.done():
-                    future.set_result(None)
+        for entry in self._window.admit(now):
+            future = self.waiters.pop(entry).future
+            loop = future.get_loop()
+            if loop is not here:
+                _call_in(loop, _settle, future)  # one that has closed is forgotten with its permits
+            elif not future.done():
+                future.set_result(None)
         self._admitting = False
 
         moment = self._window.next_at(now)
@@ -269,16 +267,13 @@ class WaitingList:
         if self.waiters and len(self.timers) > 1:
             # A loop that is closed by hand tells nobody that its permits are free.
             moment = min(math.inf if moment is None else moment, now + _CHECK)
-        self._arm(here, moment)
-
-    def _arm(self, loop: asyncio.AbstractEventLoop, moment: float | None) -> None:
-        timer = self.timers.get(loop)
+        timer = self.timers.get(here)
         if timer is not None:
             timer.cancel()
-        self.timers[loop] = None
+        self.timers[here] = None
         if moment is not None:
             wait = max(0.0, moment - self._clock.monotonic())
-            self.timers[loop] = loop.call_later(wait, self.look)
+            self.timers[here] = here.call_later(wait, self.look)
 
     def look(self) -> None:
         """Let those in who may go now; on one of the loops that use the window."""
