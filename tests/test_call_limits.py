@@ -1,5 +1,7 @@
 """What calls tell the limiter, and what they hold meanwhile."""
 
+import asyncio
+import gc
 from contextlib import suppress
 from functools import partial
 
@@ -8,7 +10,7 @@ import pytest
 
 from tests import virtual_loop
 from tests.calls import ASK, BUSY, COMPLETION, FINE, ask, client
-from tests.chat_wire import body, texts
+from tests.chat_wire import GOOD, body, texts
 from zai_async import (
     CallOptions,
     ConnectionLostError,
@@ -135,6 +137,21 @@ def test_a_refused_call_holds_no_permit_while_it_waits_for_the_server():
         assert first == pytest.approx(30, abs=3)
 
     virtual_loop.run(work())
+
+
+@pytest.mark.filterwarnings("ignore:.*was never closed:ResourceWarning")
+def test_what_a_loop_held_that_has_ended_is_free():
+    zai, kept = client(transport=FakeTransport(FakeReply.stream(GOOD)), limits=1), []
+
+    async def hold():
+        kept.append(zai.chat.completions.stream(**ASK))
+        await kept[0].open()
+        assert figures(zai).in_flight == 1
+
+    asyncio.run(hold())
+    assert figures(zai).in_flight == 0
+    kept.clear()
+    gc.collect()
 
 
 async def test_an_answer_in_bytes_ends_its_call_like_any_other():
