@@ -682,6 +682,30 @@ def test_where_an_object_may_begin_is_known(text, closed, admits):
     assert (call.nesting.is_closed, call.nesting.admits_object) == (closed, admits)
 
 
+@pytest.mark.parametrize(
+    ("told", "calls"),
+    [({"id": "b"}, 1), ({"name": "g"}, 1), ({"id": "b", "name": "g"}, 2)],
+)
+def test_behind_a_whole_value_more_of_none_needs_an_id_and_a_name_to_be_another_call(told, calls):
+    fragments = [fragment("{}", id="a", name="f"), fragment(" ", **told)]
+    answer = accumulated(*(chunk(tool_calls=[each]) for each in fragments), chunk("tool_calls"))
+    assert len(answer.completion().tool_calls) == calls
+
+
+@pytest.mark.parametrize(
+    ("name", "rest", "arguments"), [("f", "1}", ['{"a": 1}']), ("g", "{}", ['{"a": ', "{}"])]
+)
+def test_a_new_id_beside_the_same_name_tells_only_with_what_follows(name, rest, arguments):
+    fragments = [
+        fragment('{"a": ', id="a", name="f"),
+        fragment("", id="b", name=name),
+        fragment(rest, id="b"),
+    ]
+    answer = accumulated(*(chunk(tool_calls=[each]) for each in fragments), chunk("tool_calls"))
+    told = [call.function.arguments for call in answer.completion().tool_calls]
+    assert told == arguments
+
+
 @pytest.mark.parametrize(("first", "second"), [("a", "a_1"), (None, "call_1")])
 def test_a_call_without_an_id_of_its_own_is_named_after_the_one_before_it(first, second):
     fragments = [fragment("{}", id=first, name="f"), fragment("{}", name="g")]

@@ -349,8 +349,4 @@ class Decoder(abc.ABC, Generic[T]):
         if has_more_values(data, most):
             text = f"the document holds more than {most} values"
             raise EventTooLargeError(text, limit=most, setting="max_event_values")
-        self._context.raise_fault(data)
-        found = documents(within(data))
-        if not found:
-            self._context.raise_foreign(data)
-        self.waiting += in_order([*found, END_MARK], [], self.json.run)
+        self.waiting += in_order([*documents(within(data)), END_MARK], [], self.json.run)
