@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,9 +18,11 @@ from zai_async import (
     SubmitUnknownError,
 )
 
-SIZE = 4 * 2**20  # more than the buffers of two sockets take
+# More than the buffers of two sockets take: one may send 4 MiB ahead, and the other is kept small,
+# as what is free in it grows with what the system remembers of earlier connections.
+SIZE, TAKEN = 16 * 2**20, 2**16
 OUT = answer(b"", status="503 Service Unavailable")
-RECEIPT = answer(b'{"id": "file-1", "task_id": "task-1", "bytes": 4194304}')
+RECEIPT = answer(b'{"id": "file-1", "task_id": "task-1", "bytes": 16777216}')
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -43,8 +46,11 @@ async def server(first):
         await writer.drain()
         writer.close()
 
-    listening = await asyncio.start_server(met, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    unread = socket.socket()
+    unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TAKEN)
+    unread.bind(("127.0.0.1", 0))
+    port = unread.getsockname()[1]
+    listening = await asyncio.start_server(met, sock=unread)
     async with listening:
         options = {"retry": RetryPolicy(), "clock": FakeClock()}
         async with client(f"http://127.0.0.1:{port}/api/paas/v4", **options) as zai:
