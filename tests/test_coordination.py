@@ -375,8 +375,7 @@ async def test_who_waits_is_served_although_the_loop_that_talks_ends():
     waiting = asyncio.create_task(queue.enter(lambda: None))
     await anyio.lowlevel.checkpoint()
     ended.set()
-    with anyio.fail_after(60):
-        queue.leave(await waiting)
+    queue.leave(await waiting)
     await queue.aclose()
     thread.join()
 
@@ -673,6 +672,14 @@ def test_a_link_knows_what_has_been_given_back_since_it_was_told():
     link, _ = linked(asked=2)
     link.forget_requests()  # they are another process's, and in flight there
     assert link.in_flight == 2
+
+
+def test_a_process_that_begins_anew_knows_of_no_pause_before_it_has_asked():
+    link, _ = linked()
+    link.heard(WindowReply(known=True, limit=2, in_flight=1, paused_for=5.0), 10.0)
+    assert link.snapshot().paused_until == 15.0
+    link.forget_requests()
+    assert link.snapshot().paused_until is None
 
 
 @pytest.mark.parametrize(

@@ -168,15 +168,34 @@ def test_a_failure_may_be_told_at_any_length(length, more):
     assert len(wire.requests) == 3
 
 
+@pytest.mark.parametrize("status", ["FAIL", "CANCELLED"])
 @pytest.mark.parametrize(
-    "told", [{"message": f"not for {KEY}"}, {"error": {"code": "1301", "message": f"no {KEY}"}}]
+    "told",
+    [
+        {"message": f"not for {KEY}"},
+        {"error": {"code": "1301", "message": f"no {KEY}"}},
+        {"note": KEY},
+    ],
 )
-def test_a_failure_does_not_repeat_the_key(told):
+def test_a_failure_does_not_repeat_the_key(told, status):
+    """Whether the call finds it out, as with FAIL, or the task, which knows other words."""
     failure, _ = failing(
-        generated, RECEIPT, FakeReply.json({**told, **HEAD, "task_status": "FAIL"})
+        generated, RECEIPT, FakeReply.json({**told, **HEAD, "task_status": status})
     )
     assert isinstance(failure, TaskFailedError)
-    assert KEY not in f"{failure} {failure!r} {failure.body}"
+    assert KEY not in f"{failure} {failure!r} {failure.body} {failure.partial!r}"
+
+
+@pytest.mark.parametrize("told", [{"id": "t-2", "task_status": "PROCESSING"}, {"id": "t-1"}])
+def test_an_answer_that_tells_nothing_of_the_task_does_not_repeat_the_key_either(told):
+    async def work(zai):
+        task = await zai.videos.submit(**VIDEO)
+        return await task.wait(max_poll_failure=20)
+
+    failure, _ = failing(work, RECEIPT, FakeReply.json({**told, "note": KEY}))
+    assert isinstance(failure, ResponseError)
+    assert failure.partial is not None
+    assert KEY not in f"{failure} {failure!r} {failure.body} {failure.partial!r}"
 
 
 def test_another_word_of_failure_is_not_that_of_the_task():

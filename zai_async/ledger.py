@@ -233,11 +233,10 @@ class Ledger(SharedByCopies):
 
         tokens, cost = 0, 0.0
         if usage is not None:
-            divided = usage.prompt_tokens + usage.completion_tokens
-            tokens = max(usage.total_tokens, divided)
+            tokens = usage.total_tokens
             tally.prompt_tokens += usage.prompt_tokens
             tally.completion_tokens += usage.completion_tokens
-            tally.undivided_tokens += tokens - divided
+            tally.undivided_tokens += tokens - usage.prompt_tokens - usage.completion_tokens
             tally.cached_tokens += usage.cached_tokens
             tally.reasoning_tokens += usage.reasoning_tokens
         price = self._prices.get(account.model.lower()) if self._prices else None

@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from zai_async.limiter.exchange import HEARTBEAT, WindowEvent, WindowReply, WindowReport
 from zai_async.limiter.settings import Limits
 from zai_async.limiter.trials import Refusal
@@ -74,6 +76,7 @@ class WindowLink:
         """Forget all requests: they are another process's."""
         for entry in self._entries.values():
             entry.in_flight = False
+        self._figures = msgspec.structs.replace(self._figures, paused_for=None)
         self._start_anew()
 
     def try_admit(self, now: float, tokens: float = 0.0, owner: object = None) -> QueueEntry | None:

@@ -58,20 +58,20 @@ class Usage(JSONObject, kw_only=True, gc=False):
     completion_tokens: Count = 0
     """Tokens of the answer, thinking included."""
     total_tokens: Count = 0
-    """Both together; for some agents all that is told."""
+    """Both together, if not more; for some agents all that is told."""
     prompt_tokens_details: PromptTokensDetails | None = None
     """Absent for some models."""
     completion_tokens_details: CompletionTokensDetails | None = None
     """Absent for some models."""
 
     def __post_init__(self) -> None:
-        if not self.total_tokens:  # some gateways tell the parts only
-            self.total_tokens = self.prompt_tokens + self.completion_tokens
+        # Some gateways tell the parts only.
+        self.total_tokens = max(self.total_tokens, self.prompt_tokens + self.completion_tokens)
 
     @property
     def undivided_tokens(self) -> int:
         """Tokens of the total that are told as neither those of the prompt nor of the answer."""
-        return max(self.total_tokens - self.prompt_tokens - self.completion_tokens, 0)
+        return self.total_tokens - self.prompt_tokens - self.completion_tokens
 
     @property
     def cached_tokens(self) -> int:

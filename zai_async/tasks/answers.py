@@ -23,6 +23,7 @@ __all__ = [
     "note_shape",
     "require_word_of",
     "translated",
+    "without_secrets",
 ]
 
 R = TypeVar("R", bound=Reply)
@@ -113,7 +114,7 @@ def require_word_of(
         raise ResponseError(
             f"the answer is about the task {redact(told_id, secrets)!r} and not {task_id!r}",
             request_id=answer.request_id,
-            partial=answer,
+            partial=without_secrets(answer, secrets),
         )
     fault = told_fault(dict(extra_of(answer)))
     if fault is not None:
@@ -160,9 +161,16 @@ def failure_of_answer(
         redact(f"{ending}: {printable(reason)}" if reason else ending, secrets),
         request_id=answer.request_id,
         body=redact(_body_of(answer), secrets)[:_LONGEST_BODY],
-        partial=answer,
+        partial=without_secrets(answer, secrets),
     )
     return _of_poll(failure, task_type, answer)
+
+
+def without_secrets(answer: R, secrets: Iterable[Secret]) -> R:
+    """Return an answer that an error may keep: the same, or if it repeats a secret, one without."""
+    body = _body_of(answer)
+    shown = redact(body, secrets)
+    return answer if shown == body else type(answer).from_dict(msgspec.json.decode(shown))
 
 
 def _of_poll(error: E, task_type: TaskType[Any], answer: Reply) -> E:

@@ -30,6 +30,7 @@ from zai_async.tasks.answers import (
     note_shape,
     require_word_of,
     translated,
+    without_secrets,
 )
 from zai_async.tasks.parsed import parsed_chats
 from zai_async.tasks.polling import TASK_TYPES, PollBackoff, TaskType, Updates, check_seconds
@@ -271,7 +272,8 @@ class Task(Generic[R]):
                 return answer
             text = f"no answer told in {max_poll_failure:g} s how far the task is: {self._remark}"
             hint = "It may go on; max_poll_failure sets how long to ask."
-            raise self._mark(ResponseError(text, partial=answer, hint=hint))
+            partial = without_secrets(answer, self._attached().secrets)
+            raise self._mark(ResponseError(text, partial=partial, hint=hint))
 
     def _read(self, answer: R) -> R:
         """Note what an answer says, and raise if the task has failed."""
