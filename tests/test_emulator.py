@@ -739,3 +739,18 @@ async def test_the_command_line_serves_until_it_is_told_to_stop(client):
     assert (await client.chat()).status == 200
     process.terminate()
     assert await process.wait() == 0
+
+
+def test_what_is_still_being_answered_is_nothing_to_the_next_test(zai_emulator, monkeypatch):
+    closing, logs = zai_emulator._listener.reset, []
+
+    def answer_and_close():
+        zai_emulator.fault(status=500)
+        logs.append(zai_emulator._log)  # which has the request by now
+        closing()
+
+    monkeypatch.setattr(zai_emulator._listener, "reset", answer_and_close)
+    zai_emulator.reset()
+    monkeypatch.undo()
+    assert not zai_emulator.faults
+    assert zai_emulator._log is not logs[0]

@@ -178,9 +178,7 @@ class Emulator:
         """
         # Scripts first, connections last: a request that is still being answered must find the new
         # state.
-        self.faults.clear()
-        self._platform.reset()
-        self._log = RequestLog(self._keep)
+        self._forget()
         if self._thread is None:
             self._listener.reset()
             return
@@ -188,8 +186,15 @@ class Emulator:
         async def reset_in_the_loop() -> None:
             self._listener.reset()
             await self.wait_closed()
+            # Such a request has been written down since, and whoever comes next would count it.
+            self._forget()
 
         self._thread[0].call(reset_in_the_loop)
+
+    def _forget(self) -> None:
+        self.faults.clear()
+        self._platform.reset()
+        self._log = RequestLog(self._keep)
 
     # Scripting
 
