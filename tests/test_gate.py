@@ -502,19 +502,19 @@ def test_a_call_inside_the_stream_that_holds_the_only_permit_is_warned_of_once(o
             for _ in range(2):
                 with pytest.raises(DeadlineError) as caught:
                     await ask(zai, options=CallOptions(deadline=5))
-                assert "only streams of its own task" in caught.value.hint
+                assert "only calls of its own task" in caught.value.hint
             async with anyio.create_task_group() as group:
                 group.start_soon(expect_deadline, zai)
 
     async def expect_deadline(zai):
         with pytest.raises(DeadlineError) as caught:
             await ask(zai, options=CallOptions(deadline=5))
-        assert "only streams of its own task" in caught.value.hint
+        assert "only calls of its own task" in caught.value.hint
 
     virtual_loop.run(work())
     warnings = [one for one in caplog.records if one.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "close the open stream" in warnings[0].getMessage()
+    assert "let the open stream or upload end" in warnings[0].getMessage()
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -538,7 +538,7 @@ def test_a_call_that_is_made_while_its_file_is_read_waits_for_itself_too(waits, 
 
     hints = []
     virtual_loop.run(work())
-    assert [hint for hint in hints if "only streams of its own task" in hint] == hints != []
+    assert [hint for hint in hints if "only calls of its own task" in hint] == hints != []
     assert len(caplog.records) == 1
 
 

@@ -39,8 +39,8 @@ _log = logging.getLogger("zai_async")
 _MOST_WINDOWS: Final = 1000
 """Models whose windows are remembered; a service may pass names of its users' choice on."""
 _NESTED: Final = (
-    "The call waits for a permit while only streams of its own task hold permits:"
-    " close the open stream before calling, or allow more requests in flight (limits=...)."
+    "The call waits for a permit while only calls of its own task hold permits: let the open"
+    " stream or upload end before the next call, or allow more requests in flight (limits=...)."
 )
 """What a call is told that waits for its own task."""
 _SUSPECT: Final = "Other requests to this model succeed; the cause may be specific to this request."
