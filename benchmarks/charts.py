@@ -34,6 +34,7 @@ LABELS: Final = {
     "ours": "zai-async",
     "bare_aiohttp": "aiohttp + msgspec by hand",
     "raw_protocol": "raw protocol",
+    "raw_iterator": "raw protocol, async for",
     "event_loop": "event loop alone",
     "httpx_naive": "httpx + json",
     "httpx_sse": "httpx-sse + json",

@@ -26,6 +26,7 @@ NAMES = (
     "ours",
     "bare_aiohttp",
     "raw_protocol",
+    "raw_iterator",
     "event_loop",
     "epoll_python",
     "httpx_naive",

@@ -14,8 +14,8 @@ _REQUEST = (
     b"POST %b/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b"
 )
-_frames = re.compile(rb"data: (\{.*\})\n\n").findall
-_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
+frames_in = re.compile(rb"data: (\{.*\})\n\n").findall
+chunk_of = msgspec.json.Decoder(ChatCompletionChunk).decode
 _answer = msgspec.json.Decoder(ChatCompletion).decode
 bytes(2**20)  # as ours does: else each read maps memory
 
@@ -30,8 +30,8 @@ class _Stream(asyncio.Protocol):
         data = self._rest + data
         end = data.rfind(b"\n\n") + 2
         self._rest = data[end:] if end > 1 else data
-        for frame in _frames(data, 0, end):
-            _chunk(frame)
+        for frame in frames_in(data, 0, end):
+            chunk_of(frame)
             self._seen()
         if data.endswith(b"0\r\n\r\n"):
             self.done.set_result(None)
