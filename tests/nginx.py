@@ -2,13 +2,14 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -33,9 +34,7 @@ async def nginx_before(
     upstream: str, folder: Path, settings: str = "", connections: int = 64
 ) -> AsyncIterator[str]:
     """Run nginx with its own settings, apart from those that are given; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = CONFIG.format(port=port, upstream=upstream, settings=settings, connections=connections)
     folder.joinpath("nginx.conf").write_text(config)
     command = [str(NGINX), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]

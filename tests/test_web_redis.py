@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import pytest
 
 from tests import chat_wire
 from tests.effort import THOROUGH
+from tests.ports import free_port
 from tests.test_web_encoders import assert_balanced, kinds
 from tests.test_web_relay import (
     END,
@@ -36,9 +36,7 @@ class Server:
     """A Redis of the test's own, which keeps nothing over a restart."""
 
     def __init__(self, folder) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
         self.start()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 
 from tests.effort import THOROUGH
+from tests.ports import free_port
 from tests.test_web_encoders import kinds
 from tests.test_web_relay import posted, text_in, without_numbers
 
@@ -59,9 +59,7 @@ async def served(server, loop, platform, **environment):
     pytest.importorskip(server.partition("_")[0])
     if loop == "uvloop":
         pytest.importorskip("uvloop")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     own = {
         "ZAI_BASE_URL": platform.url,
         "ZAI_API_KEY": "k.s",

@@ -19,11 +19,6 @@ def find(program: str) -> str:
     return path or pytest.skip(f"{program} is not installed")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @contextmanager
 def running(
     port: int, program: str, *arguments: object, log: Path, cwd: Path | None = None

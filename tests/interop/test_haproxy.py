@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from tests.interop.programs import free_port, running
+from tests.interop.programs import running
+from tests.ports import free_port
 from zai_async import AsyncZai, RetryPolicy, ServerError, StreamTruncatedError
 from zai_async.testing import Emulator
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.interop.asgi_platform import WORDS
-from tests.interop.programs import free_port, running
+from tests.interop.programs import running
+from tests.ports import free_port
 from zai_async import AsyncZai, RetryPolicy, StreamTruncatedError
 
 pytestmark = pytest.mark.interop

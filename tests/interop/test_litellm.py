@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.interop.programs import free_port, running
+from tests.interop.programs import running
+from tests.ports import free_port
 from zai_async import (
     APIError,
     AsyncZai,

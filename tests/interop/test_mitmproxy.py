@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from tests.interop.programs import free_port, running
+from tests.interop.programs import running
+from tests.ports import free_port
 from zai_async import AsyncZai, RetryPolicy, StreamTruncatedError, ZaiError
 from zai_async.testing import Emulator
 

@@ -5,7 +5,8 @@ Install: `apt-get install nginx-light squid tinyproxy`.
 
 import pytest
 
-from tests.interop.programs import free_port, running
+from tests.interop.programs import running
+from tests.ports import free_port
 from zai_async import (
     AsyncZai,
     BadRequestError,
