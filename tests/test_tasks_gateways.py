@@ -629,3 +629,73 @@ def test_the_words_of_gateways_are_the_status_of_the_task(word):
         return task.status
 
     assert played(work, FakeReply.json({"state": word}))[0] == word
+
+
+# Tasks of other kinds
+
+SAID = [{"role": "assistant", "content": "as far as it came"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        ("SUCCESS", {}, "the task succeeded without a result"),
+        ("FAILED", {}, "the task ended as 'FAILED'"),
+        ("CANCELLED", {"error": "by you"}, "the task ended as 'CANCELLED': by you"),
+        ("EXPIRED", {"fail_reason": "late"}, "the task ended as 'EXPIRED': late"),
+    ],
+)
+def test_a_chat_that_ends_without_an_answer_says_why(status, reason, message):
+    answer = {"id": "t-1", "task_status": status, "choices": [], **reason}
+    failure, _ = failing(
+        lambda zai: zai.chat.completions.task("t-1").wait(), FakeReply.json(answer)
+    )
+    assert (type(failure), failure.message) == (TaskFailedError, message)
+
+
+def test_what_a_chat_said_is_no_reason_of_its_failure():
+    said = [{"index": 0, "message": SAID[0]}]
+    answer = {"id": "t-1", "task_status": "CANCELLED", "choices": said}
+    failure, _ = failing(
+        lambda zai: zai.chat.completions.task("t-1").wait(), FakeReply.json(answer)
+    )
+    assert failure.message == "the task ended as 'CANCELLED'"
+    assert failure.partial.text == SAID[0]["content"]
+
+
+@pytest.mark.parametrize(
+    "content", [[], "", [{"type": "video_url", "video_url": ""}], [{"type": "text", "text": ""}]]
+)
+def test_an_agent_that_says_nothing_has_no_result(content):
+    said = [{"index": 0, "message": [{"role": "assistant", "content": content}]}]
+    answer = {"status": "success", "async_id": "t-1", "choices": said}
+    failure, _ = failing(
+        lambda zai: zai.agents.task(agent_id="a", async_id="t-1").wait(), FakeReply.json(answer)
+    )
+    assert failure.message == "the task succeeded without a result"
+
+
+@pytest.mark.parametrize("submitted", [False, True])
+def test_a_link_that_was_asked_for_has_to_be_there(submitted):
+    done = {"status": "succeeded", "task_id": "t-1"}
+
+    async def parsed(zai, kind):
+        task = zai.file_parser.task("t-1", kind)
+        if submitted:
+            params = {"file": ("a.pdf", b"%PDF"), "tool_type": "lite", "file_type": "PDF"}
+            task = await zai.file_parser.submit(format_type=kind, **params)
+        copied = zai.attach(pickle.loads(pickle.dumps(task)))
+        with pytest.raises(TaskFailedError, match="without a result"):
+            await copied.wait()
+        return await task.wait()
+
+    receipt = [FakeReply.json({"task_id": "t-1"})] if submitted else []
+    link = FakeReply.json(done | {"parsing_result_url": URL})
+    file, _ = played(lambda zai: parsed(zai, "download_link"), *receipt, FakeReply.json(done), link)
+    assert file.parsing_result_url == URL
+
+
+def test_a_blank_page_has_no_text():
+    done = FakeReply.json({"status": "succeeded", "task_id": "t-1"})
+    file, _ = played(lambda zai: zai.file_parser.task("t-1").wait(), done)
+    assert file.text == ""

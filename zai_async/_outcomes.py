@@ -45,6 +45,7 @@ __all__ = [
     "judge_moderation",
     "judge_page",
     "judge_sound",
+    "says_something",
 ]
 
 Judge = Callable[[Any, Collection[str]], Outcome]
@@ -104,11 +105,15 @@ def judge_page(answer: Page[Any], allow: Collection[str] = ()) -> Outcome:
 
 def judge_agent(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
     """Judge what an agent said: something, or that it works on."""
-    said = any(
+    working = answer.async_id or (known_state(answer.status) == "processing")
+    return _ensure(says_something(answer) or bool(working), "message", answer, allow)
+
+
+def says_something(answer: AgentReply) -> bool:
+    """Tell whether an agent has answered with a text, an address or an object."""
+    return any(
         part.text or part.url or part.object for each in answer.messages for part in each.parts
     )
-    working = answer.async_id or (known_state(answer.status) == "processing")
-    return _ensure(bool(said or working), "message", answer, allow)
 
 
 def judge_agent_task(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:

@@ -201,4 +201,4 @@ class Video(Downloadable, TaskStatus, kw_only=True):
 
 
 def _urls(files: Sequence[Image | VideoFile]) -> list[str]:
-    return [file.url for file in files if file.url]
+    return [file.url for file in files if file.url.strip()]

@@ -32,7 +32,7 @@ from zai_async.models import (
 )
 from zai_async.resources.parts import in_parts
 from zai_async.resources.resource import Resource
-from zai_async.tasks import PARSED_FILES, Task, submit_file
+from zai_async.tasks import PARSED_FILES, PARSED_LINKS, Task, submit_file
 
 __all__ = [
     "OCR",
@@ -112,7 +112,8 @@ class FileParser(Resource):
     ) -> Task[ParsedFile]:
         """Return the handle of a task that was submitted elsewhere; nothing is asked yet."""
         names = {"task_id": task_id, "format_type": format_type}
-        return Task(PARSED_FILES, names, engine=self._manager)
+        kind = PARSED_LINKS if format_type == "download_link" else PARSED_FILES
+        return Task(kind, names, engine=self._manager)
 
 
 class WebSearchGroup(Resource):

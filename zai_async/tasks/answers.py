@@ -156,7 +156,8 @@ def failure_of_answer(
     """Say that a task ended without a result, with the answer that said so."""
     # No page says where a failed task has its reason: wherever errors have theirs, or beside it.
     told = find_fault({**extra_of(answer), "task_status": "FAIL"})
-    reason = getattr(answer, "message", "") or (told.message if told else "")
+    said = getattr(answer, "message", "")  # that of a chat is no reason, but what it answers
+    reason = (said if isinstance(said, str) else "") or (told.message if told else "")
     failure = TaskFailedError(
         redact(f"{ending}: {printable(reason)}" if reason else ending, secrets),
         request_id=answer.request_id,

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 import msgspec
 
 from zai_async import _operations as ep
-from zai_async._outcomes import ensure_proper_end, has_image
+from zai_async._outcomes import ensure_proper_end, has_image, says_something
 from zai_async._wire import Operation
 from zai_async.errors import (
     APIError,
@@ -20,7 +20,7 @@ from zai_async.errors import (
     TransportError,
     ZaiError,
 )
-from zai_async.models import Image, Reply, Video, VideoFile
+from zai_async.models import Image, Reply, VideoFile
 
 __all__ = [
     "AGENTS",
@@ -28,6 +28,7 @@ __all__ = [
     "CHATS",
     "IMAGES",
     "PARSED_FILES",
+    "PARSED_LINKS",
     "TASK_TYPES",
     "VIDEOS",
     "PollBackoff",
@@ -35,7 +36,6 @@ __all__ = [
     "TaskType",
     "Updates",
     "check_seconds",
-    "has_video",
 ]
 
 # No page says how often to poll. Growing intervals find a short task soon, and a film of ten
@@ -194,18 +194,13 @@ class TaskType(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """What the text of a result is read into."""
 
 
-def has_video(video: Video) -> bool:
-    """Tell whether a film is there; usually there is but one."""
-    return bool(video.video_result and (video.video_result[0].url or video.urls))
-
-
 VIDEOS: Final = TaskType(
     name="videos",
     operation=ep.VIDEO_RESULT,
     key="id",
     answer_key="id",
     schedule=PollSchedule(5.0, 15.0),
-    has_result=has_video,
+    has_result=lambda video: bool(video.urls),
     status_field="task_status",
     file_field="video_result",
 )
@@ -236,7 +231,7 @@ AGENTS: Final = TaskType(
     key="async_id",
     answer_key="async_id",
     schedule=PollSchedule(3.0, 10.0),
-    has_result=lambda reply: bool(reply.messages),
+    has_result=says_something,
     fails_like_refusals=True,
 )
 PARSED_FILES: Final = TaskType(
@@ -248,6 +243,14 @@ PARSED_FILES: Final = TaskType(
     # A blank page has no text.
     has_result=lambda _: True,
 )
+PARSED_LINKS: Final = TaskType(
+    name="file_parser.links",
+    operation=ep.FILE_PARSER_RESULT,
+    key="task_id",
+    answer_key="task_id",
+    schedule=PARSED_FILES.schedule,
+    has_result=lambda file: bool(file.parsing_result_url or file.content),
+)
 BATCHES: Final = TaskType(
     name="batches",
     operation=ep.BATCH_RETRIEVE,
@@ -258,5 +261,8 @@ BATCHES: Final = TaskType(
 )
 
 TASK_TYPES: Final[Mapping[str, TaskType[Any]]] = MappingProxyType(
-    {each.name: each for each in (VIDEOS, IMAGES, CHATS, AGENTS, PARSED_FILES, BATCHES)}
+    {
+        each.name: each
+        for each in (VIDEOS, IMAGES, CHATS, AGENTS, PARSED_FILES, PARSED_LINKS, BATCHES)
+    }
 )

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from zai_async._wire import Operation
 from zai_async.errors import ZaiError
 from zai_async.models import AgentReply, CallOptions, FileParserTask, ParsedFile, Reply, TaskStatus
-from zai_async.tasks.polling import AGENTS, PARSED_FILES, TaskType
+from zai_async.tasks.polling import AGENTS, PARSED_FILES, PARSED_LINKS, TaskType
 from zai_async.tasks.task import Task, TaskEngine
 
 __all__ = ["submit", "submit_agent", "submit_file"]
@@ -72,7 +72,8 @@ async def submit_file(
     """
     receipt = await _send(engine, operation, params)
     names = {"task_id": receipt.task_id, "format_type": format_type}
-    return Task(PARSED_FILES, names, engine=engine, request_id=receipt.request_id, submitted=True)
+    kind = PARSED_LINKS if format_type == "download_link" else PARSED_FILES
+    return Task(kind, names, engine=engine, request_id=receipt.request_id, submitted=True)
 
 
 async def _send(engine: TaskEngine, operation: Operation[T], params: Mapping[str, Any]) -> T:
