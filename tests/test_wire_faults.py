@@ -396,7 +396,8 @@ def test_a_body_may_say_nothing_about_a_task(body):
 
 def test_an_error_without_a_message_says_the_status():
     error = error_of({"success": False}, 503)
-    assert str(error) == "the API answered HTTP 503 (HTTP 503)"
+    assert str(error) == 'the API answered HTTP 503: {"success": false} (HTTP 503)'
+    assert error_of({}, 503).message == "the API answered HTTP 503"
 
 
 @pytest.mark.parametrize("echo", [KEY.reveal(), KEY.reveal().partition(".")[2]])

@@ -153,7 +153,15 @@ def test_what_is_no_relayed_code_changes_nothing(body, code):
         ({"error": "invalid_request", "error_description": "top_p"}, "top_p"),
         ({"error": {"reason": "top_p"}}, "top_p"),
         ({"error": {"description": "top_p"}}, "top_p"),
-        ({"Fault": {"reason": "top_p"}}, "the API answered HTTP 400"),
+        (
+            {"Fault": {"reason": "top_p"}},
+            'the API answered HTTP 400: {"Fault": {"reason": "top_p"}}',
+        ),
+        ({"err": "top_p"}, 'the API answered HTTP 400: {"err": "top_p"}'),
+        (
+            {"status": {"message": "top_p"}},
+            'the API answered HTTP 400: {"status": {"message": "top_p"}}',
+        ),
         ([{"error": {"message": "top_p"}}], "top_p"),
     ],
 )

@@ -335,11 +335,14 @@ def locate(url: str, provider: Provider) -> tuple[str, Mapping[str, str]]:
 
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _PASTED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(authorization\s*:\s*)?bearer[\s:]", re.IGNORECASE), "begins with 'Bearer'"),
+    (re.compile(r"(authorization\s*:\s*)?bearer([\s:=]|$)", re.IGNORECASE), "begins with 'Bearer'"),
     (re.compile(r"authorization\s*:", re.IGNORECASE), "begins with the name of a header"),
-    (re.compile(r"(export\s+)?[A-Z][A-Z0-9_]{3,}\s*="), "begins with the name of a variable"),
+    (
+        re.compile(r"(export\s+)?([A-Z][A-Z0-9_]{3,}|\w*[Kk]ey)\s*="),
+        "begins with the name of a variable",
+    ),
     (re.compile(rf"[{_QUOTES}]|.*[{_QUOTES}]$", re.DOTALL), "is in quotes"),
-    (re.compile(r"[<{$]"), "only stands for a key"),
+    (re.compile(r"[<{$%]"), "only stands for a key"),
     (re.compile(r".*\s", re.DOTALL), "holds blanks or line ends"),
     (re.compile(r".*[,;]$", re.DOTALL), "ends with a comma or semicolon"),
 )

@@ -214,6 +214,8 @@ def to_error(
         meaning = Meaning("quota", "reset")
     # Some gateways wrap a whole page in JSON.
     message = told or f"the API answered HTTP {status}"
+    if not told and body.strip(" {}[]\r\n") and status >= 400:
+        message = f"{message}: {body}"  # in words that nobody here knows
     if MARKUP.search(message):
         message = _describe(message, status, headers)
     # Redacted before it is cut, which could leave the better part of a key at the end.
