@@ -65,7 +65,7 @@ def message(*parts, id="m"):
 def in_relay(frames: bytes) -> bytes:
     """Return frames as a relay sends them: numbered, and with heartbeats between them."""
     events = split_events(frames)
-    return HEARTBEAT + HEARTBEAT.join(numbered(each, n) for n, each in enumerate(events, 1))
+    return HEARTBEAT + HEARTBEAT.join(numbered(each, "a", n) for n, each in enumerate(events, 1))
 
 
 def encoder(**settings):

@@ -43,6 +43,11 @@ def without_numbers(frames: bytes) -> bytes:
     return b"\n".join(line for line in lines if not line.startswith((b"id: ", b": "))).lstrip(b"\n")
 
 
+def ids_in(frames: bytes) -> list[str]:
+    lines = frames.decode().split("\n")
+    return [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
+
+
 def text_in(frames: bytes) -> str:
     found = parts(without_numbers(frames))[:-1]
     return "".join(part["delta"] for part in found if part["type"] == "text-delta")
@@ -88,6 +93,19 @@ class Reading:
     async def leave(self) -> None:
         self.reader.gone.set()
         await self.task
+
+
+class SlowReplay(MemoryReplay):
+    """A replay that begins an answer when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def begin(self, *about):
+        self.is_asked.set()
+        await self.may_go_on.wait()
+        return await super().begin(*about)
 
 
 @pytest.fixture
@@ -139,18 +157,34 @@ async def test_reader_goes_on_behind_the_last_event_that_it_saw(relay):
     whole = await Reader().reads(await relay.start("chat", script))
     events = split_events(whole.body)
     for seen in range(len(events)):
-        number = events[seen].partition(b"\n")[0].removeprefix(b"id: ").decode()
-        rest = await Reader().reads(await relay.resume("chat", last_event_id=number))
+        name = ids_in(events[seen])[0]
+        rest = await Reader().reads(await relay.resume("chat", last_event_id=name))
         assert b"".join(events[: seen + 1]) + rest.body == whole.body
 
 
-@pytest.mark.parametrize("nonsense", ["", "x", "-1", "1.5"])
+@pytest.mark.parametrize(
+    "nonsense", ["", "x", "2", "9" * 5000, "{}", *("{}-" + n for n in ("", "x", "-1", "9" * 5000))]
+)
 async def test_id_that_is_none_gets_the_whole_answer(relay, nonsense):
     script = Script()
     script.say("a", END)
     whole = await Reader().reads(await relay.start("chat", script))
-    again = await Reader().reads(await relay.resume("chat", last_event_id=nonsense))
+    answer = ids_in(whole.body)[0].rpartition("-")[0]
+    seen = nonsense.format(answer)
+    again = await Reader().reads(await relay.resume("chat", last_event_id=seen))
     assert again.body == whole.body
+
+
+async def test_id_of_the_answer_before_gets_the_whole_answer(relay):
+    seen = []
+    for _ in range(2):
+        script = Script()
+        script.say("a", END)
+        answer = await Reader().reads(await relay.start("chat", script))
+        seen.append(ids_in(answer.body))
+    again = await Reader().reads(await relay.resume("chat", last_event_id=seen[0][2]))
+    assert again.body == answer.body
+    assert not set(seen[0]) & set(seen[1])
 
 
 async def test_nothing_is_resumed_where_nothing_runs(relay):
@@ -190,6 +224,36 @@ async def test_new_answer_takes_the_place_of_the_last_one(relay):
     assert text_in(resumed.body) == "new"
 
 
+async def test_answers_that_start_at_once_follow_each_other(relay):
+    scripts = [Script() for _ in range(3)]
+    for script in scripts:
+        script.say("a")
+    await relay.start("chat", scripts[0])
+    started = await asyncio.gather(*(relay.start("chat", each) for each in scripts[1:]))
+    readings = [Reading(each) for each in started]
+    await readings[1].until("a")
+    assert [script.closed for script in scripts] == [True, True, False]
+    assert await relay.stop("chat")
+    await asyncio.gather(*(reading.task for reading in readings))
+    assert all(script.closed for script in scripts)
+    assert not relay._starts
+
+
+async def test_answer_that_starts_while_the_relay_closes_is_stopped(zai):
+    replay = SlowReplay()
+    relay = Relay(zai, replay=replay)
+    starting = asyncio.create_task(relay.start("chat", Script()))
+    await replay.is_asked.wait()
+    closing = asyncio.create_task(relay.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(ClientDrainingError):
+        await relay.start("chat", Script())
+    replay.may_go_on.set()
+    await closing
+    await starting
+    assert not relay._writers
+
+
 async def test_answers_of_other_protocols_have_a_gap_where_they_are_cut(zai):
     relay = Relay(zai, protocol="openai", coalesce=0, replay=MemoryReplay(max_bytes=400))
     script = Script()
@@ -199,7 +263,8 @@ async def test_answers_of_other_protocols_have_a_gap_where_they_are_cut(zai):
     gap, *rest = split_events(reader.body)
     told = json.loads(gap.partition(b"data: ")[2])
     assert gap.startswith(b"event: gap\n")
-    assert (told["first"], rest[0].partition(b"\n")[0]) == (1, b"id: %d" % (told["last"] + 1))
+    assert told["first"] == 1
+    assert ids_in(rest[0])[0].endswith(f"-{told['last'] + 1}")
     await relay.aclose()
 
 
@@ -421,7 +486,7 @@ async def test_page_asks_resumes_and_stops(zai_emulator):
             assert (asked.status, asked.headers["x-vercel-ai-ui-message-stream"]) == (200, "v1")
             resumed = await ask(relay, "GET", "/a/b/stream", root=root)
             assert resumed.body == asked.body
-        tail = await ask(relay, "GET", "/a/b/stream", last_event_id="1")
+        tail = await ask(relay, "GET", "/a/b/stream", last_event_id=ids_in(asked.body)[0])
         assert asked.body.endswith(tail.body)
         assert len(tail.body) < len(asked.body)
         assert (await ask(relay, "POST", "/a/b/stop")).status == 204

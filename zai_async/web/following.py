@@ -2,6 +2,7 @@
 
 from contextlib import aclosing
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import anyio
@@ -78,7 +79,8 @@ class ReplayResponse:
                     error = ZaiError("the beginning is not kept any more", kind="stream")
                     await send({"type": BODY, "body": encoder().fail(error), "more_body": True})
                     break
-                body = encoder.heartbeat if batch is None else _framed(batch)
+                name = kept.head.answer_id
+                body = encoder.heartbeat if batch is None else _framed(batch, name)
                 await send({"type": BODY, "body": body, "more_body": True})
         await send({"type": BODY, "body": b"", "more_body": False})
 
@@ -98,9 +100,10 @@ def encoder_named(protocol: str) -> type[AnswerEncoder]:
     return OpenAIEncoder if protocol == OpenAIEncoder.protocol else UIMessageEncoder
 
 
-def _framed(batch: tuple[int, list[bytes]] | ReplayGap) -> bytes:
-    """Return events with their numbers, from which a reader can go on."""
+def _framed(batch: tuple[int, list[bytes]] | ReplayGap, answer_id: str) -> bytes:
+    """Return events with their ids, from which a reader can go on."""
     if isinstance(batch, ReplayGap):
         return event_frame("gap", batch._asdict())
     last, events = batch
-    return b"".join(map(numbered, events, range(last - len(events) + 1, last + 1)))
+    numbers = range(last - len(events) + 1, last + 1)
+    return b"".join(map(numbered, events, repeat(answer_id), numbers))

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["DONE", "EVENT_STREAM", "HEARTBEAT", "data_frame", "event_frame", "numbered"]
+__all__ = [
+    "DONE",
+    "EVENT_STREAM",
+    "HEARTBEAT",
+    "data_frame",
+    "event_frame",
+    "number_in",
+    "numbered",
+]
 
 DONE: Final = b"data: [DONE]\n\n"
 # A comment is an event for nobody. Proxies count it as traffic, and readers pass it over.
@@ -19,6 +27,8 @@ EVENT_STREAM: Final = {
     # nginx collects whole answers unless it is told not to.
     "x-accel-buffering": "no",
 }
+
+_MOST_DIGITS: Final = 15
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -33,6 +43,14 @@ def event_frame(name: str, value: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(value))
 
 
-def numbered(frames: bytes, number: int) -> bytes:
+def numbered(frames: bytes, answer_id: str, number: int) -> bytes:
     """Return frames whose first one carries an id, from which a reader can go on."""
-    return b"id: %d\n%b" % (number, frames)
+    return b"id: %b-%d\n%b" % (answer_id.encode(), number, frames)
+
+
+def number_in(event_id: str, answer_id: str) -> int:
+    """Return the number in the id of an event; 0, the beginning, for whatever is no such id."""
+    # A reader may have seen the answer before, whose numbers say nothing of this one.
+    name, _, number = event_id.rpartition("-")
+    is_ours = name == answer_id and number.isdecimal() and len(number) <= _MOST_DIGITS
+    return int(number) if is_ours else 0

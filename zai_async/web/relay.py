@@ -4,8 +4,9 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from secrets import token_urlsafe
 from typing import Any, Final, Self
-from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import anyio
 import msgspec
@@ -15,6 +16,7 @@ from zai_async.errors import ClientDrainingError, InvalidBodyError, ZaiError
 from zai_async.web.asgi import Receive, Scope, Send, for_framework, read_json, send_answer
 from zai_async.web.encoders import AnswerEncoder, Protocol
 from zai_async.web.following import ReplayResponse
+from zai_async.web.frames import number_in
 from zai_async.web.replay import MemoryReplay, Replay, ReplayHead
 from zai_async.web.responses import RelaySettings, accepts_json, encoder_of, refusal_of
 from zai_async.web.signals import ShutdownSignals
@@ -27,6 +29,7 @@ __all__ = ["Relay"]
 
 _TEXT: Final = {"Content-Type": "text/plain; charset=utf-8"}
 _MAX_ID: Final = 200
+_NAME_BYTES: Final = 9  # short, as it is sent with each event
 _SHUTDOWN: Final = "the server is shutting down"
 
 Answer = Callable[[UIRequest], Relayable | Awaitable[Relayable]]
@@ -84,6 +87,8 @@ class Relay:
         self._grace = grace
         self._max_body = max_body
         self._writers: dict[str, AnswerWriter] = {}
+        self._starts = WeakValueDictionary[str, asyncio.Lock]()
+        """One for each chat of which an answer is about to start; it goes with the last of them."""
         self._ending: asyncio.Task[None] | None = None
         self._signals = ShutdownSignals(self.begin_shutdown)
 
@@ -113,16 +118,18 @@ class Relay:
             raise ClientDrainingError("the relay is shutting down")
         source = AnswerSource(answer)
         encoder = encoder or encoder_of(answer, self._protocol, message_id)
-        # A replay that cannot be reached keeps nobody from asking.
-        with suppress(ZaiError):
-            await self.stop(chat_id)
         message = encoder.message_id if isinstance(encoder, UIMessageEncoder) else None
-        name = uuid4().hex
+        name = token_urlsafe(_NAME_BYTES)
         head = ReplayHead(answer_id=name, protocol=encoder.protocol, message_id=message)
-        kept = await self.replay.begin(chat_id, head)
-        writer = self._writers[chat_id] = AnswerWriter(
-            source, encoder, kept, self._settings.coalesce
-        )
+        # One after the other: of two that start at once, the first would be stopped by nobody.
+        async with self._starts.setdefault(chat_id, asyncio.Lock()):
+            # A replay that cannot be reached keeps nobody from asking.
+            with suppress(ZaiError):
+                await self.stop(chat_id)
+            kept = await self.replay.begin(chat_id, head)
+            writer = self._writers[chat_id] = AnswerWriter(
+                source, encoder, kept, self._settings.coalesce
+            )
 
         def forget(_: object) -> None:
             # The chat may have gone on meanwhile: the next answer has another writer.
@@ -135,14 +142,14 @@ class Relay:
     async def resume(self, chat_id: str, *, last_event_id: str | None = None) -> ReplayResponse:
         """Return a response that replays the answer of a chat and goes on with it.
 
-        With the id of the last event that a reader has seen it goes on behind that; what is not
-        kept any more is told by an event ``gap``. Pages of the AI SDK send none and get the whole
-        answer. Where none is written the response is a 204.
+        With the id of the last event that a reader has seen it goes on behind that, and begins at
+        the beginning if that was of another answer; what is not kept any more is told by an event
+        ``gap``. Pages of the AI SDK send none and get the whole answer. Where none is written the
+        response is a 204.
         """
         self._signals.install()
         kept = await self.replay.find(chat_id)
-        seen = last_event_id or ""
-        after = int(seen) if seen.isdecimal() else 0
+        after = 0 if kept is None else number_in(last_event_id or "", kept.head.answer_id)
         return for_framework(ReplayResponse)(kept, self._settings, after=after)
 
     async def stop(self, chat_id: str) -> bool:
@@ -177,6 +184,10 @@ class Relay:
             self._ending = asyncio.get_running_loop().create_task(self._end(seconds))
 
     async def _end(self, grace: float) -> None:
+        # Those that are about to start are answers in a moment; no more are let in.
+        for start in list(self._starts.values()):
+            async with start:
+                pass
         tasks = [writer.task for writer in self._writers.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
@@ -188,7 +199,8 @@ class Relay:
         if self._ending is not None:
             self._ending.cancel()
             await asyncio.wait({self._ending})
-        await self._end(0)
+        self._ending = asyncio.create_task(self._end(0))
+        await self._ending
         tasks = [writer.task for writer in self._writers.values()]
         if tasks:
             await asyncio.wait(tasks)
