@@ -162,6 +162,118 @@ async def test_answer_of_a_process_that_has_gone_is_ended_once(process):
 
 
 @needs_server
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_end_of_the_answer_before_touches_no_newer_one(process, is_gone):
+    here, there, old, new = process(), process(), Script(), Script()
+    first = Reading(await here.start("chat", old))
+    watcher, task = here._writers["chat"]._watcher, here._writers["chat"].task
+    follower = Reading(await process().resume("chat"))
+    if is_gone:
+        await ended(watcher)
+        leases = await there.replay.redis.keys(f"{there.replay._prefix}:*:lease")
+        assert await there.replay.redis.delete(*leases)
+    new.say("new")
+    second = Reading(await there.start("chat", new))
+    await asyncio.gather(follower.task, *([] if is_gone else [first.task, asyncio.wait({task})]))
+    key = f"{there.replay._prefix}:chat:chat"
+    assert await there.replay.redis.ttl(key) > 1000
+    third = Reading(await process().resume("chat"))
+    await third.until("new")
+    new.say(END)
+    await asyncio.gather(second.task, third.task)
+    task.cancel()
+    await asyncio.gather(first.task, asyncio.wait({task}))
+    assert (await Reader().reads(await process().resume("chat"))).body == second.reader.body
+
+
+@needs_server
+async def test_answer_of_the_same_process_that_was_replaced_takes_nothing_with_it(process):
+    here, there = process().replay, process().replay
+    old, new = (ReplayHead(answer_id=name, protocol="openai") for name in ("old", "new"))
+    before = await here.begin("chat", old)
+    kept = await here.begin("chat", new)
+    await before.append([b"data: 1\n\n"])
+    await before.finish(keep=True)
+    assert await here.find("chat") is kept
+    assert (await there.find("chat")).head == new
+
+
+@needs_server
+async def test_answer_that_began_without_redis_takes_the_chat_later(process, server):
+    here, there, script = process(), process(), Script()
+    script.say("old", END)
+    await Reader().reads(await here.start("chat", script))
+    script = Script()
+    script.say("new")
+    there.replay.redis, real = RedisReplay("redis://127.0.0.1:1").redis, there.replay.redis
+    reading = Reading(await there.start("chat", script))
+    await reading.until("new")
+    kept = there._writers["chat"].kept
+    kept._redis = real
+    while not kept._written:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    follower = Reading(await process().resume("chat"))
+    await follower.until("new")
+    there.replay.redis = real
+    script.say(END)
+    await asyncio.gather(reading.task, follower.task)
+
+
+@needs_server
+async def test_process_that_writes_keeps_no_more_than_it_may(process):
+    here, there, script = process(max_bytes=300), process(), Script()
+    reading = Reading(await here.start("chat", script))
+    follower = Reading(await there.resume("chat"))
+    written = here.replay.written["chat"]
+    for said in range(20):
+        script.say(f"{said} ")
+        await follower.until(f"{said} ")
+        await reading.until(f"{said} ")
+        assert sum(map(len, written._kept.events)) <= 300
+    script.say(END)
+    await asyncio.gather(reading.task, follower.task)
+    assert follower.reader.body == reading.reader.body
+    assert here.replay.written == {}
+
+
+@needs_server
+async def test_what_the_process_dropped_before_it_was_written_is_a_gap(process):
+    here, there = process(max_bytes=20), process()
+    kept = await here.replay.begin("chat", ReplayHead(answer_id="a", protocol="openai"))
+    await kept.append([b"data: 1\n\n", b"data: 2\n\n", b"data: 3\n\n"])
+    await kept._write()
+    await kept.append([b"data: larger than all that is kept\n\n"])
+    await kept.finish(keep=True)
+    found = await there.replay.find("chat")
+    read = [each async for each in found.read()]
+    assert read == [ReplayGap(1, 1), (3, [b"data: 2\n\n", b"data: 3\n\n"]), ReplayGap(4, 4)]
+
+
+@needs_server
+@pytest.mark.parametrize("step", [0, 1])
+async def test_end_of_another_process_is_told_although_redis_is_lost_meanwhile(process, step):
+    here, there, script = process(), process(), Script()
+    first = Reading(await here.start("chat", script))
+    task = here._writers["chat"].task
+    await ended(here._writers["chat"]._watcher)
+    execute, done = there.replay.redis.execute_command, []
+
+    async def cut(*command, **options):
+        if command[0] not in {"GET", "XREAD", "EXISTS"}:
+            done.append(command)
+            if len(done) == step + 1:
+                raise redis.ConnectionError("lost")
+        return await execute(*command, **options)
+
+    there.replay.redis.execute_command = cut
+    for relay in (there, process()):
+        reader = await Reader().reads(await relay.resume("chat"))
+        assert kinds(without_numbers(reader.body)) == ["error", "[DONE]"]
+    task.cancel()
+    await asyncio.gather(first.task, asyncio.wait({task}))
+
+
+@needs_server
 async def test_answer_ends_although_a_cancellation_is_lost(process):
     """redis-py waits by ``asyncio.wait_for``, which loses some before Python 3.12."""
     here, script, lost = process(), Script(), []
@@ -244,10 +356,11 @@ async def test_what_was_written_down_twice_is_read_once(server, quick):
     await replay.begin("chat", ReplayHead(answer_id="a", protocol="openai"))
     for fields in [{"events": b"data: 1\n\n", "last": 1}] * 2 + [{"end": 1}]:
         await replay.redis.xadd("twice:answer:a:events", fields)
-    replay._memory._answers.clear()  # as for another process
-    found = await replay.find("chat")
+    other = RedisReplay(server.url, prefix="twice")
+    found = await other.find("chat")
     assert [each async for each in found.read()] == [(1, [b"data: 1\n\n"])]
     await replay.aclose()
+    await other.aclose()
 
 
 def test_extra_that_is_not_installed_is_named(monkeypatch):

@@ -15,7 +15,7 @@ import msgspec
 
 from zai_async.errors import ConnectionLostError, ZaiError
 from zai_async.web.following import encoder_named
-from zai_async.web.replay import KeptAnswer, MemoryReplay, ReplayGap, ReplayHead
+from zai_async.web.replay import KeptAnswer, MemoryAnswer, MemoryReplay, ReplayGap, ReplayHead
 from zai_async.web.writing import split_events
 
 __all__ = ["RedisReplay"]
@@ -26,6 +26,26 @@ _LEASE: Final = 5
 _LONGEST: Final = 86_400
 """Seconds after which an answer is forgotten that nobody has ended."""
 _BLOCK: Final = 1_000
+
+# An answer that is over, or is written down once more, must not touch the next one of its chat.
+_TAKE_CHAT: Final = """
+local current = redis.call('get', KEYS[1])
+if ARGV[3] == '1' or not current or current == ARGV[1] then
+    redis.call('set', KEYS[1], ARGV[1], 'ex', ARGV[2])
+end
+"""
+_LEAVE_CHAT: Final = """
+if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('expire', KEYS[1], ARGV[2]) end
+"""
+# In one step, as who ends an answer for its writer may be lost as well.
+_END_ONCE: Final = f"""
+if redis.call('set', KEYS[2], 1, 'nx', 'ex', {_LONGEST}) then
+    redis.call('xadd', KEYS[3], '*', 'events', ARGV[3], 'last', 0)
+    redis.call('xadd', KEYS[3], '*', 'end', 1)
+    redis.call('expire', KEYS[3], ARGV[2])
+    {_LEAVE_CHAT}
+end
+"""
 
 
 class _Keys:
@@ -41,13 +61,17 @@ class _Keys:
 class _WrittenAnswer:
     """An answer that this process writes."""
 
-    def __init__(self, replay: "RedisReplay", keys: _Keys, kept: KeptAnswer) -> None:
+    def __init__(
+        self, replay: "RedisReplay", chat_id: str, keys: _Keys, kept: MemoryAnswer
+    ) -> None:
         self.head = kept.head
         self._replay = replay
         self._redis = replay.redis
+        self._chat_id = chat_id
         self._keys = keys
         self._kept = kept
-        self._events: list[bytes] = []
+        self._is_new = True
+        """Whether Redis has not been told yet that this is the answer of its chat."""
         self._written = 0
         """How many of the events Redis is known to have."""
         self._news = asyncio.Event()
@@ -58,21 +82,20 @@ class _WrittenAnswer:
 
     async def append(self, events: Sequence[bytes]) -> None:
         """Add events; whoever waits for a stop writes them down, so that no answer waits for it."""
-        self._events += events
         await self._kept.append(events)
         self._news.set()
 
     async def _write(self) -> None:
         """Write down what Redis has not got, all of it where it has lost its memory."""
-        while self._written < len(self._events):
-            await self._write_rest(len(self._events))
+        while self._written < self._kept.last:
+            await self._write_rest(self._kept.last)
 
     async def _write_rest(self, count: int) -> None:
-        fields = {"events": b"".join(self._events[self._written : count]), "last": count}
+        fields = {"events": b"".join(self._kept.behind(self._written)), "last": count}
         async with self._redis.pipeline(transaction=True) as pipe:
             # With the first events and in one step: who finds the head finds what it is about.
             if not self._written:
-                self._replay.introduce(pipe, self._keys, self.head)
+                self._introduce(pipe)
             pipe.xadd(
                 self._keys.events,
                 fields,
@@ -82,19 +105,38 @@ class _WrittenAnswer:
             )
             pipe.expire(self._keys.events, _LONGEST)
             *_, name, _ = await pipe.execute()
+        self._is_new = False
         self._written = 0 if name is None else count
+
+    def _introduce(self, pipe: Any) -> None:
+        told = (msgspec.json.encode(self.head), _LONGEST, int(self._is_new))
+        pipe.eval(_TAKE_CHAT, 1, self._keys.current, *told)
+        pipe.set(self._keys.lease, 1, ex=_LEASE)
+
+    async def begin(self) -> None:
+        """Make this answer the one of its chat, at once if Redis is there."""
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                self._introduce(pipe)
+                await pipe.execute()
+            self._is_new = False
+        except self._replay.errors:
+            return  # it is written down when Redis is back
 
     async def finish(self, *, keep: bool) -> None:
         """End the answer."""
         # The readers of this process first: they need no Redis, and may have none.
         await self._kept.finish(keep=keep)
+        if self._replay.written.get(self._chat_id) is self:
+            del self._replay.written[self._chat_id]
         seconds = max(int(self._replay.keep), 1) if keep else 1
         try:
             await self._write()
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.xadd(self._keys.events, {"end": 1})
-                for key in (self._keys.events, self._keys.current):
-                    pipe.expire(key, seconds)
+                pipe.expire(self._keys.events, seconds)
+                head = msgspec.json.encode(self.head)
+                pipe.eval(_LEAVE_CHAT, 1, self._keys.current, head, seconds)
                 pipe.delete(self._keys.lease)
                 await pipe.execute()
         except self._replay.errors:
@@ -137,17 +179,19 @@ class _FoundAnswer:
         self._replay = replay
         self._redis = replay.redis
         self._keys = keys
+        self._last_events: list[bytes] = []
 
     async def append(self, events: Sequence[bytes]) -> None:
-        """Add events, in place of a writer that is no more."""
-        fields = {"events": b"".join(events), "last": 0}
-        await self._redis.xadd(self._keys.events, fields)
+        """Add events, in place of a writer that is no more; they are written with the end."""
+        self._last_events += events
 
     async def finish(self, *, keep: bool) -> None:
-        """End the answer, in place of a writer that is no more."""
-        await self._redis.xadd(self._keys.events, {"end": 1})
-        for key in (self._keys.events, self._keys.current):
-            await self._redis.expire(key, max(int(self._replay.keep), 1) if keep else 1)
+        """End the answer, in place of a writer that is no more, if nobody has done it."""
+        events, self._last_events = b"".join(self._last_events), []
+        seconds = max(int(self._replay.keep), 1) if keep else 1
+        keys = (self._keys.current, self._keys.ended, self._keys.events)
+        told = (msgspec.json.encode(self.head), seconds, events)
+        await self._redis.eval(_END_ONCE, len(keys), *keys, *told)
 
     async def stop_wanted(self) -> None:
         """Wait for ever: it is not written here."""
@@ -201,11 +245,10 @@ class _FoundAnswer:
 
     async def _close(self, seen: list[bytes]) -> None:
         """End the answer of a process that has gone, once, for all readers."""
-        if await self._redis.set(self._keys.ended, 1, nx=True, ex=_LONGEST):
-            encoder = encoder_named(self.head.protocol).restored(b"".join(seen))
-            lost = ConnectionLostError("the process that wrote this answer has gone", kind="stream")
-            await self.append(split_events(encoder.fail(lost)))
-            await self.finish(keep=True)
+        encoder = encoder_named(self.head.protocol).restored(b"".join(seen))
+        lost = ConnectionLostError("the process that wrote this answer has gone", kind="stream")
+        await self.append(split_events(encoder.fail(lost)))
+        await self.finish(keep=True)
 
 
 class RedisReplay:
@@ -246,31 +289,22 @@ class RedisReplay:
         self.max_entries = max_entries
         self._prefix = prefix
         self._memory = MemoryReplay(max_bytes=max_bytes, keep=0)
-        self._written: dict[str, _WrittenAnswer] = {}
-
-    def introduce(self, pipe: Any, keys: _Keys, head: ReplayHead) -> None:
-        """Make an answer the one of its chat."""
-        pipe.set(keys.current, msgspec.json.encode(head), ex=_LONGEST)
-        pipe.set(keys.lease, 1, ex=_LEASE)
+        self.written: dict[str, _WrittenAnswer] = {}
+        """The answers that this process writes, by their chat."""
 
     async def begin(self, chat_id: str, head: ReplayHead) -> KeptAnswer:
         """Keep a new answer."""
         keys = _Keys(self._prefix, chat_id, head.answer_id)
         kept = await self._memory.begin(chat_id, head)
-        written = self._written[chat_id] = _WrittenAnswer(self, keys, kept)
-        try:
-            async with self.redis.pipeline(transaction=True) as pipe:
-                self.introduce(pipe, keys, head)
-                await pipe.execute()
-        except self.errors:
-            pass  # it is written down when Redis is back
+        written = self.written[chat_id] = _WrittenAnswer(self, chat_id, keys, kept)
+        await written.begin()
         return written
 
     async def find(self, chat_id: str) -> KeptAnswer | None:
         """Return the answer of a chat, from this process where it is written here."""
-        if await self._memory.find(chat_id) is not None:
-            return self._written[chat_id]
-        self._written.pop(chat_id, None)
+        written = self.written.get(chat_id)
+        if written is not None:
+            return written
         head = await self._head(chat_id)
         if head is None:
             return None

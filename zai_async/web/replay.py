@@ -3,11 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-__all__ = ["KeptAnswer", "MemoryReplay", "Replay", "ReplayGap", "ReplayHead"]
+__all__ = ["KeptAnswer", "MemoryAnswer", "MemoryReplay", "Replay", "ReplayGap", "ReplayHead"]
 
 
 class ReplayHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,7 @@ class Replay(Protocol):
         ...
 
 
-class _MemoryAnswer:
+class MemoryAnswer:
     """An answer in the memory of this process."""
 
     def __init__(self, head: ReplayHead, store: "MemoryReplay", chat_id: str) -> None:
@@ -112,13 +113,19 @@ class _MemoryAnswer:
                 yield ReplayGap(after + 1, first - 1)
                 after = first - 1
             elif after < self.last:
-                batch = list(self.events)[after + 1 - first :]
+                batch = self.behind(after)
                 after = self.last
                 yield after, batch
             elif self.is_finished:
                 return
             else:
                 await self._news.wait()
+
+    def behind(self, number: int) -> list[bytes]:
+        """Return what is kept of the events behind a number, without a look at those before it."""
+        events = list(islice(reversed(self.events), self.last - number))
+        events.reverse()
+        return events
 
     async def stop_wanted(self) -> None:
         """Wait for ever: who stops it is in this process."""
@@ -138,18 +145,18 @@ class MemoryReplay:
             raise ValueError("max_bytes must be positive and keep must not be negative")
         self.max_bytes = max_bytes
         self.keep = keep
-        self._answers: dict[str, _MemoryAnswer] = {}
+        self._answers: dict[str, MemoryAnswer] = {}
 
-    async def begin(self, chat_id: str, head: ReplayHead) -> _MemoryAnswer:
+    async def begin(self, chat_id: str, head: ReplayHead) -> MemoryAnswer:
         """Keep a new answer."""
-        answer = self._answers[chat_id] = _MemoryAnswer(head, self, chat_id)
+        answer = self._answers[chat_id] = MemoryAnswer(head, self, chat_id)
         return answer
 
-    async def find(self, chat_id: str) -> _MemoryAnswer | None:
+    async def find(self, chat_id: str) -> MemoryAnswer | None:
         """Return the answer of a chat."""
         return self._answers.get(chat_id)
 
-    def release(self, chat_id: str, answer: _MemoryAnswer, *, keep: bool) -> None:
+    def release(self, chat_id: str, answer: MemoryAnswer, *, keep: bool) -> None:
         """Forget an answer that has ended, after a while."""
 
         def drop() -> None:
