@@ -24,7 +24,7 @@ from tests.test_web_relay import (
     without_numbers,
 )
 from tests.test_web_servers import served
-from zai_async import ZaiError
+from zai_async import ConfigurationError, ZaiError
 from zai_async.web import MemoryReplay, RedisReplay, Relay, ReplayGap, ReplayHead
 
 redis = pytest.importorskip("redis")
@@ -328,6 +328,27 @@ async def test_redis_that_is_away_stops_no_answer(process, server):
         await asyncio.to_thread(server.start)
 
 
+@pytest.mark.parametrize("step", range(4))
+async def test_redis_that_goes_away_amid_a_request_to_stop_keeps_nobody_from_asking(quick, step):
+    replay, done = RedisReplay(), []
+
+    async def answered(*command, **_):
+        done.append(command)
+        if len(done) > step:
+            raise redis.ConnectionError("lost")
+        return b'{"answer_id":"a","protocol":"openai"}'
+
+    replay.redis.execute_command = answered
+    replay.redis.connection_pool.connection_kwargs["port"] = 1
+    async with chat_wire.client() as zai:
+        relay, script = Relay(zai, replay=replay), Script()
+        script.say("a", END)
+        reader = await Reader().reads(await relay.start("chat", script))
+        assert text_in(reader.body) == "a"
+        await relay.aclose()
+    assert [command[0] for command in done] == ["GET", "SET", "EXISTS"][: step + 1]
+
+
 @needs_server
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_both_protocols_of_redis_are_read(server, quick, protocol):
@@ -367,6 +388,12 @@ def test_extra_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ImportError, match=r"pip install 'zai-async\[redis\]'"):
         RedisReplay()
+
+
+def test_client_that_returns_text_is_refused():
+    client = redis.asyncio.Redis(decode_responses=True)
+    with pytest.raises(ConfigurationError, match="decode_responses"):
+        RedisReplay(client=client)
 
 
 async def test_memory_has_no_other_process_to_ask():

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import threading
+from collections import deque
 
 import pytest
 
@@ -711,6 +712,34 @@ def test_answer_that_has_been_replaced_is_not_dropped_with_its_time():
         return await replay.find("chat") is new
 
     assert run(main())
+
+
+class Watched(deque):
+    """Counts how many of its items are looked at."""
+
+    looks = 0
+
+    def __iter__(self):
+        for item in super().__iter__():
+            self.looks += 1
+            yield item
+
+    def __reversed__(self):
+        for item in super().__reversed__():
+            self.looks += 1
+            yield item
+
+
+async def test_reader_looks_at_each_event_once():
+    kept = await MemoryReplay().begin("chat", ReplayHead(answer_id="a", protocol="openai"))
+    kept.events = Watched()
+    reader, read = kept.read(), []
+    for _ in range(100):
+        await kept.append([b"a", b"b"])
+        read.append(await anext(reader))
+    await reader.aclose()
+    assert read == [(2 * n, [b"a", b"b"]) for n in range(1, 101)]
+    assert kept.events.looks == 200
 
 
 async def test_answer_that_is_replaced_while_it_ends_stays_replaced(relay):

@@ -6,14 +6,15 @@ answer whose lease has run out is ended by whoever reads it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, cast
 
 import anyio
 import msgspec
 
-from zai_async.errors import ConnectionLostError, ZaiError
+from zai_async.errors import ConfigurationError, ConnectionLostError, ZaiError
 from zai_async.web.following import encoder_named
 from zai_async.web.replay import KeptAnswer, MemoryAnswer, MemoryReplay, ReplayGap, ReplayHead
 from zai_async.web.writing import split_events
@@ -262,7 +263,10 @@ class RedisReplay:
         max_bytes: The most that the process that writes an answer keeps of it.
         max_entries: The most writes that Redis keeps of one answer, of some 25 ms each.
         prefix: What the names of all keys begin with.
-        client: A client of ``redis.asyncio`` in place of the address.
+        client: A client of ``redis.asyncio`` in place of the address; one that returns bytes.
+
+    Raises:
+        ConfigurationError: The client returns text.
     """
 
     def __init__(
@@ -284,6 +288,8 @@ class RedisReplay:
         backoff: Any = import_module("redis.backoff")
         retry: Any = library.retry.Retry(backoff.NoBackoff(), 1)
         self.redis: Any = client or library.Redis.from_url(url, retry=retry)
+        if self.redis.get_encoder().decode_responses:
+            raise ConfigurationError("client must return bytes, without decode_responses")
         self.errors: tuple[type[Exception], ...] = (library.RedisError, OSError)
         self.keep = keep
         self.max_entries = max_entries
@@ -305,26 +311,32 @@ class RedisReplay:
         written = self.written.get(chat_id)
         if written is not None:
             return written
-        head = await self._head(chat_id)
+        with self._reaching():
+            head = await self._head(chat_id)
         if head is None:
             return None
         return _FoundAnswer(self, _Keys(self._prefix, chat_id, head.answer_id), head)
 
     async def _head(self, chat_id: str) -> ReplayHead | None:
-        try:
-            known = await self.redis.get(_Keys(self._prefix, chat_id, "").current)
-        except self.errors as error:
-            raise ZaiError("the replay cannot be reached", kind="local") from error
+        known = await self.redis.get(_Keys(self._prefix, chat_id, "").current)
         return msgspec.json.decode(known, type=ReplayHead) if known else None
 
     async def request_stop(self, chat_id: str) -> bool:
         """Ask the process that writes the answer to stop."""
-        head = await self._head(chat_id)
-        if head is None:
-            return False
-        keys = _Keys(self._prefix, chat_id, head.answer_id)
-        await self.redis.set(keys.stop, 1, ex=_LONGEST)
-        return bool(await self.redis.exists(keys.lease))
+        with self._reaching():
+            head = await self._head(chat_id)
+            if head is None:
+                return False
+            keys = _Keys(self._prefix, chat_id, head.answer_id)
+            await self.redis.set(keys.stop, 1, ex=_LONGEST)
+            return bool(await self.redis.exists(keys.lease))
+
+    @contextmanager
+    def _reaching(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except self.errors as error:
+            raise ZaiError("the replay cannot be reached", kind="local") from error
 
     async def aclose(self) -> None:
         """Close the connections; what Redis keeps stays there."""
