@@ -1,6 +1,7 @@
 """Encoders turn events into bytes; the readers that they are written for say whether they may."""
 
 import json
+import sys
 
 import msgspec
 import pytest
@@ -59,6 +60,8 @@ STARTED = [
 ]
 STOP = Finished("completed", "stop", ChatCompletion(usage=Usage(total_tokens=12)))
 ASKED = Finished("tool_calls", "tool_calls", ChatCompletion())
+# A name of a file that is no UTF-8, and both halves of a pair.
+HALF = "caf\udce9 \ud83d\udc0d"
 PAGES = [
     SearchResult(title="Sea", link="https://example.com/1", refer="ref_1"),
     SearchResult(link="https://example.com/2"),
@@ -384,6 +387,46 @@ def test_call_without_an_id_gets_one():
 
 class Later(msgspec.Struct):
     """What a later version may tell."""
+
+
+@pytest.mark.parametrize("brackets", ["[" * 3000, "[" * 100_000 + "]" * 100_000])
+def test_brackets_without_end_are_text(brackets):
+    result = ToolFinished("c1", "look", "completed", brackets)
+    call = ToolCall(id="c1", function=FunctionCall(name="look", arguments=brackets))
+    for event, field in ((result, "output"), (call, "input")):
+        part = parts(play(UIMessageEncoder(), event, STOP))[2]
+        assert part[field] == brackets
+
+
+def test_result_of_any_depth_is_written():
+    # Who reads at a depth at which nobody can write must not fail in between.
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 150, limit + 20):
+        result = "[" * depth + "]" * depth
+        frames = UIMessageEncoder().encode(ToolFinished("c1", "look", "completed", result))
+        assert result.encode() in frames
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TextDelta(HALF),
+        ThinkingDelta(HALF),
+        ToolCallStarted(0, HALF, "look"),
+        ToolCall(id="c1", function=FunctionCall(name="look", arguments=HALF)),
+        ToolFinished("c1", "look", "completed", HALF),
+        ToolFinished(HALF, "look", "completed", '{"n": [2]}'),
+        ToolProgress("c1", {HALF: [1, (HALF, None)]}),
+        DataPart("x", HALF),
+        UrlSource("s", "https://example.com", HALF),
+        MetadataPart({"x": HALF}),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_a_mark(event):
+    text = json.dumps(parts(play(UIMessageEncoder(), event, STOP)), ensure_ascii=False)
+    assert "caf\ufffd \N{SNAKE}" in text
+    assert play(OpenAIEncoder(), event, STOP)
+    assert play(TextEncoder(), event, STOP) in {b"", "caf\ufffd \N{SNAKE}".encode()}
 
 
 def test_unknown_events_are_passed_over():

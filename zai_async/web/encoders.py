@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 
 from zai_async._protocol.events import Finished, TextDelta
 from zai_async.errors import StreamTruncatedError, ZaiError
-from zai_async.web.frames import EVENT_STREAM, HEARTBEAT
+from zai_async.web.frames import EVENT_STREAM, HEARTBEAT, mended
 from zai_async.web.parts import RelayedEvent
 
 __all__ = ["AnswerEncoder", "Protocol", "TextEncoder"]
@@ -81,7 +81,7 @@ class TextEncoder(AnswerEncoder):
         """Return the text of an event."""
         if isinstance(event, Finished):
             self.finished = event
-        return event.text.encode() if isinstance(event, TextDelta) else b""
+        return mended(event.text).encode() if isinstance(event, TextDelta) else b""
 
     def _finish(self, finished: Finished) -> bytes:  # noqa: ARG002 - as every encoder
         return b""

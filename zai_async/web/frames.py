@@ -3,7 +3,8 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -13,8 +14,10 @@ __all__ = [
     "HEARTBEAT",
     "data_frame",
     "event_frame",
+    "mended",
     "number_in",
     "numbered",
+    "to_json",
 ]
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -33,14 +36,41 @@ _MOST_DIGITS: Final = 15
 _encode: Final = msgspec.json.Encoder().encode
 
 
+def to_json(value: Any) -> bytes:
+    """Return a value as JSON, in which marks stand for halves of surrogate pairs.
+
+    Names of files have some that are no UTF-8, and tools return such names.
+    """
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(value, enc_hook=msgspec.json.decode, str_keys=True)
+        return _encode(mended(plain))
+
+
+def mended(value: Any) -> Any:
+    """Return plain data with marks for halves of surrogate pairs, for which UTF-8 has no bytes."""
+    match value:
+        case str():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        case list() | tuple():
+            items: Iterable[Any] = cast("Iterable[Any]", value)
+            return [mended(each) for each in items]
+        case dict():
+            fields: Mapping[Any, Any] = cast("Mapping[Any, Any]", value)
+            return {mended(key): mended(each) for key, each in fields.items()}
+        case _:
+            return value
+
+
 def data_frame(value: Any) -> bytes:
     """Return an event with a value as JSON, which never holds a line break."""
-    return b"data: %b\n\n" % _encode(value)
+    return b"data: %b\n\n" % to_json(value)
 
 
 def event_frame(name: str, value: Any) -> bytes:
     """Return an event of a name of its own, which readers that do not know it pass over."""
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(value))
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), to_json(value))
 
 
 def numbered(frames: bytes, answer_id: str, number: int) -> bytes:

@@ -7,9 +7,6 @@ it is an event without a name, and ``[DONE]`` ends the answer.
 """
 
 from collections.abc import Callable
-from typing import Final
-
-import msgspec
 
 from zai_async._protocol.events import (
     Finished,
@@ -23,13 +20,11 @@ from zai_async._protocol.events import (
 from zai_async.errors import StreamRestartedError, ZaiError
 from zai_async.models import ChatCompletion, Usage
 from zai_async.web.encoders import AnswerEncoder
-from zai_async.web.frames import DONE, data_frame
+from zai_async.web.frames import DONE, data_frame, to_json
 from zai_async.web.openai_replies import head, reason
 from zai_async.web.parts import RelayedEvent
 
 __all__ = ["OpenAIEncoder"]
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 class OpenAIEncoder(AnswerEncoder):
@@ -64,20 +59,20 @@ class OpenAIEncoder(AnswerEncoder):
         """Return the chunk of an event, the first one with the role before it."""
         match event:
             case TextDelta(text):
-                return self._delta(b'{"content":%b}' % _encode(text))
+                return self._delta(b'{"content":%b}' % to_json(text))
             case ThinkingDelta(text):
-                return self._delta(b'{"reasoning_content":%b}' % _encode(text))
+                return self._delta(b'{"reasoning_content":%b}' % to_json(text))
             case ToolCallStarted(index, id, name):
                 index += self._earlier_calls
                 self._calls = max(self._calls, index + 1)
                 function = {"name": name, "arguments": ""}
                 call = {"index": index, "id": id, "type": "function", "function": function}
-                return self._delta(_encode({"tool_calls": [call]}))
+                return self._delta(to_json({"tool_calls": [call]}))
             case ToolCallDelta(index, text):
                 call = {"index": self._earlier_calls + index, "function": {"arguments": text}}
-                return self._delta(_encode({"tool_calls": [call]}))
+                return self._delta(to_json({"tool_calls": [call]}))
             case WebSearch(results):
-                return self._chunk(b'[],"web_search":%b' % _encode(results))
+                return self._chunk(b'[],"web_search":%b' % to_json(results))
             case Usage():
                 self._usage = event
             case Finished():
@@ -103,14 +98,14 @@ class OpenAIEncoder(AnswerEncoder):
             # Known with the first event only, and the same for all: encoded once.
             answer = self._head() or ChatCompletion()
             first = head(answer, "chat.completion.chunk", self._model)
-            self._prefix = b'data: %b,"choices":' % _encode(first)[:-1]
+            self._prefix = b'data: %b,"choices":' % to_json(first)[:-1]
         return b"%b%b}\n\n" % (self._prefix, choices)
 
     def _finish(self, finished: Finished) -> bytes:
         ends = reason(finished.outcome, finished.finish_reason)
-        end = self._chunk(_choice(b"{}", _encode(ends)))
+        end = self._chunk(_choice(b"{}", to_json(ends)))
         if self._include_usage:
-            end += self._chunk(b'[],"usage":%b' % _encode(self._usage or Usage()))
+            end += self._chunk(b'[],"usage":%b' % to_json(self._usage or Usage()))
         return end + DONE
 
     def fail(self, error: ZaiError) -> bytes:

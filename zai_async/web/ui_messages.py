@@ -34,7 +34,7 @@ from zai_async.errors import StreamRestartedError, ToolCallError, ZaiError
 from zai_async.models import ChatCompletion, Outcome, ToolCall, Usage
 from zai_async.tools import RoundStarted, RunFinished, ToolFinished, ToolProgress, ToolStarted
 from zai_async.web.encoders import AnswerEncoder
-from zai_async.web.frames import DONE, EVENT_STREAM, data_frame
+from zai_async.web.frames import DONE, EVENT_STREAM, data_frame, to_json
 from zai_async.web.parts import (
     DataPart,
     RelayedEvent,
@@ -55,7 +55,6 @@ _REASONS: Final[Mapping[Outcome, str]] = {
     "sensitive": "content-filter",
 }
 _CUT: Final = "The arguments are incomplete."
-_json: Final = msgspec.json.Encoder().encode
 
 
 class _OpenCall:
@@ -139,7 +138,7 @@ class UIMessageEncoder(AnswerEncoder):
             before = b""
             if self._open is None or self._open[0] != part:
                 before = self._begin(part)
-            return b"%b%b%b}\n\n" % (before, self._prefix, _json(event.text))
+            return b"%b%b%b}\n\n" % (before, self._prefix, to_json(event.text))
         if isinstance(event, Usage | RoundStarted | ToolStarted):
             self._usage = event if isinstance(event, Usage) else self._usage
             # A run makes all calls of its answers, or tells the model why it has not.
@@ -206,7 +205,7 @@ class UIMessageEncoder(AnswerEncoder):
         try:
             # As the model wrote it, but in one line: numbers keep their digits.
             raw = msgspec.json.format(call.arguments.strip().encode() or b"{}", indent=-1)
-        except (msgspec.DecodeError, UnicodeEncodeError):
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             said = {"input": call.arguments, "errorText": "The arguments are not JSON."}
             return {"type": "tool-input-error", **named, **said}
         return {"type": "tool-input-available", **named, "input": msgspec.Raw(raw)}
@@ -315,12 +314,13 @@ def _relayed(event: RelayPart | ToolProgress | ToolFinished) -> RelayPart:
         return event
     if isinstance(event, ToolProgress):
         return ToolOutput(event.call_id, event.data, preliminary=True)
+    if event.outcome != "completed":
+        return ToolFailure(event.call_id, msgspec.json.decode(event.content)["error"])
     value: Any = event.content  # JSON as the value that it stands for, any other text as it is
-    with suppress(msgspec.DecodeError, UnicodeEncodeError):
-        value = msgspec.json.decode(event.content)
-    if event.outcome == "completed":
-        return ToolOutput(event.call_id, value)
-    return ToolFailure(event.call_id, value["error"])
+    with suppress(msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        # Written here as well: not all that can be read is flat enough for that.
+        value = msgspec.Raw(to_json(msgspec.json.decode(event.content)))
+    return ToolOutput(event.call_id, value)
 
 
 def _known(answer: ChatCompletion) -> Usage | None:
