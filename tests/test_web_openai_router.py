@@ -407,6 +407,18 @@ async def test_texts_are_embedded(client, zai, encoding):
             assert found == pytest.approx(vector, rel=1e-6)
 
 
+async def test_number_that_no_float_can_hold_is_a_bad_answer():
+    reply = FakeReply.json({"model": "m", "data": [{"index": 0, "embedding": [1e39]}]})
+    async with (
+        chat_wire.client(reply) as zai,
+        mounted(zai) as url,
+        client_of(url) as client,
+    ):
+        with pytest.raises(openai.InternalServerError, match="did not answer properly") as caught:
+            await client.embeddings.create(model="embedding-3", input="a")  # in base64
+    assert (caught.value.status_code, caught.value.type) == (502, "protocol")
+
+
 async def test_images_are_made(zai_emulator, client):
     answer = await client.images.generate(model="cogview-4", prompt="a cat", size="1024x1024")
     assert answer.data[0].url.startswith("http")

@@ -1,6 +1,8 @@
 """What `useChat` posts becomes messages for the model, as npm `ai` translates it."""
 
 import json
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -301,6 +303,17 @@ def test_bad_body_is_an_error_of_the_client(body, said):
     answer = caught.value.to_http()
     assert answer.status == 400
     assert answer.message == str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["input", "output"])
+def test_depth_that_only_a_part_of_the_way_can_take_is_an_error_of_the_client(field):
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 150, limit + 20):
+        nested = b"[" * depth + b"]" * depth
+        body = json.dumps({"messages": [ASKED, answer(call(**{field: "HERE"}))]}).encode()
+        with suppress(InvalidBodyError):
+            (*_, last) = parse_ui_messages(body.replace(b'"HERE"', nested))
+            assert last["role"] == "tool"
 
 
 def test_roles_can_be_kept_out():

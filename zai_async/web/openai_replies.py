@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from zai_async._threads import to_the_end
+from zai_async.errors import ResponseError
 from zai_async.errors.http import HTTPAnswer
 from zai_async.models import (
     ChatCompletion,
@@ -95,10 +96,17 @@ def completion_body(answer: ChatCompletion, model: str) -> dict[str, Any]:
 
 
 def embeddings_body(answer: EmbeddingResponse, model: str, *, in_base64: bool) -> dict[str, Any]:
-    """Return vectors as lists of numbers, or as base64 of 32-bit floats, little-endian."""
+    """Return vectors as lists of numbers, or as base64 of 32-bit floats, little-endian.
+
+    Raises:
+        ResponseError: A number is too large for that.
+    """
     vectors: list[Any] = list(answer.vectors)
     if in_base64:
-        packed = [struct.pack(f"<{len(vector)}f", *vector) for vector in vectors]
+        try:
+            packed = [struct.pack(f"<{len(vector)}f", *vector) for vector in vectors]
+        except OverflowError:
+            raise ResponseError("a number of a vector needs more than 32 bits") from None
         vectors = [base64.b64encode(each).decode() for each in packed]
     data = [
         {"object": "embedding", "index": index, "embedding": vector}

@@ -248,6 +248,8 @@ def _as_json(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
         raise InvalidBodyError("a number in the body is not finite") from None
+    except RecursionError:
+        raise InvalidBodyError("the body is nested too deeply") from None
 
 
 def _approval_in(part: _UIPart) -> ToolApproval | None:
