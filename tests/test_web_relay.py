@@ -22,7 +22,7 @@ from zai_async import (
     ToolCallDelta,
     ToolCallStarted,
 )
-from zai_async.models import ChatCompletion
+from zai_async.models import ChatCompletion, FunctionCall, ToolCall
 from zai_async.web import (
     DataPart,
     EventResponse,
@@ -36,6 +36,7 @@ from zai_async.web import (
 from zai_async.web.signals import ShutdownSignals
 from zai_async.web.writing import split_events
 
+ENDLESS = FunctionCall(name="look", arguments='{"n": 1e999}')  # as JSON has it, but no float
 END = Finished("completed", "stop", ChatCompletion())
 
 
@@ -624,6 +625,7 @@ async def test_task_of_the_framework_runs_after_the_response(relay):
         (ToolCallStarted(0, "c1", "look"), ToolCallStarted(1, "c2", "see"), ToolCallDelta(1, "{}")),
         ("a", Finished("tool_calls", None, ChatCompletion())),
         (DataPart("x", 1), "a"),
+        (ToolCallStarted(0, "c1", "look"), ToolCall(id="c1", function=ENDLESS), "a"),
     ],
 )
 def test_encoder_is_restored_from_what_it_has_written(events):

@@ -57,6 +57,16 @@ _REASONS: Final[Mapping[Outcome, str]] = {
 _CUT: Final = "The arguments are incomplete."
 
 
+class _SentPart(msgspec.Struct, rename="camel"):
+    """Of a part that was sent, what tells what is open: other fields may hold what no type can."""
+
+    type: str
+    id: Any = None
+    tool_call_id: str = ""
+    tool_name: str = ""
+    input_text_delta: str = ""
+
+
 class _OpenCall:
     """A tool call whose arguments are being written."""
 
@@ -107,23 +117,23 @@ class UIMessageEncoder(AnswerEncoder):
         for line in frames.splitlines():
             if not line.startswith(b"data: {"):
                 continue
-            part: dict[str, Any] = msgspec.json.decode(line[6:])
-            kind, _, step = part["type"].rpartition("-")
+            part = msgspec.json.decode(line[6:], type=_SentPart)
+            kind, _, step = part.type.rpartition("-")
             encoder._started = True
             encoder._in_step = step != "step" or kind == "start"
             if kind in {"text", "reasoning"}:
-                encoder._open = None if step == "end" else (kind, part["id"])
-            elif part["type"] == "tool-input-start":
-                call = _OpenCall(part["toolCallId"], part["toolName"])
+                encoder._open = None if step == "end" else (kind, part.id)
+            elif part.type == "tool-input-start":
+                call = _OpenCall(part.tool_call_id, part.tool_name)
                 encoder._calls[next(encoder._numbers)] = call
             elif kind == "tool-input":
                 encoder._follow_call(step, part)
         return encoder
 
-    def _follow_call(self, step: str, part: dict[str, Any]) -> None:
+    def _follow_call(self, step: str, part: _SentPart) -> None:
         for index, call in list(self._calls.items()):
-            if call.id == part["toolCallId"]:
-                call.pieces.append(part.get("inputTextDelta", ""))
+            if call.id == part.tool_call_id:
+                call.pieces.append(part.input_text_delta)
                 if step != "delta":
                     del self._calls[index]
 
