@@ -13,12 +13,13 @@ import aiohttp
 import pytest
 import yarl
 
-from tests.calls import BODY, FakeClock, ask, client
+from tests.calls import ASK, BODY, FakeClock, ask, client
 from tests.certificates import certify, needs_openssl, serving
 from tests.fault_server import FaultServer, Listener, answer
 from tests.test_network import PASSWORD, VARIABLES, assert_hidden
 from tests.ways import send_by
 from zai_async import (
+    AuthenticationError,
     ConfigurationError,
     ConnectError,
     LocalResourceError,
@@ -28,7 +29,7 @@ from zai_async import (
     ZaiError,
 )
 from zai_async._secrets import Secret
-from zai_async._transport import _internals
+from zai_async._transport import _direct, _internals
 from zai_async._transport._errors import translate
 from zai_async._transport._proxies import from_environment, is_excepted, usable_proxy
 from zai_async.downloads import PartialFile
@@ -358,6 +359,28 @@ async def test_a_coding_whose_library_is_missing_is_named(monkeypatch, coding, l
     packed = answer(b"\x00\x01", f"Content-Encoding: {coding}")
     async with FaultServer([packed]) as server, client(server.url) as zai:
         with pytest.raises(ResponseError, match=rf"cannot be unpacked: .*\({coding}\)"):
+            await ask(zai)
+
+
+@pytest.mark.parametrize("way", ["direct", "client"])
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip", "deflate"])
+async def test_what_is_not_of_its_coding_is_not_ordered_again(monkeypatch, coding, streams, way):
+    if coding in {"br", "zstd"}:
+        pytest.importorskip({"br": "brotli", "zstd": "backports.zstd"}[coding])
+    monkeypatch.setattr(_direct, "is_watched", lambda session: way == "client")
+    script = [answer(BODY, f"Content-Encoding: {coding}")]
+    async with FaultServer(script) as server, client(server.url, retry=RetryPolicy()) as zai:
+        with pytest.raises(ResponseError, match=f"unpacked: it is said to be '{coding}'") as caught:
+            await (zai.chat.completions.stream(**ASK).completion() if streams else ask(zai))
+        assert len(server.requests) == 1
+    assert "proxy" in caught.value.hint
+
+
+async def test_an_error_that_cannot_be_unpacked_is_known_by_its_status():
+    script = [answer(b"{}", "Content-Encoding: gzip", status="401 Unauthorized")]
+    async with FaultServer(script) as server, client(server.url) as zai:
+        with pytest.raises(AuthenticationError):
             await ask(zai)
 
 

@@ -23,6 +23,7 @@ import yarl
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
+from zai_async._transport._codings import PackedResponse
 from zai_async._transport._connections import (
     USED_CONNECTIONS,
     guarded_session,
@@ -185,11 +186,13 @@ class ClientTransport:
             url = target
             response = await self.exchange(request, url)
         coding = response.headers.get("Content-Encoding")
+        if coding is None:
+            return response
         # Objects in stores carry all sorts of codings, and downloads ask for them as they are.
-        if coding is not None and coding.lower() not in _CODINGS and not request.bare:
+        if coding.lower() not in _CODINGS and not request.bare:
             response.close()
             raise ResponseError(f"the answer is packed as {coding[:40]!r}, which is unknown here")
-        return response
+        return PackedResponse(response)
 
     async def exchange(self, request: Request, url: yarl.URL) -> Response:
         """Send a request to an address, and return its answer."""

@@ -32,6 +32,7 @@ from zai_async.errors import (
 
 __all__ = [
     "AIOHTTP_ERRORS",
+    "UNPACKABLE",
     "CutBodyError",
     "behind_proxy",
     "presentable",
@@ -70,6 +71,8 @@ _TRANSLATION: Final[tuple[tuple[type[BaseException], type[ZaiError], str], ...]]
 )
 AIOHTTP_ERRORS: Final[tuple[type[BaseException], ...]] = tuple(row[0] for row in _TRANSLATION)
 
+UNPACKABLE: Final = "Can not decode"
+"""How aiohttp begins to say that bytes are not of the coding that was named."""
 # aiohttp quotes the bytes it stumbled over, which may echo the request.
 _QUOTED: Final = re.compile(r"\s+(?:when reading )?b?['\"].*", re.DOTALL)
 _SOCKS_PACKAGES: Final = frozenset({"aiohttp_socks", "python_socks"})
@@ -106,7 +109,7 @@ def translate(error: BaseException, *, stale: bool = False) -> ZaiError:
     if hint is not None and not issubclass(ours, TLSError):
         ours, sentence = LocalResourceError, "this machine cannot open another connection"
     reason = reason_of(error, plain)
-    if ours is ResponseError and reason.startswith("Can not decode"):
+    if ours is ResponseError and reason.startswith(UNPACKABLE):
         sentence = "the answer cannot be unpacked"
     repeat = repeat_behind_proxy(error) if ours is ProxyError else None
     translated = ours(

@@ -19,6 +19,7 @@ from zai_async.errors import (
     DeadlineError,
     LimitError,
     RequestTimeoutError,
+    ResponseError,
     Timing,
     TransportError,
     ZaiError,
@@ -221,7 +222,7 @@ class Call:
         while True:
             try:
                 piece = await response.read()
-            except TransportError as error:
+            except (TransportError, ResponseError) as error:
                 if failed or (body is not None and ends_itself(error, await body.joined())):
                     response.close()
                     break
