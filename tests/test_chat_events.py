@@ -160,14 +160,14 @@ def test_the_end_is_told_last():
 @given(
     st.lists(
         st.builds(chunk, content=st.text(), reasoning_content=st.text())
-        | st.builds(call, st.text(max_size=4), st.integers(0, 2)),
+        | st.builds(call, st.text(max_size=4), st.integers(0, 2), st.sampled_from(["c0", None])),
         max_size=10,
     )
 )
 def test_the_deltas_add_up_to_the_answer(chunks):
     *events, end = told(*chunks, chunk("tool_calls"))
     completion = end[-1].completion
-    flat = [event for group in events for event in group]
+    flat = [event for group in [*events, end] for event in group]
     texts = {
         kind: [e.text for e in flat if isinstance(e, kind)] for kind in (TextDelta, ThinkingDelta)
     }
@@ -176,10 +176,9 @@ def test_the_deltas_add_up_to_the_answer(chunks):
     for each in completion.tool_calls:
         deltas = [e.text for e in flat if isinstance(e, ToolCallDelta) and e.index == each.index]
         assert "".join(deltas) == each.arguments
-    started = [e.index for e in [*flat, *end] if isinstance(e, ToolCallStarted)]
-    assert sorted(started) == sorted(each.index for each in completion.tool_calls)
-    told_whole = [event for event in end[:-1] if not isinstance(event, ToolCallStarted)]
-    assert all(isinstance(event, ToolCall | ZaiError) for event in told_whole)
+    started = [(e.index, e.id) for e in flat if isinstance(e, ToolCallStarted)]
+    assert sorted(started) == sorted((each.index, each.id) for each in completion.tool_calls)
+    told_whole = [event for event in end if isinstance(event, ToolCall | ZaiError)]
     assert len(told_whole) == len(started)
 
 
@@ -190,6 +189,25 @@ def test_the_name_is_told_when_it_is_certain():
     assert [event.name for event in flat if isinstance(event, ToolCallStarted)] == ["read"]
     pieces = told(call("", name="rea"), call("", name="d"), call("{}", name=None), chunk("stop"))
     assert pieces[:3] == ([], [], [ToolCallStarted(0, "c0", "read"), ToolCallDelta(0, "{}")])
+
+
+def test_a_call_is_told_with_the_id_that_comes_after_its_arguments():
+    early, late, more, *_ = told(
+        call('{"a"', id=None), call("", id="c1", name=None), call(":1}", name=None), chunk("stop")
+    )
+    assert early == []
+    assert late == [ToolCallStarted(0, "c1", "f"), ToolCallDelta(0, '{"a"')]
+    assert more == [ToolCallDelta(0, ":1}")]
+
+
+def test_a_call_that_never_gets_an_id_is_told_at_the_end():
+    *events, end = told(call('{"a"', id=None), call(":1}", id=None), chunk("stop"))
+    assert events == [[], [], []]
+    assert end[:3] == [
+        ToolCallStarted(0, "", "f"),
+        ToolCallDelta(0, '{"a"'),
+        ToolCallDelta(0, ":1}"),
+    ]
 
 
 def test_a_call_without_arguments_is_told_at_the_end():

@@ -35,7 +35,7 @@ from zai_async import (
     ZaiError,
     web,
 )
-from zai_async.models import Choice, FunctionCall, SearchResult
+from zai_async.models import Choice, FunctionCall, Message, SearchResult
 from zai_async.web import (
     DataPart,
     DocumentSource,
@@ -49,6 +49,7 @@ from zai_async.web import (
     UIMessageEncoder,
     UrlSource,
 )
+from zai_async.web.openai_replies import completion_body
 
 CALL = ToolCall(
     id="c1", function=FunctionCall(name="look", arguments='{\n "n": 12345678901234567890123}')
@@ -540,6 +541,24 @@ def test_openai_chunks_have_what_its_clients_need():
     assert seen[2]["web_search"][0]["title"] == "Sea"
     assert (seen[-2]["choices"], seen[-2]["usage"]["total_tokens"]) == ([], 12)
     assert seen[-3]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("ids", [["c1", "c2"], [None, None]])
+async def test_openai_is_told_an_id_for_each_call(ids):
+    """Its clients answer a call by its id, and take the first one that they are told."""
+    late = [tool("", id=given, index=index) for index, given in enumerate(ids) if given]
+    calls = [tool("{}", id=None, index=index, name="look") for index in (0, 1)]
+    frames = await relayed(body([*calls, *late, last("tool_calls")]), OpenAIEncoder())
+    deltas = [part["choices"][0]["delta"] for part in parts(frames)[:-2]]
+    told = [call["id"] for each in deltas for call in each.get("tool_calls", ()) if "id" in call]
+    assert told == [given or f"call_{index}" for index, given in enumerate(ids)]
+
+
+def test_openai_is_told_an_id_for_each_call_of_a_whole_answer():
+    message = Message(tool_calls=[CALL, ToolCall(function=FunctionCall(name="look"))])
+    answer = ChatCompletion(choices=[Choice(message=message)])
+    told = completion_body(answer, "glm-5.3")["choices"][0]["message"]["tool_calls"]
+    assert [call["id"] for call in told] == ["c1", "call_1"]
 
 
 def test_openai_is_told_the_usage_only_where_it_asks():

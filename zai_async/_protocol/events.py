@@ -102,7 +102,7 @@ class EventBuilder:
         if answer.updates is None:
             answer.updates = []
         self._started: set[int] = set()
-        # What a call has said before its name was certain.
+        # What a call has said before its name was certain and its id known.
         self._early: dict[int, tuple[PartialToolCall, list[str]]] = {}
 
     def push(self, chunk: ChatCompletionChunk) -> Iterator[ChatEvent]:
@@ -126,7 +126,7 @@ class EventBuilder:
         self, completion: ChatCompletion, outcome: Outcome
     ) -> Iterator[ChatEvent | ZaiError]:
         """Yield what only the proper end of the stream makes certain."""
-        # Calls without arguments, whose name nothing has made certain before.
+        # Calls without arguments, whose name nothing has made certain before, or without an id.
         for call, _ in tuple(self._early.values()):
             if not call.is_blank:
                 yield from self._start(call)
@@ -151,7 +151,8 @@ class EventBuilder:
         """Yield what the fragments of a chunk have changed.
 
         A name is certain when arguments follow it, or at the end: it may come in pieces, between
-        those of other calls, and after the first arguments.
+        those of other calls, and after the first arguments. So may an id, without which nobody
+        could answer the call: some servers give one at the end, or none.
         """
         updates, self.answer.updates = self.answer.updates or (), []
         for call, piece, _ in updates:
@@ -160,7 +161,7 @@ class EventBuilder:
                     yield ToolCallDelta(call.index, piece)
                 continue
             self._early.setdefault(call.index, (call, []))[1].append(piece)
-            if call.is_named:
+            if call.is_named and call.id:
                 yield from self._start(call)
 
     def _start(self, call: PartialToolCall) -> Iterator[ChatEvent]:

@@ -81,7 +81,12 @@ class TextEncoder(AnswerEncoder):
         """Return the text of an event."""
         if isinstance(event, Finished):
             self.finished = event
-        return mended(event.text).encode() if isinstance(event, TextDelta) else b""
+        if not isinstance(event, TextDelta):
+            return b""
+        try:
+            return event.text.encode()
+        except UnicodeEncodeError:
+            return mended(event.text).encode()
 
     def _finish(self, finished: Finished) -> bytes:  # noqa: ARG002 - as every encoder
         return b""

@@ -82,7 +82,10 @@ def completion_body(answer: ChatCompletion, model: str) -> dict[str, Any]:
     if answer.thinking:
         message["reasoning_content"] = answer.thinking
     if answer.tool_calls:
-        message["tool_calls"] = [call.to_dict() for call in answer.tool_calls]
+        message["tool_calls"] = [
+            call.to_dict() | {"id": call.id or f"call_{index}"}
+            for index, call in enumerate(answer.tool_calls)
+        ]
     choice = {
         "index": 0,
         "message": message,

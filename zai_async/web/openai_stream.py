@@ -66,8 +66,9 @@ class OpenAIEncoder(AnswerEncoder):
                 index += self._earlier_calls
                 self._calls = max(self._calls, index + 1)
                 function = {"name": name, "arguments": ""}
-                call = {"index": index, "id": id, "type": "function", "function": function}
-                return self._delta(to_json({"tool_calls": [call]}))
+                # Its result names a call by its id.
+                call = {"index": index, "id": id or f"call_{index}", "type": "function"}
+                return self._delta(to_json({"tool_calls": [{**call, "function": function}]}))
             case ToolCallDelta(index, text):
                 call = {"index": self._earlier_calls + index, "function": {"arguments": text}}
                 return self._delta(to_json({"tool_calls": [call]}))
