@@ -23,7 +23,7 @@ import yarl
 
 from zai_async._secrets import Secret
 from zai_async._transport import NetworkSettings, Request, Response
-from zai_async._transport._codings import PackedResponse
+from zai_async._transport._codings import unpacking
 from zai_async._transport._connections import (
     USED_CONNECTIONS,
     guarded_session,
@@ -62,8 +62,6 @@ READ_BUFFER: Final = 2**14
 _REDIRECTS: Final = frozenset({307, 308})
 _LARGE: Final = 2**20
 _MOST_REDIRECTS: Final = 3
-# aiohttp hands on what it cannot unpack as if it were the text.
-_CODINGS: Final = frozenset({"", "br", "deflate", "gzip", "identity", "zstd"})
 # All that an address may hold as it is (RFC 3986, appendix A), "%" included.
 _PLAIN_URL: Final = re.compile(r"[A-Za-z0-9%:/?#\[\]@!$&'()*+,;=._~-]*\Z")
 _SAFE: Final = "%:/?#[]@!$&'()*+,;=._~-"
@@ -185,14 +183,7 @@ class ClientTransport:
                 raise ResponseError("the address redirects in circles")
             url = target
             response = await self.exchange(request, url)
-        coding = response.headers.get("Content-Encoding")
-        if coding is None:
-            return response
-        # Objects in stores carry all sorts of codings, and downloads ask for them as they are.
-        if coding.lower() not in _CODINGS and not request.bare:
-            response.close()
-            raise ResponseError(f"the answer is packed as {coding[:40]!r}, which is unknown here")
-        return PackedResponse(response)
+        return unpacking(response, request) if "Content-Encoding" in response.headers else response
 
     async def exchange(self, request: Request, url: yarl.URL) -> Response:
         """Send a request to an address, and return its answer."""
@@ -224,6 +215,7 @@ class ClientTransport:
                     allow_redirects=False,
                     # Whatever a session of the caller's does for its owner: a status is an answer.
                     raise_for_status=False,
+                    auto_decompress=not request.unpacked,
                     # How long the answer may take is for the call to say, which has a deadline.
                     timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
                     read_bufsize=READ_BUFFER,

@@ -75,12 +75,8 @@ class DirectTransport(ClientTransport):
     async def exchange(self, request: Request, url: yarl.URL) -> Response:
         """Send a request to an address, and return its answer."""
         body = request.body or b""
-        if (
-            not (isinstance(body, bytes) and len(body) <= _MOST_BODY)
-            or request.fresh
-            or request.bare
-            or self._settings.session is not None
-        ):
+        apart = request.fresh or request.bare or self._settings.session is not None
+        if apart or not isinstance(body, bytes) or len(body) > _MOST_BODY:
             return await super().exchange(request, url)
         opened, kind = self._sessions.get(_USUAL), aiohttp.ClientSession
         if opened is None or opened.kind is not kind or opened.maker is not kind.__init__:
@@ -105,7 +101,11 @@ class DirectTransport(ClientTransport):
             connection = lent.protocol
             # Nothing is awaited until the request is written: the pool has just seen that nothing
             # waits here, and what comes from now on is the answer.
-            connection.set_response_params(read_until_eof=True, read_bufsize=READ_BUFFER)
+            connection.set_response_params(
+                read_until_eof=True,
+                auto_decompress=not request.unpacked,
+                read_bufsize=READ_BUFFER,
+            )
             # Nothing revealed stays in a variable here: tracebacks show them.
             self._writes.put(
                 connection.transport,

@@ -48,7 +48,9 @@ class HeaderSet(NamedTuple):
             headers["Content-Type"] = "application/json"
         if operation.stream:
             headers["Accept"] = "text/event-stream, application/json"
-            # Compressed event streams arrive late and in lumps.
+        if operation.stream or operation.unpacked:
+            # Compressed event streams arrive late and in lumps, and a cut of what says nowhere
+            # where it ends would not show.
             headers["Accept-Encoding"] = "identity"
         return cls(masked(headers), secrets)
 

@@ -72,6 +72,8 @@ class Operation(Generic[T]):
         """Returns the outcome of a decoded answer, or raises what is wrong with it."""
         self.bare_text = bare_text
         """The field that an answer fills which is a text and no JSON."""
+        self.unpacked = result is bytes or bare_text is not None
+        """Whether an answer may be one that says nowhere where it ends, unlike JSON and events."""
         self.listed = listed
         """Whether its keywords, and the gateways that have it, are known."""
         self.raw_of = raw_of

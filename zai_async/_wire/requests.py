@@ -61,6 +61,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to open a new connection instead of taking one from the pool."""
     bare: bool = False
     """Whether nothing of a session of the caller's may be added: it goes to somebody else."""
+    unpacked: bool = False
+    """Whether the answer says nowhere where it ends, so that a cut one must not pass for it.
+
+    It is asked for without packing, and unpacked with a look at its end if it is packed still.
+    """
     guard: Callable[[str], bool] | None = None
     """Asked about the resolved address before anything is connected; False refuses it."""
 
@@ -165,6 +170,7 @@ class RequestFactory:
             secret_query=self._secret_query,
             body=sent,
             connect_timeout=connect_timeout,
+            unpacked=operation.unpacked,
         )
 
     def _header_set(

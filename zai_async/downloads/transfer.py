@@ -220,6 +220,7 @@ class Transfer:
                 headers=headers,
                 connect_timeout=self._limits.connect,
                 bare=True,
+                unpacked=True,
                 guard=None if self._allow is None else partial(self._allow, url),
             )
             response = await within(self._limits.first_byte, self._transport.send(request))
