@@ -8,7 +8,8 @@ import traceback
 
 import pytest
 
-from tests.calls import client
+from tests.calls import client, scripted
+from tests.chat_wire import body, last, tool
 
 any_llm = pytest.importorskip("any_llm")
 pydantic = pytest.importorskip("pydantic")
@@ -18,6 +19,7 @@ from any_llm.types.completion import ChatCompletion, ChatCompletionChunk  # noqa
 
 from zai_async import CallOptions, ConfigurationError, MissingKeyError, ZaiError  # noqa: E402
 from zai_async.integrations.any_llm import ZaiAsyncProvider  # noqa: E402
+from zai_async.testing import FakeReply  # noqa: E402
 
 HI = [{"role": "user", "content": "Hi"}]
 KEY = "0123456789.CanaryCanary"
@@ -280,6 +282,15 @@ async def test_an_agent_loop_that_streams(provider, zai_emulator):
     assert calls[0].id
     text = "".join(call.function.arguments or "" for call in calls)
     assert json.loads(text) == {"city": "Oslo"}
+
+
+async def test_calls_without_an_id_are_told_apart():
+    calls = [tool("{}", index=index, name="weather") for index in (0, 1)]
+    zai, _ = scripted(FakeReply.stream(body([*calls, last("tool_calls")])))
+    async with zai:
+        stream = await ZaiAsyncProvider(client=zai).acompletion("glm-5.3", HI, stream=True)
+        told = [call async for chunk in stream for call in chunk.choices[0].delta.tool_calls or ()]
+    assert [call.id for call in told if call.id] == ["call_0", "call_1"]
 
 
 async def test_the_bridge_to_the_api_of_anthropic(provider, zai_emulator):

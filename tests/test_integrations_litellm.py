@@ -9,12 +9,14 @@ import traceback
 
 import pytest
 
-from tests.calls import client
+from tests.calls import client, scripted
+from tests.chat_wire import body, last, tool
 
 litellm = pytest.importorskip("litellm")
 
 from zai_async import CallOptions, ConfigurationError, ZaiError  # noqa: E402
 from zai_async.integrations.litellm import ZaiLLM  # noqa: E402
+from zai_async.testing import FakeReply  # noqa: E402
 
 # LiteLLM has TypedDicts that its version of pydantic warns of.
 pytestmark = pytest.mark.filterwarnings(
@@ -232,6 +234,16 @@ async def test_an_agent_loop(handler, zai_emulator, sent, stream):
         call["id"] for call in said[1]["tool_calls"]
     ]
     assert said[2]["content"] == "sunny in Oslo"
+
+
+async def test_calls_without_an_id_are_told_apart(register):
+    calls = [tool("{}", index=index, name="weather") for index in (0, 1)]
+    zai, _ = scripted(FakeReply.stream(body([*calls, last("tool_calls")])))
+    async with zai:
+        register(ZaiLLM(zai))
+        stream = await ask(stream=True)
+        told = [call async for chunk in stream for call in chunk.choices[0].delta.tool_calls or ()]
+    assert [call.id for call in told if call.id] == ["call_0", "call_1"]
 
 
 async def test_all_calls_share_the_limit(zai_emulator, register):

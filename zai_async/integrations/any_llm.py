@@ -277,8 +277,8 @@ def _delta(event: ChatEvent) -> dict[str, Any]:
             return {"role": "assistant", **_reasoning(text)}
         case ToolCallStarted(index, id, name):
             function = {"name": name, "arguments": ""}
-            call = {"index": index, "id": id, "type": "function", "function": function}
-            return {"role": "assistant", "tool_calls": [call]}
+            call = {"index": index, "id": id or f"call_{index}", "type": "function"}
+            return {"role": "assistant", "tool_calls": [{**call, "function": function}]}
         case ToolCallDelta(index, text):
             return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
         case _:

@@ -216,7 +216,7 @@ def _told(event: ChatEvent, name: str) -> Chunk | None:
             delta = Delta(role="assistant", content=None, reasoning_content=text)
             return ModelResponseStream(id=name, choices=[StreamingChoices(delta=delta)])
         case ToolCallStarted(index, id, name):
-            told = _tool_use(index, id, name, "")
+            told = _tool_use(index, id or f"call_{index}", name, "")
         case ToolCallDelta(index, text):
             told = _tool_use(index, None, None, text)
         case Finished():
