@@ -520,6 +520,38 @@ async def test_decision_may_come_in_another_process(zai, zai_emulator, script, c
     assert last.state.rounds == 2
 
 
+async def test_decision_is_about_one_call_and_not_about_a_later_one_with_its_id(
+    zai, zai_emulator, log
+):
+    for path in "ab":
+        call = {"id": "call_0", "name": "delete", "arguments": {"path": path}}
+        zai_emulator.chat.reply(tool_calls=[call])
+    run = run_of(zai, delete)
+    assert await finished(run) == []
+    resumed = zai.chat.completions.resume_tools(
+        run.pending, tools=[delete], decisions={"call_0": True}
+    )
+    assert await finished(resumed) == [("completed", "null")]
+    assert resumed.outcome == "pending"
+    assert log == [("delete", "a")]
+
+
+async def test_decision_that_was_not_needed_is_forgotten(zai, zai_emulator, log):
+    @tool(approve=lambda path: path != "a")
+    async def remove(path: str) -> None:
+        log.append(path)
+
+    state = RunState(request=ASK, messages=[{"role": "user", "content": "Please."}])
+    function = FunctionCall(name="remove", arguments='{"path": "a"}')
+    state.begin_round(Message(tool_calls=[ToolCall(id="call_0", function=function)]))
+    call = {"id": "call_0", "name": "remove", "arguments": {"path": "b"}}
+    zai_emulator.chat.reply(tool_calls=[call])
+    resumed = zai.chat.completions.resume_tools(state, tools=[remove], decisions={"call_0": True})
+    assert await finished(resumed) == [("completed", "null")]
+    assert resumed.outcome == "pending"
+    assert log == ["a"]
+
+
 async def test_decision_about_nothing_is_refused(zai):
     state = RunState(request=ASK, messages=[])
     with pytest.raises(ConfigurationError, match=r"no call waits .* \['x'\]"):

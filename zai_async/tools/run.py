@@ -83,7 +83,7 @@ class ToolRun:
             # The budget of the run takes the place of that of a call: all rounds are charged to it.
             self._options = replace(self._options, budget=limits["budget"])
         self._limits = cast("RunOptions", limits)
-        self._decisions: Mapping[str, Decision] = request.pop("decisions", {})
+        self._decisions: dict[str, Decision] = {**request.pop("decisions", {})}
         if state is None:
             ask(**request, **self._offer)  # raises for what no call takes, and sends nothing
             messages = request.pop("messages")
@@ -198,6 +198,8 @@ class ToolRun:
                     yield event
             if state.pending:
                 break
+            # They were made for these calls: servers give the same ids to others later.
+            self._decisions.clear()
             state.end_round()
             await self._save()
         if state.pending:
@@ -331,7 +333,7 @@ class ToolRun:
     async def _make_call(self, call: "_ReadyCall", send: Callable[[RunEvent], None]) -> None:
         record, tool = call.record, call.tool
         if tool.needs_approval(call.arguments):
-            decision = self._decisions.get(record.call.id)
+            decision = self._decisions.pop(record.call.id, None)
             approve = self._limits.get("approve")
             if decision is None and approve is not None:
                 # One question at a time: a person cannot answer several at once.
