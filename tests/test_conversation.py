@@ -142,6 +142,18 @@ async def test_turn_may_wait_for_a_decision(zai, zai_emulator, stored):
     await chat.send("Thanks", tool_choice="none")
 
 
+async def test_turn_that_waits_is_resumed_once_at_a_time(zai, zai_emulator):
+    chat = talk(zai, tools=[delete])
+    await chat.send('delete "a.txt"')
+    (call,) = chat.pending.pending
+    async with chat.resume({call.id: True}) as run:
+        with pytest.raises(ConfigurationError, match="another turn"):
+            async with chat.resume({call.id: True}):
+                pass
+        await run.completion()
+    assert roles(chat.history) == ["user", "assistant", "tool", "assistant"]
+
+
 async def test_turn_that_waits_may_be_left_waiting(zai, zai_emulator):
     chat = talk(zai, tools=[delete])
     await chat.send('delete "a.txt"')

@@ -152,11 +152,14 @@ class Conversation:
     async def resume(
         self, decisions: Mapping[str, Decision], **limits: Unpack[RunOptions]
     ) -> AsyncGenerator[ToolRun, None]:
-        """Go on with the turn that waits, with decisions by the ids of ``pending.pending``."""
-        if self.pending is None:
-            raise ConfigurationError("no turn waits for a decision")
-        state, asked = self.pending, cast("MessageParam", self.pending.messages[-1])
-        self._is_busy = True
+        """Go on with the turn that waits, with decisions by the ids of ``pending.pending``.
+
+        Raises:
+            ConfigurationError: No turn waits, or another one is under way.
+        """
+        self._begin(resumes=True)
+        state = cast("RunState", self.pending)
+        asked: MessageParam = state.messages[-1]
         try:
             run = self._zai.chat.completions.resume_tools(
                 state, tools=self.tools, decisions=decisions, **limits
@@ -167,10 +170,12 @@ class Conversation:
         finally:
             self._is_busy = False
 
-    def _begin(self) -> None:
+    def _begin(self, *, resumes: bool = False) -> None:
         if self._is_busy:
             raise ConfigurationError("another turn of this conversation is under way")
-        if self.pending is not None:
+        if resumes and self.pending is None:
+            raise ConfigurationError("no turn waits for a decision")
+        if self.pending is not None and not resumes:
             raise ConfigurationError("the last turn waits for a decision: resume() it first")
         self._is_busy = True
 
