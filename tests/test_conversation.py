@@ -213,6 +213,49 @@ async def test_question_itself_is_always_sent(zai, zai_emulator):
     assert roles(sent(zai_emulator)) == ["system", "user"]
 
 
+def swapped(history):
+    history[:] = [{"role": "user", "content": str(number)} for number in range(len(history))]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    "edit", [list.clear, lambda history: history.__delitem__(slice(-4)), swapped]
+)
+async def test_history_that_was_changed_is_sent_from_its_beginning(zai, zai_emulator, edit, stored):
+    chat = filled(zai, 20, max_history_tokens=600)
+    await chat.send("Hi")
+    edit(chat.history)
+    if stored:
+        chat = Conversation.from_dict(zai, json.loads(json.dumps(chat.to_dict())))
+    chat._settings["max_history_tokens"] = 600_000
+    for question in "My name is Ann.", "What is my name?":
+        known = to_dict(chat.history)
+        await chat.send(question)
+        assert sent(zai_emulator)[1:-1] == known
+
+
+async def test_what_is_left_out_stays_so_when_the_end_is_changed(zai, zai_emulator):
+    chat = filled(zai, 20, max_history_tokens=600)
+    await chat.send("Hi")
+    beginning = sent(zai_emulator)[:2]
+    del chat.history[-2:]
+    for _ in range(2):
+        await chat.send("Hello")
+        assert sent(zai_emulator)[:2] == beginning
+        chat = Conversation.from_dict(zai, json.loads(json.dumps(chat.to_dict()))).fork()
+
+
+async def test_question_that_nothing_fits_beside_may_fail(zai, zai_emulator):
+    chat = filled(zai, 2, max_history_tokens=20)
+    zai_emulator.fault(status=429, code="1302")
+    with pytest.raises(RateLimitError):
+        await chat.send("What is this? " * 50)
+    assert chat.to_dict()["first"] == 0
+    await chat.send("What is this? " * 50)
+    assert roles(sent(zai_emulator)) == ["system", "user"]
+    assert chat.to_dict()["first"] == 8
+
+
 def test_tokens_are_estimated():
     assert _estimate([{"role": "user", "content": "word " * 8}]) == 4 + 10
     assert _estimate([{"role": "user", "content": "你好"}]) == 4 + 2

@@ -90,8 +90,8 @@ class Conversation:
             "thinking": {"type": "enabled", "clear_thinking": False},
             **params,
         }
-        self._first = 0
-        """The message with which what is sent begins."""
+        self._start: tuple[int, MessageParam | None] = 0, None
+        """The message with which what is sent begins, and its place."""
         self._is_busy = False
 
     # Turns.
@@ -200,7 +200,14 @@ class Conversation:
         head: list[MessageParam] = []
         if self.system is not None:
             head = [{"role": "system", "content": self.system}]
-        return [*head, *self.history[self._first :], asked]
+        messages = [*self.history, asked]
+        return [*head, *messages[self._first(messages) :]]
+
+    def _first(self, messages: Sequence[MessageParam]) -> int:
+        """Return where what is sent begins: at 0, unless the message is there that was."""
+        # The caller may have changed the history since it was trimmed.
+        place, message = self._start
+        return place if any(each is message for each in messages[place : place + 1]) else 0
 
     async def _trim(self, asked: MessageParam) -> None:
         """Leave out the oldest turns; a call and its result belong to one turn."""
@@ -218,16 +225,13 @@ class Conversation:
             return
         # In the measure of the estimate, which knows the parts, too.
         surplus = estimate - _LEFT * most * estimate / size
-        turns = [
-            number
-            for number, each in enumerate(self.history)
-            if (each.role if isinstance(each, Message) else each.get("role")) == "user"
-        ]
-        for start in [*(n for n in turns if n > self._first), len(self.history)]:
-            surplus -= _estimate(self.history[self._first : start])
-            self._first = start
-            if surplus <= 0:
-                return
+        messages = [*self.history, asked]
+        first = self._first(messages)
+        for start, each in enumerate(messages):
+            role = each.role if isinstance(each, Message) else each.get("role")
+            if role == "user" and start > first and surplus > 0:
+                surplus -= _estimate(messages[first:start])
+                first, self._start = start, (start, each)
 
     # Copies.
 
@@ -248,7 +252,7 @@ class Conversation:
         """
         params = {name: each for name, each in self._params.items() if name != "options"}
         state: dict[str, Any] = {**self._settings, "system": self.system, "params": params}
-        history = {"history": [*self.history], "first": self._first}
+        history = {"history": [*self.history], "first": self._first(self.history)}
         plain: dict[str, Any] = to_dict(
             {**state, **history, "usage": self.usage, "pending": self.pending}
         )
@@ -262,7 +266,7 @@ class Conversation:
         fields = {name: data[name] for name in ("system", *_Settings.__annotations__)}
         made = cls(zai, **fields, tools=tools, **data["params"])
         made.history = from_dict(list(data["history"]))
-        made._first = data["first"]
+        made._start = data["first"], next(iter(made.history[data["first"] :]), None)
         made.usage = Usage.from_dict(data["usage"])
         made.pending = RunState.from_dict(data["pending"]) if data["pending"] else None
         return made
