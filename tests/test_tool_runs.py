@@ -288,6 +288,43 @@ async def test_secrets_of_an_exception_are_not_told(zai, script):
     assert await finished(run) == [("failed", error("OSError: /home/me/.secret"))]
 
 
+async def test_half_characters_are_replaced_in_what_the_model_is_told(zai, zai_emulator, script):
+    name = "caf\udce9.txt"  # as of a file in Latin 1
+
+    @tool
+    def text() -> str:
+        return name + "\ud83d\ude00"
+
+    @tool
+    def names() -> list[str]:
+        return [name, "õ"]
+
+    @tool
+    def refused() -> None:
+        raise ToolError(f"no {name}")
+
+    @tool
+    def broken() -> None:
+        raise OSError(name)
+
+    @tool(approve=True)
+    def denied() -> None:
+        raise AssertionError
+
+    async def approve(call):
+        return name
+
+    tools = text, names, refused, broken, denied
+    script(*((each.name, {}) for each in tools))
+    run = run_of(zai, *tools, expose_errors=True, approve=approve)
+    assert len(await finished(run)) == len(tools)
+    assert [message["content"] for message in sent(zai_emulator)[2:]] == [
+        *("caf\ufffd.txt😀", '["caf\ufffd.txt","õ"]'),
+        *('{"error":"no caf\ufffd.txt"}', '{"error":"OSError: caf\ufffd.txt"}'),
+        '{"error":"caf\ufffd.txt"}',
+    ]
+
+
 async def test_results_of_all_kinds_are_text(zai, script):
     pydantic = pytest.importorskip("pydantic")
 

@@ -1,6 +1,7 @@
 """One tool call: from the arguments that a model wrote to the text that it reads."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
@@ -121,4 +122,8 @@ def text_of(result: object) -> str:
     # By its own method, which knows aliases and serializers that we do not.
     if is_pydantic(type(result)):
         return str(result.model_dump_json())  # type: ignore[attr-defined]
-    return msgspec.json.encode(to_plain(result)).decode()
+    plain = to_plain(result)
+    try:
+        return msgspec.json.encode(plain).decode()
+    except UnicodeEncodeError:
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))

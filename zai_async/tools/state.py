@@ -1,5 +1,6 @@
 """Where a run with tools stands, as data that survives pickle, JSON and another process."""
 
+import json
 from contextlib import suppress
 from typing import Any, Final, Literal
 
@@ -37,11 +38,16 @@ class ToolRecord(PlainForm, Struct, kw_only=True):
 
     def finish(self, outcome: ToolOutcome, content: str) -> None:
         """Write down how the call ended."""
-        self.status, self.outcome, self.content = "finished", outcome, content
+        # No server, file or page takes half a character, as names of files in another encoding
+        # have it.
+        units = content.encode("utf-16-le", "surrogatepass")
+        self.content = units.decode("utf-16-le", "replace")
+        self.status, self.outcome = "finished", outcome
 
     def fail(self, outcome: ToolOutcome, reason: str) -> None:
         """Write down why the call has no result, in the form that the model is told."""
-        self.finish(outcome, msgspec.json.encode({"error": reason}).decode())
+        told = json.dumps({"error": reason}, ensure_ascii=False, separators=(",", ":"))
+        self.finish(outcome, told)
 
 
 class RunState(PlainForm, Struct, kw_only=True):
