@@ -1,6 +1,7 @@
 """Turns with tools: what is called, what the model is told, and how a run ends or goes on."""
 
 import asyncio
+import itertools
 import json
 import pickle
 import threading
@@ -9,7 +10,9 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from tests.calls import client
+from tests.calls import client, scripted
+from tests.chat_wire import SECOND, body, frame, last, texts
+from tests.chat_wire import tool as delta_of_call
 from zai_async import (
     Budget,
     BudgetExceededError,
@@ -18,6 +21,7 @@ from zai_async import (
     DeadlineError,
     Finished,
     Message,
+    Reset,
     RoundStarted,
     RunFinished,
     RunLimitError,
@@ -29,6 +33,7 @@ from zai_async import (
     ToolCall,
     ToolCallDelta,
     ToolCallIncompleteError,
+    ToolCallStarted,
     ToolError,
     ToolFinished,
     ToolProgress,
@@ -40,6 +45,7 @@ from zai_async import (
     tool,
 )
 from zai_async.models import FunctionCall
+from zai_async.testing import FakeReply
 
 ASK = {"model": "glm-5.3"}
 LOG = []
@@ -379,15 +385,73 @@ async def test_model_is_told_what_is_wrong(
     assert run.outcome == "completed"
 
 
-def test_call_without_an_id_gets_one():
-    state = RunState(request={}, messages=[], rounds=1)
-    calls = [ToolCall(function=FunctionCall(name="add")), ToolCall(type="web_search", id="w")]
+def answers(*rounds):
+    """Return a client whose answers make calls of ``add`` with these ids, and its transport."""
+    wires = [
+        body([*itertools.starmap(added, enumerate(ids)), last("tool_calls")]) for ids in rounds
+    ]
+    return scripted(*map(FakeReply.stream, [*wires, body([*texts("Done."), last()])]))
+
+
+def added(index, id):
+    return delta_of_call(json.dumps({"a": index, "b": 1}), index=index, id=id, name="add")
+
+
+async def test_every_call_of_a_run_has_an_id_of_its_own():
+    zai, transport = answers(
+        [None, "call_0"], ["call_0", None, "call_0_2_0", "x"], ["call_0", "y", "y"]
+    )
+    async with zai, run_of(zai, add) as run:
+        events = [event async for event in run.events]
+    ids = [
+        *("call_1_0", "call_0"),
+        *("call_0_2_0", "call_2_1", "call_0_2_0_2_2", "x"),
+        *("call_0_3_0", "y", "y_3_2"),
+    ]
+    for kind in ToolCallStarted, ToolCall:
+        assert [event.id for event in events if isinstance(event, kind)] == ids
+    for kind in ToolStarted, ToolFinished:
+        assert {event.call_id for event in events if isinstance(event, kind)} == {*ids}
+    completions = [event.completion for event in events if isinstance(event, Finished)]
+    assert [call.id for each in completions for call in each.tool_calls] == ids
+    history = json.loads(transport.requests[-1].body)["messages"]
+    assert [call["id"] for each in history for call in each.get("tool_calls", ())] == ids
+    assert [each["tool_call_id"] for each in history if each["role"] == "tool"] == ids
+
+
+async def test_call_that_needs_a_decision_has_an_id_of_its_own_when_it_is_resumed():
+    zai, _ = answers(["a"], ["a"])
+    ask_first = tool(add.__wrapped__, approve=True)
+    async with zai:
+        run = run_of(zai, ask_first)
+        await finished(run)
+        state = RunState.from_dict(json.loads(json.dumps(run.pending.to_dict())))
+        again = zai.chat.completions.resume_tools(state, tools=[ask_first], decisions={"a": True})
+        await finished(again)
+        assert [call.id for call in again.pending.pending] == ["a_2_0"]
+
+
+async def test_call_of_an_answer_that_began_anew_keeps_its_id():
+    begun = frame(added(0, "a")) + frame(added(0, "a"))[:60]
+    again = body([added(0, "a") | {"id": SECOND}, last("tool_calls", id=SECOND)])
+    said = FakeReply.stream(body([*texts("Done."), last()]))
+    zai, _ = scripted(FakeReply.stream(begun + again), said)
+    async with zai, run_of(zai, add, options=CallOptions(on_restart="reset")) as run:
+        events = [event async for event in run.events]
+    assert any(isinstance(event, Reset) for event in events)
+    assert [event.id for event in events if isinstance(event, ToolCallStarted)] == ["a", "a"]
+    assert [event.id for event in events if isinstance(event, ToolCall)] == ["a"]
+
+
+def test_calls_of_the_platforms_own_tools_are_not_made():
+    state = RunState(request={}, messages=[])
+    calls = [ToolCall(id="a", function=FunctionCall(name="add")), ToolCall(type="web_search")]
     state.begin_round(Message(tool_calls=calls, reasoning_content="so"))
-    assert [record.call.id for record in state.calls] == ["call_1_0"]
-    assert [call.id for call in state.answer.tool_calls] == ["call_1_0", "w"]
+    assert [record.call.id for record in state.calls] == ["a"]
     answer, result = state.messages_of_round()
     assert answer.reasoning_content == "so"
-    assert result["tool_call_id"] == "call_1_0"
+    assert len(answer.tool_calls) == 2
+    assert result["tool_call_id"] == "a"
 
 
 # Limits
@@ -565,6 +629,7 @@ async def test_decision_is_about_one_call_and_not_about_a_later_one_with_its_id(
         zai_emulator.chat.reply(tool_calls=[call])
     run = run_of(zai, delete)
     assert await finished(run) == []
+    run.pending.ids.clear()  # as in one that was stored when ids were not told apart
     resumed = zai.chat.completions.resume_tools(
         run.pending, tools=[delete], decisions={"call_0": True}
     )
@@ -581,6 +646,7 @@ async def test_decision_that_was_not_needed_is_forgotten(zai, zai_emulator, log)
     state = RunState(request=ASK, messages=[{"role": "user", "content": "Please."}])
     function = FunctionCall(name="remove", arguments='{"path": "a"}')
     state.begin_round(Message(tool_calls=[ToolCall(id="call_0", function=function)]))
+    state.ids.clear()
     call = {"id": "call_0", "name": "remove", "arguments": {"path": "b"}}
     zai_emulator.chat.reply(tool_calls=[call])
     resumed = zai.chat.completions.resume_tools(state, tools=[remove], decisions={"call_0": True})

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
-from zai_async._protocol.events import Finished, TextDelta
+from zai_async._protocol.events import Finished, Reset, TextDelta, ToolCallStarted
 from zai_async.errors import (
     ConfigurationError,
     DeadlineError,
@@ -41,7 +41,7 @@ from zai_async.tools.events import (
 )
 from zai_async.tools.execution import RunningCall, run_call
 from zai_async.tools.params import read_tools
-from zai_async.tools.state import RunState, ToolRecord
+from zai_async.tools.state import CallIds, RunState, ToolRecord
 from zai_async.tools.tool import Tool
 
 __all__ = ["ToolRun"]
@@ -216,6 +216,7 @@ class ToolRun:
             options = replace(options, deadline=max(0.001, self._ends_at - anyio.current_time()))
         # Copies: the request may be sent again while the lists of the state grow.
         params = {**state.request, "messages": [*state.messages, *state.turn], "options": options}
+        ids = CallIds(state)
         async with self._ask_model(**params, **self._offer) as stream:
             events = stream.events
             while True:
@@ -225,8 +226,15 @@ class ToolRun:
                     return
                 except ToolCallMalformedError:
                     continue  # it is among the calls of the answer, and answered as they are
-                if isinstance(event, Finished):
+                # Everybody who hears of a call has to hear of it under the same id.
+                if isinstance(event, ToolCallStarted | ToolCall):
+                    event = replace(event, id=ids.of(event.index, event.id))
+                elif isinstance(event, Reset):
+                    ids = CallIds(state)
+                elif isinstance(event, Finished):
                     self._completion = event.completion
+                    for call in event.completion.tool_calls:
+                        call.id = ids.of(call.index, call.id)
                 yield event
 
     def _require_rounds(self) -> None:

@@ -13,7 +13,7 @@ from zai_async.models import Message, ToolCall, Usage
 from zai_async.models.json_object import PlainForm
 from zai_async.tools.events import ToolOutcome
 
-__all__ = ["RunState", "ToolRecord"]
+__all__ = ["CallIds", "RunState", "ToolRecord"]
 
 _CANCELLED: Final = '{"error":"the call was cancelled"}'
 
@@ -67,6 +67,8 @@ class RunState(PlainForm, Struct, kw_only=True):
     calls: list[ToolRecord] = field(default_factory=list)
     """Those calls. A call that is finished is never made again."""
     rounds: int = 0
+    ids: list[str] = field(default_factory=list)
+    """The ids of the calls of all answers."""
     counts: dict[str, int] = field(default_factory=dict)
     """How often each call was made, by name and arguments."""
     failures: int = 0
@@ -83,9 +85,8 @@ class RunState(PlainForm, Struct, kw_only=True):
         """Write down an answer, and what it calls."""
         sent: list[ToolCall] = []
         self.calls = []
-        for number, made in enumerate(answer.tool_calls):
-            # Without an id it could not be answered.
-            call = made if made.id else replace(made, id=f"call_{self.rounds}_{number}")
+        self.ids += [call.id for call in answer.tool_calls]
+        for call in answer.tool_calls:
             arguments: dict[str, Any] | None = None  # if they are not one JSON object
             with suppress(ToolCallMalformedError):
                 arguments = call.parse()
@@ -96,8 +97,10 @@ class RunState(PlainForm, Struct, kw_only=True):
                 self.calls.append(ToolRecord(call=call, times=self.counts[key]))
             if arguments is None:
                 # Servers that put histories into a template read the arguments, and fail on these.
-                call = replace(call, function=replace(call.function, arguments="{}"))
-            sent.append(call)
+                empty = replace(call.function, arguments="{}")
+                sent.append(replace(call, function=empty))
+            else:
+                sent.append(call)
         self.answer = replace(answer, tool_calls=sent)
 
     def end_round(self) -> None:
@@ -112,6 +115,29 @@ class RunState(PlainForm, Struct, kw_only=True):
         if self.answer is None:
             return []
         return [self.answer, *(record.message for record in self.calls)]
+
+
+class CallIds:
+    """The ids of the calls of one answer, by which results and decisions find them.
+
+    Servers leave ids out, and give the same ones again in each round. A call keeps its own, unless
+    another call of the run has it.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        self._round = state.rounds
+        self._taken = {*state.ids}
+        self._given: dict[int | None, str] = {}
+
+    def of(self, index: int | None, id: str) -> str:
+        """Return the id of a call, whose place in the answer is known from the first."""
+        if index not in self._given:
+            own = id
+            while not own or own in self._taken:
+                own = f"{own or 'call'}_{self._round}_{len(self._given)}"
+            self._taken.add(own)
+            self._given[index] = own
+        return self._given[index]
 
 
 def _canonical(arguments: object) -> str:
