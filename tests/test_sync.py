@@ -18,7 +18,14 @@ import pytest
 
 from tests.calls import ASK, KEY, PROMPT
 from tests.effort import THOROUGH
-from zai_async import AsyncZai, ConfigurationError, Hooks, NotFoundError, tool
+from zai_async import (
+    AsyncZai,
+    ClientClosedError,
+    ConfigurationError,
+    Hooks,
+    NotFoundError,
+    tool,
+)
 from zai_async.sync import Zai
 from zai_async.sync.client import GROUPS, HANDLES, STREAMS
 from zai_async.sync.mirrors import RENAMED, Mirror
@@ -298,6 +305,133 @@ def test_closing_ends_what_is_left(zai_emulator):
     assert sorted(ends) == ["iterator", "task"]
 
 
+async def answer():
+    return 42
+
+
+@pytest.fixture
+def portal():
+    portal = LoopThread()
+    yield portal
+    portal.close()
+
+
+def test_a_call_that_begins_while_another_thread_closes_is_told(portal, monkeypatch):
+    started = portal._started
+
+    def closed_meanwhile():
+        monkeypatch.undo()
+        loop = started()
+        portal.close()
+        return loop
+
+    monkeypatch.setattr(portal, "_started", closed_meanwhile)
+    with pytest.raises(ClientClosedError, match="is closed"):
+        portal.run(answer)
+
+
+def test_two_may_close_at_once(portal, monkeypatch):
+    portal.run(answer)
+    refuse = portal._refuse_own_thread
+
+    def closed_meanwhile():
+        monkeypatch.undo()
+        portal.close()
+        refuse()
+
+    monkeypatch.setattr(portal, "_refuse_own_thread", closed_meanwhile)
+    portal.close()
+    assert portal.loop is None
+
+
+@pytest.mark.parametrize("make", [Worker, lambda: None], ids=["worker", "task"])
+def test_a_call_under_way_ends_with_the_client(portal, make):
+    worker, begun = make(), threading.Event()
+
+    async def hang():
+        begun.set()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(portal.run, hang, worker)
+        begun.wait()
+        portal.close()
+        with pytest.raises(ClientClosedError, match="during this call"):
+            call.result()
+    if worker is not None:
+        with pytest.raises(ClientClosedError, match="since this was opened"):
+            portal.run(answer, worker)
+    assert portal.run(answer) == 42
+
+
+def test_what_a_call_has_posted_before_the_client_closes_is_ended(portal, monkeypatch):
+    """The loop is held meanwhile, so that nothing of the call has begun."""
+    held, posted, release = threading.Event(), threading.Event(), threading.Event()
+    post = portal._post
+
+    def hold():
+        held.set()
+        release.wait()
+
+    def tell(callback, loop):
+        post(callback, loop)
+        posted.set()
+
+    portal.run(answer)
+    portal.loop.call_soon_threadsafe(hold)
+    held.wait()
+    monkeypatch.setattr(portal, "_post", tell)
+    with ThreadPoolExecutor(2) as threads:
+        call = threads.submit(portal.run, asyncio.Event().wait)
+        posted.wait()
+        closing = threads.submit(portal.close)
+        release.set()
+        closing.result()
+        with pytest.raises(ClientClosedError, match="during this call"):
+            call.result()
+
+
+def test_a_cancellation_of_its_own_is_that_of_a_call(portal):
+    async def stop():
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        portal.run(stop)
+
+
+def test_closing_in_the_loop_itself_is_refused(portal):
+    async def close():
+        portal.close()
+
+    with pytest.raises(ConfigurationError, match="wait for ever"):
+        portal.run(close)
+
+
+def test_what_is_ended_while_its_loop_is_closed_ends_with_it(portal):
+    begun, seen, ends = threading.Event(), [], []
+
+    async def hang():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            # In the loop that is being closed, where the garbage collector may run as well.
+            seen.append(portal.loop)
+            portal.finish(end, loop)
+
+    async def end():
+        ends.append("never")
+
+    portal.run(answer)
+    loop = portal.loop
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(portal.run, hang)
+        begun.wait()
+        portal.close()
+        assert isinstance(call.exception(), ClientClosedError)
+    assert (seen, ends) == ([None], [])
+
+
 def test_what_is_forgotten_is_closed():
     with Emulator(pace=1.0) as platform, Zai(base_url=platform.url, api_key=KEY) as zai:
         platform.chat.reply("word " * 1000)
@@ -314,6 +448,12 @@ def test_what_is_forgotten_is_closed():
 
 async def test_a_worker_does_one_thing_after_the_other():
     worker, begun = Worker(), asyncio.Event()
+    has_begun_again, release = asyncio.Event(), asyncio.Event()
+
+    async def again():
+        has_begun_again.set()
+        await release.wait()
+        return 43
 
     async def fail():
         raise LookupError
@@ -321,9 +461,6 @@ async def test_a_worker_does_one_thing_after_the_other():
     async def hang():
         begun.set()
         await asyncio.Event().wait()
-
-    async def answer():
-        return 42
 
     async def stop():
         raise asyncio.CancelledError
@@ -339,6 +476,12 @@ async def test_a_worker_does_one_thing_after_the_other():
     with pytest.raises(asyncio.CancelledError):
         await hanging
     assert await worker.do(answer) == 42
+    busy, queued = (asyncio.create_task(worker.do(each)) for each in (again, fail))
+    await has_begun_again.wait()
+    queued.cancel()
+    await asyncio.wait([queued])
+    release.set()
+    assert await busy == 43
     late = asyncio.create_task(worker.do(answer))
     await asyncio.wait([late])
     assert late.result() == 42
@@ -375,10 +518,6 @@ def test_what_a_fork_has_inherited_is_left_alone(zai):
 def test_a_portal_that_has_not_begun_is_left_alone_by_a_fork():
     portal = LoopThread()
     portal._owner = 0
-
-    async def answer():
-        return 42
-
     assert portal.run(answer) == 42
     portal.close()
 
