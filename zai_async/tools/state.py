@@ -134,7 +134,7 @@ class CallIds:
         if index not in self._given:
             own = id
             while not own or own in self._taken:
-                own = f"{own or 'call'}_{self._round}_{len(self._given)}"
+                own = f"{own or 'call'}_{self._round}_{index or 0}"
             self._taken.add(own)
             self._given[index] = own
         return self._given[index]
