@@ -277,6 +277,26 @@ def test_the_finish_reason_stays(reason):
     assert answer.completion().finish_reason == reason
 
 
+REASONS = ["stop", "unheard_of", "tool_calls"]
+FAILURES = ["length", "sensitive", "network_error", "model_context_window_exceeded"]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_later_reason_takes_a_failure_back(failure):
+    for other in [*REASONS, *FAILURES]:
+        assert accumulated(chunk(failure), chunk(other)).finish_reason == failure
+    for other in REASONS:
+        assert accumulated(chunk(other), chunk(failure)).finish_reason == failure
+
+
+@pytest.mark.parametrize(
+    "reasons", [["stop", "tool_calls"], ["stop", "eos"], ["eos", "tool_calls"]]
+)
+def test_of_reasons_that_are_no_failures_the_one_counts_that_says_more(reasons):
+    for order in permutations(reasons):
+        assert accumulated(*map(chunk, order)).finish_reason == reasons[1]
+
+
 def test_a_snapshot_is_not_changed_by_what_follows():
     answer = accumulated(chunk(content="a"), ChatCompletionChunk(web_search=[SearchResult()]))
     before = answer.completion()

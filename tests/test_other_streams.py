@@ -261,6 +261,15 @@ async def test_speech_says_how_it_ended(reason, outcome):
         assert (await stream.read(), stream.outcome) == (PCM, outcome)
 
 
+async def test_a_later_end_of_a_relay_takes_no_reason_back():
+    failed = {"choices": [{"index": 0, "finish_reason": "network_error"}]}
+    with pytest.raises(GenerationFailedError):
+        await speaking(frames(spoken(PCM), failed, STOP)).read()
+    ends = [said("A", finish_reason="length"), said("", finish_reason="stop")]
+    async with working(frames(*ends)) as stream:
+        assert ((await stream.reply()).text, stream.outcome) == ("A", "length")
+
+
 async def test_a_choice_without_sound_hides_none_of_those_beside_it():
     both = {"choices": [*STOP["choices"], *spoken(PCM)["choices"]]}
     assert await speaking(frames(both)).read() == PCM

@@ -19,11 +19,27 @@ from zai_async.models.chat import Audio, text_of
 from zai_async.models.extra import ExtraAccumulator, extra_of, with_extra
 from zai_async.models.options import outcome_of
 
-__all__ = ["PROPER_ENDS", "ChatAccumulator"]
+__all__ = ["PROPER_ENDS", "ChatAccumulator", "final_reason"]
 
 PROPER_ENDS: Final = frozenset({"completed", "tool_calls", "other"})
 """How an answer ends that has said all it wanted to: a call without arguments needs none."""
 _PACK_EVERY: Final = 32
+# What says nothing against an answer, from the least to what most has to be heeded.
+_HARMLESS: Final = ("completed", "other", "tool_calls")
+
+
+def final_reason(before: str | None, reason: str | None) -> str | None:
+    """Return which of two finish reasons counts, of which the second one came later.
+
+    Relays end what they pass on with a ``stop`` of their own, which takes back nothing.
+    """
+    if not (before and reason):
+        return before or reason
+    known, new = outcome_of(before), outcome_of(reason)
+    if known not in _HARMLESS:
+        return before
+    graver = new not in _HARMLESS or _HARMLESS.index(new) > _HARMLESS.index(known)
+    return reason if graver else before
 
 
 # Nothing is thrown away that a platform may want to see again: signatures of reasoning and the
@@ -149,7 +165,7 @@ class ChatAccumulator:
             progress += any(update.piece or update.begins for update in updates)
         # An empty reason is what some servers send with every chunk: it ends nothing.
         if choice.finish_reason:
-            self.finish_reason = choice.finish_reason
+            self.finish_reason = final_reason(self.finish_reason, choice.finish_reason)
         if choice.usage is not None:
             self.usage = choice.usage
         return progress

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from zai_async._protocol.accumulator import final_reason
 from zai_async._protocol.context import DecoderContext
 from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.state import DecoderState
@@ -92,7 +93,7 @@ class AgentDecoder(Decoder[AgentChunk]):
         reply.usage = chunk.usage or reply.usage
         reply.status = chunk.status or reply.status
         for choice in chunk.choices or ():
-            last.finish_reason = choice.finish_reason or last.finish_reason
+            last.finish_reason = final_reason(last.finish_reason, choice.finish_reason)
         if last.finish_reason or state_of(reply.status) == "failed":
             self._state = DecoderState.FINISHED
         self._add(chunk.messages)

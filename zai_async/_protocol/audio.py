@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from zai_async._protocol.accumulator import final_reason
 from zai_async._protocol.context import DecoderContext
 from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.salvage import END_MARK
@@ -161,7 +162,7 @@ class SpeechDecoder(Decoder[bytes]):
         self._has_begun = True
         pcm = b""
         for choice in chunk.choices:
-            self._finish_reason = choice.finish_reason or self._finish_reason
+            self._finish_reason = final_reason(self._finish_reason, choice.finish_reason)
             if choice.delta is None:
                 continue
             self.sample_rate = choice.delta.return_sample_rate or self.sample_rate
