@@ -562,6 +562,87 @@ async def test_a_line_that_is_no_event_is_passed_over(kind):
     assert words(await read(stream)) == "AB"
 
 
+FAILURES = [
+    {"type": "error", "message": "broken"},
+    {"type": "transcript.error.done", "text": "broken"},
+    {"type": "transcript.text.failed", "message": "broken"},
+    {"event": "error", "msg": "broken"},
+    {"error": True, "message": "broken"},
+    {"error": True, "choices": [], "detail": "broken"},
+    {"detail": "broken"},
+    {"message": "broken"},
+    {"status": "failed", "message": "broken"},
+    {"data": {"error": "broken"}},
+]
+NAMED = [b'{"message": "broken"}', b'{"why": "broken"}', b"broken", b'"broken"', b"[broken"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_failure_among_the_events_is_raised_in_whatever_words(kind):
+    start, write, read = KINDS[kind]
+    events = [frames(event, done=False) for event in write(["A ", "B "])]
+    faults = [frames(fault, done=False) for fault in FAILURES]
+    faults += [fault.removeprefix(b"data: ") for fault in faults]
+    faults += [b"event: error\ndata: " + data + b"\n\n" for data in NAMED]
+    for fault in faults:
+        stream = start(events[0] + fault + events[1] + DONE)
+        with pytest.raises(APIError, match="broken") as caught:
+            await read(stream)
+        assert stream.outcome == "error"
+        assert kind == "speech" or caught.value.partial.text == "A "
+        await clients.pop().aclose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_event_that_is_named_an_error_needs_no_words(kind):
+    start, write, read = KINDS[kind]
+    first, *_ = write(["A "])
+    for named in (
+        b"event: error\n\n",
+        b"event: x.failed\ndata:\n\n",
+        b"event: error\ndata: {}\n\n",
+    ):
+        with pytest.raises(APIError):
+            await read(start(frames(first, done=False) + named + DONE))
+        await clients.pop().aclose()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_page_among_the_events_is_no_pause(kind):
+    start, write, read = KINDS[kind]
+    events = write(["A ", "B "])
+    page = b"<html>\n<body>502 Bad Gateway</body>\n</html>\n\n"
+    wire = frames(events[0], done=False) + page + frames(*events[1:])
+    with pytest.raises(StreamMalformedError, match="a page stands among the events"):
+        await read(start(wire))
+    # Behind the end it concerns nobody.
+    assert words(await read(start(frames(*events, done=False) + page + DONE))) == "A B "
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_events_that_tell_of_no_failure_are_passed_over(kind):
+    start, write, read = KINDS[kind]
+    harmless = [
+        {"type": "ping"},
+        {"type": "ping", "message": "still here"},
+        {"type": "progress", "detail": "50 %"},
+        {"type": {"error": 0}, "error": None, "message": ""},
+        {"message": ""},
+        {"status": "ok", "message": "fine"},
+        {"odd": float("nan")},
+        {},
+    ]
+    pauses = [frames(each, done=False) for each in harmless]
+    pauses += [b": ping\n\n", b"event: keep-alive\ndata:\n\n", b"event: ping\n\n"]
+    events = [frames(event, done=False) for event in write(["A ", "B "])]
+    for pause in pauses:
+        assert words(await read(start(events[0] + pause + b"".join(events[1:]) + DONE))) == "A B "
+        await clients.pop().aclose()
+    # What is whole is so for good.
+    behind = frames({"message": "bye"})
+    assert words(await read(start(b"".join(events) + behind))) == "A B "
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_end_of_the_input_is_an_error_or_lost_nothing(kind):
     start, write, read = KINDS[kind]

@@ -421,6 +421,13 @@ def test_the_stray_lines_are_few_and_short():
     assert {len(line) for _, line in parser.stray} == {2**15}
 
 
+def test_an_event_that_is_named_an_error_is_told_beside_its_data():
+    parser = SSEParser()
+    wire = b"data: a\n\nevent: error\ndata: b\ndata: c\n\nevent: x.failed\n\nevent: y\ndata: d\n\n"
+    assert parser.payloads(wire) == [b"a", b"b\nc", b"d"]
+    assert parser.stray == [(1, b"event: error\nb\nc"), (2, b"event: error\n")]
+
+
 def test_a_stray_line_tells_where_it_stood():
     parser = SSEParser()
     wire = b"data: a\n\nx\n\ny\ndata: b\nz\n\nlast\n\n"

@@ -174,6 +174,25 @@ async def test_errors_in_streams_are_classified(error, kind):
     assert raised.partial.text == "A"
 
 
+async def test_an_error_in_other_words_is_raised_in_those():
+    before = body(texts("A"), done=False)
+    odd = [frame({"type": "error", "message": "broken"}), frame({"detail": "broken"})]
+    odd += [
+        b"event: error\n" + each for each in (b"\n", b"data: broken\n\n", frame({"a": "broken"}))
+    ]
+    for event in odd:
+        text, _, error = await outcome_of(before + event + DONE)
+        assert (text, type(error)) == ("A", ServerError)
+        assert ("broken" if b"broken" in event else "reports an error") in str(error)
+    for end in (b"", DONE):
+        text, _, error = await outcome_of(before + b"<html>\n502\n</html>\n\n" + end)
+        assert (text, type(error)) == ("A", StreamMalformedError)
+        assert "a page" in str(error)
+    # Behind the end of an answer, nothing but a plain error is one.
+    whole = body([*texts("A"), last()], done=False)
+    assert await outcome_of(whole + frame({"message": "bye"}) + DONE) == ("A", "completed", None)
+
+
 async def test_an_error_that_is_null_is_none():
     assert (await outcome_of(body([*texts("A"), last() | {"error": None}])))[0] == "A"
 

@@ -83,8 +83,8 @@ class AgentDecoder(Decoder[AgentChunk]):
         chunk: AgentChunk | None = self._event(data)
         if chunk is None:
             return None
-        if not chunk.choices or chunk.error is not None:
-            self._context.raise_fault(data)
+        if not chunk.choices or chunk.error:
+            self._note_silent(data)
         if chunk.choices is None and not (chunk.status or chunk.usage or chunk.id):
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None

@@ -37,6 +37,7 @@ _LONGEST_FIELD: Final = 8
 _SOUNDS: Final = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC")
 _PCM: Final = frozenset({"audio/pcm", "audio/l16", "audio/x-pcm", "audio/raw"})
 _TEXTS: Final = frozenset({b"", b"{", b"[", b"<"})
+_HEARD: Final = frozenset({"transcript.text.delta", "transcript.text.done"})
 _speech_json: Final = msgspec.json.Decoder(SpeechChunk)
 _transcription_json: Final = msgspec.json.Decoder(TranscriptionEvent)
 # As in the table of operations, which stands on a floor above.
@@ -154,8 +155,8 @@ class SpeechDecoder(Decoder[bytes]):
         chunk: SpeechChunk | None = self._event(data)
         if chunk is None:
             return None
-        if not chunk.choices or chunk.error is not None:
-            self._context.raise_fault(data)
+        if not chunk.choices or chunk.error:
+            self._note_silent(data)
         if not chunk.choices:
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None
@@ -283,8 +284,8 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         event: TranscriptionEvent | None = self._event(data)
         if event is None:
             return None
-        if not event.type or event.error is not None:
-            self._context.raise_fault(data)
+        if event.error or event.type not in _HEARD:
+            self._note_silent(data)
         # An empty text is that of a silent recording; without the field it is no transcription.
         typed = event.type.endswith(".done") or (event.type and b'"delta"' in data)
         # Segments repeat what pieces say; an answer of nothing else is one of another service.

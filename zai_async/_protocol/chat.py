@@ -249,6 +249,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 generation.id_changes += bool(generation.id)
                 generation.adopt(chunk.id, chunk.created, chunks)
         if not (says or chunk.usage):
+            self._note_silent(data)
             self.skipped += 1
             if not self.progress and len(generation.silent) + len(data) < _MOST_LOST:
                 generation.silent += data + b"\n"
@@ -340,7 +341,7 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         if self._state is not DecoderState.FINISHED:
             if not answer.chunks:
                 self._context.raise_foreign(bytes(self._foreign))
-            if lost and (done or is_prose(lost)):
+            if lost and (done or is_prose(lost) or lost.startswith(b"<")):
                 raise self._context.malformed(lost)
             if not done:
                 raise self.truncated("the stream ended before the answer did")

@@ -1,10 +1,12 @@
 """What a decoder knows of the call that its bytes answer, and the errors that follow from it."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -15,7 +17,8 @@ from zai_async._wire import find_fault, not_the_api, shown_body, to_error, told_
 from zai_async.errors import EmptyAnswerError, StreamMalformedError
 from zai_async.models import Outcome
 from zai_async.models.counting import MOST_AT_ONCE
-from zai_async.models.tolerant import UNREADABLE
+from zai_async.models.tasks import known_state
+from zai_async.models.tolerant import UNREADABLE, decode
 
 __all__ = ["DecoderContext"]
 
@@ -23,6 +26,11 @@ _EXCERPT: Final = 200
 _SNIPPET: Final = 100
 # What shows each chunk as it came, or nothing but the whole.
 _SHOWS_ALL: Final = frozenset({None, "completion", "chunks"})
+_objects: Final = msgspec.json.Decoder(dict[str, Any])
+# How an event calls itself, and what those call themselves that report a failure.
+_TITLES: Final = ("type", "event", "object")
+_FAILURE: Final = re.compile("error|failed|failure", re.IGNORECASE)
+_EXPLAINS: Final = ("detail", "message")
 
 
 class DecoderContext(msgspec.Struct, kw_only=True):
@@ -68,6 +76,29 @@ class DecoderContext(msgspec.Struct, kw_only=True):
                 secrets=self.secrets,
             )
 
+    def raise_failure(self, data: bytes, *, named: bool = False) -> None:
+        """Raise the failure that an event without content tells, in whatever words.
+
+        One that is ``named`` an error is one, whatever it holds.
+        """
+        told: dict[str, Any] = {}
+        with suppress(msgspec.DecodeError):
+            told = decode(_objects, data)
+        explains = [name for name in _EXPLAINS if told.get(name)]
+        titles = [title for title in map(told.get, _TITLES) if isinstance(title, str)]
+        if (
+            named
+            or told.get("error")
+            or any(map(_FAILURE.search, titles))
+            or (explains and known_state(str(told.get("status", ""))) == "failed")
+            or (explains and len(told) == len(explains))
+        ):
+            text = data.decode("utf-8", "replace").strip() or "the stream reports an error"
+            self.raise_fault(msgspec.json.encode({"error": told or text}))
+        # Beside something else, a text may tell of progress, and what was said be about codes.
+        if not any(isinstance(told.get(name), str) for name in ("detail", "delta", "text")):
+            self.raise_fault(data, in_place=True)
+
     def raise_told(self, events: bytes) -> None:
         """Raise the error that one of some events has wrapped, each in a line of its own."""
         for event in events.splitlines():
@@ -108,4 +139,6 @@ class DecoderContext(msgspec.Struct, kw_only=True):
         text = "a frame of the stream cannot be read"
         if is_prose(data):
             text = f"{text}: {excerpt[:_SNIPPET]}"
+        elif data.startswith(b"<"):
+            text = "a page stands among the events of the stream"
         return StreamMalformedError(text, body=excerpt)

@@ -15,7 +15,7 @@ from zai_async._protocol.salvage import (
     documents,
     may_be_frame,
 )
-from zai_async._protocol.sse import RUN, SSEParser, in_order, lines_of
+from zai_async._protocol.sse import ERROR_EVENT, RUN, SSEParser, in_order, lines_of
 from zai_async._protocol.state import DecoderState
 from zai_async._wire import within
 from zai_async.errors import (
@@ -294,8 +294,19 @@ class Decoder(abc.ABC, Generic[T]):
         """Raise an error that was written without being made an event."""
         if len(self._foreign) < _MOST_FOREIGN:
             self._foreign += line + b"\n"
+        if line.startswith(ERROR_EVENT):
+            event = line.removeprefix(ERROR_EVENT)
+            self._context.raise_fault(event)
+            self._context.raise_failure(event, named=True)
         if line.startswith(b"{"):
-            self._context.raise_fault(line)
+            self._note_silent(line)
+
+    def _note_silent(self, data: bytes) -> None:
+        """Raise the failure that an event without content reports."""
+        self._context.raise_fault(data)
+        # Odd words are no harm any more to what is whole.
+        if self.state is not DecoderState.FINISHED:
+            self._context.raise_failure(data)
 
     def truncated(self, text: str) -> ZaiError:
         """Make the exception for an answer that stops before its end."""

@@ -36,6 +36,7 @@ _MOST_READ: Final = 2**22
 _SHORT: Final = 64
 _MOST_SHORT: Final = 64
 # What stands in the frames of answers and nowhere else.
+_PAGE: Final = re.compile(rb"<(?:!doctype|\?xml|html|head|body|title)", re.IGNORECASE)
 _FRAME_SIGNS: Final = (b"data:", b'"choices"', b'"delta"', b'"transcript.')
 # A field name that was cut, and what may follow it in the same line.
 _CUT_FIELD: Final = re.compile(rb"d(?:a(?:ta?)?)?(?:event|id|retry)?(?::|$)")
@@ -113,8 +114,9 @@ def _can_be_of(part: bytes, id: str) -> bool:
 
 
 def may_be_frame(line: bytes) -> bool:
-    """Tell whether a line of no known field is what a cut has left of a frame."""
-    return any(sign in line for sign in _FRAME_SIGNS) or _CUT_FIELD.match(line) is not None
+    """Tell whether a line of no known field is what a cut has left of a frame, or in its place."""
+    is_page = _PAGE.match(line) is not None
+    return is_page or any(sign in line for sign in _FRAME_SIGNS) or bool(_CUT_FIELD.match(line))
 
 
 def is_prose(data: bytes) -> bool:

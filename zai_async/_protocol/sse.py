@@ -17,13 +17,15 @@ import msgspec
 from zai_async.errors import EventTooLargeError, LimitError
 from zai_async.models.counting import LARGE, MOST_AT_ONCE, ValueCounter
 
-__all__ = ["RUN", "Event", "SSEParser", "in_order", "lines_of"]
+__all__ = ["ERROR_EVENT", "RUN", "Event", "SSEParser", "in_order", "lines_of"]
 
 _BOM = b"\xef\xbb\xbf"
 _CR = 13  # a number, because `13 in data` takes a fifth of the time of `b"\r" in data`
 _LF = 10
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})  # a comment has no name
 _MOST_STRAY, _LONGEST_STRAY = 32, 2**15
+ERROR_EVENT = b"event: error\n"
+"""What stands before the data of an event with such a name, among the stray lines."""
 RUN = 64  # events that may be decoded in one go
 
 
@@ -77,7 +79,8 @@ class SSEParser:
     stray: list[tuple[int, bytes]]
     """Lines of no known field, which the standard ignores; only the first few, and cut.
 
-    Before each line stands how many events of the same read come before it.
+    Before each line stands how many events of the same read come before it. An event that is named
+    an error is among them as well, behind ``ERROR_EVENT``, as ``payloads()`` tells no names.
 
     Servers that break write pages and bare JSON into their streams. Whoever wants to know empties
     the list after each read.
@@ -305,6 +308,8 @@ class SSEParser:
                     self.retry = int(value)
             elif field not in _FIELDS:
                 self._ignore(line, after=bool(data))
+        if event.endswith((b"error", b"failed")):
+            self._ignore(ERROR_EVENT + b"\n".join(data), after=False)
         if not data:
             return None
         if len(data) > 1 and not data[0]:

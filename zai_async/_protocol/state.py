@@ -15,7 +15,7 @@ __all__ = ["DecoderState"]
 #   DOCUMENT    the end of the input  ENDED        if the document is the whole answer
 #                                     FAILED       if it is an error, a page, or anything else
 #   RECEIVING   the finish reason     FINISHED     only usage, findings and the end mark follow
-#   RECEIVING   a damaged frame       SUSPECT      of a chat answer: it may be begun anew
+#   RECEIVING   damage, or a page     SUSPECT      of a chat answer: it may be begun anew
 #                                     FAILED       of any other answer
 #   SUSPECT     the next event        RECEIVING    if nothing that was lost can belong to it
 #                                     FAILED       if something can: it would be missing
