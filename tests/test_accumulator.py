@@ -597,6 +597,22 @@ def test_an_object_that_says_nothing_of_its_call_stays_with_the_one_that_is_open
     assert len(calls_of(head, fragment('{"b":2}', name="g"))) == 2
 
 
+@pytest.mark.parametrize("index", [0, 1, None])
+def test_a_whole_call_that_is_said_again_is_no_second_one(index):
+    pieces = [fragment('{"a"', id="a", name="f"), fragment(":1}"), fragment("{}", id="b", name="f")]
+    again = [fragment('{"a":1}', index=index, id="a", name="f")]
+    again += [fragment("{}", index=index, id="b", name="f")]
+    assert calls_of(*pieces, *again) == [("a", "f", '{"a":1}'), ("b", "f", "{}")]
+    # Anything else may be one.
+    for other in (fragment('{"a":2}', id="a", name="f"), fragment('{"a":1}', id="a", name="g")):
+        assert len(calls_of(*pieces, other)) == 3
+
+
+def test_what_late_ids_belong_to_is_known_as_well():
+    late = [fragment('{"a":1}', name="f"), fragment(id="a"), fragment('{"a":1}', id="a", name="f")]
+    assert calls_of(*late) == [("a", "f", '{"a":1}')]
+
+
 def test_calls_are_in_the_order_of_their_index():
     down = [fragment("{}", index=index, id=f"c{index}", name="f") for index in (2, 1, 0)]
     assert [call[0] for call in calls_of(*down)] == ["c0", "c1", "c2"]

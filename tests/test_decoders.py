@@ -36,6 +36,7 @@ from zai_async._protocol.decoder import Decoder
 from zai_async._protocol.tool_calls import ToolCallAssembler
 from zai_async.models import ChunkFunction, ChunkToolCall
 
+MALFORMED = "the whole message says something else than its pieces"
 SECOND_ID = "20261120101300bbbbbbbbbbbbbb"
 
 
@@ -574,3 +575,117 @@ def test_blank_lines_before_a_document_are_none_of_it(line):
     assert decoder.feed(line + json.dumps(document).encode()) == []
     assert decoder.feed(b"") == [b"\0\1\2"]
     assert decoder.end_of_input() == "completed"
+
+
+# A whole message behind its pieces.
+
+
+def message(finish="stop", **fields):
+    whole = chunk(finish=finish)
+    choice = whole["choices"][0]
+    del choice["delta"]
+    choice["message"] = {"role": "assistant"} | fields
+    return whole
+
+
+def call(arguments, *, id="a", name="f", **fields):
+    return {"function": {"name": name, "arguments": arguments}, **fields} | (
+        {"id": id} if id else {}
+    )
+
+
+SAID = [chunk({"reasoning_content": "hm"}), *texts("he", "llo")]
+
+
+@pytest.mark.parametrize(
+    ("whole", "text"),
+    [
+        ({"content": "hello"}, "hello"),
+        ({"content": "hello, world"}, "hello, world"),
+        ({"content": " hello\n"}, "hello"),
+        ({"content": "hello", "reasoning_content": "hm"}, "hello"),
+        ({"content": ""}, "hello"),
+        ({}, "hello"),
+    ],
+    ids=str,
+)
+def test_a_whole_message_adds_what_goes_beyond_its_pieces(whole, text):
+    for end in ([message(**whole)], [last(), message(**whole)]):
+        for wire in (body([*SAID, *end]), body([*SAID, *end, message(**whole)], done=False)):
+            for size in (len(wire), 50):
+                decoder = ChatDecoder()
+                items, outcome = fed(decoder, *cuts(wire, *range(size, len(wire), size)))
+                assert (text_of(items), outcome) == (text, "completed")
+                assert (decoder.snapshot.text, decoder.snapshot.thinking) == (text, "hm")
+
+
+@pytest.mark.parametrize("whole", [{"content": "bye"}, {"reasoning_content": "no"}], ids=str)
+def test_a_whole_message_that_contradicts_its_pieces_is_malformed(whole):
+    decoder = ChatDecoder()
+    items, error = fed(decoder, body([*SAID, message(**whole)]))
+    assert (text_of(items), type(error), str(error)) == ("hello", StreamMalformedError, MALFORMED)
+    assert error.partial.text == "hello"
+
+
+def test_pieces_may_come_as_messages_and_say_the_same_again():
+    pieces = [message(None, content=""), *(message(None, content="ha") for _ in range(3))]
+    decoder = ChatDecoder()
+    items, outcome = fed(decoder, body([*pieces, message()]))
+    assert (text_of(items), decoder.snapshot.text, outcome) == ("hahaha", "hahaha", "completed")
+    # As deltas beside them, or of other choices, they are nobody's whole.
+    beside = message(None, content="ha")
+    beside["choices"][0] |= {"delta": {"content": "!"}, "index": 0}
+    other = message(None, content="ha")
+    other["choices"][0]["index"] = 1
+    assert text_of(fed(ChatDecoder(), body([*texts("ha"), beside, other, last()]))[0]) == "ha!"
+
+
+def test_a_whole_message_of_another_generation_is_a_restart():
+    whole = message(content="bye") | {"id": SECOND_ID, "created": 9}
+    decoder = ChatDecoder()
+    assert isinstance(fed(decoder, body([*SAID, whole]))[1], StreamRestartedError)
+    behind = ChatDecoder()
+    items, outcome = fed(behind, body([*SAID, last(), whole]))
+    assert (text_of(items), outcome) == ("hello", "completed")
+
+
+CALLED = [tool('{"x"', id="a", name="f"), tool(":1}"), tool("", index=1, id="b", name="g")]
+
+
+@pytest.mark.parametrize(
+    ("calls", "last_arguments"),
+    [
+        ([call('{"x": 1}'), call("", id="b", name="g")], ""),
+        ([call('{"x":1}'), call('{"y":2}', id="b", name="g")], '{"y":2}'),
+        ([call('{"x":1}', id=None)], ""),
+        ([call({"x": 1})], ""),
+    ],
+    ids=str,
+)
+def test_a_whole_message_repeats_no_calls(calls, last_arguments):
+    decoder = ChatDecoder()
+    assert fed(decoder, body([*CALLED, message("tool_calls", tool_calls=calls)]))[1] == "tool_calls"
+    found = [(each.id, each.name, each.arguments) for each in decoder.snapshot.tool_calls]
+    assert found == [("a", "f", '{"x":1}'), ("b", "g", last_arguments)]
+
+
+def test_a_whole_message_may_bring_the_calls():
+    decoder = ChatDecoder()
+    whole = message("tool_calls", tool_calls=[call("{}"), call("{}", id="b")])
+    assert fed(decoder, body([*SAID, whole]))[1] == "tool_calls"
+    assert [each.id for each in decoder.snapshot.tool_calls] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        call('{"x":2}'),
+        call('{"x":1}', name="g"),
+        call('{"x":' + "1" * 100 + "}"),
+        call("{x", name="f"),
+    ],
+    ids=str,
+)
+def test_a_whole_message_with_other_calls_is_malformed(odd):
+    error = fed(ChatDecoder(), body([*CALLED, message("tool_calls", tool_calls=[odd])]))[1]
+    assert (type(error), str(error)) == (StreamMalformedError, MALFORMED)

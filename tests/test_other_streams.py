@@ -324,6 +324,31 @@ async def test_text_of_agents_in_all_their_shapes(key, many):
     assert (reply.request_id, reply.outcome, stream.conversation_id) == ("log-1", "completed", "c")
 
 
+@pytest.mark.parametrize(("piece", "whole"), [("delta", "message"), ("delta", "messages")])
+@pytest.mark.parametrize("phase", ["answer", ""])
+@pytest.mark.parametrize("many", [True, False])
+async def test_a_whole_message_of_an_agent_repeats_no_pieces(piece, whole, phase, many):
+    pieces = [said("hm", "thinking", piece), said("he", key=piece), said("llo", key=piece)]
+    for text, more in (("hello", ""), ("hello!", "!"), ("", "")):
+        last = said(text, phase, whole, many, finish_reason="stop")
+        async with working(frames(*pieces, last)) as stream:
+            assert "".join([each async for each in stream.text]) == "hello" + more
+            assert (await stream.reply()).text == "hmhello" + more
+    plain = {"choices": [{whole: {"role": "assistant", "phase": phase, "content": "hello!"}}]}
+    assert (await working(frames(*pieces, plain)).reply()).text == "hmhello!"
+    with pytest.raises(StreamMalformedError, match="something else"):
+        await working(frames(*pieces, said("bye", phase, whole))).reply()
+
+
+async def test_a_whole_slide_takes_the_place_of_its_pieces():
+    events = [used("insert_page", [1], "<p>"), used("insert_page", [1], "1</p>", "T")]
+    whole = used("insert_page", [1], "<p>1</p>")
+    whole["choices"][0]["message"] = whole["choices"][0].pop("messages")
+    async with working(frames(*events, whole)) as stream:
+        await stream.reply()
+        assert [(page.html, page.title) for page in stream.pages] == [("<p>1</p>", "T")]
+
+
 async def test_slides_are_put_together_by_their_position():
     events = [
         said("plan", "thinking"),

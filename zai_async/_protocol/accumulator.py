@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from zai_async._protocol.text import ChunkedText
+from zai_async._protocol.text import ChunkedText, beyond
 from zai_async._protocol.tool_calls import ToolCallAssembler, ToolCallUpdate
+from zai_async.errors import StreamMalformedError
 from zai_async.models import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -74,6 +75,8 @@ class ChatAccumulator:
         self.other: tuple[int, ChatAccumulator] | None = None
         """Number and answer of another choice, as long as the first one has said nothing."""
         self.chunks = 0
+        self.in_messages = False
+        """Whether the pieces came as messages, as which others write the whole."""
         self._pack_at = _PACK_EVERY
 
     def add(self, chunks: Sequence[ChatCompletionChunk]) -> int:
@@ -169,6 +172,30 @@ class ChatAccumulator:
         if choice.usage is not None:
             self.usage = choice.usage
         return progress
+
+    def keep_new(self, choice: ChunkChoice) -> None:
+        """Leave of a choice that came as a message what goes beyond the deltas before it.
+
+        Raises:
+            StreamMalformedError: It says something else than those.
+        """
+        delta = choice.delta
+        text, thought = text_of(delta.content), delta.reasoning_content or ""
+        if choice.index or not (text or thought or delta.tool_calls):
+            return
+        known, thinking = self.text.whole(), self.thinking.whole()
+        if self.in_messages or not (known or thinking or self.tools.calls):
+            self.in_messages = True
+            return
+        more = beyond(known, text) if text else ""
+        more_thought = beyond(thinking, thought) if thought else ""
+        calls = self.tools.unsaid(delta.tool_calls or ())
+        if more is None or more_thought is None or calls is None:
+            raise StreamMalformedError("the whole message says something else than its pieces")
+        # None is not the same as empty, and stays.
+        delta.content = more if text else delta.content
+        delta.reasoning_content = more_thought if thought else delta.reasoning_content
+        delta.tool_calls = calls if delta.tool_calls else delta.tool_calls
 
     def _set_aside(self, choice: ChunkChoice) -> None:
         """Add a choice that is not the first one, which counts if there is no first one."""

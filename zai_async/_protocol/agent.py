@@ -1,6 +1,5 @@
 """The decoder of agents at work: translations as they are written, slides as they are made."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -9,7 +8,8 @@ from zai_async._protocol.accumulator import final_reason
 from zai_async._protocol.context import DecoderContext
 from zai_async._protocol.decoder import Decoder, EventDecoder
 from zai_async._protocol.state import DecoderState
-from zai_async._protocol.text import ChunkedText
+from zai_async._protocol.text import ChunkedText, beyond
+from zai_async.errors import StreamMalformedError
 from zai_async.models import (
     AgentChoice,
     AgentChunk,
@@ -49,6 +49,8 @@ class AgentDecoder(Decoder[AgentChunk]):
         self._said: list[tuple[str, ChunkedText]] = []
         self._pages: dict[int, SlidePage] = {}
         self._last = AgentChoice(), AgentReply()
+        self._names: dict[str, str] = {}
+        """By which of its names a message came that said the first thing of a phase."""
 
     @property
     def pages(self) -> list[SlidePage]:
@@ -96,14 +98,22 @@ class AgentDecoder(Decoder[AgentChunk]):
             last.finish_reason = final_reason(last.finish_reason, choice.finish_reason)
         if last.finish_reason or state_of(reply.status) == "failed":
             self._state = DecoderState.FINISHED
-        self._add(chunk.messages)
+        for choice in chunk.choices or ():
+            self._add(choice)
         if not self.progress:
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
         return chunk
 
-    def _add(self, messages: Iterable[AgentMessage]) -> None:
-        """Add what an event says and does."""
-        for message in messages:
+    def _add(self, choice: AgentChoice) -> None:
+        """Add what a choice says and does."""
+        names = [name for name in ("message", "delta") if getattr(choice, name) is not None]
+        name = names[0] if names else "messages"
+        for message in choice.messages:
+            phase = message.phase or (self._said[-1][0] if self._said else "")
+            # Another name than that of the pieces is that of the whole, which repeats them.
+            is_whole = bool(message.content) and name != self._names.setdefault(phase, name)
+            if is_whole and message.text:
+                self._keep_new(message, phase)
             if message.text:
                 self.progress += 1
                 # A message for each phase: thinking, tools and answers follow one another.
@@ -118,8 +128,21 @@ class AgentDecoder(Decoder[AgentChunk]):
                 for position in tool.position:
                     before = self._pages.pop(position, SlidePage(position, ""))
                     if not tool.tool_name.startswith("remove"):
-                        html, title = before.html + tool.output, tool.title or before.title
-                        self._pages[position] = SlidePage(position, html, title)
+                        html = tool.output if is_whole else before.html + tool.output
+                        self._pages[position] = SlidePage(
+                            position, html, tool.title or before.title
+                        )
+
+    def _keep_new(self, message: AgentMessage, phase: str) -> None:
+        """Leave of the text of a whole message what goes beyond the pieces before it."""
+        known = "".join("".join(pieces) for said, pieces in self._said if said == phase)
+        more = beyond(known, message.text)
+        if more is None:
+            raise StreamMalformedError("the whole message says something else than its pieces")
+        if isinstance(message.content, str):
+            message.content = more
+        for part in message.parts:
+            part.text, more = more if part.text else "", "" if part.text else more
 
     def _judge(self, *, done: bool) -> Outcome:
         if self.first is None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from operator import length_hint
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -19,7 +19,7 @@ from zai_async.errors import StreamRestartedError, ToolCallIncompleteError, ZaiE
 from zai_async.models import ChatCompletion, ChatCompletionChunk, ChunkChoice, Outcome, Usage
 from zai_async.models.counting import MOST_AT_ONCE
 from zai_async.models.extra import extra_of
-from zai_async.models.tolerant import UNREADABLE
+from zai_async.models.tolerant import UNREADABLE, decode
 
 __all__ = ["ChatDecoder", "Generation"]
 
@@ -32,6 +32,20 @@ _MAY_TELL_EVENTS: Final = frozenset({None, "events"})
 _RECEIVING: Final = DecoderState.RECEIVING
 _FINISHED: Final = DecoderState.FINISHED
 _json: Final = msgspec.json.Decoder(ChatCompletionChunk)
+
+
+class _Form(msgspec.Struct, gc=False):
+    """As what a choice came."""
+
+    delta: dict[str, Any] | None = None
+    message: dict[str, Any] | None = None
+
+
+class _Forms(msgspec.Struct, gc=False):
+    choices: list[_Form] = msgspec.field(default_factory=list[_Form])
+
+
+_forms: Final = msgspec.json.Decoder(_Forms)
 
 
 def brings_content(chunk: ChatCompletionChunk) -> bool:
@@ -227,9 +241,17 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def _accept(self, data: bytes) -> ChatCompletionChunk | None:
         chunk: ChatCompletionChunk | None = self._event(data)
-        return None if chunk is None else self._accept_chunk(data, chunk)
+        if chunk is None:
+            return None
+        messages: list[ChunkChoice] = []
+        if b'"message"' in data:
+            pairs = zip(chunk.choices, decode(_forms, data).choices, strict=True)
+            messages += (choice for choice, form in pairs if form.message and form.delta is None)
+        return self._accept_chunk(data, chunk, messages)
 
-    def _accept_chunk(self, data: bytes, chunk: ChatCompletionChunk) -> ChatCompletionChunk | None:
+    def _accept_chunk(
+        self, data: bytes, chunk: ChatCompletionChunk, messages: Sequence[ChunkChoice] = ()
+    ) -> ChatCompletionChunk | None:
         """Notice another generation, note usage and the like, and raise what is an error."""
         if not chunk.choices:
             self._context.raise_fault(data)
@@ -251,9 +273,10 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
         if not (says or chunk.usage):
             self._note_silent(data)
             self.skipped += 1
-            if not self.progress and len(generation.silent) + len(data) < _MOST_LOST:
-                generation.silent += data + b"\n"
+            generation.silent = (generation.silent + data + b"\n")[:_MOST_LOST]
             return None
+        for choice in messages:
+            self.answer.keep_new(choice)
         self._sum.keep_unknown(chunk)
         if self._batch:
             self.settle()  # the last one that tells the usage counts

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["ChunkedText"]
+__all__ = ["ChunkedText", "beyond"]
 
 _CHUNK: Final = 32
 
@@ -26,3 +26,10 @@ class ChunkedText(list[str]):
             self[:] = [text]
             self._chunks = 1
         return text
+
+
+def beyond(known: str, whole: str) -> str | None:
+    """Return what a whole text adds to its pieces so far; None if it says something else."""
+    if whole.startswith(known):
+        return whole.removeprefix(known)
+    return "" if whole.split() == known.split() else None

@@ -13,7 +13,7 @@ import msgspec
 
 from zai_async._protocol.text import ChunkedText
 from zai_async.errors import LimitError
-from zai_async.models import ChunkToolCall, FunctionCall, ToolCall
+from zai_async.models import ChunkFunction, ChunkToolCall, FunctionCall, ToolCall
 from zai_async.models.extra import NO_EXTRA, ExtraAccumulator, extra_of, with_extra
 
 __all__ = ["PartialToolCall", "ToolCallAssembler", "ToolCallUpdate"]
@@ -27,6 +27,10 @@ _LARGE: Final = 2**18
 _DEEPEST: Final = 10_000
 # Each call is a list entry, a text and a place in several tables, for as little as "{}".
 _MOST_CALLS: Final = 10_000
+# Of calls with one id, which some servers give to all of them, this many are looked at.
+_MOST_ALIKE: Final = 16
+# By how much one writing of some JSON may be longer than another, beyond twice its size.
+_MOST_SPACE: Final = 64
 
 
 class _Nesting:
@@ -92,7 +96,7 @@ class _Nesting:
 class PartialToolCall:
     """A tool call of which fragments have arrived."""
 
-    __slots__ = ("id", "index", "is_named", "name", "nesting", "pieces", "type", "unknown")
+    __slots__ = ("id", "index", "is_named", "name", "nesting", "pieces", "size", "type", "unknown")
 
     def __init__(self, index: int, id: str) -> None:
         self.index = index
@@ -103,6 +107,8 @@ class PartialToolCall:
         """Whether arguments have followed the name, of which no more pieces come then."""
         self.type = "function"
         self.pieces = ChunkedText()
+        self.size = 0
+        """How many characters the pieces have."""
         self.nesting = _Nesting()
         self.unknown: tuple[ExtraAccumulator, ExtraAccumulator] | None = None
         """The unknown fields of the call, and of its function."""
@@ -157,6 +163,7 @@ class PartialToolCall:
             self.nesting.add(piece)
             self.pieces.append(piece)
             self.pieces.pack()
+            self.size += len(piece)
         return piece
 
     def call(self) -> ToolCall:
@@ -186,6 +193,8 @@ class ToolCallAssembler:
         """The last call that the server has given an index."""
         self._known: dict[tuple[int | None, str], PartialToolCall] = {}
         """The calls by the index and the id of the server."""
+        self._by_id: dict[str, list[PartialToolCall]] = {}
+        """All calls to which the server has given an id."""
         self._taken: set[int] = set()
         self._free = 0
         """A number above all that are taken."""
@@ -205,21 +214,57 @@ class ToolCallAssembler:
         """Add the fragments of one delta, and return what each of them changed."""
         updates: list[ToolCallUpdate] = []
         for position, fragment in enumerate(fragments):
+            if fragment.id in self._by_id and self._is_repeated(fragment):
+                continue
             before = len(self._calls)
             call = self._owner(fragment, position if len(fragments) > 1 else None)
             if call is not None:
                 begins = len(self._calls) > before
+                if fragment.id and (begins or not call.id):
+                    self._by_id.setdefault(fragment.id, []).append(call)
                 updates.append(ToolCallUpdate(call, call.add(fragment), begins))
                 # An id may come late, and that of a call before it may be said again.
                 if fragment.id and (begins or fragment.id == call.id):
                     self._known[fragment.index, fragment.id] = call
         return updates
 
+    def _is_repeated(self, fragment: ChunkToolCall) -> bool:
+        """Tell whether a fragment is a call that is known whole: some servers end with all calls.
+
+        Nobody calls a tool twice with one id: the second answer would be that to the first call.
+        """
+        name, piece = _said_by(fragment)
+        # Sizes first, as long arguments would be joined each time.
+        return bool(piece) and any(
+            call.size == len(piece)
+            and call.name == name
+            and call.nesting.is_closed
+            and call.arguments == piece
+            for call in self._by_id[fragment.id or ""][-_MOST_ALIKE:]
+        )
+
+    def unsaid(self, calls: Sequence[ChunkToolCall]) -> list[ChunkToolCall] | None:
+        """Return what some whole calls add to those known; None if one contradicts another."""
+        new: list[ChunkToolCall] = []
+        for told in calls:
+            name, arguments = _said_by(told)
+            known = self._by_id.get(told.id, []) if told.id else self._calls
+            same = [call for call in known[-_MOST_ALIKE:] if call.name == name]
+            if any(_is_same(call, arguments) for call in same):
+                continue
+            if told.id and known:
+                call = known[-1]
+                goes_on = call in same and self._known.get((call.index, told.id)) is call
+                if not (goes_on and arguments.startswith(call.pieces.whole())):
+                    return None
+                told.index = call.index
+                told.function = ChunkFunction(name=name, arguments=arguments[call.size :])
+            new.append(told)
+        return new
+
     def _owner(self, fragment: ChunkToolCall, position: int | None) -> PartialToolCall | None:
         """Return the call of a fragment, a new one if it begins one; None if that shows later."""
-        function = fragment.function
-        name = (function.name if function else None) or ""
-        piece = (function.arguments if function else None) or ""
+        name, piece = _said_by(fragment)
         call_id = fragment.id or ""
         same = self._known.get((fragment.index, call_id)) if call_id else None
         current = same or self._latest_of(fragment, position)
@@ -288,3 +333,20 @@ class ToolCallAssembler:
         if function and function.arguments and not function.name:
             call.name = current.name  # parallel calls of one tool, whose name was given once
         return call
+
+
+def _said_by(fragment: ChunkToolCall) -> tuple[str, str]:
+    """Return the name and the arguments that a fragment brings."""
+    function = fragment.function
+    return (function.name or "", function.arguments or "") if function else ("", "")
+
+
+def _is_same(call: PartialToolCall, arguments: str) -> bool:
+    """Tell whether a call has these arguments, however they are written."""
+    if max(call.size, len(arguments)) > 2 * min(call.size, len(arguments)) + _MOST_SPACE:
+        return False
+    try:
+        known = msgspec.json.decode(call.arguments)
+        return bool(known == msgspec.json.decode(arguments))
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return call.arguments == arguments
