@@ -258,6 +258,50 @@ def test_a_whole_answer_is_one_chunk(indent, places):
     assert (decoder.snapshot.thinking, decoder.usage.total_tokens) == ("hm", 3)
 
 
+ENDS = [
+    b"\n\ndata: [DONE]\n\n",
+    b"\ndata:[DONE]",
+    b"\r\n\r\ndata:  [DONE] \r\n",
+    b"\n[DONE]\n",
+    b"\0",
+    b" \n\0\n",
+]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=repr)
+@pytest.mark.parametrize(
+    "wrapped", [ANSWER, {"code": 200, "data": ANSWER}], ids=["bare", "wrapped"]
+)
+def test_behind_a_whole_answer_may_stand_the_end_of_a_stream_or_padding(end, wrapped):
+    document = json.dumps(wrapped).encode()
+    for place in range(len(end) + 1):
+        decoder = ChatDecoder()
+        # Where the end is plain, nobody waits for that of the connection.
+        rest = () if b"data:" in end else (b"",)
+        items, outcome = fed(decoder, document + end[:place], end[place:] or b"\n", *rest)
+        assert (text_of(items), outcome) == ("Hi", "completed")
+    large = json.dumps(ANSWER | {"x": "y" * 2**17}).encode()
+    assert text_of(fed(ChatDecoder(), large + end, b"")[0]) == "Hi"
+    assert isinstance(fed(ChatDecoder(max_event_bytes=50), document + end)[1], EventTooLargeError)
+
+
+def test_an_answer_may_be_the_only_one_of_a_list():
+    assert text_of(fed(ChatDecoder(), json.dumps([ANSWER]).encode(), b"")[0]) == "Hi"
+
+
+def test_an_error_may_have_the_end_of_a_stream_behind_it():
+    wire = b'{"error": {"code": "1113", "message": "m"}}\n\ndata: [DONE]\n\n'
+    assert isinstance(fed(ChatDecoder(), wire)[1], BillingError)
+
+
+@pytest.mark.parametrize("cut", range(1, len(b"\n\ndata: [D")))
+def test_an_event_that_begins_like_the_end_mark_is_an_event(cut):
+    stray, wire = b'{"half', b"\n\n" + body([*texts("A"), last()])
+    assert text_of(fed(ChatDecoder(), stray + wire[:cut], wire[cut:])[0]) == "A"
+    odd = b"\n\ndata: [D"
+    assert isinstance(fed(ChatDecoder(), stray + odd[:cut], odd[cut:] + b"?]\n\n")[1], ZaiError)
+
+
 def test_a_document_is_known_by_its_first_character():
     decoder = ChatDecoder()
     decoder.feed(b"\xef\xbb\xbf {")
@@ -625,6 +669,15 @@ def test_a_whole_message_that_contradicts_its_pieces_is_malformed(whole):
     items, error = fed(decoder, body([*SAID, message(**whole)]))
     assert (text_of(items), type(error), str(error)) == ("hello", StreamMalformedError, MALFORMED)
     assert error.partial.text == "hello"
+
+
+def test_a_whole_answer_may_be_said_twice():
+    wire = b"\n".join(
+        json.dumps(message(content="Hi", tool_calls=[call("{}")])).encode() for _ in "12"
+    )
+    decoder = ChatDecoder()
+    assert text_of(fed(decoder, wire, b"")[0]) == "Hi"
+    assert len(decoder.snapshot.tool_calls) == 1
 
 
 def test_pieces_may_come_as_messages_and_say_the_same_again():

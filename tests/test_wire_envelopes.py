@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tests.calls import ASK, COMPLETION, ask, scripted
-from zai_async import BillingError, EmptyAnswerError, StreamTruncatedError
+from zai_async import BillingError, EmptyAnswerError, ResponseError, StreamTruncatedError
 from zai_async._wire.envelopes import ENVELOPES
+from zai_async.providers import ZAI
 from zai_async.testing import FakeReply
 
 HALF = {"id": "1", "choices": [{"index": 0, "message": {"content": "Hi"}}]}
@@ -20,6 +22,46 @@ async def test_a_chat_answer_is_taken_out_of_its_envelope(name):
         assert (await ask(zai)).text == "Hi"
         async with zai.chat.completions.stream(**ASK) as stream:
             assert (await stream.completion()).text == "Hi"
+
+
+WHOLE = json.dumps(COMPLETION)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{WHOLE}\n\ndata: [DONE]\n\n",
+        f"{WHOLE}[DONE]",
+        f"{WHOLE}\0",
+        f"\0\n{WHOLE} \0\0\n",
+        f"[{WHOLE}]",
+        json.dumps(WHOLE),
+    ],
+)
+async def test_an_answer_is_read_whatever_stands_around_it(body):
+    for provider in (ZAI, replace(ZAI, envelope=("payload",))):
+        zai, _ = scripted(FakeReply(steps=(body.encode(),)), provider=provider)
+        async with zai:
+            assert (await ask(zai)).text == "Hi"
+
+
+@pytest.mark.parametrize(
+    "body", [f"[{WHOLE}, {WHOLE}]", f"{WHOLE} data: 1", "[1]", '"Hi"', '"Hi', "[DONE]", "{[DONE]"]
+)
+async def test_what_stands_around_no_single_answer_is_none(body):
+    zai, _ = scripted(FakeReply(steps=(body.encode(),)))
+    async with zai:
+        with pytest.raises(ResponseError) as caught:
+            await ask(zai)
+    assert caught.value.body == body
+
+
+async def test_an_error_may_have_the_end_of_a_stream_behind_it():
+    body = b'{"error": {"code": "1113", "message": "m"}}\n\ndata: [DONE]\n\n'
+    zai, _ = scripted(FakeReply(steps=(body,)))
+    async with zai:
+        with pytest.raises(BillingError):
+            await ask(zai)
 
 
 async def test_what_lies_in_an_envelope_is_judged():

@@ -184,7 +184,8 @@ class ChatAccumulator:
         if choice.index or not (text or thought or delta.tool_calls):
             return
         known, thinking = self.text.whole(), self.thinking.whole()
-        if self.in_messages or not (known or thinking or self.tools.calls):
+        again = bool(self.finish_reason) and (text, thought) == (known, thinking)
+        if (self.in_messages and not again) or not (known or thinking or self.tools.calls):
             self.in_messages = True
             return
         more = beyond(known, text) if text else ""

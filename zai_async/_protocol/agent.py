@@ -86,7 +86,7 @@ class AgentDecoder(Decoder[AgentChunk]):
         if chunk is None:
             return None
         if not chunk.choices or chunk.error:
-            self._note_silent(data)
+            self._context.raise_failure(data, whole=self._state is DecoderState.FINISHED)
         if chunk.choices is None and not (chunk.status or chunk.usage or chunk.id):
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None

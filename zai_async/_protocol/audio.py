@@ -156,7 +156,7 @@ class SpeechDecoder(Decoder[bytes]):
         if chunk is None:
             return None
         if not chunk.choices or chunk.error:
-            self._note_silent(data)
+            self._context.raise_failure(data, whole=self._state is DecoderState.FINISHED)
         if not chunk.choices:
             self._foreign = self._foreign or bytearray(data[:_EXCERPT])
             return None
@@ -285,7 +285,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
         if event is None:
             return None
         if event.error or event.type not in _HEARD:
-            self._note_silent(data)
+            self._context.raise_failure(data, whole=self._state is DecoderState.FINISHED)
         # An empty text is that of a silent recording; without the field it is no transcription.
         typed = event.type.endswith(".done") or (event.type and b'"delta"' in data)
         # Segments repeat what pieces say; an answer of nothing else is one of another service.

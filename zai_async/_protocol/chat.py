@@ -71,7 +71,7 @@ class Generation:
         self.lost = b""
         """What could not be read."""
         self.silent = b""
-        """Events that say nothing known, before any that does."""
+        """Events that say nothing known."""
         self.suspicion = 0
         """How many of the next chunks may be of another generation."""
         self.doubled: int | None = None
@@ -110,6 +110,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     Source: https://docs.z.ai/guides/capabilities/streaming
     """
+
+    _ends_by_reason = True
 
     def __init__(
         self,
@@ -271,8 +273,8 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
                 generation.id_changes += bool(generation.id)
                 generation.adopt(chunk.id, chunk.created, chunks)
         if not (says or chunk.usage):
-            self._note_silent(data)
             self.skipped += 1
+            # Odd words count only if the answer does not come to its end.
             generation.silent = (generation.silent + data + b"\n")[:_MOST_LOST]
             return None
         for choice in messages:
@@ -355,12 +357,13 @@ class ChatDecoder(Decoder[ChatCompletionChunk]):
 
     def _judge(self, *, done: bool) -> Outcome:
         answer, lost = self.answer, self.generation.lost
-        if not self.progress:
-            # Nothing was said: by an error in an envelope, or by a choice with another number.
-            self._context.raise_told(self.generation.silent)
-            if number := answer.take_other():
-                self._state = _FINISHED if answer.finish_reason else self._state
-                self._context.ensure_shown(number)
+        if not self.progress or self._state is not _FINISHED:
+            self._context.raise_told(self.generation.silent, begun=bool(self.progress))
+        # Where nothing was said, a choice with another number may be the answer.
+        number = 0 if self.progress else answer.take_other()
+        if number:
+            self._state = _FINISHED if answer.finish_reason else self._state
+            self._context.ensure_shown(number)
         if self._state is not DecoderState.FINISHED:
             if not answer.chunks:
                 self._context.raise_foreign(bytes(self._foreign))

@@ -56,8 +56,8 @@ class DecoderContext(msgspec.Struct, kw_only=True):
     keeps_payloads: bool = False
     """Whether the caller wants, or may still want, the bytes of the events."""
 
-    def raise_fault(self, data: bytes, *, in_place: bool = False) -> None:
-        """Raise the error that an event reports, if it reports one.
+    def raise_fault(self, data: bytes, *, in_place: bool = False, shown: bytes = b"") -> None:
+        """Raise the error that an event reports, if it reports one; ``shown`` is what came.
 
         Of what is ``in_place`` of an answer, also the error that it wraps.
         """
@@ -72,18 +72,25 @@ class DecoderContext(msgspec.Struct, kw_only=True):
                 status=200,
                 headers=self.headers,
                 now=self.now(),
-                body=data.decode("utf-8", "replace"),
+                body=(shown or data).decode("utf-8", "replace"),
                 secrets=self.secrets,
             )
 
-    def raise_failure(self, data: bytes, *, named: bool = False) -> None:
-        """Raise the failure that an event without content tells, in whatever words.
+    def raise_failure(self, data: bytes, *, whole: bool = False, named: bool = False) -> None:
+        """Raise the failure that an event without content tells.
 
-        One that is ``named`` an error is one, whatever it holds.
+        It may do so in any words, but where the answer is ``whole`` without it; and if it is
+        ``named`` an error, it is one whatever it holds.
         """
+        self.raise_fault(data)
+        if whole:
+            return
         told: dict[str, Any] = {}
         with suppress(msgspec.DecodeError):
             told = decode(_objects, data)
+        # Beside something else, a text may tell of progress, and what was said be about codes.
+        if not any(isinstance(told.get(name), str) for name in ("detail", "delta", "text")):
+            self.raise_fault(data, in_place=True)
         explains = [name for name in _EXPLAINS if told.get(name)]
         titles = [title for title in map(told.get, _TITLES) if isinstance(title, str)]
         if (
@@ -94,15 +101,14 @@ class DecoderContext(msgspec.Struct, kw_only=True):
             or (explains and len(told) == len(explains))
         ):
             text = data.decode("utf-8", "replace").strip() or "the stream reports an error"
-            self.raise_fault(msgspec.json.encode({"error": told or text}))
-        # Beside something else, a text may tell of progress, and what was said be about codes.
-        if not any(isinstance(told.get(name), str) for name in ("detail", "delta", "text")):
-            self.raise_fault(data, in_place=True)
+            self.raise_fault(msgspec.json.encode({"error": told or text}), shown=data)
 
-    def raise_told(self, events: bytes) -> None:
-        """Raise the error that one of some events has wrapped, each in a line of its own."""
+    def raise_told(self, events: bytes, *, begun: bool) -> None:
+        """Raise the error that one of some events has told, each in a line of its own."""
         for event in events.splitlines():
-            self.raise_fault(event, in_place=True)
+            if not begun:
+                self.raise_fault(event, in_place=True)
+            self.raise_failure(event)
 
     def ensure_shown(self, number: int) -> None:
         """Raise if the only choice of an answer, of this number, was hidden from the caller."""

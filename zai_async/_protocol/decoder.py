@@ -4,7 +4,7 @@ import abc
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from zai_async._protocol.salvage import (
 )
 from zai_async._protocol.sse import ERROR_EVENT, RUN, SSEParser, in_order, lines_of
 from zai_async._protocol.state import DecoderState
-from zai_async._wire import within
+from zai_async._wire import single_object, within
 from zai_async.errors import (
     EventTooLargeError,
     IncompleteError,
@@ -39,7 +39,11 @@ _DOCUMENT: Final = DecoderState.DOCUMENT
 _MOST_FOREIGN: Final = 2**15
 _PAGE: Final = 2**13
 """Bytes of a page, or of an error, after which to wait for no more."""
-_EVENT_LINE: Final = re.compile(rb"[\r\n]data:")
+# Of an event, the end mark in group 1, or nothing as long as it may be one that was not read whole.
+_EVENT_LINE: Final = re.compile(
+    rb"[\r\n]data:( {0,2}\[DONE\]|(?! {0,2}(?:\[(?:D(?:O(?:NE?)?)?)?)?\Z))"
+)
+_LONGEST_MARK: Final = 16
 _BOM: Final = b"\xef\xbb\xbf"
 _NO_BLANK: Final = re.compile(rb"\S")
 
@@ -97,6 +101,9 @@ class Decoder(abc.ABC, Generic[T]):
     A reader that hands items out one at a time uses ``receive()``, ``ready`` and ``advance()``
     instead: what it has not taken yet counts neither in the state nor in the snapshot.
     """
+
+    _ends_by_reason: ClassVar = False
+    """Whether an answer is whole by its finish reason only, so that half of one never passes."""
 
     def __init__(self, json: EventDecoder, context: DecoderContext) -> None:
         self._context = context
@@ -295,18 +302,10 @@ class Decoder(abc.ABC, Generic[T]):
         if len(self._foreign) < _MOST_FOREIGN:
             self._foreign += line + b"\n"
         if line.startswith(ERROR_EVENT):
-            event = line.removeprefix(ERROR_EVENT)
-            self._context.raise_fault(event)
-            self._context.raise_failure(event, named=True)
+            self._context.raise_failure(line.removeprefix(ERROR_EVENT), named=True)
         if line.startswith(b"{"):
-            self._note_silent(line)
-
-    def _note_silent(self, data: bytes) -> None:
-        """Raise the failure that an event without content reports."""
-        self._context.raise_fault(data)
-        # Odd words are no harm any more to what is whole.
-        if self.state is not DecoderState.FINISHED:
-            self._context.raise_failure(data)
+            whole = self._ends_by_reason or self._state is DecoderState.FINISHED
+            self._context.raise_failure(line, whole=whole)
 
     def truncated(self, text: str) -> ZaiError:
         """Make the exception for an answer that stops before its end."""
@@ -334,17 +333,21 @@ class Decoder(abc.ABC, Generic[T]):
                 if len(self._foreign) <= self._context.max_event_bytes:
                     return blank
         # JSON has no line that begins with "data:", as line ends in its strings are escaped.
-        if self._state is _WAITING or _EVENT_LINE.search(self._foreign, max(0, known - 6)):
+        event = _EVENT_LINE.search(self._foreign, max(0, known - _LONGEST_MARK))
+        # A relay may end each body alike, and keep its connection open.
+        ends = event is not None and bool(event[1]) and self._foreign.startswith(b"{")
+        if self._state is _WAITING or (event is not None and not ends):
             data, self._foreign = bytes(self._foreign), bytearray()
             self._state = DecoderState.RECEIVING
             return data
-        size = len(self._foreign)
-        if not data:
-            self._accept_document(self._context.unwrap(bytes(self._foreign)))
-        elif size > self._context.max_event_bytes:
+        size = len(self._foreign) if event is None else event.start()
+        if size > self._context.max_event_bytes:
             limit = self._context.max_event_bytes
             text = f"the document is larger than {limit} bytes"
             raise EventTooLargeError(text, limit=limit, setting="max_event_bytes")
+        if ends or not data:
+            document = single_object(bytes(self._foreign[:size]))
+            self._accept_document(self._context.unwrap(document))
         elif size <= _PAGE and data.rstrip().endswith(b"}"):
             # An error is raised although its connection stays open.
             self._context.raise_fault(bytes(self._foreign))

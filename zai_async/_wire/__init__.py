@@ -1,7 +1,7 @@
 """The wire, without a socket: requests, answers, and the many shapes of an error."""
 
 from zai_async._wire.batches import judged_results
-from zai_async._wire.envelopes import ENVELOPES, open_envelope, within
+from zai_async._wire.envelopes import ENVELOPES, open_envelope, single_object, within
 from zai_async._wire.faults import Fault, find_fault, parse_retry_after, told_fault
 from zai_async._wire.headers import HeaderSet, secrets_in
 from zai_async._wire.keywords import misused_client
@@ -37,6 +37,7 @@ __all__ = [
     "parse_retry_after",
     "secrets_in",
     "shown_body",
+    "single_object",
     "to_error",
     "told_fault",
     "unlisted",

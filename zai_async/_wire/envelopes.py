@@ -9,10 +9,11 @@ from zai_async.models import Reply
 from zai_async.models.tolerant import UNREADABLE
 from zai_async.providers import Provider
 
-__all__ = ["ENVELOPES", "native_task", "open_envelope", "peeled", "within"]
+__all__ = ["ENVELOPES", "native_task", "open_envelope", "peeled", "single_object", "within"]
 
 ENVELOPES = ("data", "result", "output", "response")
 """What relays put around an answer: ``{"code": 200, "data": {...}}``."""
+_PADDING = b" \t\r\n\0"
 _NATIVE_TO_ALL = frozenset(Reply.__struct_encode_fields__)
 
 
@@ -26,6 +27,27 @@ def open_envelope(provider: Provider, result: type[Any], data: bytes) -> bytes:
     if provider.statuses and "task_status" in _fields(result):
         data = native_task(data, provider.statuses)
     return data
+
+
+def single_object(data: bytes) -> bytes:
+    """Return the object that a body holds once the end of a stream, or padding, is taken off.
+
+    It may also be the only one of a list, or be written into a string.
+    """
+    body = data.strip(_PADDING)
+    if body.endswith(b"[DONE]"):
+        body = body.removesuffix(b"[DONE]").rstrip().removesuffix(b"data:").rstrip(_PADDING)
+    inner = body
+    if body[:1] in {b"[", b'"'}:
+        try:
+            told = msgspec.json.decode(body, type=list[msgspec.Raw] | str)
+        except UNREADABLE:
+            return data
+        if isinstance(told, str):
+            inner = told.encode()
+        elif len(told) == 1:
+            inner = bytes(told[0])
+    return inner if inner.startswith(b"{") and inner.endswith(b"}") else data
 
 
 def _fields(result: type[Any]) -> frozenset[str]:

@@ -10,7 +10,7 @@ import msgspec
 from zai_async._codes import BAND, CODES, STATUSES, UNKNOWN_STATUS, Meaning
 from zai_async._outcomes import accept
 from zai_async._secrets import UNPRINTABLE, Secret, printable, redact
-from zai_async._wire.envelopes import open_envelope, within
+from zai_async._wire.envelopes import open_envelope, single_object, within
 from zai_async._wire.faults import (
     MARKUP,
     Fault,
@@ -84,9 +84,10 @@ def parse_reply(
     """
     # A gateway's own envelope hides errors, too, so it is opened before anything is judged.
     if provider.envelope or provider.statuses:
-        data = open_envelope(provider, operation.result, data)
+        data = open_envelope(provider, operation.result, single_object(data))
     # Errors come with HTTP 200 as well, and never look like answers of the operation.
     if status >= 400 or may_report(data):
+        data = single_object(data)
         error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
         if error is not None:
             try:
