@@ -1,6 +1,8 @@
 """What the tests of calls share: a client, a small answer, and a clock that does not wait."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from zai_async import AsyncZai, ConnectionLostError, RetryPolicy
@@ -34,6 +36,15 @@ def client(url: str = "http://127.0.0.1:9/api/paas/v4", **changes: Any) -> Async
 
 async def ask(zai: AsyncZai, **params: Any) -> ChatCompletion:
     return await zai.chat.completions.create(**ASK | params)
+
+
+async def give_up_a_read(items: AsyncIterator[Any]) -> None:
+    """Begin to read an item and stop waiting for it, as a heartbeat does."""
+    read = asyncio.ensure_future(anext(items))
+    await asyncio.sleep(0)
+    read.cancel()
+    await asyncio.wait({read})
+    assert read.cancelled()
 
 
 class FakeClock:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import client
+from tests.calls import client, give_up_a_read
 from tests.counting import calls
 from zai_async import (
     BadRequestError,
@@ -385,6 +385,28 @@ async def test_stream_can_be_read_as_events(zai):
     with pytest.raises(StreamConsumedError):
         async with stream:
             pass
+
+
+async def test_a_read_that_is_given_up_does_not_end_a_stream(zai):
+    async with write(zai) as stream:
+        await give_up_a_read(aiter(stream))
+        pieces = [await anext(stream.text)]
+        await give_up_a_read(stream.text)
+        assert (await stream.transcription()).text == expected()
+    assert expected().startswith(pieces[0])
+
+
+async def test_what_was_cut_is_no_transcription(zai, zai_emulator):
+    async with write(zai) as stream:
+        await anext(stream.text)
+    with pytest.raises(StreamConsumedError):
+        await stream.transcription()
+    zai_emulator.fault(status=400, path="audio", times=None)
+    async with write(zai) as failed:
+        with pytest.raises(BadRequestError):
+            await failed.transcription()
+        with pytest.raises(StreamConsumedError):
+            await failed.transcription()
 
 
 async def test_stream_is_read_inside_of_its_context(zai, zai_emulator):

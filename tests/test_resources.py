@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.calls import KEY
+from tests.calls import KEY, give_up_a_read
 from zai_async import AsyncZai, AuthenticationError, BillingError, RetryPolicy
 from zai_async import _operations as ep
 from zai_async._wire import Operation
@@ -319,6 +319,17 @@ async def test_a_list_can_begin_later_and_be_left_early():
             break
     (request,) = transport.requests
     assert request.url.endswith("?after=a")
+
+
+async def test_a_read_that_is_given_up_does_not_end_a_list():
+    transport = FakeTransport(page("a", more=True), page("b"))
+    async with client(transport) as zai:
+        files = aiter(zai.files.list(purpose="batch"))
+        await give_up_a_read(files)
+        assert (await anext(files)).id == "a"
+        await give_up_a_read(files)
+        assert [file.id async for file in files] == ["b"]
+    assert len(transport.requests) == 2
 
 
 async def test_models_are_iterated():

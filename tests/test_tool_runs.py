@@ -5,12 +5,11 @@ import itertools
 import json
 import pickle
 import threading
-from contextlib import aclosing
 
 import anyio
 import pytest
 
-from tests.calls import client, scripted
+from tests.calls import client, give_up_a_read, scripted
 from tests.chat_wire import SECOND, body, frame, last, texts
 from tests.chat_wire import tool as delta_of_call
 from zai_async import (
@@ -200,6 +199,37 @@ async def test_arguments_are_streamed(zai, zai_emulator, script):
         pieces = [each.text async for each in run.events if isinstance(each, ToolCallDelta)]
     assert len(pieces) > 1
     assert json.loads("".join(pieces)) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("view", ["events", "text"])
+async def test_a_read_that_is_given_up_does_not_end_a_run(zai, zai_emulator, view):
+    async with run_of(zai, add, prompt="add 2 and 3") as run:
+        items = getattr(run, view)
+        await give_up_a_read(items)
+        first = await anext(items)
+        await give_up_a_read(items)
+        answer = await run.completion()
+    assert first == (RoundStarted(1) if view == "events" else answer.text[: len(first)])
+    assert (run.outcome, run.state.rounds, len(zai_emulator.requests)) == ("completed", 2, 2)
+
+
+async def test_a_run_that_is_left_while_it_is_read_goes_no_further(zai, zai_emulator, script):
+    begun = asyncio.Event()
+
+    @tool
+    async def waits() -> None:
+        """Wait."""
+        begun.set()
+        await asyncio.Event().wait()
+
+    script(("waits", {}))
+    async with run_of(zai, waits) as run:
+        reading = asyncio.ensure_future(run.completion())
+        await begun.wait()
+        reading.cancel()
+    assert (run.outcome, len(zai_emulator.requests)) == (None, 1)
+    with pytest.raises(StreamConsumedError):
+        await run.completion()
 
 
 # Calls
@@ -776,8 +806,8 @@ async def test_tool_that_is_cancelled_from_within_is_answered(zai, script):
 
 async def test_run_may_be_left_in_the_middle_of_an_answer(zai, zai_emulator):
     run = run_of(zai, add, prompt="Hi", tool_choice="none")
-    async with run, aclosing(run.text) as pieces:
-        assert await anext(pieces)
+    async with run:
+        assert await anext(run.text)
     assert run.outcome is None
     assert run.messages == []
 

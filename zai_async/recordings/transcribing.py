@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from operator import attrgetter
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -18,6 +19,8 @@ from zai_async.recordings.cutting import Piece
 from zai_async.recordings.joining import joined, separator
 from zai_async.recordings.reading import Recording
 from zai_async.streams import TranscriptionStream
+from zai_async.streams.combinators import SteadyIterator
+from zai_async.streams.views import TextIterator
 
 __all__ = ["LongTranscriptionStream", "OnPart", "transcribe"]
 
@@ -200,7 +203,9 @@ class LongTranscriptionStream:
         self._begin = begin
         self._parts = PartsInOrder(recording, self._hear, finished)
         self._items: AsyncIterator[_Item] | None = None
-        self._events = self._read()
+        self._ended = False
+        # One for all who read, so that a read that is cancelled ends the stream for none of them.
+        self._events = SteadyIterator(self._read())
 
     @property
     def seconds(self) -> float | None:
@@ -210,12 +215,18 @@ class LongTranscriptionStream:
     @property
     def text(self) -> AsyncIterator[str]:
         """The text, piece by piece."""
-        return (event.delta async for event in self._events if event.delta)
+        return TextIterator(lambda: None, self._events.__anext__, attrgetter("delta"))
 
     async def transcription(self) -> Transcription:
-        """Read what is left and return the whole transcription."""
+        """Read what is left and return the whole transcription.
+
+        Raises:
+            StreamConsumedError: The stream has failed, or was closed, before its end.
+        """
         async for _ in self._events:
             pass
+        if not self._ended:
+            raise StreamConsumedError("the stream ended before its end was read")
         return joined(self.parts)
 
     async def __aenter__(self) -> Self:
@@ -258,3 +269,4 @@ class LongTranscriptionStream:
                 begins = False
             said = event.delta or said
             yield event
+        self._ended = True

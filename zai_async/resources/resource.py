@@ -1,11 +1,12 @@
 """What groups of operations are made of: the engine that makes the calls, and lists in pages."""
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from typing import Any, Final, Generic, NotRequired, Required, TypeVar, get_args, get_origin
 
 from zai_async.models import CallParams, Page
 from zai_async.session import SessionManager
+from zai_async.streams.combinators import steady
 
 __all__ = ["Listing", "Resource"]
 
@@ -75,7 +76,11 @@ class Listing(Generic[T]):
     def __await__(self) -> Generator[Any, Any, Page[T]]:
         return self._fetch(self._params).__await__()
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
+        # A heartbeat gives up its wait, which must not end the list.
+        return steady(self._items())
+
+    async def _items(self) -> AsyncGenerator[T, None]:
         params = self._params
         while True:
             page = await self._fetch(params)

@@ -8,8 +8,10 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
+from zai_async._threads import require_asyncio
 from zai_async._protocol.events import TextDelta, ThinkingDelta, ToolCallDelta
 
 __all__ = [
@@ -48,7 +50,7 @@ class SteadyIterator(Generic[T]):
     async def __anext__(self) -> T:
         read = self._read
         if read is None:
-            read = self._read = asyncio.get_running_loop().create_future()
+            read = self._read = require_asyncio().create_future()
             self._reads.put_nowait(read)
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(_obey(self._reads, self._source))
@@ -70,8 +72,10 @@ class SteadyIterator(Generic[T]):
 
     def __del__(self) -> None:
         # Forgotten without having been closed: the task would wait for ever.
-        if self._task is not None and not self._task.get_loop().is_closed():
-            self._task.cancel()
+        if self._task is not None:
+            # In whichever thread that is; a loop that is closed has ended it.
+            with suppress(RuntimeError):
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
 
 async def _obey(reads: "asyncio.Queue[asyncio.Future[T]]", source: AsyncIterator[T]) -> None:

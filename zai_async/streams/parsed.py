@@ -75,7 +75,25 @@ class ParsedStream(Generic[T]):
     ) -> None:
         await self.stream.__aexit__(kind, error, trace)
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        async for text in self.stream.text:
-            if self._json.feed(text) and self.partial is not None:
-                yield self.partial
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _PartialValues(self, self._json)
+
+
+class _PartialValues:
+    """The values of a stream that is parsed; no generator, which a cancelled read would end."""
+
+    cancel_safe = True
+
+    def __init__(self, parsed: ParsedStream[Any], json: PartialJSON) -> None:
+        self._parsed = parsed
+        self._json = json
+        self._texts = parsed.stream.text
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            grown = self._json.feed(await anext(self._texts))
+            if grown and self._parsed.partial is not None:
+                return self._parsed.partial

@@ -31,6 +31,8 @@ from zai_async.models import (
 from zai_async.models.tool_runs import Decision, RunOptions
 from zai_async.session import Hooks
 from zai_async.streams import ChatStream
+from zai_async.streams.combinators import SteadyIterator
+from zai_async.streams.views import TextIterator
 from zai_async.tools.events import (
     RoundStarted,
     RunEvent,
@@ -106,17 +108,22 @@ class ToolRun:
         self._ends_at = math.inf
         choice = Choice(message=state.answer, finish_reason="tool_calls") if state.answer else None
         self._completion = ChatCompletion(choices=[choice] if choice else [])
-        self._generator = self._run()
+        # One for all who read, so that a read that is cancelled ends the run for none of them.
+        self._events = SteadyIterator(self._run())
 
     @property
     def events(self) -> AsyncIterator[RunEvent]:
         """What happens in all rounds, as a closed union of structs to match on."""
-        return self._generator
+        return self._events
 
     @property
     def text(self) -> AsyncIterator[str]:
         """The text of all answers, piece by piece."""
-        return (event.text async for event in self._generator if isinstance(event, TextDelta))
+        return TextIterator(
+            lambda: None,
+            self._events.__anext__,
+            lambda event: event.text if isinstance(event, TextDelta) else "",
+        )
 
     @property
     def messages(self) -> list[MessageParam]:
@@ -144,7 +151,7 @@ class ToolRun:
         Raises:
             StreamConsumedError: The run was closed before its end.
         """
-        async for _ in self._generator:
+        async for _ in self._events:
             pass
         if self.outcome is None:
             raise StreamConsumedError("the run ended before its end was read")
@@ -166,13 +173,15 @@ class ToolRun:
         trace: TracebackType | None,
     ) -> None:
         group = cast("TaskGroup", self._group)
-        # Tools that still run belong to nobody once the context is left.
-        group.cancel_scope.cancel()
         try:
+            # First: a read that was given up may be under way, and would go on with the run when
+            # the tools have ended.
+            await self._events.aclose()
+        finally:
+            # Tools that still run belong to nobody once the context is left.
+            group.cancel_scope.cancel()
             # What has been raised inside is not wrapped in a group of one.
             await group.__aexit__(None, None, None)
-        finally:
-            await self._generator.aclose()
 
     # The rounds.
 
