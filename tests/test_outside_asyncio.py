@@ -67,6 +67,8 @@ WORKS = {
     "as completed": next_of,
     "enter a stream": entered,
     "read a stream": read,
+    "list": lambda zai: anext(aiter(zai.files.list())),
+    "updates": lambda zai: anext(zai.videos.task("1").updates()),
     "drain": drained,
 }
 

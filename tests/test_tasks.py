@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import KEY
+from tests.calls import KEY, give_up_a_read
 from tests.task_wire import (
     BROKEN,
     BUSY,
@@ -600,6 +600,19 @@ def test_updates_are_over_when_they_are_over():
         return [update async for update in updates]
 
     assert played(work, DONE)[0] == []
+
+
+def test_a_wait_for_an_update_that_is_given_up_drops_no_poll():
+    async def work(zai):
+        updates = zai.videos.task("t-1").updates()
+        await give_up_a_read(updates)
+        first = await anext(updates)
+        await give_up_a_read(updates)
+        return [first.task_status, *[update.task_status async for update in updates]]
+
+    told, wire = played(work, RUNNING, DONE)
+    assert told == ["PROCESSING", "SUCCESS"]
+    assert len(wire.requests) == 2
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -1,5 +1,6 @@
 """How tasks are polled: at which intervals, and what differs between their types."""
 
+import asyncio
 import math
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -21,6 +22,7 @@ from zai_async.errors import (
     ZaiError,
 )
 from zai_async.models import Image, Reply, VideoFile
+from zai_async.streams.combinators import SteadyIterator
 
 __all__ = [
     "AGENTS",
@@ -138,9 +140,28 @@ class PollBackoff:
         return False
 
 
-class Updates(Generic[R]):
+class Updates(SteadyIterator[R]):
     """The answers of the platform about a task, up to the one that ends it."""
 
+    def __init__(
+        self,
+        poll: Callable[[], Awaitable[R]],
+        is_done: Callable[[], bool],
+        mark: Callable[[BaseException], object],
+    ) -> None:
+        # A heartbeat that is shorter than a poll gives up its wait, which must not drop the poll.
+        super().__init__(_Polls(poll, is_done))
+        self._mark = mark
+
+    async def __anext__(self) -> R:
+        try:
+            return await super().__anext__()
+        except asyncio.CancelledError as error:
+            self._mark(error)
+            raise
+
+
+class _Polls(Generic[R]):
     def __init__(self, poll: Callable[[], Awaitable[R]], is_done: Callable[[], bool]) -> None:
         self._poll = poll
         self._is_done = is_done

@@ -1,6 +1,7 @@
 """A handle for work that takes a while: poll it, wait for it, find it again elsewhere."""
 
 import inspect
+from functools import partial
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -182,7 +183,8 @@ class Task(Generic[R]):
                 good.
         """
         check_seconds(interval=interval, max_poll_failure=max_poll_failure)
-        return Updates(lambda: self._next(interval, max_poll_failure, None), lambda: self._ended)
+        poll = partial(self._next, interval, max_poll_failure, None)
+        return Updates(poll, lambda: self._ended, self._mark)
 
     async def wait(
         self,
