@@ -11,8 +11,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
-from zai_async._threads import require_asyncio
 from zai_async._protocol.events import TextDelta, ThinkingDelta, ToolCallDelta
+from zai_async._threads import require_asyncio
 
 __all__ = [
     "CANCELLED",

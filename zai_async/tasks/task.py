@@ -1,8 +1,8 @@
 """A handle for work that takes a while: poll it, wait for it, find it again elsewhere."""
 
 import inspect
-from functools import partial
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
