@@ -138,6 +138,70 @@ async def test_what_can_be_read_once_is_refused_to_a_second_call(make):
         await other.prepare()
 
 
+class Reads:
+    """Can be read, and no more."""
+
+    def __init__(self, data):
+        self.inner = io.BytesIO(data)
+
+    def read(self, size=-1):
+        return self.inner.read(size)
+
+
+class Awaited(Reads):
+    async def read(self, size=-1):
+        await asyncio.sleep(0)
+        return self.inner.read(size)
+
+
+class Slotted:
+    """Knows no weak reference, and equals nothing that can be looked up."""
+
+    __slots__ = ("inner",)
+    __hash__ = None
+    __init__, read = Reads.__init__, Reads.read
+
+
+ONCE_KINDS = {"pieces": pieces, "pipe": Pipe, "read": Reads, "await": Awaited, "slots": Slotted}
+
+
+@pytest.mark.parametrize("make", ONCE_KINDS.values(), ids=ONCE_KINDS)
+@pytest.mark.parametrize("shared", ["object", "part"])
+async def test_what_can_be_read_once_is_sent_whole_by_one_of_many_calls(make, shared):
+    content = make(PICTURE)
+    part = image(content)
+    parts = [part if shared == "part" else image(content) for _ in range(3)]
+    urls = [each["image_url"]["url"] for each in parts]
+    calls = [sent(JSONBody(url.encode(), [url])) for url in urls]
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    (whole,) = [end for end in ends if isinstance(end, bytes)]
+    assert base64.b64decode(whole.partition(b",")[2]) == PICTURE
+    refused = [str(end) for end in ends if isinstance(end, ConfigurationError)]
+    assert len(refused) == 2
+    assert all("only once" in each for each in refused)
+
+
+async def test_what_another_call_has_begun_is_refused_also_when_that_is_gone():
+    file = Reads(PICTURE)
+    assert (await open_source(file).inspect())[1] == PICTURE[:4096]
+    with pytest.raises(ConfigurationError, match="only once"):
+        await open_source(file).inspect()
+
+
+async def test_what_was_being_read_when_its_call_was_cancelled_may_lack_something():
+    class Stuck:
+        async def read(self, size=-1):
+            await asyncio.Event().wait()
+
+    source = open_source(Stuck())
+    reading = asyncio.ensure_future(source.inspect())
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    with pytest.raises(ConfigurationError, match="only once"):
+        await source.inspect()
+
+
 async def test_what_is_read_once_by_await_is_refused_to_a_second_call():
     class Reader:
         inner = io.BytesIO(PICTURE)
@@ -254,6 +318,19 @@ async def test_a_named_pipe_is_sent_as_it_comes(pipe):
         with pytest.raises(ConfigurationError, match="only once"):
             await body.prepare()
         del zai
+    writer.join()
+
+
+async def test_a_named_pipe_is_sent_by_one_of_those_who_have_looked_at_it(pipe):
+    writer = threading.Thread(target=pipe.write_bytes, args=[PICTURE])
+    writer.start()
+    part = image(pipe)["image_url"]["url"]
+    one, other = (JSONBody(part.encode(), [part]) for _ in range(2))
+    await one.prepare()
+    await other.prepare()
+    assert base64.b64decode(b"".join([each async for each in one]).partition(b",")[2]) == PICTURE
+    with pytest.raises(ConfigurationError, match="only once"):
+        await anext(each async for each in other if len(each) > 99)
     writer.join()
 
 

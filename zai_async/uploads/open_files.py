@@ -4,12 +4,12 @@ import asyncio
 import io
 import os
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from zai_async._secrets import one_line
 from zai_async._threads import abandonable
@@ -19,6 +19,7 @@ __all__ = [
     "HEAD",
     "AsyncFileSource",
     "OpenFileSource",
+    "ReadOnce",
     "as_bytes",
     "read_already",
     "readable",
@@ -93,6 +94,65 @@ class SharedPosition:
         return position
 
 
+class ReadOnce:
+    """The beginning of what can be read once: kept for the request that reads it.
+
+    A second request is refused, as each would get, and send, a part. An object of the caller's
+    belongs to the first source that reads it, for as long as the object lives.
+    """
+
+    claims: ClassVar[dict[int, object]] = {}
+
+    def __init__(self, content: object, name: str) -> None:
+        self._content = content
+        self._name = name
+        self._claim: object | None = None
+        # One part of a message may be in several requests at once, and has one source.
+        self._lock = asyncio.Lock()
+        self._taken = False
+        self.head = b""
+
+    async def inspect(self, read: Callable[[], Awaitable[object]]) -> bytes:
+        """Return the head, or have it read.
+
+        Asked again after a failure before anything was sent, what was read is not lost.
+        """
+        if self._taken or not self._is_claimed():
+            raise self._refusal()
+        async with self._lock:
+            if not self.head:
+                try:
+                    self.head = as_bytes(await read())
+                except asyncio.CancelledError:
+                    # What was under way may be read all the same, by a thread, and is lost.
+                    self._taken = True
+                    raise
+        return self.head
+
+    def take(self) -> bytes:
+        """Return the head to the request that sends the rest as well."""
+        if self._taken:
+            raise self._refusal()
+        self._taken = True
+        return self.head
+
+    def _is_claimed(self) -> bool:
+        """Tell whether the content is this source's, which it becomes if it was nobody's."""
+        if self._claim is None:
+            place, claim = id(self._content), object()
+            if self.claims.setdefault(place, claim) is not claim:
+                return False
+            self._claim = claim
+            try:
+                finalize(self._content, self.claims.pop, place, None).atexit = False
+            except TypeError:  # no weak reference: the content lives at least as long as this
+                finalize(self, self.claims.pop, place, None).atexit = False
+        return True
+
+    def _refusal(self) -> ConfigurationError:
+        return read_already(self._name)
+
+
 class OpenFileSource:
     """An open file, from where it stands."""
 
@@ -104,19 +164,14 @@ class OpenFileSource:
         self.replayable = hasattr(content, "seekable") and content.seekable()
         self._position = SharedPosition.of(content) if self.replayable else None
         self._start = self._position.start if self._position else 0
-        self._head = b""
-        self._taken = False
+        self._once = ReadOnce(content, self.name)
 
     async def inspect(self) -> tuple[int | None, bytes]:
         """Measure the file, or look at its beginning where it can be read once."""
         with readable(self.name):
             if self._position is not None:
                 return await abandonable(partial(self._read, self._start, HEAD))
-            if self._taken:
-                raise read_already(self.name)
-            # Asked again after a failure before anything was sent: what was read is not lost.
-            self._head = self._head or await self._next(HEAD)
-            return None, self._head
+            return None, await self._once.inspect(partial(self._next, HEAD))
 
     async def _next(self, length: int) -> bytes:
         return as_bytes(await abandonable(partial(self.content.read, length)))
@@ -139,8 +194,7 @@ class OpenFileSource:
         """Yield the content."""
         offset, piece = self._start, b"-"
         if self._position is None:
-            self._taken = True
-            yield self._head
+            yield self._once.take()
         while piece:
             with readable(self.name):
                 if self._position is None:
@@ -163,8 +217,7 @@ class AsyncFileSource:
         require_open(content, self.name)
         self.replayable = True
         self._start: int | None = None
-        self._head = b""
-        self._taken = False
+        self._once = ReadOnce(content, self.name)
         try:
             self._lock = self.locks.setdefault(content, asyncio.Lock())
         except TypeError:
@@ -172,9 +225,6 @@ class AsyncFileSource:
 
     async def inspect(self) -> tuple[int | None, bytes]:
         """Measure the file, or look at its beginning where it can be read once."""
-        if self._taken:
-            raise read_already(self.name)
-        size = None
         async with self._lock:
             if self._start is None and self.replayable:
                 try:
@@ -184,17 +234,15 @@ class AsyncFileSource:
             if self._start is not None:
                 size = int(await self.content.seek(0, io.SEEK_END)) - self._start
                 await self.content.seek(self._start)
-                self._head = as_bytes(await self.content.read(HEAD))
+                head = as_bytes(await self.content.read(HEAD))
                 await self.content.seek(self._start)
-            else:
-                self._head = self._head or as_bytes(await self.content.read(HEAD))
-        return size, self._head
+                return size, head
+        return None, await self._once.inspect(partial(self.content.read, HEAD))
 
     async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
         """Yield the content."""
         if self._start is None:
-            self._taken = True
-            yield self._head
+            yield self._once.take()
             while piece := as_bytes(await self.content.read(length)):
                 yield piece
             return

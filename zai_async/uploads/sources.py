@@ -21,6 +21,7 @@ from zai_async.uploads.open_files import (
     HEAD,
     AsyncFileSource,
     OpenFileSource,
+    ReadOnce,
     as_bytes,
     read_already,
     readable,
@@ -159,6 +160,8 @@ class PathSource:
 
     async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:
         """Yield the content."""
+        if self._taken:
+            raise read_already(self.name)
         self._taken = self._pipe is not None
         # Opened anew for each call: they share nothing, and see what lies there now.
         file = self._pipe or ThreadedFile(self._path)
@@ -184,25 +187,26 @@ class PiecesSource:
     def __init__(self, content: AsyncIterable[bytes]) -> None:
         self.content = content
         self._pieces = aiter(content)
-        self._first = b""
-        self._taken = False
+        # Not the content: some begin anew for each who iterates.
+        self._once = ReadOnce(self._pieces, "the stream of pieces")
 
     async def inspect(self) -> tuple[int | None, bytes]:
         """Take as many pieces as tell the type."""
-        if self._taken:
-            raise read_already("the stream of pieces")
+        return None, (await self._once.inspect(self._first))[:HEAD]
+
+    async def _first(self) -> bytes:
         # Some senders begin with a few bytes, or with none.
-        while len(self._first) < _ENOUGH:
+        first = b""
+        while len(first) < _ENOUGH:
             piece = await anext(self._pieces, _END)
             if piece is _END:
                 break
-            self._first += as_bytes(piece)
-        return None, self._first[:HEAD]
+            first += as_bytes(piece)
+        return first
 
     async def pieces(self, length: int) -> AsyncGenerator[bytes, None]:  # noqa: ARG002 - as every source
         """Yield the pieces as they come, whatever their length is."""
-        self._taken = True
-        yield self._first
+        yield self._once.take()
         async for piece in self._pieces:
             yield as_bytes(piece)
 
