@@ -82,6 +82,8 @@ def test_a_foreign_object_is_no_answer(operation):
         (ep.MODERATIONS, {"result_list": []}),
         (ep.MODERATIONS, {"result_list": [{"risk_level": "PASS"}, {"content_type": "text"}]}),
         (ep.AGENT, {"status": "success", "choices": []}),
+        (ep.MODERATIONS, {"result_list": [{"risk_level": "PASS"}, None]}),
+        (ep.MODERATIONS, {"result_list": ["PASS", {"risk_level": "PASS", "score": 1}]}),
         (ep.AGENT, {"choices": [{"messages": [{"content": ""}]}]}),
         (ep.AGENT, {"status": "ok"}),
         (ep.AGENT_CONVERSATION, {"status": "ok"}),
@@ -174,6 +176,26 @@ def test_what_cannot_be_read_is_not_empty(operation, body):
 
 
 @pytest.mark.parametrize("status", ["pending", "processing"])
+@pytest.mark.parametrize(
+    "hits",
+    [
+        [{"relevance_score": 0.9}],
+        [{"index": None, "relevance_score": 0.9}],
+        [{"index": 0}],
+        [{"index": 0, "score": 0.9}],
+        [{"index": 0, "relevance_score": "NaN"}],
+        [{"index": 0, "relevance_score": 0.9}, None],
+        [{"index": 0, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}],
+    ],
+)
+def test_a_ranking_names_each_document_once_and_its_score(hits):
+    with pytest.raises(errors.ResponseError, match="no index of its own, or no score") as caught:
+        read(ep.RERANK, {"results": hits})
+    assert len(caught.value.partial.results) == len(hits)
+    hit = {"index": 0, "relevance_score": 0.0}
+    assert read(ep.RERANK, {"results": [hit]}).results[0].to_dict() == {**hit, "document": None}
+
+
 def test_work_that_was_submitted_to_an_agent_has_a_name(status):
     with pytest.raises(errors.EmptyAnswerError, match="no task id"):
         read(ep.AGENT_SUBMIT, {"id": "i", "status": status})

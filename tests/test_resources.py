@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.calls import KEY, give_up_a_read
-from zai_async import AsyncZai, AuthenticationError, BillingError, RetryPolicy
+from zai_async import AsyncZai, AuthenticationError, BillingError, ResponseError, RetryPolicy
 from zai_async import _operations as ep
 from zai_async._wire import Operation
 from zai_async.resources import Resources
@@ -268,6 +268,14 @@ async def test_voices_are_read_without_a_content_type():
     async with client(FakeTransport(reply)) as zai:
         found = await zai.voices.list()
     assert [voice.voice for voice in found.voice_list] == ["tongtong"]
+
+
+async def test_a_ranking_names_no_document_beyond_those_that_were_given():
+    hits = [{"index": 1, "relevance_score": 0.9}, {"index": 2, "relevance_score": 0.1}]
+    async with client(FakeTransport(FakeReply.json({"results": hits}))) as zai:
+        with pytest.raises(ResponseError, match="beyond the 2 that were given") as caught:
+            await zai.rerank.create(model="rerank", query="q", documents=["a", "b"])
+    assert len(caught.value.partial.results) == 2
 
 
 # --- lists that come in pages ---------------------------------------------------------------

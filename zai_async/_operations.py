@@ -196,6 +196,7 @@ RERANK = Operation(
     models.RerankResponse,
     models.RerankParams,
     essential="results",
+    judge=outcomes.judge_ranking,
 )
 # Without a verdict nothing may pass for harmless.
 MODERATIONS = Operation(

@@ -26,9 +26,11 @@ from zai_async.models import (
     ParsedFile,
 )
 from zai_async.models.chat import ensure_proper_end
+    RerankResponse,
 from zai_async.models.chat import natural_outcome as judge
 from zai_async.models.tasks import known_state
 
+from zai_async.models.retrieval import NO_SCORE
 __all__ = [
     "Judge",
     "accept",
@@ -47,6 +49,7 @@ __all__ = [
     "judge_sound",
     "says_something",
 ]
+    "judge_ranking",
 
 Judge = Callable[[Any, Collection[str]], Outcome]
 """Takes an answer and the outcomes that the caller allows; returns its outcome, or raises it."""
@@ -101,6 +104,19 @@ def judge_page(answer: Page[Any], allow: Collection[str] = ()) -> Outcome:
     """Judge a page of a list: what it lists has names; nothing at all is fine."""
     found = not answer.data or any(item.id for item in answer.data)
     return _ensure(found, "item with an id", answer, allow)
+
+
+def judge_ranking(answer: RerankResponse, allow: Collection[str] = ()) -> Outcome:  # noqa: ARG001 - as every judge
+    """Judge a ranking: each hit names a document, each another one, and tells its score."""
+    places = {hit.index for hit in answer.results if hit.index >= 0}
+    untold = any(hit.relevance_score is NO_SCORE for hit in answer.results)
+    if untold or len(places) < len(answer.results):
+        raise ResponseError(
+            "a hit of the ranking has no index of its own, or no score",
+            partial=answer,
+            request_id=answer.request_id,
+        )
+    return "completed"
 
 
 def judge_agent(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:

@@ -1,7 +1,7 @@
 """The web, searched and read, and texts, measured: vectors, relevance, tokens, what they say."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Required, TypedDict
+from typing import Any, ClassVar, Final, Literal, Required, TypedDict
 
 from msgspec import field
 
@@ -21,6 +21,7 @@ from zai_async.models.reply import Reply
 from zai_async.models.tolerant import Count
 
 __all__ = [
+    "NO_SCORE",
     "AudioURLPartParam",
     "Embedding",
     "EmbeddingParams",
@@ -242,12 +243,18 @@ class RerankParams(CallParams, total=False):
     """Your id for the end user, 6 to 128 characters."""
 
 
+# An object of its own: by that, a score that was not told is known from one of 0.
+NO_SCORE: Final = float("0.0")
+
+
 class RerankResult(JSONObject, kw_only=True, gc=False):
     """How well one document answers the question."""
 
-    index: Count = 0
-    """Which of the documents."""
-    relevance_score: float = 0.0
+    _keeps_place: ClassVar = True
+
+    index: Count = -1
+    """Which of the documents; -1 where that is not told, which no answer of a call is."""
+    relevance_score: float = NO_SCORE
     document: str | None = None
     """The text, when it was asked for."""
 
@@ -337,6 +344,8 @@ class ModerationParams(CallParams, total=False):
 
 class ModerationResult(JSONObject, kw_only=True):
     """The judgement on one part."""
+
+    _keeps_place: ClassVar = True
 
     content_type: str = ""
     """``text``, ``image``, ``video`` or ``audio``."""

@@ -250,6 +250,8 @@ def _reader_of_list(kind: Any, way: _Way) -> Read:
     read_item = _reader(part, way)
     converts = not any(map(_is_struct, [part, *get_args(part)]))
     of_numbers = part in {int, float}
+    # Some members must not be lost without a trace: one that is empty stands in their place.
+    blank = part if getattr(part, "_keeps_place", False) else None
 
     def read(value: Any) -> Any:
         form = value.__class__
@@ -263,6 +265,8 @@ def _reader_of_list(kind: Any, way: _Way) -> Read:
         found = [read_item(item) for item in items]
         if of_numbers and _ABSENT in found:
             return _ABSENT  # a vector without one of its numbers is another vector
+        if blank is not None:
+            return [blank() if item is _ABSENT else item for item in found]
         return [item for item in found if item is not _ABSENT]
 
     return read

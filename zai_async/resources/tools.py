@@ -197,9 +197,18 @@ class Rerank(Resource):
     async def create(self, **params: Unpack[RerankParams]) -> RerankResponse:
         """Rank documents by how well they answer a question.
 
+        Raises:
+            ResponseError: A hit names no document of these, or none of its own, or has no score;
+                ``partial`` has them.
+
         Source: https://docs.bigmodel.cn/api-reference
         """
-        return await self._manager.call(ep.RERANK, params)
+        answer = await self._manager.call(ep.RERANK, params)
+        asked = len(params["documents"])
+        if any(hit.index >= asked for hit in answer.results):
+            text = f"the ranking names a document beyond the {asked} that were given"
+            raise ResponseError(text, partial=answer, request_id=answer.request_id)
+        return answer
 
 
 class Moderations(Resource):
