@@ -77,6 +77,7 @@ def test_a_foreign_object_is_no_answer(operation):
     [
         (ep.IMAGES, {"data": []}),
         (ep.IMAGES, {"data": [{}, {"url": ""}]}),
+        (ep.IMAGES, {"data": [{"b64_json": "%%%"}, {"b64_json": "data:image/png;base64,"}]}),
         (ep.EMBEDDINGS, {"data": []}),
         (ep.EMBEDDINGS, {"data": [{"index": 0, "embedding": [0.5]}, {"index": 1}]}),
         (ep.MODERATIONS, {"result_list": []}),

@@ -122,5 +122,19 @@ def test_an_image_may_be_bytes():
     assert Image(b64_json="x").content is None
 
 
+@pytest.mark.parametrize("text", ["", "%%%", "x", "data:,", "data:image/png;base64,", "Ã¤"])
+def test_what_cannot_be_decoded_is_no_image(text):
+    assert Image(b64_json=text).content is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["+/+/", "-_-_", "DATA:image/png;base64,+/+/", "+/+/\n", "data:;base64,-_\n-_"],
+)
+def test_an_image_may_be_written_in_any_base64(text):
+    assert Image(b64_json=text).content == b"\xfb\xff\xbf"
+    assert Image(b64_json=text.rstrip("/_\n")).content == b"\xfb\xff"
+
+
 def test_a_file_has_a_status():
     assert File.from_dict({"id": "f", "status": "processed"}).status == "processed"

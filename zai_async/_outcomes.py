@@ -84,7 +84,7 @@ def judge_images(answer: ImagesResponse, allow: Collection[str] = ()) -> Outcome
 
 def has_image(image: Image) -> bool:
     """Tell whether an image is there, at an address or in the answer itself."""
-    return bool(image.url or image.b64_json)
+    return bool(image.url or image.content)
 
 
 def judge_embeddings(answer: EmbeddingResponse, allow: Collection[str] = ()) -> Outcome:

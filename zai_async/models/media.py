@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Sequence
-from typing import Literal, Required
+from typing import Final, Literal, Required
 
 from msgspec import field
 
@@ -35,6 +35,7 @@ VideoModel = Literal[
     "vidu2-reference",
 ]
 """Models of Z.AI for videos; any other name may be given as well."""
+_OF_ADDRESSES: Final = str.maketrans("-_", "+/")
 
 
 class ImageParams(CallParams, total=False):
@@ -73,9 +74,14 @@ class Image(Downloadable, JSONObject, kw_only=True, dict=True):
     @property
     def content(self) -> bytes | None:
         """The bytes of an image that came in base64; None where there is only an address."""
+        # Some relays put a data URL there, or leave out the padding, or write for addresses.
+        text = self.b64_json or ""
+        if text[:5].lower() == "data:":
+            text = text.partition(",")[2]
+        text = "".join(text.split()).rstrip("=").translate(_OF_ADDRESSES)
         try:
             # What cannot be decoded is no image.
-            return b64decode(self.b64_json) if self.b64_json else None
+            return b64decode(text + "=" * (-len(text) % 4), validate=True) or None
         except ValueError:
             return None
 
