@@ -225,6 +225,29 @@ def test_a_transcript_may_be_a_bare_text(body, kind):
     assert read(ep.TRANSCRIPTION, body, kind).text == "WEBVTT\n\n00:01"
 
 
+@pytest.mark.parametrize(
+    ("body", "charset"),
+    [
+        ("你好".encode("gbk"), "; charset=gbk"),
+        ("你好".encode("utf-16"), '; charset="UTF-16"; a=b'),
+        ("\ufeff你好".encode(), ""),
+        ("\ufeff你好".encode(), "; charset=utf-8"),
+        ("你好".encode(), "; charset=ISO-8859-1"),
+        ("你好".encode(), "; charset=unheard-of"),
+    ],
+)
+def test_a_bare_text_is_written_as_its_label_says(body, charset):
+    assert read(ep.TRANSCRIPTION, body, f"text/plain{charset}").text == "你好"
+    latin = read(ep.TRANSCRIPTION, b"caf\xe9", "text/plain; charset=latin-1")
+    assert latin.text == "café"
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=ascii", "; charset=base64"])
+def test_a_bare_text_that_is_written_otherwise_is_refused(charset):
+    with pytest.raises(errors.ResponseError):
+        read(ep.TRANSCRIPTION, "你好".encode("gbk"), f"text/plain{charset}")
+
+
 def test_a_bare_text_may_be_empty_if_it_says_so():
     assert read(ep.TRANSCRIPTION, b'""').text == ""
 

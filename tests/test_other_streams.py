@@ -829,6 +829,32 @@ async def test_a_text_that_comes_as_it_is_is_the_transcription(label, size):
         assert (stream.snapshot.text, stream.outcome) == (text, "completed")
 
 
+@pytest.mark.parametrize("size", [1, 4096])
+@pytest.mark.parametrize(
+    ("body", "charset"),
+    [
+        ("你好".encode("gbk"), "gbk"),
+        ("\ufeff你好".encode(), "utf-8"),
+        ("你好".encode("utf-16"), "utf-16"),
+    ],
+)
+async def test_a_text_that_comes_as_it_is_is_written_as_its_label_says(body, charset, size):
+    label = f"text/plain; charset={charset}"
+    async with in_place("transcription", body, label, size=size) as stream:
+        assert (await stream.transcription()).text == "你好"
+    async with in_place("transcription", "你好".encode("gbk"), "text/plain", size=size) as stream:
+        with pytest.raises(ResponseError):
+            await stream.transcription()
+
+
+async def test_events_may_begin_with_a_byte_order_mark():
+    events = b"\xef\xbb\xbf" + frames({"type": "transcript.text.delta", "delta": "ab"})
+    async with in_place("transcription", events, "text/plain") as stream:
+        assert (await stream.transcription()).text == "ab"
+    async with in_place("speech", b"\xef\xbb\xbf" + frames(spoken(PCM)), "audio/pcm") as stream:
+        assert await stream.read() == PCM
+
+
 async def test_events_may_be_labelled_as_text():
     events = frames({"type": "transcript.text.delta", "delta": "ab"})
     async with in_place("transcription", b": hello\n\n" + events, "text/plain") as stream:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import struct
+from codecs import BOM_UTF8
 from copy import copy
 from typing import Final, Literal
 
@@ -117,7 +118,7 @@ class SpeechDecoder(Decoder[bytes]):
 
     def _sniff(self, data: bytes) -> bytes:
         """Know sound that comes as it is, in place of events, by its label or its first bytes."""
-        begin = bytes(self._foreign[:_LONGEST_FIELD] + data[:_LONGEST_FIELD])
+        begin = bytes(self._foreign[:_LONGEST_FIELD] + data.removeprefix(BOM_UTF8)[:_LONGEST_FIELD])
         if data and any(sound.startswith(begin) for sound in _SOUNDS):
             self._foreign += data  # too little to tell
             return b""
@@ -247,7 +248,7 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
     def _sniff(self, data: bytes) -> bytes:
         """Know a text that comes as it is, in place of events, by its label."""
         # What has come before, and did not tell, is blank.
-        begin = data.lstrip()[:_LONGEST_FIELD]
+        begin = data.removeprefix(BOM_UTF8).lstrip()[:_LONGEST_FIELD]
         is_text = self._is_text or begin.startswith(b'"')
         if self._state is DecoderState.WAITING and is_text and begin and not _is_event(begin):
             self._state = DecoderState.DOCUMENT

@@ -1,6 +1,8 @@
 """What seems to hold nothing is looked at again: it may be meant so, be a text, or lie deeper."""
 
+import codecs
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -76,12 +78,29 @@ def bare_text(operation: Operation[Any], data: bytes, headers: Mapping[str, str]
     if operation.bare_text is None:
         return None
     kind = headers.get("Content-Type", "").lower()
+    text = _decoded(data, kind)
+    if text is None:
+        return None
     try:
-        text = msgspec.json.decode(data, type=str)
+        text = msgspec.json.decode(text, type=str)
     except UNREADABLE:
-        text = data.decode("utf-8", "replace").strip()
+        text = text.strip()
         # Half an object and a page are no transcript, whatever their label says.
         sounds = kind.startswith("text/") or "subrip" in kind
         if not sounds or "html" in kind or text[:1] in {"", "{", "[", "<"}:
             return None
     return msgspec.json.encode({operation.bare_text: text})
+
+
+def _decoded(data: bytes, kind: str) -> str | None:
+    """Return a text by the characters that its label names, None if it has others."""
+    label = kind.partition("charset=")[2].partition(";")[0].strip(" \"'")
+    try:
+        name = codecs.lookup(label or "utf-8").name
+    except LookupError:
+        name = "utf-8"
+    # Servers say Latin-1 where nobody has chosen anything; no text of it reads as UTF-8 by chance.
+    for each in ("utf-8", name) if name == "iso8859-1" else (name,):
+        with suppress(UnicodeError, LookupError):
+            return data.decode(each).removeprefix("\ufeff")
+    return None
