@@ -82,9 +82,9 @@ def test_a_foreign_object_is_no_answer(operation):
         (ep.EMBEDDINGS, {"data": [{"index": 0, "embedding": [0.5]}, {"index": 1}]}),
         (ep.MODERATIONS, {"result_list": []}),
         (ep.MODERATIONS, {"result_list": [{"risk_level": "PASS"}, {"content_type": "text"}]}),
-        (ep.AGENT, {"status": "success", "choices": []}),
         (ep.MODERATIONS, {"result_list": [{"risk_level": "PASS"}, None]}),
         (ep.MODERATIONS, {"result_list": ["PASS", {"risk_level": "PASS", "score": 1}]}),
+        (ep.AGENT, {"status": "success", "choices": []}),
         (ep.AGENT, {"choices": [{"messages": [{"content": ""}]}]}),
         (ep.AGENT, {"status": "ok"}),
         (ep.AGENT_CONVERSATION, {"status": "ok"}),
@@ -176,7 +176,6 @@ def test_what_cannot_be_read_is_not_empty(operation, body):
     assert json.loads(caught.value.body) == body
 
 
-@pytest.mark.parametrize("status", ["pending", "processing"])
 @pytest.mark.parametrize(
     "hits",
     [
@@ -197,6 +196,7 @@ def test_a_ranking_names_each_document_once_and_its_score(hits):
     assert read(ep.RERANK, {"results": [hit]}).results[0].to_dict() == {**hit, "document": None}
 
 
+@pytest.mark.parametrize("status", ["pending", "processing"])
 def test_work_that_was_submitted_to_an_agent_has_a_name(status):
     with pytest.raises(errors.EmptyAnswerError, match="no task id"):
         read(ep.AGENT_SUBMIT, {"id": "i", "status": status})
@@ -322,6 +322,11 @@ SPEAK = {"model": "glm-tts", "input": "hello"}
         (b"busy", "text/plain"),
         (b'data: {"choices": []}\n\n', "application/octet-stream"),
         (b"event: error\ndata: {}\n\n", "audio/wav"),
+        (b": ping\n\ndata: {}\n\n", "audio/wav"),
+        (b": ping\n\n: ping", "audio/wav"),
+        (b"id: 1\r\nretry: 5\r\ndata: {}\r\n\r\n", "audio/wav"),
+        (b"\xef\xbb\xbfdata: {}\n\n", "audio/wav"),
+        (b'\xef\xbb\xbf{"status": "ok"}', "audio/wav"),
     ],
 )
 async def test_sound_that_is_a_page_or_an_object_is_no_sound(body, kind):
@@ -339,7 +344,9 @@ async def test_sound_that_is_a_page_or_an_object_is_no_sound(body, kind):
     assert len(caught.value.attempts) == 1
 
 
-@pytest.mark.parametrize("sound", [SOUND, b"{\x00\x01", b"[" * 100_000, b"{\xff\xfe", b"<\x00"])
+@pytest.mark.parametrize(
+    "sound", [SOUND, b"{\x00\x01", b"[" * 100_000, b"{\xff\xfe", b"<\x00", b":\n\x00"]
+)
 async def test_samples_may_begin_like_text(sound):
     zai = AsyncZai(
         api_key="k.s",

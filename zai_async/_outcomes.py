@@ -7,8 +7,10 @@ its operation is called for must never pass for a success. An operation names it
 Source: https://docs.z.ai/api-reference/llm/chat-completion (finish_reason).
 """
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,13 +26,13 @@ from zai_async.models import (
     Outcome,
     Page,
     ParsedFile,
+    RerankResponse,
 )
 from zai_async.models.chat import ensure_proper_end
-    RerankResponse,
 from zai_async.models.chat import natural_outcome as judge
+from zai_async.models.retrieval import NO_SCORE
 from zai_async.models.tasks import known_state
 
-from zai_async.models.retrieval import NO_SCORE
 __all__ = [
     "Judge",
     "accept",
@@ -46,16 +48,20 @@ __all__ = [
     "judge_images",
     "judge_moderation",
     "judge_page",
+    "judge_ranking",
     "judge_sound",
     "says_something",
 ]
-    "judge_ranking",
 
 Judge = Callable[[Any, Collection[str]], Outcome]
 """Takes an answer and the outcomes that the caller allows; returns its outcome, or raises it."""
 
 # Sound comes as audio or as octets; under these labels something else does.
 _OTHER_MEDIA = ("json", "html", "xml", "event-stream", "text/plain")
+# Comments and fields without content may come before the first event, or be all there is.
+_EVENTS: Final = re.compile(
+    rb"\s*+(?:(?::|id:|retry:)[^\r\n]*+(?:[\r\n]|\Z)\s*+)*+(?:data:|event:|\Z)", re.IGNORECASE
+)
 
 
 def ensure_success(outcome: Outcome, allow: Collection[str] = ()) -> Outcome:
@@ -100,12 +106,6 @@ def judge_moderation(answer: ModerationResponse, allow: Collection[str] = ()) ->
     return _ensure(found, "verdict on each part", answer, allow)
 
 
-def judge_page(answer: Page[Any], allow: Collection[str] = ()) -> Outcome:
-    """Judge a page of a list: what it lists has names; nothing at all is fine."""
-    found = not answer.data or any(item.id for item in answer.data)
-    return _ensure(found, "item with an id", answer, allow)
-
-
 def judge_ranking(answer: RerankResponse, allow: Collection[str] = ()) -> Outcome:  # noqa: ARG001 - as every judge
     """Judge a ranking: each hit names a document, each another one, and tells its score."""
     places = {hit.index for hit in answer.results if hit.index >= 0}
@@ -117,6 +117,12 @@ def judge_ranking(answer: RerankResponse, allow: Collection[str] = ()) -> Outcom
             request_id=answer.request_id,
         )
     return "completed"
+
+
+def judge_page(answer: Page[Any], allow: Collection[str] = ()) -> Outcome:
+    """Judge a page of a list: what it lists has names; nothing at all is fine."""
+    found = not answer.data or any(item.id for item in answer.data)
+    return _ensure(found, "item with an id", answer, allow)
 
 
 def judge_agent(answer: AgentReply, allow: Collection[str] = ()) -> Outcome:
@@ -172,8 +178,9 @@ def judge_sound(answer: BinaryReply, allow: Collection[str] = ()) -> Outcome:
 
 def _is_text(content: bytes) -> bool:
     """Tell whether bytes are JSON, events or a page; raw samples may begin like the first."""
+    content = content.removeprefix(BOM_UTF8)
     start = content[:64].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"data:", b"event:")):
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")) or _EVENTS.match(content):
         return True
     if not start.startswith((b"{", b"[")):
         return False
