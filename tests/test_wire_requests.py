@@ -208,6 +208,15 @@ def test_what_stands_in_the_path_is_not_repeated_in_the_body():
     assert json.loads(request.body) == {"note": "n"}
 
 
+@pytest.mark.parametrize("value", [["a", "b"], ("a",), b"a", bytearray(b"a"), {"a": 1}, {"a"}, []])
+def test_what_no_address_can_hold_is_refused(value):
+    kind = type(value).__name__
+    with pytest.raises(ConfigurationError, match=rf"list\(\): after must be .* not {kind}$"):
+        build(LIST, after=value)
+    with pytest.raises(ConfigurationError, match=rf"list\(\): x must be .* not {kind}$"):
+        build(LIST, extra={"x": value})
+
+
 def test_keywords_of_a_get_are_its_query():
     request = build(LIST, after="a b&c", limit=5, extra={"order": None, "x": "ü"})
     assert request.method == "GET"

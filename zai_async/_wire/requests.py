@@ -1,7 +1,7 @@
 """The HTTP request that a call of an operation becomes."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -222,6 +222,11 @@ class RequestFactory:
             query |= body
         if None in query.values():
             query = {name: value for name, value in query.items() if value is not None}
+        for name, value in query.items():
+            if isinstance(value, Iterable) and not isinstance(value, str):
+                kind = type(cast("object", value)).__name__
+                text = f"{name} must be text or a number, as the address holds it, not {kind}"
+                raise ConfigurationError(f"{self.operation.name}(): {text}")
         url = f"{self._provider.base_url}/{path}"
         try:
             return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
