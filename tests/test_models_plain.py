@@ -237,6 +237,24 @@ async def test_a_client_is_copied_by_sharing_and_not_pickled():
     assert "k.s" not in str(caught.value)
 
 
+STREAMS = {
+    "ChatStream": lambda zai: zai.chat.completions.stream(model="m", messages="x"),
+    "ParsedStream": lambda zai: zai.chat.completions.parse_stream(dict, model="m", messages="x"),
+    "ToolRun": lambda zai: zai.chat.completions.run_tools(model="m", messages="x", tools=[]),
+    "LongTranscriptionStream": lambda zai: zai.audio.transcriptions.stream(
+        model="m", file=("a.wav", PNG), split="silence"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("name", STREAMS)
+async def test_a_stream_is_neither_copied_nor_pickled(how, name):
+    async with AsyncZai(api_key="k.s") as zai:
+        with pytest.raises(TypeError, match=f"^{name} of zai_async can be neither copied nor"):
+            how(STREAMS[name](zai))
+
+
 # --- what JSON has no form for ---------------------------------------------------------------
 
 

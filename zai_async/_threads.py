@@ -147,6 +147,17 @@ class SharedByCopies:
         )
 
 
+class NeverCopied:
+    """Something that is read once, over a connection or by tasks, which no copy would have."""
+
+    def __reduce__(self) -> NoReturn:
+        # Asked by copy.copy() and copy.deepcopy() as well.
+        raise TypeError(
+            f"{type(self).__name__} of zai_async can be neither copied nor pickled: it is read "
+            "once, in this process. Keep what it has given, such as its answer"
+        )
+
+
 def abandonable(
     work: Callable[[], T], threads: DaemonThreads = FILE_THREADS, *, waits: bool | None = None
 ) -> "asyncio.Future[T]":

@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
+from zai_async._threads import NeverCopied
 from zai_async.errors import Attempt, StreamConsumedError, Timing
 from zai_async.models import Outcome
 from zai_async.streams.opening import keep_payloads
@@ -19,7 +20,7 @@ __all__ = ["EventStream"]
 T = TypeVar("T")
 
 
-class EventStream(Generic[T]):
+class EventStream(NeverCopied, Generic[T]):
     """Iterate over the events of an answer; enter it as a context to have it closed for sure.
 
     Raises:

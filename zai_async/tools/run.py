@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from zai_async._protocol.events import Finished, Reset, TextDelta, ToolCallStarted
+from zai_async._threads import NeverCopied
 from zai_async.errors import (
     ConfigurationError,
     DeadlineError,
@@ -56,7 +57,7 @@ _INTERRUPTED: Final = (
 )
 
 
-class ToolRun:
+class ToolRun(NeverCopied):
     """A turn with tools; enter it as a context, and read ``events``, ``text`` or ``completion()``.
 
     It goes on while it is read: the model is asked when its events are asked for, and tools run in
