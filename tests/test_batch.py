@@ -82,6 +82,41 @@ async def test_rows_of_every_kind_in_one_input(out):
     assert len(lines_of(out)) == 5
 
 
+LONG = b"9" * 5000
+
+
+UNREADABLE = {
+    "prompt": b'{"custom_id":"a","prompt":1e999}',
+    "id": b'{"custom_id":1e999,"prompt":"x"}',
+    "field": b'{"prompt":"x","temperature":1e999}',
+    "digits": b'{"prompt":"x","seed":%b}' % LONG,
+    "digits of a body": b'{"body":{"model":"m","messages":"x","seed":%b}}' % LONG,
+    "model": b'{"messages":"x","model":1e999}',
+    "integer": {"prompt": "x", "seed": 10**5000},
+    "integer as id": {"custom_id": 10**5000, "prompt": "x"},
+    "surrogate as id": {"custom_id": "\ud800", "prompt": "x"},
+    "surrogate": {"custom_id": "a", "prompt": "\ud800"},
+    "bytes": {"custom_id": "a", "body": b'{"model":"m\xff","messages":"x"}'},
+    "url": {"url": "\ud800", "body": completion()},
+    "no row": 10**5000,
+}
+
+
+@pytest.mark.parametrize("row", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("schema", [None, int])
+async def test_no_row_ends_the_run(out, row, schema):
+    zai, transport = client(FakeReply.json(completion("7")))
+    results = [each async for each in zai.batch.run([row, "x"], out=out, schema=schema, **MODEL)]
+    assert {type(each): getattr(each, "kind", None) for each in results} == {
+        Failed: "input",
+        Ok: None,
+    }
+    # It ends no later run either, and is told again.
+    again = [each async for each in zai.batch.run([row, "x"], out=out, schema=schema, **MODEL)]
+    assert [each.kind for each in again] == ["input"]
+    assert (len(transport.requests), len(lines_of(out))) == (1, 2)
+
+
 async def test_the_same_call_goes_on(out):
     zai, transport = client()
     assert (await zai.batch.run(rows(5), out=out, **MODEL)).done == 5

@@ -38,16 +38,18 @@ class Intake:
 
     def take(self, row: object) -> RowRequest | Failed | KnownRow:
         """Return the request of a row, or why there is none."""
-        request, fault, key = None, "", None
+        request, fault = None, ""
         try:
             # Who has to know the key of a row beforehand has parsed it already.
-            request = row if isinstance(row, RowRequest) else self._parser.parse(row)
-            key = request.key
+            given = row if isinstance(row, RowRequest) else self._parser.parse(row)
+            named, key = bool(given.key), given.key or given.hash_key
+            request = given
         except RowFaultError as error:
-            fault, key = error.message, error.key
-        named = bool(key)
-        if not key:
-            key = f"sha256-{digest_of(repr(row)).hex()}" if request is None else request.hash_key
+            fault, named = error.message, bool(error.key)
+            try:
+                key = error.key or f"sha256-{digest_of(repr(row)).hex()}"
+            except (ValueError, RecursionError):  # not even Python can write it down
+                key = f"sha256-{digest_of(type(row).__qualname__).hex()}"
         before = self._index.see(digest_of(key))
         if before is not None and before.seen:
             # Rows without id may well be equal; an id that is used twice is a mistake of the input,

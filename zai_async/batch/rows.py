@@ -40,7 +40,8 @@ OPERATIONS: Final[Mapping[str, Operation[Any]]] = {
 """What a row may ask for, by the end of its url."""
 _URL: Final = re.compile(r"(?:https?://[^/?#]+)?(?:/api)?(?:/coding)?(?:/paas)?(?:/v[14])?/(.+)")
 _BOM: Final = b"\xef\xbb\xbf"
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+# Integers of thousands of digits, too, are a ValueError, and so is what cannot be decoded.
+_UNREADABLE: Final = (ValueError, RecursionError)
 _NO_SCHEMA: Final = "a schema is for the answers of chats"
 _ENVELOPE: Final = frozenset({"custom_id", "id", "method", "url", "body"})
 
@@ -73,8 +74,15 @@ class RowRequest(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def hash_key(self) -> str:
-        """The key of a row without id."""
-        return f"sha256-{self.digest.hex()}"
+        """The key of a row without id.
+
+        Raises:
+            RowFaultError: The body holds what nobody can read, such as a number out of range.
+        """
+        try:
+            return f"sha256-{self.digest.hex()}"
+        except _UNREADABLE as error:
+            raise RowFaultError(f"the row cannot be read: {error}") from None
 
     @property
     def digest(self) -> bytes:
@@ -177,7 +185,11 @@ class RowParser:
         for name in self._columns & mapping.keys():
             value = mapping[name]
             try:
-                raw = value if name == "body" and isinstance(value, bytes) else encode(value)
+                if name == "body" and isinstance(value, bytes):
+                    value.decode()  # it goes out as it is
+                    raw = value
+                else:
+                    raw = encode(value)
             except (TypeError, ValueError) as error:
                 raise RowFaultError(f"{name}: {error}") from None
             fields[name] = msgspec.Raw(raw)
@@ -201,8 +213,9 @@ class RowParser:
         return self._request(fields)
 
     def _request(self, fields: dict[str, msgspec.Raw]) -> RowRequest:
-        name = _custom_id(fields)
+        name = None
         try:
+            name = _custom_id(fields)
             if "body" in fields:
                 return self._of_envelope(name, fields)
             # A row of columns; those that are no field of its operation stay behind.
@@ -217,6 +230,9 @@ class RowParser:
         except RowFaultError as fault:
             fault.key = name
             raise
+        except _UNREADABLE as error:
+            # Fields are taken apart before they are decoded: what is wrong inside shows only here.
+            raise RowFaultError(f"the row cannot be read: {error}", name) from None
 
     def _of_envelope(self, name: str | None, fields: dict[str, msgspec.Raw]) -> RowRequest:
         """Return the request of a line of a batch; its body stays as it is wherever it can."""

@@ -128,11 +128,11 @@ class ChatActor:
         known = loop.create_future()
         try:
             request = self._parser.parse(row)
+            key = request.key = request.key or request.hash_key
         except RowFaultError as fault:
             error = RowError(kind="input", message=fault.message)
             known.set_result(Failed(key=fault.key or "", error=error))
             return known
-        key = request.key = request.key or request.hash_key
         read = self._folder.find(key)
         if read is None and key not in self._flying:
             # Ray may repeat a batch while its actor lives.
