@@ -349,6 +349,26 @@ async def test_who_awaits_a_run_may_be_cancelled(out):
     assert (await run.report()).state == "stopped"
 
 
+async def test_who_leaves_a_run_may_be_cancelled(out):
+    """While it waits for the rows in flight, which nobody would be left to stop."""
+    zai, transport = client(echo, FakeReply(delay=1e6))
+    run, leaving = zai.batch.run(rows(30), out=out, **MODEL), asyncio.Event()
+
+    async def work():
+        async with run:
+            await anext(run)
+            leaving.set()
+
+    working = asyncio.create_task(work())
+    await leaving.wait()
+    await anyio.lowlevel.checkpoint()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    report = await run.report()
+    assert (report.state, report.active, transport.open_responses) == ("stopped", False, 0)
+
+
 async def test_an_error_of_the_reader_ends_the_run_at_once(out):
     async def fail(run):
         async with run:

@@ -124,11 +124,14 @@ class BatchRun(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # After an error nothing is waited for: the program wants to end.
-        if self._task is not None and self._engine is not None and kind is None:
-            self._engine.abandon()
-            await asyncio.wait([self._task])
-        await self.aclose()
+        try:
+            # After an error nothing is waited for: the program wants to end.
+            if self._task is not None and self._engine is not None and kind is None:
+                self._engine.abandon()
+                await asyncio.wait([self._task])
+        finally:
+            # Also when this is cancelled: nobody else could stop the run, which has the lock.
+            await self.aclose()
 
 
 class Batching:
