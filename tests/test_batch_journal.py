@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from tests.batches import client, collect, completion, lines_of, rows
 from tests.effort import THOROUGH, sample
 from zai_async import AsyncZai, ZaiError
 from zai_async._operations import CHAT, EMBEDDINGS
-from zai_async.batch import Failed, JournalError, Ok, RowError
+from zai_async.batch import Failed, JournalError, Ok, RowError, runs
 from zai_async.batch.journal import Journal, Manifest, manifest_path
 from zai_async.batch.keys import KeyIndex, KeyState, digest_of
 from zai_async.batch.lines import (
@@ -294,6 +295,34 @@ async def test_somebody_elses_lock_is_respected(tmp_path):
         error = await refused(out, text="another run")
         assert error.reason == "locked"
     assert not (await zai.batch.status(out)).active
+
+
+@pytest.mark.parametrize("place", [(runs, "open_rows"), (Journal, "open")], ids=["input", "output"])
+async def test_what_was_opened_for_a_run_that_is_cancelled_is_closed(tmp_path, monkeypatch, place):
+    """It takes long where the output has millions of lines, or the input is a pipe."""
+    out, source, opened = tmp_path / "out", tmp_path / "rows", []
+    source.write_bytes(b'{"prompt":"Hi."}\n')
+    zai, transport = client()
+    loop, opening, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    really = getattr(*place)
+
+    def slowly(*given, **named):
+        opened.append(really(*given, **named))
+        loop.call_soon_threadsafe(opening.set)
+        goes_on.wait()
+        return opened[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, slowly)
+        reading = asyncio.ensure_future(zai.batch.run(source, out=out, model="glm-5.3"))
+        await opening.wait()
+    reading.cancel()
+    loop.call_later(0, goes_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert all(each._raw.closed for each in opened if each is not None)
+    assert transport.requests == []
+    assert (await zai.batch.run(source, out=out, model="glm-5.3")).done == 1
 
 
 async def test_a_manifest_that_is_none_is_refused(tmp_path):

@@ -130,14 +130,15 @@ class Engine:
             progress=self.progress,
         )
         try:
-            # Opening may block on a pipe or a slow disk, and must come to its end even when
-            # cancelled: else the file would stay open.
-            self.source = await to_the_end(self._open_source)
             try:
+                # Opening may block on a pipe or a slow disk, and must come to its end even when
+                # cancelled: else the file would stay open.
+                await to_the_end(self._open)
                 with work_block(self.manager.settings.hooks, event):
                     await self._run()
             finally:
-                await self.source.aclose()
+                if hasattr(self, "source"):
+                    await self.source.aclose()
         except asyncio.CancelledError:
             raise  # whoever reads comes to an end, and is not cancelled
         except BaseException as caught:
@@ -147,13 +148,18 @@ class Engine:
             self.outbox.end(error)
             del error
 
+    def _open(self) -> None:
+        # Kept by the thread: a task that is cancelled meanwhile gets no result.
+        self.source = self._open_source()
+
     async def _run(self) -> None:
         journal, settings, config = self.journal, self.settings, self._parser.settings
         digest = canonical_digest("run", config).hex()
         source = self.source.path
-        # The input is opened before the output: a misspelt path must not leave an empty output.
-        await to_the_end(lambda: journal.open(source, digest, force=settings.force_resume))
         try:
+            # The input is opened before the output: a misspelt path must not leave an empty output.
+            # A cancel comes out of here when the output is open, and must not leave it so.
+            await to_the_end(lambda: journal.open(source, digest, force=settings.force_resume))
             # Only what JSON can hold goes into the manifest, which people read.
             plain = msgspec.json.decode(msgspec.json.encode(config))
             journal.begin(digest, plain)

@@ -141,7 +141,7 @@ class Journal(Generic[T]):
                 self._write(b"\n")
                 self.recovery.end += 1
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
 
     @property
@@ -286,8 +286,10 @@ class Journal(Generic[T]):
                 raise
 
     def close(self) -> None:
-        """Close the output and let others have it; blocking."""
-        os.close(self._fd)
+        """Close the output, if it is open, and let others have it; blocking."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def _open_regular(path: str, source: str | None) -> int:
