@@ -282,3 +282,25 @@ async def test_a_batch_that_nobody_knows_any_more_pauses_the_run(zai, out, monke
     monkeypatch.setattr(server.Task, "wait", gone)
     report = await zai.batch.run(rows(1), out=out, **SERVER)
     assert (report.state, report.reason) == ("paused", "task")
+
+
+async def test_a_part_that_fails_ends_the_run_at_once(zai, out, monkeypatch):
+    """The batches of the others go on, some of them for hours, and the next run waits for them."""
+    begun = asyncio.Event()
+
+    async def wait_for(self, part):
+        if part.number == 2:
+            await begun.wait()
+            raise OSError(28, "No space left on device")
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server, "_MOST_ROWS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(server.ServerBackend, "_wait_for", wait_for)
+        run = zai.batch.run(rows(9), out=out, concurrency=2, **SERVER)
+        with pytest.raises(OSError, match="No space left"):
+            await collect(run)
+    assert ((await run.report()).reason, run.progress.in_flight) == ("OSError", 0)
+    assert len(json.loads(manifest_path(out).read_bytes())["parts"]) == 2
+    assert (await zai.batch.run(rows(9), out=out, **SERVER)).done == 9

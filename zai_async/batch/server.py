@@ -51,6 +51,7 @@ class ServerBackend:
         self._engine = engine
         self._parts: dict[asyncio.Task[None], int] = {}
         self._puller: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
         self._number = 0  # of the last part
 
     @property
@@ -91,9 +92,10 @@ class ServerBackend:
         finally:
             self.stop()
             await asyncio.wait([self._puller, *self._parts])
-        for task in (self._puller, *self._parts):
-            if not task.cancelled():
-                task.result()
+        if self._failure is not None:
+            raise self._failure
+        if not self._puller.cancelled():
+            self._puller.result()
 
     async def _pull(self) -> None:
         engine = self._engine
@@ -131,7 +133,7 @@ class ServerBackend:
     async def _add(self, requests: list[RowRequest]) -> None:
         """Write a part to the disk, and begin it when there is room for another batch."""
         journal, most = self._engine.journal, self._engine.settings.concurrency or _MOST_PARTS
-        while len([task for task in self._parts if not task.done()]) >= most:
+        while len(self._parts) >= most:
             await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
         # Never that of a part which is over: its files may be about to be removed.
         self._number = 1 + max([self._number, *(part.number for part in journal.manifest.parts)])
@@ -147,14 +149,17 @@ class ServerBackend:
         self._begin(part)
 
     def _begin(self, part: ServerPart) -> None:
-        def forget(task: asyncio.Task[None]) -> None:
-            # A task that has failed is looked at when all have ended.
-            if not task.cancelled() and task.exception() is None:
-                del self._parts[task]
+        def leave(task: asyncio.Task[None]) -> None:
+            del self._parts[task]
+            if not task.cancelled() and task.exception() is not None:
+                # Told at once: the platform may work on the others for hours, and the next run
+                # waits for them.
+                self._failure = self._failure or task.exception()
+                self.stop()
 
         working = asyncio.get_running_loop().create_task(self._finish(part))
         self._parts[working] = part.rows
-        working.add_done_callback(forget)
+        working.add_done_callback(leave)
 
     def _paths(self, part: ServerPart) -> tuple[Path, Path]:
         """Return where the requests of a part are, and the keys of its rows."""
