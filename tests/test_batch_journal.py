@@ -21,6 +21,7 @@ from zai_async.batch import Failed, JournalError, Ok, RowError, runs
 from zai_async.batch.journal import Journal, Manifest, manifest_path
 from zai_async.batch.keys import KeyIndex, KeyState, digest_of
 from zai_async.batch.lines import (
+    LineHead,
     encode_failed,
     encode_ok,
     error_kind,
@@ -58,7 +59,7 @@ def test_a_line_says_what_became_of_its_row(key):
         head = head_of(line)
         assert head is not None
         assert (head.key, head.failed) == (key, is_bad)
-        assert head == head_of(line.rstrip(), torn=True)
+        assert head == head_of(line.rstrip())
         again = parse_line(line)
         assert (type(again), again.key, again.attempts) == (type(result), key, result.attempts)
         if isinstance(again, Ok):
@@ -80,9 +81,40 @@ def test_lines_of_other_batches_are_understood():
     theirs = b'{"id":"1","custom_id":"a","response":{"status_code":200,"body":{}},"error":null}'
     assert head_of(theirs).failed is False
     assert head_of(theirs.replace(b',"error":null', b"")).failed is False
-    assert head_of(b'{"custom_id":"a","response":null,"error":"bad"}').failed
-    assert error_kind(b'{"custom_id":"a","response":null,"error":"bad"}') == "protocol"
-    assert isinstance(parse_line(b'{"custom_id":"a","response":null}'), Failed)
+
+
+REFUSED = b'{"error":{"code":"1301","message":"No."}}'
+
+
+@pytest.mark.parametrize(
+    ("rest", "error"),
+    [
+        (b'"response":null,"error":"bad"', RowError(kind="server", message="bad")),
+        (b'"response":null', RowError(kind="protocol", message="the line holds no answer")),
+        (b'"error":null', RowError(kind="protocol", message="the line holds no answer")),
+        (
+            b'"response":{"status_code":"200","body":[]}',
+            RowError(kind="protocol", message="the line holds no answer"),
+        ),
+        (
+            b'"response":null,"error":{"code":"batch_expired","message":"Late."}',
+            RowError(kind="server", message="Late.", code="batch_expired"),
+        ),
+        (
+            b'"response":{"status_code":429,"body":{}},"error":{}',
+            RowError(kind="throttle", message="the row was refused", status_code=429),
+        ),
+        (
+            b'"error":null,"response":{"status_code":400,"body":%b}' % REFUSED,
+            RowError(kind="content", message="No.", code="1301", status_code=400),
+        ),
+    ],
+)
+def test_failures_of_other_batches_are_failures(rest, error):
+    line = b'{"custom_id":"a",%b}' % rest
+    assert head_of(line) == LineHead("a", failed=True)
+    assert parse_line(line).error == error
+    assert error_kind(line) == error.kind
 
 
 @pytest.mark.parametrize(
@@ -95,6 +127,11 @@ def test_lines_of_other_batches_are_understood():
         b'{"custom_id":"a","method":"POST","url":"/v4/chat/completions","body":{}}\n',
         b'{"custom_id":"\xff","error":null,"response":{}}\n',
         b'{"custom_id":7,"error":null}\n',
+        b'{"custom_id":"a","error":null,"response":{"body":{"a":"\xff"}}}\n',
+        b'{"custom_id":"a","error":null,"response":{"body":{"a":"\0"}}}\n',
+        b'{"custom_id":"a","error":null,"response":{"body":{"a":\0\0}}}\n',
+        b'{"custom_id":"a","error":null,"response":{"body":{}},"url":"/v4/nothing"}\n',
+        b'{"custom_id":"a","error":null,"response":{"body":%b}}\n' % (b"[" * 10_000),
     ],
 )
 def test_other_lines_are_none(line):
@@ -232,6 +269,20 @@ def test_a_spoilt_line_costs_its_row_alone(tmp_path):
     recovery = recovered(out)
     assert (recovery.index.done, recovery.damaged) == (2, 1)
     assert out.stat().st_size == recovery.end
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_line_that_is_spoilt_amid_is_not_done(tmp_path, place):
+    """A block of zeros is what a disk leaves after a crash; its row is bought again."""
+    out, line = tmp_path / "out", WHOLE[2]
+    at = int(len(line) * place)
+    out.write_bytes(WHOLE[0] + line[:at] + bytes(9) + line[at + 9 :])
+    recovery = recovered(out)
+    assert (recovery.index.done, recovery.damaged) == (1, 1)
+    # Also the first one, which says of all others whose they are.
+    out.write_bytes(out.read_bytes()[len(WHOLE[0]) :] + WHOLE[0])
+    recovery = recovered(out, known=False)
+    assert (recovery.index.done, recovery.damaged) == (1, 1)
 
 
 @pytest.mark.parametrize(

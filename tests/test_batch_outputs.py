@@ -119,6 +119,38 @@ def test_the_last_result_of_a_key(output):
         last_result(out, "x")
 
 
+# Lines of others, and such as cannot be read
+
+
+def test_outputs_of_others_are_merged(monkeypatch, output, tmp_path):
+    expired = {"code": "batch_expired", "message": "Late."}
+    refused = {"status_code": 400, "body": {"error": {"message": "Bad."}}}
+    theirs = output(
+        "theirs",
+        {"id": "1", "custom_id": "a", "response": {"status_code": 200, "body": BODY}},
+        {"id": "2", "custom_id": "b", "response": None, "error": expired},
+        {"id": "3", "custom_id": "c", "response": refused, "error": None},
+    )
+    assert merge_outputs([theirs], tmp_path / "all.jsonl") == {"done": 1, "failed": 2}
+    arrow.install(monkeypatch)
+    assert write_parquet([theirs], tmp_path / "out.parquet") == 3
+
+
+def test_a_line_that_holds_no_result(monkeypatch, output, tmp_path):
+    """It has the form of one, but for a number that no computer takes."""
+    out = output("out.jsonl", ok("a", {"created": 0}))
+    out.write_bytes(out.read_bytes().replace(b":0}", b":%b}" % (b"9" * 5000)))
+    arrow.install(monkeypatch)
+    for read in (
+        lambda: merge_outputs([out], tmp_path / "all"),
+        lambda: write_parquet([out], tmp_path / "all"),
+        lambda: last_result(out, "a"),
+        RunFolder(tmp_path, {}).find("a"),
+    ):
+        with pytest.raises(JournalError, match="holds no result"):
+            read()
+
+
 # Folders
 
 

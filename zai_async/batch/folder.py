@@ -10,8 +10,7 @@ import msgspec
 
 from zai_async.batch.journal import Manifest, manifest_path
 from zai_async.batch.keys import KeyIndex, canonical_digest, digest_of
-from zai_async.batch.lines import parse_line
-from zai_async.batch.recovery import JournalError, Recovery
+from zai_async.batch.recovery import JournalError, Recovery, result_of
 from zai_async.batch.results import Failed, Ok
 
 __all__ = ["RunFolder"]
@@ -74,6 +73,6 @@ class RunFolder:
         def read() -> Ok | Failed:
             with self._outs[number].open("rb") as file:
                 file.seek(position)
-                return parse_line(file.readline())
+                return result_of(file.readline())
 
         return read

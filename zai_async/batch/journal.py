@@ -21,8 +21,7 @@ import msgspec
 
 from zai_async._files import naming
 from zai_async._threads import to_the_end
-from zai_async.batch.lines import parse_line
-from zai_async.batch.recovery import JournalError, Recovery
+from zai_async.batch.recovery import JournalError, Recovery, result_of
 from zai_async.batch.results import Failed, Ok, RunState, StopCause
 
 __all__ = ["Journal", "Manifest", "ServerPart", "is_locked", "manifest_path"]
@@ -217,7 +216,9 @@ class Journal(Generic[T]):
     async def read(self, position: int) -> Ok | Failed:
         """Return the result whose line begins at a position.
 
-        Raises OSError if the output cannot be read.
+        Raises:
+            JournalError: No result is there any more.
+            OSError: The output cannot be read.
         """
 
         def line() -> bytes:
@@ -228,7 +229,7 @@ class Journal(Generic[T]):
                 found, place = found + piece, place + len(piece)
             return found.partition(b"\n")[0]
 
-        return parse_line(await to_the_end(line))
+        return result_of(await to_the_end(line))
 
     def begin(self, config: str, settings: Mapping[str, Any]) -> None:
         """Note that a run begins."""

@@ -1,18 +1,17 @@
 """The lines of an output: written, recognised and read, without I/O.
 
 A line is an object of the OpenAI batch output with ``custom_id`` first and ``error`` second, so
-that the first bytes of a line say which row it is about and whether that is done.
+that a look at the beginning of a line says which row it is about and whether that is done.
 """
 
-import re
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
 from zai_async._operations import CHAT
-from zai_async._wire import Operation
+from zai_async._wire import Fault, Operation, find_fault, meaning_of
 from zai_async.batch.results import Failed, Ok, RowError
-from zai_async.batch.rows import operation_at
+from zai_async.batch.rows import RowFaultError, operation_at
 from zai_async.models.tolerant import decode
 
 __all__ = [
@@ -25,13 +24,9 @@ __all__ = [
     "whole_json",
 ]
 
-_START: Final = b'{"custom_id":'
-# A key without escapes, and what follows it; everything else is decoded.
-_QUICK: Final = re.compile(rb'\{"custom_id":"([^"\\]*)","error":(null|\{)')
 # Inside of JSON these stand between tokens only: strings have them escaped.
 _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
-
-LineKind: TypeAlias = Literal["ok", "failed"]
+_NO_ANSWER: Final = Fault(None, "the line holds no answer")
 
 
 class LineHead(msgspec.Struct, frozen=True):
@@ -41,41 +36,65 @@ class LineHead(msgspec.Struct, frozen=True):
     failed: bool
 
 
-class _Response(msgspec.Struct):
-    status_code: int = 0
-    request_id: str | None = None
+class _Response(msgspec.Struct, gc=False):
+    status_code: Any = 0
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
+    """A line of ours, or of somebody else's batch, whose error looks different."""
+
     custom_id: str
-    response: _Response | None = None
-    error: RowError | None = None
+    response: _Response | msgspec.UnsetType | None = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     url: str | None = None
     attempts: int = 0
     deduplicated_from: str | None = None
 
+    @property
+    def body(self) -> bytes | None:
+        """What the service has said, as JSON."""
+        return bytes(self.response.body) if isinstance(self.response, _Response) else None
 
-class _Loose(msgspec.Struct):
-    """A line of somebody else's batch, whose error may look different."""
+    @property
+    def status(self) -> int:
+        """The status beside it; 0 without any."""
+        told = self.response.status_code if isinstance(self.response, _Response) else 0
+        return told if isinstance(told, int) else 0
 
-    custom_id: str
-    response: Any = msgspec.UNSET
-    error: Any = msgspec.UNSET
+    @property
+    def failed(self) -> bool:
+        """Whether the row has no answer."""
+        told = isinstance(self.error, msgspec.Raw) and bytes(self.error) != b"null"
+        # Others leave the error out where the status says it.
+        return told or self.status >= 400 or not (self.body or b"").startswith(b"{")
+
+    @property
+    def fault(self) -> RowError:
+        """Why it has none."""
+        error = b"null" if self.error is msgspec.UNSET else bytes(self.error)
+        try:
+            return _errors.decode(error)
+        except msgspec.ValidationError:  # none of ours
+            told = decode(_anything, error)
+        # Some words for what went wrong stand beside the answer, others in its place.
+        document = {"error": told} if told else decode(_anything, self.body or b"null")
+        fault = find_fault(document, status=self.status)
+        code, message, request_id = fault or _NO_ANSWER
+        return RowError(
+            kind=meaning_of(code, self.status, message).kind if fault else "protocol",
+            message=message or "the row was refused",
+            code=code,
+            status_code=self.status or None,
+            request_id=request_id,
+        )
 
 
-class _Kind(msgspec.Struct):
-    kind: str
-
-
-class _KindOfError(msgspec.Struct):
-    error: _Kind
-
-
-_kinds: Final = msgspec.json.Decoder(_KindOfError)
+_UNREADABLE: Final = (ValueError, RecursionError)
 _encode: Final = msgspec.json.Encoder().encode
+_anything: Final = msgspec.json.Decoder()
+_errors: Final = msgspec.json.Decoder(RowError)
 _lines: Final = msgspec.json.Decoder(_Line)
-_loose: Final = msgspec.json.Decoder(_Loose)
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -120,57 +139,48 @@ def encode_failed(result: Failed) -> bytes:
     )
 
 
-def head_of(line: bytes, *, torn: bool = False) -> LineHead | None:
+def head_of(line: bytes) -> LineHead | None:
     """Return which row a line is about; None for a line that is no result of a batch.
 
-    Also lines of other batches are understood, in whichever order their fields come. ``torn``
-    tells that the end of the line may be missing.
+    Also lines of other batches are understood, in whichever order their fields come.
     """
-    # Lines of our own begin alike: a pattern is enough for them, and a fraction of decoding.
-    quick = None if torn else _QUICK.match(line)
-    if quick is not None and line.rstrip().endswith(b"}"):
-        try:
-            return LineHead(quick[1].decode(), quick[2] == b"{")
-        except UnicodeDecodeError:
-            return None
     try:
-        found = _loose.decode(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        # All of it is looked through, though nothing of an answer is kept: a row whose answer a
+        # disk has spoilt is not done. Texts that are passed over may be anything but UTF-8.
+        line.decode()
+        found = _lines.decode(line)
+        if found.url is not None:
+            operation_at(found.url)
+    except (*_UNREADABLE, RowFaultError):
         return None
     if found.response is msgspec.UNSET and found.error is msgspec.UNSET:
         return None  # a request of a batch has an id as well
-    return LineHead(found.custom_id, found.error is not msgspec.UNSET and found.error is not None)
+    return LineHead(found.custom_id, found.failed)
 
 
 def parse_line(line: bytes) -> Ok | Failed:
     """Return the result that a line holds.
 
-    Raises msgspec.DecodeError, or UnicodeError, for a line that holds none.
+    Raises ValueError, RecursionError or RowFaultError for a line that holds none.
     """
     found = _lines.decode(line)
-    if found.error is None and found.response is not None:
-        body = bytes(found.response.body)
-        operation = CHAT if found.url is None else operation_at(found.url)
-        answer = decode(operation.decoder, body)
-        return Ok(
-            key=found.custom_id,
-            answer=answer,
-            body=body,
-            attempts=found.attempts,
-            deduplicated_from=found.deduplicated_from,
-            source="output",
-        )
-    partial = None if found.response is None else bytes(found.response.body)
-    error = found.error or RowError(kind="protocol", message="the line holds no answer")
-    return Failed(key=found.custom_id, error=error, partial=partial, attempts=found.attempts)
+    body = found.body
+    if body is None or found.failed:
+        return Failed(key=found.custom_id, error=found.fault, partial=body, attempts=found.attempts)
+    operation = CHAT if found.url is None else operation_at(found.url)
+    return Ok(
+        key=found.custom_id,
+        answer=decode(operation.decoder, body),
+        body=body,
+        attempts=found.attempts,
+        deduplicated_from=found.deduplicated_from,
+        source="output",
+    )
 
 
 def error_kind(line: bytes) -> str:
-    """Return the kind of the error in a line; that of another batch says something else."""
-    try:
-        return _kinds.decode(line).error.kind
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return "protocol"
+    """Return the kind of the error in a line that has no answer."""
+    return _lines.decode(line).fault.kind
 
 
 def whole_json(data: bytes, decoder: msgspec.json.Decoder[Any] = _raw) -> bool:
@@ -183,6 +193,6 @@ def whole_json(data: bytes, decoder: msgspec.json.Decoder[Any] = _raw) -> bool:
     try:
         data.decode()
         decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except _UNREADABLE:
         return False
     return True

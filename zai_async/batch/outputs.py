@@ -12,8 +12,8 @@ import msgspec
 
 from zai_async.batch.journal import manifest_path
 from zai_async.batch.keys import KeyIndex, digest_of
-from zai_async.batch.lines import LineHead, parse_line
-from zai_async.batch.recovery import JournalError, Recovery
+from zai_async.batch.lines import LineHead
+from zai_async.batch.recovery import JournalError, Recovery, result_of
 from zai_async.batch.results import Failed, Ok
 from zai_async.errors import ConfigurationError
 
@@ -69,9 +69,11 @@ def _results(outs: Outputs) -> Iterator[tuple[int, LineHead, bytes]]:
 def last_result(out: str | os.PathLike[str], key: str) -> Ok | Failed:
     """Return what an output says last about a key; blocking, and slow.
 
-    Raises LookupError if it says nothing.
+    Raises:
+        LookupError: It says nothing.
+        JournalError: It cannot be read.
     """
-    return parse_line([line for _, head, line in _results([out]) if head.key == key][-1])
+    return result_of([line for _, head, line in _results([out]) if head.key == key][-1])
 
 
 @contextmanager
@@ -106,7 +108,7 @@ def merge_outputs(outs: Outputs, to: str | os.PathLike[str]) -> Mapping[str, int
     with _new_file(to) as part, part.open("wb") as file:
         for line in final_lines(outs):
             file.write(line)
-            counts["failed" if isinstance(parse_line(line), Failed) else "done"] += 1
+            counts["failed" if isinstance(result_of(line), Failed) else "done"] += 1
         file.flush()
         os.fsync(file.fileno())
     return counts
@@ -183,7 +185,7 @@ def write_parquet(outs: Outputs, to: str | os.PathLike[str]) -> int:
     rows, final = 0, final_lines(outs)
     with _new_file(to) as part, parquet.ParquetWriter(part, schema) as writer:
         while lines := list(islice(final, _GROUP)):
-            group = [msgspec.structs.asdict(columns_of(parse_line(line))) for line in lines]
+            group = [msgspec.structs.asdict(columns_of(result_of(line))) for line in lines]
             writer.write_table(arrow.Table.from_pylist(group, schema=schema))
             rows += len(group)
     return rows

@@ -1,15 +1,19 @@
 """What the lines of an output say when a run goes on, and where their torn end begins; pure."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from zai_async.batch.keys import KeyIndex, digest_of
-from zai_async.batch.lines import LineHead, head_of
+from zai_async.batch.lines import LineHead, head_of, parse_line
+from zai_async.batch.results import Failed, Ok
+from zai_async.batch.rows import RowFaultError
 from zai_async.errors import ConfigurationError
 
-__all__ = ["JournalError", "Recovery"]
+__all__ = ["JournalError", "Recovery", "result_of"]
 
 _START: Final = b'{"custom_id":'
+_OURS: Final = re.compile(rb'\{"custom_id":"(?:[^"\\]|\\.)*","error":')
 
 
 class JournalError(ConfigurationError):
@@ -54,7 +58,7 @@ class Recovery:
         """
         for line in lines:
             whole = line.endswith(b"\n")
-            head = head_of(line, torn=not whole)
+            head = head_of(line)
             if head is not None:
                 self._results += 1
                 self.index.record(digest_of(head.key), self.end, failed=head.failed)
@@ -65,7 +69,7 @@ class Recovery:
                 # One line that a disk has spoilt is no reason to buy the others again; a file of
                 # which nothing is a result belongs to somebody else.
                 somebody_elses = line.startswith(b"{") and not line.startswith(_START)
-                if somebody_elses or not self._results:
+                if somebody_elses or not (self._results or _OURS.match(line)):
                     raise foreign(
                         f"line {self.damaged + self._results + 1} is no result of a batch"
                     )
@@ -76,6 +80,18 @@ class Recovery:
                 ours = _START.startswith(line[: len(_START)]) or not line.strip(b"\0")
                 if not (self._results or (self._known and ours)):
                     raise foreign("it holds no result of a batch")
+
+
+def result_of(line: bytes) -> Ok | Failed:
+    """Return the result that a line of an output holds.
+
+    Raises:
+        JournalError: It holds none, as when somebody else has changed the output meanwhile.
+    """
+    try:
+        return parse_line(line)
+    except (ValueError, RecursionError, RowFaultError) as error:
+        raise JournalError(f"{line[:60]!r} holds no result of a batch: {error}") from None
 
 
 def foreign(why: str) -> JournalError:
