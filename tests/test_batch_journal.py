@@ -434,6 +434,20 @@ async def test_a_half_written_piece_is_written_on(tmp_path, monkeypatch):
     assert {line["custom_id"] for line in lines_of(tmp_path / "out")} == {"row-0", "row-1", "row-2"}
 
 
+async def test_an_output_that_is_emptied_meanwhile_ends_the_run(tmp_path):
+    out = tmp_path / "out"
+    zai, transport = client()
+    await zai.batch.run(rows(2), out=out, model="glm-5.3")
+
+    def emptying():
+        os.truncate(out, 0)
+        yield from rows(2)
+
+    with pytest.raises(JournalError, match="holds no result"):
+        await collect(zai.batch.run(emptying(), out=out, model="glm-5.3", replay=True))
+    assert len(transport.requests) == 2
+
+
 CHILD = """
 import asyncio, os, sys
 from zai_async import AsyncZai

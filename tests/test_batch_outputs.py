@@ -178,3 +178,6 @@ def test_a_folder_of_other_settings_is_refused(output, tmp_path):
     with pytest.raises(JournalError, match="other settings") as refused:
         RunFolder(tmp_path, {"model": "glm-5.3"})
     assert refused.value.reason == "changed"
+    manifest.write_text("{")
+    with pytest.raises(JournalError, match=r"run\.json' cannot be read"):
+        RunFolder(tmp_path, {"model": "glm-5.3"})

@@ -6,9 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-from zai_async.batch.journal import Manifest, manifest_path
+from zai_async.batch.journal import read_manifest
 from zai_async.batch.keys import KeyIndex, canonical_digest, digest_of
 from zai_async.batch.recovery import JournalError, Recovery, result_of
 from zai_async.batch.results import Failed, Ok
@@ -45,17 +43,14 @@ class RunFolder:
             raise JournalError(text) from None
 
     def _learn(self, out: Path, place: int) -> None:
-        manifest = manifest_path(out)
-        known = manifest.exists()
-        if known:
-            before = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
-            if before.config not in {"", self._config}:
-                raise JournalError(
-                    f"{str(out)!r} belongs to a run with other settings: choose another folder",
-                    reason="changed",
-                )
+        before = read_manifest(out)
+        if before is not None and before.config not in {"", self._config}:
+            raise JournalError(
+                f"{str(out)!r} belongs to a run with other settings: choose another folder",
+                reason="changed",
+            )
         with out.open("rb") as file:
-            for head, position, _ in Recovery(known=known).read(iter(file)):
+            for head, position, _ in Recovery(known=before is not None).read(iter(file)):
                 # An answer of one process counts more than the failure of another.
                 if not head.failed:
                     self._index.record(digest_of(head.key), place + position, failed=False)

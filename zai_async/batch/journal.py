@@ -24,7 +24,7 @@ from zai_async._threads import to_the_end
 from zai_async.batch.recovery import JournalError, Recovery, result_of
 from zai_async.batch.results import Failed, Ok, RunState, StopCause
 
-__all__ = ["Journal", "Manifest", "ServerPart", "is_locked", "manifest_path"]
+__all__ = ["Journal", "Manifest", "ServerPart", "is_locked", "manifest_path", "read_manifest"]
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class Journal(Generic[T]):
         try:
             # Before the first look: what is read without the lock may be changed by who holds it.
             _lock(self._fd)
-            before = _read_manifest(self.path)
+            before = read_manifest(self.path)
             self.recovery = Recovery(known=before is not None, positions=self._positions)
             with open(self._fd, "rb", closefd=False) as file:
                 for _ in self.recovery.read(iter(file)):
@@ -222,11 +222,12 @@ class Journal(Generic[T]):
         """
 
         def line() -> bytes:
-            found, place = b"", position
-            # With pread, as the position of the descriptor belongs to whoever writes.
-            while b"\n" not in found:
-                piece = os.pread(self._fd, _PIECE, place)
-                found, place = found + piece, place + len(piece)
+            found, piece = b"", b" "
+            # With pread, as the position of the descriptor belongs to whoever writes. Somebody may
+            # have emptied the file: then nothing comes.
+            while piece and b"\n" not in found:
+                piece = os.pread(self._fd, _PIECE, position + len(found))
+                found += piece
             return found.partition(b"\n")[0]
 
         return result_of(await to_the_end(line))
@@ -310,12 +311,17 @@ def _open_regular(path: str, source: str | None) -> int:
         raise JournalError(f"{path!r} cannot be written: {reason}") from None
 
 
-def _read_manifest(out: str) -> Manifest | None:
+def read_manifest(out: str | os.PathLike[str]) -> Manifest | None:
+    """Return the manifest of an output, None if it has none; blocking.
+
+    Raises:
+        JournalError: It cannot be read.
+    """
     try:
         return msgspec.json.decode(manifest_path(out).read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         text = f"{str(manifest_path(out))!r} cannot be read: {error}"
         raise JournalError(text, reason="foreign") from None
 

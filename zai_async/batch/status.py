@@ -3,9 +3,7 @@
 import os
 from pathlib import Path
 
-import msgspec
-
-from zai_async.batch.journal import Manifest, is_locked, manifest_path
+from zai_async.batch.journal import Manifest, is_locked, read_manifest
 from zai_async.batch.keys import digest_of
 from zai_async.batch.lines import error_kind
 from zai_async.batch.recovery import JournalError, Recovery
@@ -21,12 +19,11 @@ def read_report(out: str | os.PathLike[str]) -> Report:
         JournalError: There is no such file, or it is no output of a batch.
     """
     path = os.fspath(out)
-    known = manifest_path(path).exists()
-    recovery, kinds = Recovery(known=known), dict[bytes, str]()
+    before = read_manifest(path)
+    # What was merged, or came from the platform, belongs to no run that could go on.
+    manifest = before or Manifest(state="finished")
+    recovery, kinds = Recovery(known=before is not None), dict[bytes, str]()
     try:
-        manifest = Manifest()
-        if known:
-            manifest = msgspec.json.decode(manifest_path(path).read_bytes(), type=Manifest)
         with Path(path).open("rb") as file:
             for head, _, line in recovery.read(iter(file)):
                 if head.failed:
@@ -34,9 +31,6 @@ def read_report(out: str | os.PathLike[str]) -> Report:
                 elif kinds:
                     kinds.pop(digest_of(head.key), None)
         active = is_locked(path)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        text = f"{str(manifest_path(path))!r} cannot be read: {error}"
-        raise JournalError(text, reason="foreign") from None
     except OSError as error:
         raise JournalError(f"{path!r} cannot be read: {error.strerror}") from None
     failed: dict[str, int] = {}
@@ -44,8 +38,7 @@ def read_report(out: str | os.PathLike[str]) -> Report:
         failed[kind] = failed.get(kind, 0) + 1
     return Report(
         out=path,
-        # What was merged, or came from the platform, belongs to no run that could go on.
-        state=manifest.state if known else "finished",
+        state=manifest.state,
         active=active,
         done=recovery.index.done,
         failed=failed,
