@@ -142,8 +142,21 @@ async def test_an_id_that_is_used_twice_loses_nothing(out):
     results = await collect(zai.batch.run(given, out=out, **MODEL))
     assert isinstance(results["row-0"], Ok)
     assert "more than once" in results["row-0#2"].error.message
-    assert "row number 3" in results["row-0#3"].error.message
+    assert "this row is 'row-0#3'" in results["row-0#3"].error.message
     assert await collect(zai.batch.run(rows(1), out=out, **MODEL)) == {}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)])
+async def test_no_repeated_row_gets_the_answer_of_one_that_is_called_like_it(out, order):
+    zai, _ = client()
+    given = [{"custom_id": key, "prompt": "Hi."} for key in ("row-0#2", "row-0", "row-0")]
+    for again in (given, [given[place] for place in order]):
+        results = await collect(zai.batch.run(again, out=out, replay=True, **MODEL))
+        assert {key: type(each) for key, each in results.items()} == {
+            "row-0#2": Ok,
+            "row-0": Ok,
+            "row-0#3": Failed,
+        }
 
 
 async def test_failures_are_rows_and_are_tried_again(out):

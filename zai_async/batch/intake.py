@@ -53,13 +53,17 @@ class Intake:
         before = self._index.see(digest_of(key))
         if before is not None and before.seen:
             # Rows without id may well be equal; an id that is used twice is a mistake of the input,
-            # and what came first must not be overwritten.
-            count = self._repeated[key] = self._repeated.get(key, 1) + 1
+            # and what came first must not be overwritten. Nor is the answer of a row that is really
+            # called like that for one of these.
+            first = key
+            while before is not None and (before.seen or (named and before.done)):
+                count = self._repeated[first] = self._repeated.get(first, 1) + 1
+                key = f"{first}#{count}"
+                before = self._index.get(digest_of(key))
+            self._index.see(digest_of(key))
             if named:
                 request = None
-                fault = f"custom_id {key!r} is used more than once; this is its row number {count}"
-            key = f"{key}#{count}"
-            before = self._index.see(digest_of(key))
+                fault = f"custom_id {first!r} is used more than once; this row is {key!r}"
         if before is not None and before.done:
             return KnownRow(key, request, before.position)
         failed = before is not None and before.failed
