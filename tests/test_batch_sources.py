@@ -110,15 +110,37 @@ async def test_files_that_cannot_be_read(tmp_path, name, reason):
     assert not (tmp_path / "out").exists()
 
 
-async def test_an_input_that_breaks_off_ends_the_run(tmp_path):
+WHOLE = gzip.compress(b"\n".join(LINES), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (WHOLE[:-4], "end-of-stream"),
+        (WHOLE[:-8] + bytes(8), "CRC"),
+        (WHOLE[:10] + b"\xff" * 50, "invalid block"),
+    ],
+    ids=["cut", "spoilt", "no gzip"],
+)
+async def test_an_input_that_breaks_off_ends_the_run(tmp_path, content, reason):
     path = tmp_path / "rows.gz"
-    path.write_bytes(gzip.compress(b"\n".join(LINES))[:-4])
+    path.write_bytes(content)
     zai, _ = client()
     run = zai.batch.run(path, out=tmp_path / "out", model="glm-5.3", resume="failed")
-    with pytest.raises(EOFError):
+    with pytest.raises(ConfigurationError, match=rf"rows\.gz' cannot be read: .*{reason}"):
         await collect(run)
     report = await run.report()
-    assert (report.state, report.reason) == ("stopped", "EOFError")
+    assert (report.state, report.reason) == ("stopped", "ConfigurationError")
+
+
+async def test_a_stdin_that_cannot_be_read(monkeypatch):
+    class Broken(io.BytesIO):
+        def read1(self, _):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken()))
+    with pytest.raises(ConfigurationError, match="stdin cannot be read: Input/output error"):
+        await read("-")
 
 
 ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
@@ -175,6 +197,17 @@ async def test_rows_of_parquet(tmp_path):
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.Table.from_pylist([json.loads(line) for line in LINES]), path)
     assert await read(path) == [json.loads(line) for line in LINES]
+
+
+async def test_a_parquet_file_that_is_none(tmp_path, monkeypatch):
+    def broken(path):
+        raise ValueError("Parquet magic bytes not found in footer")
+
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1")
+    monkeypatch.setattr(sources, "import_module", lambda _: SimpleNamespace(ParquetFile=broken))
+    with pytest.raises(ConfigurationError, match=r"rows\.parquet' cannot be read: .*footer"):
+        await opened(path)
 
 
 @pytest.mark.parametrize(("magic", "extra"), [(b"PAR1", "parquet"), (b"\x28\xb5\x2f\xfd", "zstd")])

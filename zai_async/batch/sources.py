@@ -4,7 +4,16 @@ import gzip
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sized
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sized,
+)
+from contextlib import contextmanager
 from importlib import import_module
 from io import BufferedReader
 from typing import Any, BinaryIO, Final, Protocol, TypeAlias, cast
@@ -76,6 +85,17 @@ def open_rows(rows: Rows) -> RowSource:
     raise ConfigurationError(f"rows must be an iterable or a path, not {type(rows).__name__}")
 
 
+@contextmanager
+def _reading(path: str | None) -> Generator[None]:
+    """Raise what goes wrong with a file as what it is to the caller: an input that is none."""
+    try:
+        yield
+    except Exception as error:  # each decompressor has errors of its own
+        reason = getattr(error, "strerror", None) or error
+        name = "stdin" if path is None else repr(path)
+        raise ConfigurationError(f"{name} cannot be read: {reason}") from error
+
+
 class GivenRows:
     """The rows of an iterable of the caller's."""
 
@@ -141,7 +161,8 @@ class LineRows:
                 return
 
     def _read_piece(self) -> bytes:
-        piece = self._file.read1(_PIECE)
+        with _reading(self.path):
+            piece = self._file.read1(_PIECE)
         self._taken += len(piece)
         if self._raw is not None and self._size:  # a pipe has neither size nor position
             # Of the file as it is on the disk: what a compressed one holds is not known in advance.
@@ -166,16 +187,20 @@ class ParquetRows:
             text = "parquet needs pyarrow: pip install 'zai-async[parquet]'"
             raise ConfigurationError(text) from None
         self.path: str | None = path
-        self._file: Any = parquet.ParquetFile(path)
+        with _reading(path):
+            self._file: Any = parquet.ParquetFile(path)
         self.total: int | None = self._file.metadata.num_rows
 
     async def __aiter__(self) -> AsyncGenerator[object, None]:
         batches: Iterator[Any] = self._file.iter_batches(batch_size=_PARQUET_ROWS)
-        while True:
-            batch = await abandonable(lambda: next(batches, None))
-            if batch is None:
-                return
-            for row in batch.to_pylist():
+
+        def read() -> list[Any] | None:
+            with _reading(self.path):
+                batch = next(batches, None)
+                return None if batch is None else batch.to_pylist()
+
+        while (rows := await abandonable(read)) is not None:
+            for row in rows:
                 yield row
 
     async def aclose(self) -> None:
