@@ -10,12 +10,20 @@ import pytest
 
 from tests.batches import collect, lines_of, rows
 from tests.calls import FakeClock
-from zai_async import AsyncZai, ConfigurationError, Hooks, TaskFailedError
+from zai_async import (
+    AsyncZai,
+    Budget,
+    CallOptions,
+    ConfigurationError,
+    Hooks,
+    TaskFailedError,
+)
 from zai_async import _operations as ep
 from zai_async._threads import to_the_end
 from zai_async.batch import Failed, Ok, server
 from zai_async.batch.journal import Manifest, ServerPart, manifest_path
 from zai_async.batch.server_lines import results_of
+from zai_async.batch.settings import RunSettings
 from zai_async.models import Batch, Page
 
 SERVER = {"model": "glm-5.3", "backend": "server"}
@@ -194,6 +202,53 @@ async def test_there_is_no_order(zai, out):
         await zai.batch.run(rows(2), out=out, ordered=True, **SERVER)
 
 
+@pytest.mark.parametrize(
+    "given", [{"dedupe": True}, {"cache": "cache"}, {"fallbacks": ["glm-4.7"]}]
+)
+async def test_what_batches_of_the_platform_do_not_do_is_refused(zai, zai_emulator, out, given):
+    with pytest.raises(ConfigurationError, match=f"know no {next(iter(given))}="):
+        await zai.batch.run(rows(2), out=out, **given, **SERVER)
+    assert zai_emulator.requests == []
+
+
+async def test_answers_of_earlier_runs_are_handed_out_if_asked_for(zai, out, monkeypatch):
+    monkeypatch.setattr(server, "_MOST_READY", 2)
+    await zai.batch.run(rows(8), out=out, **SERVER)
+    run = zai.batch.run(rows(9), out=out, replay=True, **SERVER)
+    first = await anext(run)
+    assert (first.key, first.source) == ("row-0", "output")
+    # No more are read than are taken.
+    assert run.progress.skipped <= 4
+    found = {each.key: each.source async for each in run}
+    assert list(found.values()) == ["output"] * 7 + ["call"]
+    run = zai.batch.run(rows(9), out=out, replay=True, **SERVER)
+    await anext(run)
+    # Whoever wants no more of them does not hold the others up.
+    assert (await run).done == 9
+
+
+@pytest.mark.parametrize("whose", ["run", "client"])
+async def test_a_budget_is_charged_and_ends_the_run(zai, zai_emulator, out, monkeypatch, whose):
+    monkeypatch.setattr(server, "_MOST_ROWS", 2)
+    budget = Budget(tokens=1)
+    given = SERVER if whose == "client" else {**SERVER, "budget": budget}
+    paying = zai.with_options(budget=budget) if whose == "client" else zai
+    options = CallOptions(tag="nightly")
+    report = await paying.batch.run(rows(6), out=out, concurrency=1, options=options, **given)
+    assert (report.state, report.reason, report.done) == ("paused", "budget", 2)
+    assert report.tokens == budget.tokens_spent == zai.usage.total.tokens > 0
+    assert zai.usage.by_tag()["nightly"].calls == 2
+    assert len(created(zai_emulator)) == 1
+    assert (await zai.batch.run(rows(6), out=out, **SERVER)).done == 6
+
+
+async def test_a_budget_in_money_needs_prices(zai, out):
+    budget = Budget(cost=1)
+    results = await collect(zai.batch.run(rows(1), out=out, budget=budget, **SERVER))
+    assert results["row-0"].kind == "config"
+    assert "needs the price of 'glm-5.3'" in results["row-0"].error.message
+
+
 def test_a_line_that_says_nothing():
     (failed,) = told(b'{"custom_id":"a"}')
     assert (failed.kind, failed.error.message) == ("stream", "the response has no answer")
@@ -263,13 +318,15 @@ async def test_a_batch_is_looked_for_on_every_page():
     asked = []
 
     class Manager:
+        settings = SimpleNamespace(budget=None, tag=None)
+
         async def call(self, operation, params):
             asked.append(params)
             number = len(asked)
             batches = [Batch(id=f"batch-{number}", input_file_id=f"file-{number}")]
             return Page(data=batches, has_more=number < 3)
 
-    settings = SimpleNamespace(ordered=False)
+    settings = RunSettings(out="out", backend="server")
     backend = server.ServerBackend(SimpleNamespace(settings=settings, manager=Manager()))
     assert await backend._find("file-3") == "batch-3"
     assert asked == [{}, {"after": "batch-1"}, {"after": "batch-2"}]

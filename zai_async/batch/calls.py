@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Final
 from anyio.lowlevel import checkpoint
 
 from zai_async.batch.answers import Answers
-from zai_async.batch.intake import KnownRow
 from zai_async.batch.keys import digest_of
 from zai_async.batch.results import Failed, Ok, RowError, StopCause
 from zai_async.batch.rows import RowRequest
-from zai_async.batch.values import judged
 from zai_async.errors import BudgetExceededError, ClientClosedError, ZaiError
 from zai_async.limiter import Snapshot
 
@@ -151,7 +149,9 @@ class CallBackend:
                 if isinstance(taken, Failed):
                     engine.settle(engine.number(), taken)
                 else:
-                    await self._pass_over(taken)
+                    if taken.request is not None and taken.position is not None:
+                        self._answers.remember(taken.request, taken.position)
+                    await engine.pass_over(taken)
                 passed += 1
                 # Whoever reads only what is done already must not keep the loop for itself.
                 if passed % _IN_ONE_GO == 0:
@@ -177,18 +177,6 @@ class CallBackend:
             size = min(rows // _FOR_EACH, _MOST_AT_FIRST)
             engine.manager.sessions.queues.expect(model, size)
         self._models.add(model)
-
-    async def _pass_over(self, known: KnownRow) -> None:
-        engine = self._engine
-        engine.meter.skipped += 1
-        if known.position is None:
-            return
-        if known.request is not None:
-            self._answers.remember(known.request, known.position)
-        # Answers of earlier runs pass through the same queue, so that the order holds for all.
-        if engine.settings.replay:
-            found = await engine.journal.read(known.position)
-            engine.outbox.put(engine.number(), judged(found, engine.answer_format))
 
     def _has_room(self) -> bool:
         engine, flying = self._engine, len(self._rows)

@@ -13,7 +13,7 @@ import msgspec
 from zai_async._operations import CHAT
 from zai_async._threads import to_the_end
 from zai_async.batch.calls import CallBackend, group_size
-from zai_async.batch.intake import Intake
+from zai_async.batch.intake import Intake, KnownRow
 from zai_async.batch.journal import Journal
 from zai_async.batch.keys import canonical_digest, digest_of
 from zai_async.batch.lines import encode_failed, encode_ok
@@ -25,6 +25,7 @@ from zai_async.batch.server import ServerBackend
 from zai_async.batch.settings import RunSettings
 from zai_async.batch.signals import on_stop_signals
 from zai_async.batch.sources import RowSource
+from zai_async.batch.values import judged
 from zai_async.session import BatchEvent, SessionManager, work_block
 
 __all__ = ["Engine"]
@@ -288,6 +289,19 @@ class Engine:
             return
         line = encode_failed(result) if isinstance(result, Failed) else encode_ok(result, operation)
         self.journal.append(line, item, key, failed=failed)
+
+    async def pass_over(self, known: KnownRow) -> None:
+        """Count a row that is not worked on, and hand out its answer if that is asked for.
+
+        Raises:
+            JournalError: The answer is not in the output any more.
+            OSError: The output cannot be read.
+        """
+        self.meter.skipped += 1
+        # Answers of earlier runs pass through the same queue, so that the order holds for all.
+        if self.settings.replay and known.position is not None:
+            found = await self.journal.read(known.position)
+            self.outbox.put(self.number(), judged(found, self.answer_format))
 
     def give_up(self, number: int, cause: StopCause) -> None:
         """Stop because of a row that stays without result, as all others would."""

@@ -93,6 +93,7 @@ class BatchRun(Generic[T]):
             engine, task = self._start()
             # Nobody reads results: they must not fill the outbox, which would hold the rows back.
             engine.outbox.discard()
+            engine.read_on()
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError:

@@ -26,7 +26,7 @@ from zai_async.batch.results import Failed, Ok, RowError, StopCause
 from zai_async.batch.rows import RowRequest, operation_at
 from zai_async.batch.server_lines import SERVED, key_line, request_line, results_of, url_of
 from zai_async.batch.values import judged
-from zai_async.errors import ConfigurationError, TaskFailedError, ZaiError
+from zai_async.errors import BudgetExceededError, ConfigurationError, TaskFailedError, ZaiError
 from zai_async.models import Batch
 from zai_async.tasks import BATCHES, Task
 
@@ -40,15 +40,25 @@ _MOST_BYTES: Final = 90 * 2**20
 """What one file may hold."""
 _MOST_PARTS: Final = 4
 """Batches at a time, where the caller says nothing else."""
+_MOST_READY: Final = 256
+"""Answers of earlier runs that nobody has read yet, at which no more rows are pulled."""
 
 
 class ServerBackend:
     """Has the rows of a run answered by batches of the platform."""
 
     def __init__(self, engine: "Engine") -> None:
-        if engine.settings.ordered:
+        settings, own = engine.settings, engine.manager.settings
+        if settings.ordered:
             raise ConfigurationError("batches of the platform know no order: ordered=False")
+        # What is not done must not be passed over in silence: it may be why the run costs little.
+        for name in ("dedupe", "cache", "fallbacks"):
+            if getattr(settings, name):
+                raise ConfigurationError(f"batches of the platform know no {name}=")
         self._engine = engine
+        self._budgets = tuple(filter(None, (own.budget, settings.options.budget)))
+        self._tag = settings.options.tag or own.tag
+        self._read = asyncio.Event()
         self._parts: dict[asyncio.Task[None], int] = {}
         self._puller: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
@@ -75,7 +85,8 @@ class ServerBackend:
             task.cancel()
 
     def notice(self) -> None:
-        """Nothing waits for whoever reads."""
+        """Look again whether there is room for another answer of an earlier run."""
+        self._read.set()
 
     def delivered(self, result: Ok | Failed, request: RowRequest) -> None:
         """Nobody shares an answer here."""
@@ -111,11 +122,13 @@ class ServerBackend:
             async for row in rows:
                 taken = engine.intake.take(row)
                 if isinstance(taken, KnownRow):
-                    engine.meter.skipped += 1
+                    await engine.pass_over(taken)
+                    while engine.outbox.backlog >= _MOST_READY:
+                        self._read.clear()
+                        await self._read.wait()
                     continue
-                if isinstance(taken, RowRequest) and taken.operation not in gathered:
-                    text = f"batches of the platform have no {taken.operation.name}"
-                    fault = RowError(kind="input", message=text)
+                fault = self._fault_of(taken) if isinstance(taken, RowRequest) else None
+                if fault is not None:
                     taken = Failed(key=taken.key, error=fault, row=taken.row)
                 if isinstance(taken, Failed):
                     engine.settle(engine.number(), taken)
@@ -129,6 +142,17 @@ class ServerBackend:
         # What is left is less than a file holds.
         for requests in filter(None, gathered.values()):
             await self._add(requests)
+
+    def _fault_of(self, request: RowRequest) -> RowError | None:
+        """Return why a row cannot be in a batch, None if it can."""
+        if request.operation not in SERVED:
+            text = f"batches of the platform have no {request.operation.name}"
+            return RowError(kind="input", message=text)
+        in_money = any(budget.cost is not None for budget in self._budgets)
+        if in_money and self._engine.manager.sessions.ledger.price(request.model) is None:
+            text = f"a budget in money needs the price of {request.model!r}: AsyncZai(prices=...)"
+            return RowError(kind="config", message=text)
+        return None
 
     async def _add(self, requests: list[RowRequest]) -> None:
         """Write a part to the disk, and begin it when there is room for another batch."""
@@ -182,20 +206,23 @@ class ServerBackend:
             await self._collect(part, batch)
         except ZaiError as error:
             # The batch may have been made all the same: the next run finds out.
-            cause = StopCause("paused", error.kind, str(error), error.retry_at)
-            self._engine.stop(cause)
+            reason = "budget" if isinstance(error, BudgetExceededError) else error.kind
+            self._engine.stop(StopCause("paused", reason, str(error), error.retry_at))
 
     async def _wait_for(self, part: ServerPart) -> Batch:
         manager = self._engine.manager
-        if part.file_id is None:
-            params = {"file": self._paths(part)[0], "purpose": "batch"}
-            part.file_id = (await manager.call(ep.FILE_UPLOAD, params)).id
-            await self._note(part)
-        elif part.batch_id is None:
+        if part.batch_id is None and part.file_id is not None:
             # The upload was noted and the batch was not: it may have been made all the same, and
             # making it twice would cost twice.
             part.batch_id = await self._find(part.file_id)
         if part.batch_id is None:
+            # What batches that are under way will cost is known when they are over.
+            for budget in self._budgets:
+                budget.require_rest()
+            if part.file_id is None:
+                params = {"file": self._paths(part)[0], "purpose": "batch"}
+                part.file_id = (await manager.call(ep.FILE_UPLOAD, params)).id
+                await self._note(part)
             params = {"input_file_id": part.file_id, "endpoint": part.url}
             part.batch_id = (await manager.call(ep.BATCH_CREATE, params)).id
         await self._note(part)
@@ -241,7 +268,17 @@ class ServerBackend:
             await to_the_end(partial(path.unlink, missing_ok=True))
 
     def _settle(self, result: Ok | Failed, operation: Operation[Any]) -> None:
-        model = str(getattr(result.answer, "model", "")) if isinstance(result, Ok) else ""
+        answer = result.answer if isinstance(result, Ok) else None
+        model = str(getattr(answer, "model", ""))
+        if answer is not None or result.usage is not None:
+            self._engine.manager.sessions.ledger.record(
+                model or operation.name,
+                self._tag,
+                attempts=1,
+                usage=result.usage,
+                billed=answer is not None,
+                budgets=self._budgets,
+            )
         # The row itself has gone, perhaps with the process that read it: what is still needed is
         # its key, and the model that is paid.
         request = RowRequest(key=result.key, operation=operation, model=model, body=b"{}")

@@ -69,7 +69,8 @@ class BatchOptions(TypedDict, total=False):
     """Called with how far the run is, at most twice a second."""
     backend: Literal["calls", "server"]
     """``"server"`` has the platform work through files of requests, within a day and at half the
-    price; documented for bigmodel.cn only."""
+    price; documented for bigmodel.cn only. It knows no ``ordered``, ``dedupe``, ``cache`` or
+    ``fallbacks``."""
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
