@@ -22,6 +22,7 @@ __all__ = [
     "SharedByCopies",
     "abandonable",
     "call_in",
+    "never_copied",
     "no_thread",
     "require_asyncio",
     "running_loop",
@@ -147,15 +148,18 @@ class SharedByCopies:
         )
 
 
-class NeverCopied:
-    """Something that is read once, over a connection or by tasks, which no copy would have."""
+def never_copied(self: object) -> NoReturn:
+    """Be the ``__reduce__`` of what is read once, by one connection and tasks.
 
-    def __reduce__(self) -> NoReturn:
-        # Asked by copy.copy() and copy.deepcopy() as well.
-        raise TypeError(
-            f"{type(self).__name__} of zai_async can be neither copied nor pickled: it is read "
-            "once, in this process. Keep what it has given, such as its answer"
-        )
+    Asked by copy.copy() and copy.deepcopy() as well as by pickle.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(
+        f"{type(self).__name__} of zai_async can be neither copied nor pickled: it is read "
+        "once, in this process. Keep what it has given, such as its answer"
+    )
 
 
 def abandonable(

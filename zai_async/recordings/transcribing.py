@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
 from zai_async._secrets import one_line
-from zai_async._threads import NeverCopied
+from zai_async._threads import never_copied
 from zai_async.errors import StreamConsumedError, TranscriptionIncompleteError, ZaiError
 from zai_async.models import TranscribedPart, Transcription, TranscriptionEvent
 from zai_async.models.files import FileInput
@@ -180,7 +180,7 @@ async def transcribe(
     return joined(parts)
 
 
-class LongTranscriptionStream(NeverCopied):
+class LongTranscriptionStream:
     """A long recording as it is written down: iterate for the events of all parts, in order.
 
     Enter it as a context; nothing is read or sent before. Parts are transcribed at the same time,
@@ -191,6 +191,8 @@ class LongTranscriptionStream(NeverCopied):
         InvalidFileError: It is no recording, or none that can be read on this machine.
         ZaiError: As for every stream, if no part was transcribed.
     """
+
+    __reduce__ = never_copied
 
     def __init__(
         self,

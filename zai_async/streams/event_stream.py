@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
-from zai_async._threads import NeverCopied
+from zai_async._threads import never_copied
 from zai_async.errors import Attempt, StreamConsumedError, Timing
 from zai_async.models import Outcome
 from zai_async.streams.opening import keep_payloads
@@ -20,7 +20,7 @@ __all__ = ["EventStream"]
 T = TypeVar("T")
 
 
-class EventStream(NeverCopied, Generic[T]):
+class EventStream(Generic[T]):
     """Iterate over the events of an answer; enter it as a context to have it closed for sure.
 
     Raises:
@@ -29,6 +29,8 @@ class EventStream(NeverCopied, Generic[T]):
         TransportError: No connection or answer came about.
         StreamConsumedError: The stream was closed, or is read through two views, or by two tasks.
     """
+
+    __reduce__ = never_copied
 
     def __init__(self, reader: StreamReader[T]) -> None:
         self._reader = reader

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from zai_async._threads import NeverCopied
+from zai_async._threads import never_copied
 from zai_async.models import ChatCompletion, Outcome, Usage
 from zai_async.streams.chat import ChatStream
 from zai_async.structured import AnswerFormat, ParsedCompletion, PartialJSON
@@ -14,7 +14,7 @@ __all__ = ["ParsedStream"]
 T = TypeVar("T")
 
 
-class ParsedStream(NeverCopied, Generic[T]):
+class ParsedStream(Generic[T]):
     """Iterate over the partial value of an answer; ``parsed()`` returns it as its type.
 
     Partial values are plain dicts and lists. Texts grow; numbers come when they have ended. It is
@@ -24,6 +24,8 @@ class ParsedStream(NeverCopied, Generic[T]):
         StructuredOutputError: The whole answer does not fit the type.
         ZaiError: As for every stream.
     """
+
+    __reduce__ = never_copied
 
     def __init__(self, stream: ChatStream, answer_format: AnswerFormat[T]) -> None:
         self.stream = stream

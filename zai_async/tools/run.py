@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from zai_async._protocol.events import Finished, Reset, TextDelta, ToolCallStarted
-from zai_async._threads import NeverCopied
+from zai_async._threads import never_copied
 from zai_async.errors import (
     ConfigurationError,
     DeadlineError,
@@ -57,7 +57,7 @@ _INTERRUPTED: Final = (
 )
 
 
-class ToolRun(NeverCopied):
+class ToolRun:
     """A turn with tools; enter it as a context, and read ``events``, ``text`` or ``completion()``.
 
     It goes on while it is read: the model is asked when its events are asked for, and tools run in
@@ -69,6 +69,8 @@ class ToolRun(NeverCopied):
         DeadlineError: The deadline in ``options``, which is that of the whole run, has passed.
         ZaiError: Asking the model failed, as for a stream.
     """
+
+    __reduce__ = never_copied
 
     def __init__(
         self,

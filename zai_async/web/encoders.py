@@ -86,7 +86,8 @@ class TextEncoder(AnswerEncoder):
         try:
             return event.text.encode()
         except UnicodeEncodeError:
-            return mended(event.text).encode()
+            text: str = mended(event.text)
+            return text.encode()
 
     def _finish(self, finished: Finished) -> bytes:  # noqa: ARG002 - as every encoder
         return b""
