@@ -24,7 +24,7 @@ from zai_async.batch.rows import RowParser, RowRequest
 from zai_async.batch.server import ServerBackend
 from zai_async.batch.settings import RunSettings
 from zai_async.batch.signals import on_stop_signals
-from zai_async.batch.sources import RowSource
+from zai_async.batch.sources import GivenRows, RowSource
 from zai_async.batch.values import judged
 from zai_async.session import BatchEvent, SessionManager, work_block
 
@@ -105,7 +105,8 @@ class Engine:
             positions=settings.dedupe or settings.replay,
         )
         self.meter = Meter(manager.clock, manager.sessions.ledger)
-        self.source: RowSource
+        # Nothing comes from it until the input is open.
+        self.source: RowSource = GivenRows(iter(()))
         self.intake: Intake
         self.stopped: StopCause | None = None
         self._open_source = open_source
@@ -138,8 +139,7 @@ class Engine:
                 with work_block(self.manager.settings.hooks, event):
                     await self._run()
             finally:
-                if hasattr(self, "source"):
-                    await self.source.aclose()
+                await self.source.aclose()
         except asyncio.CancelledError:
             raise  # whoever reads comes to an end, and is not cancelled
         except BaseException as caught:
@@ -239,8 +239,7 @@ class Engine:
 
     def progress(self) -> BatchProgress:
         """Return how far the run is."""
-        total = self.source.total if hasattr(self, "source") else None
-        backend = self._backend
+        total, backend = self.source.total, self._backend
         return self.meter.progress(total=total, in_flight=backend.in_flight, limit=backend.limit)
 
     def stop(self, cause: StopCause) -> None:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final, Protocol, TypeAlias, cast
 from zai_async._threads import abandonable, to_the_end
 from zai_async.errors import ConfigurationError
 
-__all__ = ["RowSource", "Rows", "open_rows"]
+__all__ = ["GivenRows", "RowSource", "Rows", "open_rows"]
 
 Rows: TypeAlias = str | os.PathLike[str] | Iterable[Any] | AsyncIterable[Any]
 """A path, ``"-"`` for stdin, or the rows themselves: dictionaries, prompts, or lines as bytes."""
