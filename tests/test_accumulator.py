@@ -223,6 +223,12 @@ def test_usage_comes_from_the_chunk_or_from_its_choice():
     assert answer.completion().usage == Usage(total_tokens=2)
 
 
+def test_usage_of_nothing_takes_no_counts_back():
+    answer = accumulated(chunk("stop", usage=Usage(total_tokens=2)), chunk(usage=Usage()))
+    assert answer.usage == Usage(total_tokens=2)
+    assert accumulated(chunk("stop", usage=Usage())).usage == Usage()
+
+
 def test_usage_counts_beside_a_text_of_a_known_answer():
     answer = accumulated(chunk(content="a"), chunk(content="b", usage=Usage(total_tokens=5)))
     assert (answer.completion().text, answer.usage.total_tokens) == ("ab", 5)

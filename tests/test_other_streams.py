@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chat_wire import DONE
+from tests.calls import scripted
+from tests.chat_wire import DONE, GOOD
 from tests.effort import sample
 from zai_async import (
     APIError,
@@ -96,6 +97,32 @@ async def test_a_connection_that_breaks_after_the_end_concerns_nobody():
         assert await stream.read() == PCM
     async with transcribing(frames(heard("done", delta="Hi"), done=False), broken=broken) as stream:
         assert (await stream.transcription()).text == "Hi"
+
+
+# Heartbeats that are no comments
+
+BEATS = [
+    b"data: [PING]\n\n",
+    b"data: ping\n\n",
+    b"event: ping\ndata: ping\n\n",
+    b"event: heartbeat\ndata: 2026-11-30 12:00:00\n\n",
+    b"event: keep-alive\ndata:\n\n",
+    b'event: ping\ndata: {"type": "ping"}\n\n',
+]
+
+
+@pytest.mark.parametrize("beat", BEATS)
+async def test_a_heartbeat_in_the_place_of_an_event_says_nothing(beat):
+    said_before, said_after = (frames(event, done=False) for event in (spoken(PCM), STOP))
+    async with speaking(beat + said_before + beat + said_after + beat) as stream:
+        assert await stream.read() == PCM
+    events = heard("delta", delta="Hi"), heard("done")
+    heard_before, heard_after = (frames(event, done=False) for event in events)
+    async with transcribing(beat + heard_before + beat + heard_after + beat) as stream:
+        assert (await stream.transcription()).text == "Hi"
+    zai, _ = scripted(FakeReply.stream(beat + GOOD.replace(b"\n\n", b"\n\n" + beat)))
+    async with zai, zai.chat.completions.stream(model="m", messages="x") as stream:
+        assert (await stream.completion()).text == "Grüße, 世界 🌍"
 
 
 # Transcriptions.

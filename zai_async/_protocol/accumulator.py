@@ -140,7 +140,9 @@ class ChatAccumulator:
         head.created = head.created or chunk.created
         head.model = head.model or chunk.model
         head.request_id = head.request_id or chunk.request_id
-        self.usage = chunk.usage or self.usage
+        # A relay may tell no counts behind those of the platform.
+        if chunk.usage is not None and (chunk.usage.total_tokens or self.usage is None):
+            self.usage = chunk.usage
         self.web_search += chunk.web_search or ()
         self.content_filter += chunk.content_filter or ()
         return bool(chunk.web_search or chunk.content_filter)

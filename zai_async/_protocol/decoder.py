@@ -36,6 +36,8 @@ T = TypeVar("T")
 # Members of an enum are looked up by a function of its own before Python 3.12.
 _WAITING: Final = DecoderState.WAITING
 _DOCUMENT: Final = DecoderState.DOCUMENT
+# Some servers send them to keep a connection open, and not as comments.
+_SILENT: Final = frozenset({b"", b"null", b"ping", b"[ping]", b"heartbeat", b"[heartbeat]"})
 _MOST_FOREIGN: Final = 2**15
 _PAGE: Final = 2**13
 """Bytes of a page, or of an error, after which to wait for no more."""
@@ -279,7 +281,7 @@ class Decoder(abc.ABC, Generic[T]):
         if data.startswith(END_MARK):
             self.conclude(done=True)
             return None
-        if data in {b"", b"null"}:
+        if data.lower() in _SILENT:
             self.skipped += 1
             return None
         try:

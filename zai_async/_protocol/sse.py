@@ -23,6 +23,7 @@ _BOM = b"\xef\xbb\xbf"
 _CR = 13  # a number, because `13 in data` takes a fifth of the time of `b"\r" in data`
 _LF = 10
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})  # a comment has no name
+_HEARTBEATS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 _MOST_STRAY, _LONGEST_STRAY = 32, 2**15
 ERROR_EVENT = b"event: error\n"
 """What stands before the data of an event with such a name, among the stray lines."""
@@ -134,7 +135,7 @@ class SSEParser:
             else:
                 text = self._finished(data)
             if text[:6] != b"data: ":
-                return [event.data for event in self._events(text)] if text else []
+                return _data_in(self._events(text)) if text else []
             body = text[6:-2]
         if _LF not in body:
             return [body]
@@ -142,7 +143,7 @@ class SSEParser:
         # Without a line feed in any piece, each event is this one line and nothing else.
         if _LF not in b"".join(pieces):
             return pieces
-        return [event.data for event in self._events(b"data: %b\n\n" % body)]
+        return _data_in(self._events(b"data: %b\n\n" % body))
 
     def feed(self, data: bytes) -> list[Event]:
         """Return every event that this read completes.
@@ -321,6 +322,14 @@ class SSEParser:
         """Keep a line that stands before or after the data of the present event."""
         if len(self.stray) < _MOST_STRAY:
             self.stray.append((self._place + after, line[:_LONGEST_STRAY]))
+
+
+def _data_in(events: Iterable[Event]) -> list[bytes]:
+    """Return the data of events; nothing for a heartbeat whose data, a time or so, is no JSON."""
+    return [
+        b"" if event.event in _HEARTBEATS and not event.data.startswith(b"{") else event.data
+        for event in events
+    ]
 
 
 def _decode(value: bytes) -> str:
