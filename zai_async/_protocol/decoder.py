@@ -335,10 +335,12 @@ class Decoder(abc.ABC, Generic[T]):
                 if len(self._foreign) <= self._context.max_event_bytes:
                     return blank
         # JSON has no line that begins with "data:", as line ends in its strings are escaped.
-        event = _EVENT_LINE.search(self._foreign, max(0, known - _LONGEST_MARK))
+        waits = self._state is _WAITING
+        known = max(0, known - _LONGEST_MARK)
+        event = None if waits else _EVENT_LINE.search(self._foreign, known)
         # A relay may end each body alike, and keep its connection open.
         ends = event is not None and bool(event[1]) and self._foreign.startswith(b"{")
-        if self._state is _WAITING or (event is not None and not ends):
+        if waits or (event is not None and not ends):
             data, self._foreign = bytes(self._foreign), bytearray()
             self._state = DecoderState.RECEIVING
             return data
