@@ -87,7 +87,7 @@ def parse_reply(
         data = open_envelope(provider, operation.result, single_object(data))
     # Errors come with HTTP 200 as well, and never look like answers of the operation.
     if status >= 400 or may_report(data):
-        data = single_object(data)
+        data = single_object(data) if status < 400 else data
         error = error_in_body(data, status=status, headers=headers, now=now, secrets=secrets)
         if error is not None:
             try:
