@@ -30,12 +30,14 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 import zai_async
-from tests.calls import client
+from tests import chat_wire
+from tests.calls import client, scripted
 from zai_async import CallOptions, ConfigurationError, MissingKeyError
 from zai_async.integrations import langchain_messages
 from zai_async.integrations.langchain import ChatZai, ZaiEmbeddings
 from zai_async.integrations.langchain_client import run_blocking
 from zai_async.models import Audio, ChatCompletion, Choice, Message
+from zai_async.testing import FakeReply
 
 KEY = "canary0123456789.secret9876543210"
 
@@ -665,6 +667,21 @@ async def test_json_of_any_form_is_asked_for(platform, model):
 def test_impossible_structure_is_refused(model, schema, method, reason):
     with pytest.raises(ConfigurationError, match=reason):
         model.with_structured_output(schema, method=method)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_calls_without_an_id_are_told_apart(streaming):
+    calls = [chat_wire.tool("{}", index=index, name="get_weather") for index in (0, 1)]
+    said = FakeReply.stream(chat_wire.body([*calls, chat_wire.last("tool_calls")]))
+    if not streaming:
+        function = {"name": "get_weather", "arguments": "{}"}
+        message = {"role": "assistant", "tool_calls": [{"function": function}] * 2}
+        choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+        said = FakeReply.json({"id": "a", "choices": [choice]})
+    zai, _ = scripted(said)
+    async with zai:
+        answer = await ChatZai(model="m", client=zai, streaming=streaming).ainvoke("Hi")
+    assert [call["id"] for call in answer.tool_calls] == ["call_0", "call_1"]
 
 
 # The agent of LangChain

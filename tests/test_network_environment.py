@@ -173,6 +173,7 @@ def test_without_the_package_its_name_is_told(monkeypatch):
         ("10.0.0.0/8", "ten.example", 443, False),
         ("...", "example.com", 443, False),
         ("a:b:c:d", "example.com", 443, False),
+        (f"example.com:{'4' * 5000}", "example.com", 443, False),
     ],
 )
 def test_who_is_excepted(exceptions, host, port, excepted):

@@ -157,6 +157,21 @@ async def test_the_text_of_a_transcription_is_never_doubled(last):
 LOST = [heard("delta", delta="A "), heard("delta", delta="C"), heard("done", text="A B C")]
 
 
+@pytest.mark.parametrize(
+    ("before", "segments", "text"),
+    [
+        ([], [{"id": 0, "text": "Hello, "}, {"id": 1, "text": "world"}], "Hello, world"),
+        ([], [{"id": 0}, "odd", {"text": 7}], ""),
+        ([], "odd", ""),
+        ([heard("delta", delta="Hi")], [{"text": "Hi"}], "Hi"),
+    ],
+)
+async def test_a_text_that_is_told_in_segments_only_is_read(before, segments, text):
+    async with transcribing(frames(*before, heard("done", segments=segments))) as stream:
+        assert "".join([piece async for piece in stream.text]) == text
+        assert (await stream.transcription()).text == text
+
+
 async def test_the_whole_text_counts_where_the_pieces_say_something_else():
     async with transcribing(frames(*LOST)) as stream:
         assert (await stream.transcription()).text == "A B C"

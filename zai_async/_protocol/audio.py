@@ -26,6 +26,7 @@ from zai_async.models import (
     TranscriptionEvent,
     TranscriptionParams,
 )
+from zai_async.models.extra import extra_of
 from zai_async.models.options import outcome_of
 
 __all__ = ["SpeechDecoder", "TranscriptionDecoder"]
@@ -301,6 +302,8 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             self._speaker.follow(event)
         if event.type.endswith(".done"):
             self._state = DecoderState.FINISHED
+            if not (event.text or event.delta or self.progress):
+                event.text = _said_in_segments(event)
             self._answer.text = event.text or self._answer.text
             event.delta = self._tail(event)
         elif tells:
@@ -339,3 +342,16 @@ class TranscriptionDecoder(Decoder[TranscriptionEvent]):
             raise self.truncated("the stream ended before the transcription did")
         outcome: Outcome = "completed" if self._answer is not None else "empty"
         return self._context.ensure_success(outcome, self._foreign)
+
+
+class _SaidSegment(msgspec.Struct):
+    text: str = ""
+
+
+def _said_in_segments(event: TranscriptionEvent) -> str | None:
+    """Return the text of an event that says it in segments only, which repeat it elsewhere."""
+    try:
+        segments = msgspec.convert(extra_of(event).get("segments", ()), tuple[_SaidSegment, ...])
+    except msgspec.ValidationError:
+        return event.text
+    return "".join(segment.text for segment in segments) or event.text

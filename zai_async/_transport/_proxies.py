@@ -26,7 +26,9 @@ __all__ = [
 
 _HTTP: Final = frozenset({"http", "https"})
 _SOCKS: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
-_ENTRY: Final = re.compile(r"(?P<host>\[[^\]]*\](?:/\d+)?|[^:]*|.*:.*:.*?)(?::(?P<port>\d+))?\Z")
+_ENTRY: Final = re.compile(
+    r"(?P<host>\[[^\]]*\](?:/\d+)?|[^:]*|.*:.*:.*?)(?::(?P<port>\d{1,5}))?\Z"
+)
 
 
 class NamedProxy(NamedTuple):

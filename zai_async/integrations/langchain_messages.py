@@ -160,12 +160,14 @@ def message_of(answer: ChatCompletion) -> AIMessage:
     """Return a whole answer as a message."""
     calls: list[ToolCall] = []
     broken: list[InvalidToolCall] = []
-    for call in answer.tool_calls:
+    for index, call in enumerate(answer.tool_calls):
+        # The result of a call names it by its id, which some servers leave out.
+        own = call.id or f"call_{index}"
         try:
-            calls.append(tool_call(name=call.name, args=call.parse(), id=call.id))
+            calls.append(tool_call(name=call.name, args=call.parse(), id=own))
         except ToolCallError as error:
             text = str(error)
-            wrong = invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=text)
+            wrong = invalid_tool_call(name=call.name, args=call.arguments, id=own, error=text)
             broken.append(wrong)
     content: str | list[str | dict[str, Any]] = answer.text
     audio = answer.message.audio
@@ -199,7 +201,8 @@ async def pieces_of(stream: ChatStream) -> AsyncGenerator[AIMessageChunk]:
             case ThinkingDelta(text):
                 yield AIMessageChunk(content="", additional_kwargs={"reasoning_content": text})
             case ToolCallStarted(index, id, name):
-                piece = tool_call_chunk(name=name, args="", id=id, index=index)
+                own = id or f"call_{index}"
+                piece = tool_call_chunk(name=name, args="", id=own, index=index)
                 yield AIMessageChunk(content="", tool_call_chunks=[piece])
             case ToolCallDelta(index, text):
                 piece = tool_call_chunk(name=None, args=text, id=None, index=index)
