@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import mimetypes
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -120,10 +121,11 @@ class PlatformAnswers:
             answer = await arguments.call(self._platform)
             if answer.task is not None and answer.waits:
                 polls = 0
-                async for state in answer.task.updates():
-                    polls += 1
-                    message = f"task {answer.task.id}: {state.task_status}"
-                    await context.session.report_progress(polls, None, message)
+                async with aclosing(answer.task.updates()) as updates:
+                    async for state in updates:
+                        polls += 1
+                        message = f"task {answer.task.id}: {state.task_status}"
+                        await context.session.report_progress(polls, None, message)
                 answer = answer_of(answer.task.result())
         except (msgspec.ValidationError, ZaiError) as error:
             message = f"invalid arguments: {error}"

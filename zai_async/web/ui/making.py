@@ -1,6 +1,7 @@
 """Pictures and films, made by tasks of the platform."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final, Literal
 
 from zai_async._protocol.events import Finished
@@ -49,8 +50,10 @@ async def made_media(
     else:
         extra: Any = {"image_url": pictures} if pictures else {}
         task = await zai.videos.submit(model=model, prompt=prompt, **extra)
-    async for update in task.updates():
-        yield progress(update.task_status.lower(), task=task.id)
+    # Whoever stops it leaves no poll under way.
+    async with aclosing(task.updates()) as updates:
+        async for update in updates:
+            yield progress(update.task_status.lower(), task=task.id)
     for file in task.result().files:
         yield await media.keep(file)
     yield MetadataPart({"outcome": "completed", "model": model})
